@@ -1,0 +1,1 @@
+"""What trades: the actors, their messages, and the pure logic that decides."""
