@@ -1,0 +1,290 @@
+"""Every error that the product raises, as one tree.
+
+::
+
+    GatewayError                          anything this product raises on purpose
+    ├── GatewayConnectionError            IB_CONN_001 r  the link is lost or was refused (also a ConnectionError)
+    │   ├── ClientIDInUseError            IB_CONN_002 r  another session holds the client id
+    │   ├── NetworkUnreachableError       IB_CONN_004 r  the host cannot be reached at all
+    │   └── GatewayNotConnectedError      IB_CONN_007 r  the call needs a connection and there is none
+    ├── GatewayTimeoutError               IB_CONN_003 r  the deadline passed (also a TimeoutError)
+    ├── GatewayAuthenticationError        IB_CONN_005    the gateway is not logged in, or refuses this client
+    ├── IncompatibleVersionError          IB_CONN_006    the gateway speaks a version that we do not
+    ├── CircuitBreakerOpenError           IB_CONN_008 r  too many failures in a row; the breaker rests
+    ├── TooManyLinksError                 IB_CONN_009    an eleventh link in one process
+    ├── ModeError                         IB_MODE_001    this execution mode does not allow the call
+    │   ├── LiveTradingBlockedError       IB_MODE_002    live trading was asked for
+    │   ├── NotPaperAccountError          IB_MODE_003    paper mode met an account that is not a paper account
+    │   └── ReadOnlyError                 IB_MODE_004    orders are refused on a read-only connection
+    ├── AlphaLearningViolationError       IB_ALPHA_001   one of the five alpha learnings would be broken
+    │   └── SnapshotModeViolationError    IB_ALPHA_002   a quote was asked for without snapshot=True
+    ├── ContractQualificationError        IB_DATA_001    no contract, or more than one, fits the description
+    ├── InsufficientDataError             IB_DATA_002 r  fewer bars than the indicators need
+    ├── MarketDataUnavailableError        IB_DATA_003 r  the gateway has no data for the symbol, with its reason
+    ├── OrderValidationError              IB_ORDER_001   an order's field is invalid (also a ValueError)
+    ├── OrderNotFoundError                IB_ORDER_002   no order has that id
+    ├── PositionNotFoundError             IB_POS_001     no position has that id
+    ├── OutcomeUnknownError               IB_ORDER_003   an order passed the gate and its fate must be asked for
+    ├── LatchedError                      IB_RISK_001    Strategy C is latched; an operator has to re-arm
+    ├── ConfigurationError                IB_CONF_001    the configuration has faults (also a ValueError)
+    ├── JournalLockedError                IB_CONF_002    another process holds the journal
+    ├── IllegalTransitionError            IB_CODE_001    a state machine was asked for a step its table lacks
+    └── SupervisionError                  IB_SUP_000     the tree of actors could not serve
+        ├── ActorFailedError              IB_SUP_001 r   the actor failed while it handled the message
+        ├── MailboxFullError              IB_SUP_002 r   the mailbox is at its bound
+        ├── SupersededError               IB_SUP_003     an incarnation that was replaced tried to act
+        ├── UnknownMessageError           IB_SUP_004     the actor has no handler for that message
+        └── GatewayStoppedError           IB_SUP_005     the tree has stopped
+
+``r`` marks what is worth trying again (``retryable``). Callers branch on the type, never on the text.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import attrs
+
+
+class GatewayError(Exception):
+    """Anything this product raises on purpose; ``code`` is stable, ``retryable`` says whether to try again."""
+
+    code: ClassVar[str] = "IB_GW_000"
+    retryable: ClassVar[bool] = False
+
+
+class GatewayConnectionError(GatewayError, ConnectionError):
+    """The link is lost, or the gateway refused it."""
+
+    code = "IB_CONN_001"
+    retryable = True
+
+
+class ClientIDInUseError(GatewayConnectionError):
+    """Another session holds the client id (IB's error 326)."""
+
+    code = "IB_CONN_002"
+
+
+class GatewayTimeoutError(GatewayError, TimeoutError):
+    """The deadline of the request passed before its answer came."""
+
+    code = "IB_CONN_003"
+    retryable = True
+
+
+class NetworkUnreachableError(GatewayConnectionError):
+    """The host cannot be reached: no route, or a name that does not resolve."""
+
+    code = "IB_CONN_004"
+
+
+class GatewayAuthenticationError(GatewayError):
+    """The gateway is not logged in, or refuses this client."""
+
+    code = "IB_CONN_005"
+
+
+class IncompatibleVersionError(GatewayError):
+    """The gateway speaks a protocol version that we do not."""
+
+    code = "IB_CONN_006"
+
+
+class GatewayNotConnectedError(GatewayConnectionError):
+    """The call needs a connection, and there is none."""
+
+    code = "IB_CONN_007"
+
+
+class CircuitBreakerOpenError(GatewayError):
+    """Too many attempts failed in a row; the breaker rests before the next one."""
+
+    code = "IB_CONN_008"
+    retryable = True
+
+
+class TooManyLinksError(GatewayError):
+    """One process may hold ten links; this would be one more."""
+
+    code = "IB_CONN_009"
+
+
+class ModeError(GatewayError):
+    """The execution mode, or a feature flag, does not allow the call."""
+
+    code = "IB_MODE_001"
+
+
+class LiveTradingBlockedError(ModeError):
+    """Live trading was asked for; it is blocked by construction."""
+
+    code = "IB_MODE_002"
+
+
+class NotPaperAccountError(ModeError):
+    """Paper mode met an account that is not a paper account."""
+
+    code = "IB_MODE_003"
+
+
+class ReadOnlyError(ModeError):
+    """Orders are refused on a read-only connection."""
+
+    code = "IB_MODE_004"
+
+
+class AlphaLearningViolationError(GatewayError):
+    """One of the five alpha learnings would be broken."""
+
+    code = "IB_ALPHA_001"
+
+
+class SnapshotModeViolationError(AlphaLearningViolationError):
+    """A quote was asked for without ``snapshot=True``."""
+
+    code = "IB_ALPHA_002"
+
+
+class ContractQualificationError(GatewayError):
+    """No contract, or more than one, fits the description."""
+
+    code = "IB_DATA_001"
+
+
+class InsufficientDataError(GatewayError):
+    """There are fewer bars than the indicators need."""
+
+    code = "IB_DATA_002"
+    retryable = True
+
+
+class MarketDataUnavailableError(GatewayError):
+    """The gateway has no data for the symbol; the text carries its reason."""
+
+    code = "IB_DATA_003"
+    retryable = True
+
+
+class OrderValidationError(GatewayError, ValueError):
+    """A field of the order is invalid; the text names the field, its value and the limit."""
+
+    code = "IB_ORDER_001"
+
+
+class OrderNotFoundError(GatewayError):
+    """No order has that id."""
+
+    code = "IB_ORDER_002"
+
+
+class OutcomeUnknownError(GatewayError):
+    """An order passed the gate, then something failed: its fate has to be asked for, never assumed."""
+
+    code = "IB_ORDER_003"
+
+
+class PositionNotFoundError(GatewayError):
+    """No position has that id."""
+
+    code = "IB_POS_001"
+
+
+class LatchedError(GatewayError):
+    """Strategy C is latched: nothing may be opened until an operator re-arms."""
+
+    code = "IB_RISK_001"
+
+
+class ConfigurationError(GatewayError, ValueError):
+    """The configuration has faults; the text lists every one."""
+
+    code = "IB_CONF_001"
+
+
+class JournalLockedError(GatewayError):
+    """Another process holds the journal."""
+
+    code = "IB_CONF_002"
+
+
+class IllegalTransitionError(GatewayError):
+    """A state machine was asked for a step that its table lacks: a defect of ours."""
+
+    code = "IB_CODE_001"
+
+
+class SupervisionError(GatewayError):
+    """The tree of actors could not serve."""
+
+    code = "IB_SUP_000"
+
+
+class ActorFailedError(SupervisionError):
+    """The actor failed while it handled the message, and was restarted."""
+
+    code = "IB_SUP_001"
+    retryable = True
+
+
+class MailboxFullError(SupervisionError):
+    """The mailbox is at its bound."""
+
+    code = "IB_SUP_002"
+    retryable = True
+
+
+class SupersededError(SupervisionError):
+    """An incarnation that was replaced tried to act."""
+
+    code = "IB_SUP_003"
+
+
+class UnknownMessageError(SupervisionError):
+    """The actor has no handler for that message."""
+
+    code = "IB_SUP_004"
+
+
+class GatewayStoppedError(SupervisionError):
+    """The tree has stopped; a new one has to be started."""
+
+    code = "IB_SUP_005"
+
+
+@attrs.frozen(kw_only=True)
+class ErrorInfo:
+    """An error as plain data, so that it can travel in a message and be raised again at the other end."""
+
+    kind: str
+    text: str
+    code: str = GatewayError.code
+    retryable: bool = False
+
+
+def describe(error: BaseException) -> ErrorInfo:
+    """Turn an exception into plain data. What is not ours keeps its type's name in ``kind``."""
+    text = str(error) or type(error).__name__
+    if isinstance(error, GatewayError):
+        return ErrorInfo(
+            kind=type(error).__name__, text=text, code=error.code, retryable=error.retryable
+        )
+    return ErrorInfo(kind=type(error).__name__, text=text)
+
+
+def restore(info: ErrorInfo) -> GatewayError:
+    """Turn plain data back into an exception; a foreign kind comes back as `ActorFailedError`."""
+    kind = _KINDS.get(info.kind)
+    if kind is None:
+        return ActorFailedError(f"{info.kind}: {info.text}")
+    return kind(info.text)
+
+
+def _tree(root: type[GatewayError]) -> dict[str, type[GatewayError]]:
+    found = {root.__name__: root}
+    for child in root.__subclasses__():
+        found |= _tree(child)
+    return found
+
+
+_KINDS = _tree(GatewayError)
