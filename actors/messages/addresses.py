@@ -1,0 +1,17 @@
+"""The names under which the parts of the tree are reached. An address outlives the actor behind it (D4)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+SUPERVISOR: Final = "supervisor"
+CONNECTION: Final = "connection"
+MARKET_DATA: Final = "market_data"
+EXECUTOR: Final = "executor"
+POSITION: Final = "position"
+RISK: Final = "risk"
+STRATEGY_C: Final = "strategy_c"
+LINK: Final = "link"
+JOURNAL: Final = "journal"
+GATEWAY: Final = "gateway"
+"""The facade: answers, event streams, and the orchestrator's own risk manager."""

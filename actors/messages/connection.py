@@ -1,0 +1,219 @@
+"""Messages about the link: its session, its health, and the state that follows from both."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import attrs
+
+from actors.messages.lifecycle import Lane, Message, Overflow, Reply, Request
+from actors.model.connection import BrokerState, ConnectionState, DisconnectCause
+
+# --- asked of the connection actor -------------------------------------------------------------------------------
+
+
+@attrs.frozen(kw_only=True)
+class Connect(Request):
+    """Connect, and answer `Connected` once the state is CONNECTED; the retrying outlives the deadline (GW-12)."""
+
+
+@attrs.frozen(kw_only=True)
+class Connected(Reply):
+    """The link is up, its health is proved and the world is reconciled."""
+
+    session_id: str
+
+
+@attrs.frozen(kw_only=True)
+class Disconnect(Request):
+    """End the session in order; answered by `Disconnected`."""
+
+    reason: str = "asked"
+
+
+@attrs.frozen(kw_only=True)
+class Disconnected(Reply):
+    """The session is closed."""
+
+
+@attrs.frozen(kw_only=True)
+class VerifyConnection(Request):
+    """Make one round trip to the gateway now; answered by `ConnectionVerified`."""
+
+
+@attrs.frozen(kw_only=True)
+class ConnectionVerified(Reply):
+    """The round trip took ``latency_ms``."""
+
+    latency_ms: float
+
+
+@attrs.frozen(kw_only=True)
+class GetConnectionStatus(Request):
+    """Answered by `ConnectionStatus`."""
+
+
+@attrs.frozen(kw_only=True)
+class ConnectionStatus(Reply):
+    """Where the connection stands."""
+
+    state: ConnectionState
+    session_id: str | None
+    attempts: int
+    server_version: int | None
+    accounts: tuple[str, ...]
+    last_error: str | None
+    opening_blocked_by: str | None
+
+
+@attrs.frozen(kw_only=True)
+class RequestReconciliation(Message):
+    """An actor that was restarted asks for the world to be read again; answered by `Reconcile` or `NothingToReconcile`."""
+
+    sender: str
+
+
+@attrs.frozen(kw_only=True)
+class Reconciled(Message):
+    """An actor has taken over the broker's state of reconciliation ``number``; ``differences`` are explained in words."""
+
+    number: int
+    sender: str
+    differences: tuple[str, ...] = ()
+
+
+# --- told by the connection actor ---------------------------------------------------------------------------------
+
+
+@attrs.frozen(kw_only=True)
+class ConnectionStateChanged(Message):
+    """The connection moved from one state to another (CON-2: every transition is published once).
+
+    ``session_id`` is set exactly while CONNECTED. ``account`` is the account that orders go to.
+    """
+
+    previous: ConnectionState
+    state: ConnectionState
+    session_id: str | None
+    cause: DisconnectCause | None
+    reason: str
+    at: datetime
+    account: str | None = None
+    accounts: tuple[str, ...] = ()
+    client_id_is_fallback: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class Reconcile(Message):
+    """The broker's state, read whole; every recipient takes it over and answers `Reconciled`.
+
+    It is served before business (a restarted actor holds its business until it has seen this or
+    `NothingToReconcile`).
+    """
+
+    lane = Lane.RECOVERY
+
+    number: int
+    state: BrokerState
+    session_id: str
+    account: str
+
+
+@attrs.frozen(kw_only=True)
+class NothingToReconcile(Message):
+    """There is no session to reconcile with; a restarted actor may serve what needs none."""
+
+    lane = Lane.RECOVERY
+
+
+@attrs.frozen(kw_only=True)
+class OpeningReadinessChanged(Message):
+    """Whether market data answers; without it nothing may be opened, but everything may be closed (CON-4)."""
+
+    ready: bool
+    reason: str | None
+
+
+# --- between the connection actor and the link --------------------------------------------------------------------
+
+
+@attrs.frozen(kw_only=True)
+class OpenSession(Request):
+    """Open a socket to the gateway and start the API under ``client_id``; answered by `SessionOpened`.
+
+    Fails with the errors of CON-7. At most one session is open: opening another ends the first.
+    """
+
+    host: str
+    port: int
+    client_id: int
+    readonly: bool
+    order_id_floor: int = 1
+
+
+@attrs.frozen(kw_only=True)
+class SessionOpened(Reply):
+    """The API is ready: managed accounts and the next order id are known."""
+
+    link_session: int
+    server_version: int
+    accounts: tuple[str, ...]
+    next_order_id: int
+    client_id: int
+    elapsed_ms: float
+
+
+@attrs.frozen(kw_only=True)
+class EndSession(Message):
+    """Close the session: in order when ``graceful`` (subscriptions cancelled first), else by aborting the socket."""
+
+    cause: DisconnectCause
+    reason: str
+    graceful: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class SessionEnded(Message):
+    """The session is gone, whoever ended it. Requests that waited for the gateway have failed."""
+
+    overflow = Overflow.SIGNAL
+
+    link_session: int
+    cause: DisconnectCause
+    reason: str
+
+
+@attrs.frozen(kw_only=True)
+class Probe(Request):
+    """Make a round trip (`reqCurrentTime`); answered by `Probed`."""
+
+
+@attrs.frozen(kw_only=True)
+class Probed(Reply):
+    """The gateway answered after ``latency_ms``; ``gateway_time`` is what its clock said."""
+
+    latency_ms: float
+    gateway_time: datetime
+
+
+@attrs.frozen(kw_only=True)
+class ReadBrokerState(Request):
+    """Read positions, open and completed orders, executions and the account to their end markers."""
+
+
+@attrs.frozen(kw_only=True)
+class BrokerStateRead(Reply):
+    """Everything that `ReadBrokerState` asked for."""
+
+    state: BrokerState
+
+
+@attrs.frozen(kw_only=True)
+class NoticeReceived(Message):
+    """The gateway said something that belongs to no request: connectivity, farms, competing sessions (CON-10)."""
+
+    overflow = Overflow.SIGNAL
+
+    link_session: int
+    code: int
+    text: str

@@ -1,0 +1,154 @@
+"""Messages to the journal: what has to be durable before anything is sent (D14)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import attrs
+
+from actors.messages.lifecycle import Lane, Message, Overflow, Reply, Request
+from actors.model.orders import CloseReason, Execution, TradeRequest, WireOrder
+
+
+@attrs.frozen(kw_only=True)
+class RecordIntent(Request):
+    """Make an order's intent durable; answered by `IntentDurable`. No durable intent, no order."""
+
+    order: WireOrder
+    request: TradeRequest
+    order_id: str
+    incarnation: int
+    at: datetime
+    close_reason: CloseReason | None = None
+
+
+@attrs.frozen(kw_only=True)
+class IntentDurable(Reply):
+    """The intent is on the disk."""
+
+    order_ref: str
+
+
+@attrs.frozen(kw_only=True)
+class RecordTransition(Message):
+    """Append an order's new state; not waited for."""
+
+    overflow = Overflow.SIGNAL
+
+    order_ref: str
+    state: str
+    detail: str
+    at: datetime
+    broker_order_id: int | None = None
+    perm_id: int | None = None
+    filled: float = 0.0
+
+
+@attrs.frozen(kw_only=True)
+class RecordExecution(Message):
+    """Append an execution; a known ``exec_id`` is ignored."""
+
+    overflow = Overflow.SIGNAL
+
+    execution: Execution
+
+
+@attrs.frozen(kw_only=True)
+class RecordLatch(Request):
+    """Make the latch's new state durable; answered by `LatchDurable`."""
+
+    latched: bool
+    liquidation_id: str
+    reason: str
+    who: str
+    why: str
+    at: datetime
+
+
+@attrs.frozen(kw_only=True)
+class LatchDurable(Reply):
+    """The latch is on the disk."""
+
+    latched: bool
+
+
+@attrs.frozen(kw_only=True)
+class RecordStep(Request):
+    """Make a step of a liquidation durable before it is taken; answered by `StepDurable` (D16)."""
+
+    liquidation_id: str
+    step: str
+    detail: str
+    at: datetime
+
+
+@attrs.frozen(kw_only=True)
+class StepDurable(Reply):
+    """The step is on the disk."""
+
+    step: str
+
+
+@attrs.frozen(kw_only=True)
+class RecordSession(Message):
+    """Append that a session was opened or closed (CON-13)."""
+
+    session_id: str
+    state: str
+    detail: str
+    at: datetime
+
+
+@attrs.frozen(kw_only=True)
+class RecordBaseline(Message):
+    """Remember the net liquidation at the start of a day or week (RSK-5)."""
+
+    kind: str
+    key: str
+    value: float
+    at: datetime
+
+
+@attrs.frozen(kw_only=True)
+class RaiseOrderIdFloor(Message):
+    """Never use a broker order id below this again (D15)."""
+
+    client_id: int
+    floor: int
+
+
+@attrs.frozen(kw_only=True)
+class ReadJournal(Request):
+    """Read what a restarted actor needs; answered by `JournalRead`."""
+
+    lane = Lane.RECOVERY
+
+
+@attrs.frozen(kw_only=True)
+class JournaledOrder(Message):
+    """An order that the journal does not know to be at its end."""
+
+    order: WireOrder
+    request: TradeRequest
+    order_id: str
+    correlation_id: str
+    state: str
+    broker_order_id: int | None
+    filled: float
+    at: datetime
+
+
+@attrs.frozen(kw_only=True)
+class JournalRead(Reply):
+    """The journal's content, as far as it still matters."""
+
+    lane = Lane.RECOVERY
+
+    orders: tuple[JournaledOrder, ...]
+    executions: tuple[Execution, ...]
+    latched: bool
+    latch_reason: str | None
+    liquidation_id: str | None
+    liquidation_step: str | None
+    baselines: tuple[tuple[str, str, float], ...]
+    order_id_floors: tuple[tuple[int, int], ...]

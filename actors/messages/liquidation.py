@@ -1,0 +1,85 @@
+"""Messages about Strategy C: stop opening risk, cancel, close, prove flat."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import attrs
+
+from actors.messages.lifecycle import Message, Reply, Request
+from actors.model.orders import CloseReason
+
+
+@attrs.frozen(kw_only=True)
+class Liquidate(Request):
+    """Trigger Strategy C by hand; answered by `LiquidationAccepted` as soon as the latch is durable."""
+
+    reason: str
+    close_reason: CloseReason = CloseReason.MANUAL
+
+
+@attrs.frozen(kw_only=True)
+class LiquidationAccepted(Reply):
+    """The latch is durable; the liquidation runs now, or first thing once the link is back."""
+
+    liquidation_id: str
+
+
+@attrs.frozen(kw_only=True)
+class Rearm(Request):
+    """Take the latch back: by an operator only, with a name and a reason for the audit trail (STC-4)."""
+
+    who: str
+    why: str
+
+
+@attrs.frozen(kw_only=True)
+class Rearmed(Reply):
+    """The latch is off, durably."""
+
+
+@attrs.frozen(kw_only=True)
+class GetLiquidationStatus(Request):
+    """Answered by `LiquidationStatus`."""
+
+
+@attrs.frozen(kw_only=True)
+class LiquidationStatus(Reply):
+    """Where Strategy C stands."""
+
+    latched: bool
+    reason: str | None
+    liquidation_id: str | None
+    step: str
+    report: LiquidationReport | None
+
+
+@attrs.frozen(kw_only=True)
+class LiquidationReport(Message):
+    """How a liquidation ended. ``flat`` only when two reads of the broker agreed on it (MODE-6: never in dry run)."""
+
+    liquidation_id: str
+    trigger: str
+    flat: bool
+    simulated: bool
+    cancelled: tuple[str, ...]
+    closed: tuple[str, ...]
+    remaining: tuple[str, ...]
+    started_at: datetime
+    ended_at: datetime
+
+
+@attrs.frozen(kw_only=True)
+class DataQuarantined(Message):
+    """A held or traded symbol's data is stale beyond its limit while its session is open (STC-1)."""
+
+    symbol: str
+    age_s: float
+
+
+@attrs.frozen(kw_only=True)
+class RestartLimitExceeded(Message):
+    """An actor passed its restart limit (SUP-2): liquidate, then stop (D7)."""
+
+    actor: str
+    reason: str

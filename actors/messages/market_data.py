@@ -1,0 +1,186 @@
+"""Messages about contracts, quotes, bars and option chains."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+
+import attrs
+
+from actors.messages.lifecycle import Message, Overflow, Reply, Request
+from actors.model.contracts import Contract, ContractQuery
+from actors.model.market import Bar, MarketData, OptionChain, Quote
+
+# --- asked of the market-data actor -------------------------------------------------------------------------------
+
+
+@attrs.frozen(kw_only=True)
+class GetMarketData(Request):
+    """A quote with indicators; answered by `MarketDataRead`."""
+
+    symbol: str
+    snapshot: bool = True
+
+
+@attrs.frozen(kw_only=True)
+class MarketDataRead(Reply):
+    """The answer to `GetMarketData`."""
+
+    market_data: MarketData
+
+
+@attrs.frozen(kw_only=True)
+class GetQuote(Request):
+    """A quote of a qualified contract that is at most ``max_age_s`` old; answered by `QuoteRead`."""
+
+    contract: Contract
+    max_age_s: float = 0.0
+    snapshot: bool = True
+
+
+@attrs.frozen(kw_only=True)
+class QuoteRead(Reply):
+    """The answer to `GetQuote` and `GetOptionQuote`."""
+
+    quote: Quote
+
+
+@attrs.frozen(kw_only=True)
+class GetBars(Request):
+    """One-minute history; at most 60 minutes and 60 bars (MKT-6). Answered by `BarsRead`."""
+
+    symbol: str
+    duration_minutes: int = 60
+    bar_size: str = "1 min"
+
+
+@attrs.frozen(kw_only=True)
+class GetOptionChain(Request):
+    """Answered by `OptionChainRead`."""
+
+    symbol: str
+
+
+@attrs.frozen(kw_only=True)
+class GetOptionQuote(Request):
+    """Qualify an option and read a snapshot of it; answered by `QuoteRead`."""
+
+    query: ContractQuery
+    snapshot: bool = True
+
+
+@attrs.frozen(kw_only=True)
+class SubscribeQuotes(Request):
+    """Send `QuoteUpdated` for each symbol to ``subscriber`` until `UnsubscribeQuotes`; answered by `QuotesSubscribed`."""
+
+    subscription_id: str
+    subscriber: str
+    symbols: tuple[str, ...]
+
+
+@attrs.frozen(kw_only=True)
+class QuotesSubscribed(Reply):
+    """The feed of these symbols has begun."""
+
+    symbols: tuple[str, ...]
+
+
+@attrs.frozen(kw_only=True)
+class UnsubscribeQuotes(Message):
+    """End a subscription; an unknown one is ignored."""
+
+    subscription_id: str
+
+
+# --- told by the market-data actor --------------------------------------------------------------------------------
+
+
+@attrs.frozen(kw_only=True)
+class QuoteUpdated(Message):
+    """A newer quote; only the newest per contract waits in a mailbox (MKT-7)."""
+
+    overflow = Overflow.CONFLATE
+
+    quote: Quote
+
+    def conflation_key(self) -> Hashable:
+        """Quotes of one contract replace each other."""
+        return self.quote.contract.con_id
+
+
+@attrs.frozen(kw_only=True)
+class QuotesInterrupted(Message):
+    """The feed of these symbols stands still; `QuotesResumed` follows when a fresh quote came (MKT-7)."""
+
+    symbols: tuple[str, ...]
+    reason: str
+
+
+@attrs.frozen(kw_only=True)
+class QuotesResumed(Message):
+    """A fresh quote came for these symbols after an interruption."""
+
+    symbols: tuple[str, ...]
+
+
+# --- asked of the link --------------------------------------------------------------------------------------------
+
+
+@attrs.frozen(kw_only=True)
+class QualifyContract(Request):
+    """Find exactly one contract; answered by `ContractQualified` or `ContractQualificationError` (ORD-2)."""
+
+    query: ContractQuery
+
+
+@attrs.frozen(kw_only=True)
+class ContractQualified(Reply):
+    """The one contract that fits."""
+
+    query: ContractQuery
+    contract: Contract
+
+
+@attrs.frozen(kw_only=True)
+class TakeSnapshot(Request):
+    """Read one snapshot; answered by `SnapshotTaken`. ``snapshot=False`` is refused (MKT-5)."""
+
+    contract: Contract
+    snapshot: bool = True
+
+
+@attrs.frozen(kw_only=True)
+class SnapshotTaken(Reply):
+    """The quote as it stood when the broker ended the snapshot."""
+
+    quote: Quote
+
+
+@attrs.frozen(kw_only=True)
+class ReadBars(Request):
+    """Read trade bars of regular hours that end now; answered by `BarsRead`."""
+
+    contract: Contract
+    duration_minutes: int
+    bar_size: str = "1 min"
+
+
+@attrs.frozen(kw_only=True)
+class BarsRead(Reply):
+    """Bars in ascending order of time."""
+
+    contract: Contract
+    bars: tuple[Bar, ...]
+
+
+@attrs.frozen(kw_only=True)
+class ReadOptionChain(Request):
+    """Read the option parameters of an underlying; answered by `OptionChainRead`."""
+
+    underlying: Contract
+
+
+@attrs.frozen(kw_only=True)
+class OptionChainRead(Reply):
+    """The chain of the SMART exchange with the standard multiplier."""
+
+    chain: OptionChain

@@ -1,0 +1,275 @@
+"""Messages about orders: from the caller's wish to the broker's last word."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import attrs
+
+from actors.messages.lifecycle import Lane, Message, Overflow, Reply, Request
+from actors.model.connection import GateState
+from actors.model.contracts import Contract
+from actors.model.orders import (
+    BrokerOrder,
+    CloseReason,
+    Execution,
+    OrderResult,
+    Permit,
+    Purpose,
+    TradeRequest,
+    WaitFor,
+    WireOrder,
+)
+
+# --- asked of the executor ----------------------------------------------------------------------------------------
+
+
+@attrs.frozen(kw_only=True)
+class SubmitOrder(Request):
+    """Bring an order to the broker; answered by `OrderConcluded`. It is the only way to an order (ORD-3)."""
+
+    request: TradeRequest
+    purpose: Purpose = Purpose.OPEN
+    wait_for: WaitFor = WaitFor.FILL
+    contract: Contract | None = None
+    close_reason: CloseReason | None = None
+    liquidation_id: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class OrderConcluded(Reply):
+    """What came of the order by its deadline."""
+
+    result: OrderResult
+
+
+@attrs.frozen(kw_only=True)
+class ModifyOrder(Request):
+    """Change price or quantity of a working order; needs a permit of its own (ORD-3). Answered by `OrderConcluded`."""
+
+    order_id: str
+    quantity: float | None = None
+    limit_price: float | None = None
+    stop_price: float | None = None
+
+
+@attrs.frozen(kw_only=True)
+class CancelOrder(Request):
+    """Cancel a working order; answered by `OrderConcluded` once it is terminal."""
+
+    order_id: str
+
+
+@attrs.frozen(kw_only=True)
+class CancelAllOrders(Request):
+    """Cancel every working order in scope and answer `AllOrdersCancelled` when each is terminal (STC-2).
+
+    ``whole_account`` uses IB's global cancel, which reaches the orders of other clients too (STC-6).
+    """
+
+    whole_account: bool
+
+
+@attrs.frozen(kw_only=True)
+class AllOrdersCancelled(Reply):
+    """Nothing in scope works any more; ``simulated`` when the mode sends nothing."""
+
+    cancelled: tuple[str, ...]
+    simulated: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class GetOpenOrders(Request):
+    """Answered by `OpenOrdersRead`."""
+
+
+@attrs.frozen(kw_only=True)
+class OpenOrdersRead(Reply):
+    """The orders that work or whose fate is unknown."""
+
+    orders: tuple[OrderResult, ...]
+
+
+# --- told by the executor -----------------------------------------------------------------------------------------
+
+
+@attrs.frozen(kw_only=True)
+class OrderChanged(Message):
+    """An order took a new state (event stream, audit)."""
+
+    result: OrderResult
+    detail: str
+    at: datetime
+
+
+@attrs.frozen(kw_only=True)
+class ExecutionRecorded(Message):
+    """An execution counted for the first time, or a correction of one (then ``replaces`` is the old one)."""
+
+    overflow = Overflow.SIGNAL
+
+    execution: Execution
+    replaces: Execution | None = None
+    correlation_id: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class WorkingOrder(Message):
+    """An order that can still fill, as risk has to count it."""
+
+    order_ref: str
+    contract: Contract
+    signed_remaining: float
+    price: float | None
+    purpose: Purpose
+
+
+@attrs.frozen(kw_only=True)
+class WorkingOrdersKnown(Message):
+    """Every order that can still fill, after a reconciliation; replaces what risk had reserved."""
+
+    lane = Lane.RECOVERY
+
+    orders: tuple[WorkingOrder, ...]
+
+
+@attrs.frozen(kw_only=True)
+class OrderSettled(Message):
+    """The order can fill no more, or not beyond ``signed_remaining``: risk adjusts its reservation."""
+
+    overflow = Overflow.SIGNAL
+
+    order_ref: str
+    signed_remaining: float
+
+
+# --- between the executor and the link ----------------------------------------------------------------------------
+
+
+@attrs.frozen(kw_only=True)
+class InstallPermitKey(Message):
+    """The risk actor's key for this incarnation; permits made with an earlier key are void (D13)."""
+
+    lane = Lane.RECOVERY
+
+    key: bytes = attrs.field(repr=False)
+
+
+@attrs.frozen(kw_only=True)
+class SetGate(Message):
+    """Move the order gate; served before business. Only the connection and Strategy C send it."""
+
+    lane = Lane.RECOVERY
+
+    state: GateState
+    reason: str
+
+
+@attrs.frozen(kw_only=True)
+class SendOrder(Request):
+    """Pass the gate and be written in the same step; answered by one of the three events below (D13)."""
+
+    permit: Permit
+    order: WireOrder
+
+
+@attrs.frozen(kw_only=True)
+class OrderSent(Reply):
+    """The order's bytes were handed to the socket."""
+
+    order_ref: str
+    broker_order_id: int
+    gate_sequence: int
+
+
+@attrs.frozen(kw_only=True)
+class OrderSimulated(Reply):
+    """The gate let the order pass, and the mode has no sender behind it (MODE-1)."""
+
+    order_ref: str
+    gate_sequence: int
+
+
+@attrs.frozen(kw_only=True)
+class OrderRefusedAtGate(Reply):
+    """Nothing was sent, and this order will never be."""
+
+    order_ref: str
+    reason: str
+
+
+@attrs.frozen(kw_only=True)
+class SendCancel(Message):
+    """Cancel at the broker; needs no permit (D13)."""
+
+    order_ref: str
+    broker_order_id: int
+
+
+@attrs.frozen(kw_only=True)
+class SendGlobalCancel(Message):
+    """Cancel every order of the account at the broker, those of other clients too."""
+
+
+@attrs.frozen(kw_only=True)
+class QueryGate(Request):
+    """What became of these orders at the gate? Those it has not seen are void from now on. Answered by `GateAnswered`."""
+
+    lane = Lane.RECOVERY
+
+    order_refs: tuple[str, ...]
+
+
+@attrs.frozen(kw_only=True)
+class GateAnswered(Reply):
+    """Per order that was sent: its reference and broker order id. The others were not sent and never will be."""
+
+    lane = Lane.RECOVERY
+
+    sent: tuple[tuple[str, int], ...]
+
+
+# --- told by the link ---------------------------------------------------------------------------------------------
+
+
+@attrs.frozen(kw_only=True)
+class BrokerOrderReported(Message):
+    """An openOrder (``order`` has its terms) or an orderStatus (terms are None) arrived."""
+
+    overflow = Overflow.SIGNAL
+
+    order: BrokerOrder
+    received_at: datetime
+
+
+@attrs.frozen(kw_only=True)
+class ExecutionReported(Message):
+    """An execution arrived; it may be one that was seen before."""
+
+    overflow = Overflow.SIGNAL
+
+    execution: Execution
+    received_at: datetime
+
+
+@attrs.frozen(kw_only=True)
+class CommissionReported(Message):
+    """The commission of an execution became known."""
+
+    overflow = Overflow.SIGNAL
+
+    exec_id: str
+    commission: float
+    realized_pnl: float | None
+
+
+@attrs.frozen(kw_only=True)
+class OrderErrorReported(Message):
+    """The broker sent an error or an advisory under an order's id; its meaning is in `logic.broker_codes`."""
+
+    overflow = Overflow.SIGNAL
+
+    broker_order_id: int
+    code: int
+    text: str
+    received_at: datetime

@@ -1,0 +1,84 @@
+"""Messages about risk: approval, reservations, the external risk manager, and the latch."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import attrs
+
+from actors.messages.lifecycle import Lane, Message, Reply, Request
+from actors.model.account import Position
+from actors.model.market import Quote
+from actors.model.orders import CloseReason, Permit, TradeRequest, ValidationResult, WireOrder
+
+
+@attrs.frozen(kw_only=True)
+class RequestApproval(Request):
+    """Judge exactly this order; answered by `OrderApproved` or `OrderRejected`.
+
+    ``quote`` is the newest that the executor has; ``replaces_quantity`` is what a modified order had left.
+    """
+
+    order: WireOrder
+    request: TradeRequest
+    quote: Quote | None
+    close_reason: CloseReason | None = None
+
+
+@attrs.frozen(kw_only=True)
+class OrderApproved(Reply):
+    """The order may pass the gate once, with this permit; its quantity is reserved."""
+
+    order_ref: str
+    permit: Permit
+    validation: ValidationResult
+
+
+@attrs.frozen(kw_only=True)
+class OrderRejected(Reply):
+    """The order may not be sent; the reasons are all that apply."""
+
+    order_ref: str
+    validation: ValidationResult
+
+
+@attrs.frozen(kw_only=True)
+class ConsultRiskManager(Request):
+    """Ask the orchestrator's own risk manager, outside the risk actor's thread (D2); answered by `RiskManagerAnswered`."""
+
+    request: TradeRequest
+
+
+@attrs.frozen(kw_only=True)
+class RiskManagerAnswered(Reply):
+    """What the orchestrator's risk manager decided."""
+
+    validation: ValidationResult
+
+
+@attrs.frozen(kw_only=True)
+class SyncRiskManager(Message):
+    """Positions changed; the orchestrator's risk manager is told."""
+
+    positions: tuple[Position, ...]
+
+
+@attrs.frozen(kw_only=True)
+class LatchChanged(Message):
+    """Strategy C latched or was re-armed; told before the journal has it, so that refusal does not wait for a disk."""
+
+    lane = Lane.RECOVERY
+
+    latched: bool
+    reason: str
+    at: datetime
+
+
+@attrs.frozen(kw_only=True)
+class LossLimitBreached(Message):
+    """The daily loss or the weekly drawdown passed its limit (RSK-1, STC-1)."""
+
+    reason: CloseReason
+    loss: float
+    limit: float
+    at: datetime

@@ -1,0 +1,1 @@
+"""Frozen values and enums: what the messages carry and the logic works on."""

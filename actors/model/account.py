@@ -1,0 +1,53 @@
+"""The account and the positions in it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import attrs
+
+from actors.model.contracts import Contract
+from actors.model.orders import CloseReason
+
+
+@attrs.frozen(kw_only=True)
+class Account:
+    """The account's numbers in its base currency; one that the broker has not told is None (GW-6)."""
+
+    account_id: str
+    net_liquidation: float | None = None
+    cash: float | None = None
+    available_funds: float | None = None
+    buying_power: float | None = None
+    realized_pnl: float | None = None
+    unrealized_pnl: float | None = None
+    updated_at: datetime | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Holding:
+    """A position as the broker tells it. ``average_cost`` is per unit and includes multiplier and commission."""
+
+    account: str
+    contract: Contract
+    quantity: float
+    average_cost: float
+
+
+@attrs.frozen(kw_only=True)
+class Position:
+    """A position as the product reports it (POS-1). What needs an unknown price is None, never 0."""
+
+    position_id: str
+    symbol: str
+    quantity: float
+    entry_price: float
+    current_price: float | None
+    unrealized_pnl: float | None
+    unrealized_pnl_pct: float | None
+    days_to_expiry: int | None
+    contract: Contract
+    should_close_3_dte: bool = False
+    should_close_emergency: bool = False
+    closure_trigger: CloseReason | None = None
+    is_cached: bool = False

@@ -1,0 +1,56 @@
+"""The link's states, and the ways in which it is lost."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+
+import attrs
+
+from actors.model.account import Account, Holding
+from actors.model.orders import BrokerOrder, Execution
+
+
+class ConnectionState(StrEnum):
+    """The five states of CON-1."""
+
+    DISCONNECTED = "DISCONNECTED"
+    CONNECTING = "CONNECTING"
+    CONNECTED = "CONNECTED"
+    RECONNECTING = "RECONNECTING"
+    FAILED = "FAILED"
+
+
+class DisconnectCause(StrEnum):
+    """Why a link was lost: a disconnect is more than one thing (D10)."""
+
+    SOCKET_CLOSED = "socket_closed"
+    SILENCE = "silence"
+    UPSTREAM_LOST = "upstream_lost"
+    PORT_RESET = "port_reset"
+    OVERFLOW = "overflow"
+    REQUEST_UNANSWERED = "request_unanswered"
+    LINK_FAILED = "link_failed"
+    ASKED = "asked"
+
+
+class GateState(StrEnum):
+    """What the order gate lets pass: nothing, only what reduces risk, or everything that has a permit."""
+
+    CLOSED = "closed"
+    CLOSES_ONLY = "closes_only"
+    OPEN = "open"
+
+
+@attrs.frozen(kw_only=True)
+class BrokerState:
+    """What the broker says of the world at one moment: every part was read to its end marker (CON-11)."""
+
+    read_at: datetime
+    holdings: tuple[Holding, ...]
+    open_orders: tuple[BrokerOrder, ...]
+    completed_orders: tuple[BrokerOrder, ...]
+    executions: tuple[Execution, ...]
+    account: Account
+    fill_counts: tuple[tuple[int, int], ...] = ()
+    """Per con_id the number of executions that the gate had counted when the read ended."""

@@ -1,0 +1,89 @@
+"""Contracts: what can be traded, as described by a caller and as qualified by the broker."""
+
+from __future__ import annotations
+
+from datetime import date
+from enum import StrEnum
+
+import attrs
+
+from actors.errors import OrderValidationError
+
+
+class SecurityType(StrEnum):
+    """The two kinds of contract that the product trades."""
+
+    STOCK = "STK"
+    OPTION = "OPT"
+
+
+class Right(StrEnum):
+    """The right of an option."""
+
+    CALL = "C"
+    PUT = "P"
+
+    @classmethod
+    def parse(cls, text: str) -> Right:
+        """Read ``C``, ``P``, ``CALL`` or ``PUT`` in any case; raise `OrderValidationError` for the rest."""
+        try:
+            return _RIGHTS[text.strip().upper()]
+        except KeyError:
+            raise OrderValidationError(
+                f"right must be C, P, CALL or PUT (was {text!r}); leave it out for a stock"
+            ) from None
+
+
+_RIGHTS = {"C": Right.CALL, "CALL": Right.CALL, "P": Right.PUT, "PUT": Right.PUT}
+
+
+@attrs.frozen(kw_only=True)
+class ContractQuery:
+    """What a caller knows of a contract; the broker turns it into exactly one `Contract` or it is refused."""
+
+    symbol: str
+    security_type: SecurityType = SecurityType.STOCK
+    expiry: date | None = None
+    strike: float | None = None
+    right: Right | None = None
+    exchange: str = "SMART"
+    currency: str = "USD"
+
+    def __str__(self) -> str:
+        if self.security_type is SecurityType.STOCK:
+            return self.symbol
+        expiry = self.expiry.strftime("%Y%m%d") if self.expiry else "?"
+        return f"{self.symbol} {expiry} {self.strike:g}{self.right}"
+
+
+@attrs.frozen(kw_only=True)
+class Contract:
+    """A contract that the broker knows by ``con_id`` (always > 0): the only kind that reaches an order."""
+
+    con_id: int = attrs.field(validator=attrs.validators.gt(0))
+    symbol: str
+    security_type: SecurityType
+    exchange: str = "SMART"
+    primary_exchange: str = ""
+    currency: str = "USD"
+    local_symbol: str = ""
+    trading_class: str = ""
+    expiry: date | None = None
+    strike: float | None = None
+    right: Right | None = None
+    multiplier: float = attrs.field(default=1.0, validator=attrs.validators.gt(0))
+    min_tick: float = 0.01
+    time_zone: str = "US/Eastern"
+    trading_hours: str = ""
+    liquid_hours: str = ""
+
+    @property
+    def position_id(self) -> str:
+        """The id under which a position in this contract is known: ``SYMBOL_conId``."""
+        return f"{self.symbol}_{self.con_id}"
+
+    def __str__(self) -> str:
+        if self.security_type is SecurityType.STOCK:
+            return self.symbol
+        expiry = self.expiry.strftime("%Y%m%d") if self.expiry else "?"
+        return f"{self.symbol} {expiry} {self.strike:g}{self.right}"

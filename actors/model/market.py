@@ -1,0 +1,168 @@
+"""Market data: quotes, bars, indicators, and what is said of their quality.
+
+A price that the broker does not have is ``None``, never 0 or -1 (MKT-4).
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from enum import IntEnum, StrEnum
+
+import attrs
+
+from actors.model.contracts import Contract, Right
+
+
+class DataType(IntEnum):
+    """IB's market data types; only live data is ever fresh (MKT-12)."""
+
+    LIVE = 1
+    FROZEN = 2
+    DELAYED = 3
+    DELAYED_FROZEN = 4
+
+
+class DataSource(StrEnum):
+    """Where a datum comes from."""
+
+    IB = "ib"
+    ALPHA_VANTAGE = "alpha_vantage"
+
+
+@attrs.frozen(kw_only=True)
+class Quote:
+    """One snapshot of a contract's market. Prices in the contract's currency, sizes in units."""
+
+    contract: Contract
+    received_at: datetime
+    bid: float | None = None
+    ask: float | None = None
+    last: float | None = None
+    bid_size: float | None = None
+    ask_size: float | None = None
+    last_size: float | None = None
+    open: float | None = None
+    high: float | None = None
+    low: float | None = None
+    close: float | None = None
+    volume: float | None = None
+    traded_at: datetime | None = None
+    halted: bool = False
+    data_type: DataType = DataType.LIVE
+    source: DataSource = DataSource.IB
+    implied_volatility: float | None = None
+    delta: float | None = None
+    gamma: float | None = None
+    vega: float | None = None
+    theta: float | None = None
+    underlying_price: float | None = None
+
+    @property
+    def symbol(self) -> str:
+        """The contract's symbol."""
+        return self.contract.symbol
+
+    @property
+    def midpoint(self) -> float | None:
+        """The middle of bid and ask, or None when either is missing."""
+        if self.bid is None or self.ask is None:
+            return None
+        return (self.bid + self.ask) / 2
+
+    @property
+    def price(self) -> float | None:
+        """The best single price known: last, else the midpoint, else the previous close is *not* used."""
+        return self.last if self.last is not None else self.midpoint
+
+
+@attrs.frozen(kw_only=True)
+class Bar:
+    """One bar of trades; ``start`` is its first instant, in UTC."""
+
+    start: datetime
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+
+
+@attrs.frozen(kw_only=True)
+class Indicators:
+    """Indicators of the last bars (MKT-1, MKT-2); one that cannot be had is None."""
+
+    ema_fast: float | None
+    ema_slow: float | None
+    rsi: float | None
+    vwap: float | None
+    bollinger_upper: float | None
+    bollinger_middle: float | None
+    bollinger_lower: float | None
+
+
+@attrs.frozen(kw_only=True)
+class DataQuality:
+    """What may be thought of a quote: its age, what it lacks, and a score from 0 (worthless) to 1."""
+
+    is_stale: bool
+    staleness_s: float
+    missing_fields: tuple[str, ...]
+    score: float
+
+
+@attrs.frozen(kw_only=True)
+class MarketData:
+    """A quote with its indicators and its quality: what a strategy decides on (MKT-1)."""
+
+    symbol: str
+    timestamp: datetime
+    last_price: float | None
+    bid: float | None
+    ask: float | None
+    volume: float | None
+    ema_fast: float | None
+    ema_slow: float | None
+    rsi: float | None
+    vwap: float | None
+    bollinger_upper: float | None
+    bollinger_lower: float | None
+    bollinger_middle: float | None
+    is_stale: bool
+    staleness_seconds: float
+    missing_fields: tuple[str, ...]
+    data_quality_score: float
+    source: DataSource = DataSource.IB
+    contract: Contract | None = None
+
+    @property
+    def quality(self) -> DataQuality:
+        """The four quality fields as one value."""
+        return DataQuality(
+            is_stale=self.is_stale,
+            staleness_s=self.staleness_seconds,
+            missing_fields=self.missing_fields,
+            score=self.data_quality_score,
+        )
+
+
+@attrs.frozen(kw_only=True)
+class OptionChain:
+    """The expiries and strikes that can be traded on an underlying, both ascending."""
+
+    symbol: str
+    underlying_con_id: int
+    exchange: str
+    trading_class: str
+    multiplier: float
+    expiries: tuple[date, ...]
+    strikes: tuple[float, ...]
+
+
+@attrs.frozen(kw_only=True)
+class OptionSpec:
+    """One option of a chain, named by the caller."""
+
+    symbol: str
+    expiry: date
+    strike: float
+    right: Right
