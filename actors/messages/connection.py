@@ -68,14 +68,14 @@ class ConnectionStatus(Reply):
 
 @attrs.frozen(kw_only=True)
 class RequestReconciliation(Message):
-    """An actor that was restarted asks for the world to be read again; answered by `Reconcile` or `NothingToReconcile`."""
+    """A restarted actor asks for the world to be read again; answered by `Reconcile` or `NothingToReconcile`."""
 
     sender: str
 
 
 @attrs.frozen(kw_only=True)
 class Reconciled(Message):
-    """An actor has taken over the broker's state of reconciliation ``number``; ``differences`` are explained in words."""
+    """An actor has taken over the state of reconciliation ``number``; ``differences`` are explained in words."""
 
     number: int
     sender: str
@@ -132,6 +132,13 @@ class OpeningReadinessChanged(Message):
 
     ready: bool
     reason: str | None
+
+
+@attrs.frozen(kw_only=True)
+class ProveMarketData(Request):
+    """Show that market data answers for ``symbol``; answered by `QuoteRead` (CON-4)."""
+
+    symbol: str
 
 
 # --- between the connection actor and the link --------------------------------------------------------------------

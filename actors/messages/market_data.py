@@ -70,7 +70,7 @@ class GetOptionQuote(Request):
 
 @attrs.frozen(kw_only=True)
 class SubscribeQuotes(Request):
-    """Send `QuoteUpdated` for each symbol to ``subscriber`` until `UnsubscribeQuotes`; answered by `QuotesSubscribed`."""
+    """Feed ``subscriber`` with `QuoteUpdated` until `UnsubscribeQuotes`; answered by `QuotesSubscribed`."""
 
     subscription_id: str
     subscriber: str

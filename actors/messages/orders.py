@@ -213,7 +213,7 @@ class SendGlobalCancel(Message):
 
 @attrs.frozen(kw_only=True)
 class QueryGate(Request):
-    """What became of these orders at the gate? Those it has not seen are void from now on. Answered by `GateAnswered`."""
+    """What became of these orders at the gate? Those not seen are void from now on. Answered by `GateAnswered`."""
 
     lane = Lane.RECOVERY
 

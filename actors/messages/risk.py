@@ -44,7 +44,7 @@ class OrderRejected(Reply):
 
 @attrs.frozen(kw_only=True)
 class ConsultRiskManager(Request):
-    """Ask the orchestrator's own risk manager, outside the risk actor's thread (D2); answered by `RiskManagerAnswered`."""
+    """Ask the orchestrator's risk manager, outside the risk actor's thread (D2); answered by `RiskManagerAnswered`."""
 
     request: TradeRequest
 

@@ -1,0 +1,97 @@
+"""Requests that an actor has under way to others.
+
+No actor waits for another (D2): a request is told, and what shall happen with its answer is kept here until the answer,
+a failure or the deadline comes. Every request ends in exactly one of the two continuations, and an answer that comes
+after that is ignored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import attrs
+
+from actors.base import SupervisedActor
+from actors.errors import ErrorInfo, GatewayTimeoutError, describe
+from actors.messages.lifecycle import Message, Reply, Request, RequestFailed
+
+ANSWER_GRACE_S = 0.02
+"""The other side answers by the deadline; this much later we stop believing that an answer comes."""
+
+
+def child_id(correlation_id: str, step: str) -> str:
+    """Name a request that serves another one: its root stays readable in every log line."""
+    return f"{correlation_id}/{step}"
+
+
+def root_id(correlation_id: str) -> str:
+    """The caller's own correlation id, whatever was appended on the way."""
+    return correlation_id.partition("/")[0]
+
+
+@attrs.frozen(kw_only=True)
+class ConversationExpired(Message):
+    """Told to oneself when an answer is overdue."""
+
+    correlation_id: str
+
+
+@attrs.frozen
+class _Pending:
+    on_reply: Callable[[Reply], None]
+    on_failure: Callable[[ErrorInfo], None]
+
+
+class Conversations:
+    """The requests under way of one actor.
+
+    The actor lists the reply types that it expects, `RequestFailed` and `ConversationExpired` in its dispatch table
+    and hands each to `answered`, `failed` and `expired`.
+    """
+
+    def __init__(self, actor: SupervisedActor) -> None:
+        self._actor = actor
+        self._pending: dict[str, _Pending] = {}
+
+    def ask(
+        self,
+        to: str,
+        request: Request,
+        on_reply: Callable[[Reply], None],
+        on_failure: Callable[[ErrorInfo], None],
+        *,
+        watched: bool = True,
+    ) -> None:
+        """Tell ``request`` and remember what follows.
+
+        ``watched=False`` sets no timer: for an actor that watches the deadline of the whole operation itself.
+        """
+        self._pending[request.correlation_id] = _Pending(on_reply, on_failure)
+        if watched:
+            delay_s = max(0.0, request.deadline - self._actor.clock.monotonic()) + ANSWER_GRACE_S
+            self._actor.schedule(
+                delay_s, ConversationExpired(correlation_id=request.correlation_id)
+            )
+        self._actor.tell(to, request)
+
+    def answered(self, reply: Reply) -> None:
+        """Continue with an answer; one that nobody waits for is ignored."""
+        pending = self._pending.pop(reply.correlation_id, None)
+        if pending is not None:
+            pending.on_reply(reply)
+
+    def failed(self, reply: RequestFailed) -> None:
+        """Continue with a failure."""
+        pending = self._pending.pop(reply.correlation_id, None)
+        if pending is not None:
+            pending.on_failure(reply.error)
+
+    def expired(self, message: ConversationExpired) -> None:
+        """Continue with a timeout when no answer came."""
+        pending = self._pending.pop(message.correlation_id, None)
+        if pending is not None:
+            pending.on_failure(describe(GatewayTimeoutError("no answer came before the deadline")))
+
+    def forget(self, correlation_id: str) -> None:
+        """Drop a request whose answer no longer matters."""
+        self._pending.pop(correlation_id, None)
