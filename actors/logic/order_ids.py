@@ -1,0 +1,44 @@
+"""How orders are named (ORD-4, ORD-9).
+
+::
+
+    ORD_20260301_143005_0007_k3f9              an order: when, the how-manieth, and a suffix that differs per process
+    CLOSE_SPY_756733_k3f9                      a close of position SPY_756733
+    CSATSPRIM:ORD_20260301_143005_0007_k3f9    its orderRef: the operator id stands at the head
+
+The suffix is what keeps a name unique across restarts; whoever makes it draws it from the injected randomness.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final
+
+ORDER_REF_SEPARATOR: Final = ":"
+PREFERRED_ORDER_REF_CHARS: Final = 40
+
+
+def new_order_id(now: datetime, sequence: int, suffix: str) -> str:
+    """Name an order ``ORD_<yyyymmdd>_<hhmmss>_<nnnn>_<suffix>``; the time is that of ``now`` as it stands (UTC)."""
+    return f"ORD_{now:%Y%m%d_%H%M%S}_{sequence:04d}_{suffix}"
+
+
+def close_order_id(position_id: str, suffix: str) -> str:
+    """Name the close of a position ``CLOSE_<position_id>_<suffix>``; blanks of a symbol become dots."""
+    return f"CLOSE_{position_id.replace(' ', '.')}_{suffix}"
+
+
+def order_ref(operator_id: str, order_id: str) -> str:
+    """Join operator and order id to the broker's ``orderRef``; the operator id must not contain the separator."""
+    return f"{operator_id}{ORDER_REF_SEPARATOR}{order_id}"
+
+
+def operator_of(reference: str) -> str | None:
+    """Tell whose order an ``orderRef`` names, or None when it is not of our making."""
+    head, separator, tail = reference.partition(ORDER_REF_SEPARATOR)
+    return head if separator and tail and head else None
+
+
+def order_id_of(reference: str) -> str:
+    """Tell the order id within an ``orderRef``; a reference that is not of our making is its own id."""
+    return reference.partition(ORDER_REF_SEPARATOR)[2] or reference
