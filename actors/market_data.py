@@ -15,21 +15,22 @@ import attrs
 from actors.base import ActorContext, SupervisedActor
 from actors.conversations import ConversationExpired, Conversations, child_id, root_id
 from actors.errors import (
-    AlphaLearningViolationError,
     ErrorInfo,
     GatewayError,
     InsufficientDataError,
     SnapshotModeViolationError,
     restore,
 )
+from actors.logic.history import MAX_HISTORY_MINUTES, history_violation
 from actors.logic.indicators import indicators
 from actors.logic.quality import market_data
-from actors.messages.addresses import EXECUTOR, LINK, POSITION, RISK
+from actors.messages.addresses import EXECUTOR, GATEWAY, LINK, POSITION, RISK
 from actors.messages.connection import ConnectionStateChanged, ProveMarketData
 from actors.messages.lifecycle import Message, Reply, Request, RequestFailed
 from actors.messages.market_data import (
     BarsRead,
     ContractQualified,
+    FeedsLost,
     GetBars,
     GetMarketData,
     GetOptionChain,
@@ -54,9 +55,6 @@ from actors.model.connection import ConnectionState
 from actors.model.contracts import Contract, ContractQuery
 from actors.model.market import Bar, Quote
 from actors.ports import EventLog, no_log
-
-MAX_HISTORY_MINUTES = 60
-"""Alpha learning: at most one hour of history (MKT-6)."""
 
 IDENTICAL_HISTORY_S = 15.0
 """IB refuses an identical history request within this time (TWS_WIRE §10)."""
@@ -134,6 +132,11 @@ class MarketDataActor(SupervisedActor):
         self.bars: dict[tuple[int, int], _BarsHeld] = {}
         self.subscriptions: dict[str, SubscribeQuotes] = {}
         self.feeds: dict[str, _Feed] = {}
+
+    def started(self) -> None:
+        """Have the subscribers of an earlier incarnation subscribe again."""
+        if self.incarnation > 1:
+            self.tell(GATEWAY, FeedsLost())
 
     # --- reads ----------------------------------------------------------------------------------------------------
 
@@ -501,19 +504,6 @@ class MarketDataActor(SupervisedActor):
     def on_expired(self, message: ConversationExpired) -> None:
         """End the conversation whose answer did not come."""
         self.conversations.expired(message)
-
-
-def history_violation(minutes: int, bar_size: str) -> AlphaLearningViolationError | None:
-    """Say how a history request breaks the one-hour rule, or None (MKT-6)."""
-    if not 1 <= minutes <= MAX_HISTORY_MINUTES:
-        return AlphaLearningViolationError(
-            f"duration_minutes must be 1 to {MAX_HISTORY_MINUTES} (was {minutes})"
-        )
-    if bar_size != "1 min":
-        return AlphaLearningViolationError(
-            f"bar_size must be '1 min': at most {MAX_HISTORY_MINUTES} bars in an hour (was {bar_size!r})"
-        )
-    return None
 
 
 def _still_newest(read_at: datetime, now: datetime) -> bool:

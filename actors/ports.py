@@ -21,10 +21,10 @@ class EventLog(Protocol):
 
 
 def no_log(
-    event: str,  # noqa: ARG001 - the signature is the protocol's
+    event: str,
     *,
-    level: str = "INFO",  # noqa: ARG001
-    correlation_id: str | None = None,  # noqa: ARG001
-    **fields: object,  # noqa: ARG001
+    level: str = "INFO",
+    correlation_id: str | None = None,
+    **fields: object,
 ) -> None:
     """Discard the event: for an actor that runs without a log."""

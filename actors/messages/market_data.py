@@ -122,6 +122,11 @@ class QuotesResumed(Message):
     symbols: tuple[str, ...]
 
 
+@attrs.frozen(kw_only=True)
+class FeedsLost(Message):
+    """The market-data actor was restarted and has no subscriptions: who wants quotes subscribes again."""
+
+
 # --- asked of the link --------------------------------------------------------------------------------------------
 
 

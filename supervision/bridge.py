@@ -1,0 +1,124 @@
+"""The bridge between the tree's threads and a caller's asyncio loop (D2).
+
+A request goes out with a correlation id of its own and one deadline; its answer comes back in the thread of whoever sent
+it and is handed to the loop with `call_soon_threadsafe`. Nothing here blocks either side: a pykka future would.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import attrs
+
+from actors.clock import Clock, Entropy
+from actors.errors import GatewayError, GatewayStoppedError, GatewayTimeoutError, restore
+from actors.messages.lifecycle import Message, Reply, Request, RequestFailed
+
+R = TypeVar("R", bound=Reply)
+
+
+@attrs.frozen
+class _Waiting:
+    future: asyncio.Future[Reply]
+    timer: asyncio.TimerHandle
+
+
+class Bridge:
+    """Requests from one asyncio loop into the tree, and what the tree tells that loop.
+
+    ``routes`` says what happens on the loop to messages that are not replies. Must be made on the loop.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        tell: Callable[[str, Message], None],
+        clock: Clock,
+        entropy: Entropy,
+        routes: Mapping[type[Message], Callable[[Any], None]],
+    ) -> None:
+        self._address = address
+        self._tell = tell
+        self._clock = clock
+        self._entropy = entropy
+        self._routes = routes
+        self._loop = asyncio.get_running_loop()
+        self._waiting: dict[str, _Waiting] = {}
+
+    async def ask(
+        self,
+        recipient: str,
+        kind: Callable[..., Request],
+        expected: type[R],
+        timeout_s: float,
+        *,
+        grace_s: float = 0.0,
+        **fields: object,
+    ) -> R:
+        """Tell a request of ``kind`` and wait for its reply.
+
+        Raises what the reply's error says, and `GatewayTimeoutError` at ``timeout_s + grace_s`` when no reply came.
+        """
+        if not timeout_s > 0:
+            raise GatewayTimeoutError(f"timeout must be > 0 s (was {timeout_s})")
+        correlation_id = self._entropy.uuid4()
+        future: asyncio.Future[Reply] = self._loop.create_future()
+        timer = self._loop.call_later(timeout_s + grace_s, self._expire, future, kind, timeout_s)
+        self._waiting[correlation_id] = _Waiting(future, timer)
+        try:
+            deadline = self._clock.monotonic() + timeout_s
+            self._tell(
+                recipient,
+                kind(
+                    correlation_id=correlation_id,
+                    deadline=deadline,
+                    reply_to=self._address,
+                    **fields,
+                ),
+            )
+            reply = await future
+        finally:
+            timer.cancel()
+            self._waiting.pop(correlation_id, None)
+        if isinstance(reply, RequestFailed):
+            raise restore(reply.error)
+        if not isinstance(reply, expected):
+            raise GatewayError(f"{recipient} answered {type(reply).__name__} to {kind}")
+        return reply
+
+    def receive(self, message: Message) -> None:
+        """Take a message in its sender's thread and hand it to the loop."""
+        self.call_soon(self._dispatch, message)
+
+    def call_soon(self, function: Callable[..., None], *arguments: object) -> None:
+        """Run a function on the loop soon, from any thread; nothing happens once the loop is closed."""
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(function, *arguments)
+
+    def fail_all(self, text: str) -> None:
+        """Fail every request that waits, since the tree has stopped."""
+        for waiting in self._waiting.values():
+            if not waiting.future.done():
+                waiting.future.set_exception(GatewayStoppedError(text))
+
+    def _dispatch(self, message: Message) -> None:
+        if isinstance(message, Reply):
+            waiting = self._waiting.get(message.correlation_id)
+            if waiting is not None and not waiting.future.done():
+                waiting.future.set_result(message)
+            return
+        route = self._routes.get(type(message))
+        if route is not None:
+            route(message)
+
+    @staticmethod
+    def _expire(
+        future: asyncio.Future[Reply], kind: Callable[..., Request], timeout_s: float
+    ) -> None:
+        if not future.done():
+            what = getattr(kind, "__name__", "the request")
+            future.set_exception(
+                GatewayTimeoutError(f"{what} was not answered within {timeout_s:g} s")
+            )
