@@ -1,0 +1,357 @@
+"""One order's record, and what each message of the broker makes of it (ORD-5, ORD-7, ORD-8).
+
+Guarantees: executions in any order and number give the same totals; a cancelled or inactive order is never reported
+filled unless its executions themselves add up to the whole quantity; the remaining quantity is never negative. Refuses
+steps that `order_table` lacks. What the caller is told is made in `order_result`. The order of a status and its executions is never assumed (TWS_WIRE §7).
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final
+
+import attrs
+
+from actors.errors import IllegalTransitionError
+from actors.logic import broker_codes, executions
+from actors.logic.broker_codes import Meaning, RequestKind
+from actors.logic.executions import NO_EXECUTIONS, Executions
+from actors.logic.order_table import (
+    LIVE,
+    NEXT_BY_MEANING,
+    TERMINAL,
+    UNSENT,
+    WORKING,
+    BrokerWord,
+    OrderState,
+    check_step,
+    next_by_word,
+    word_of,
+)
+from actors.model.orders import (
+    BrokerOrder,
+    CloseReason,
+    Execution,
+    Purpose,
+    TradeRequest,
+    WireOrder,
+)
+
+QUANTITY_TOLERANCE: Final = 1e-9
+"""Two quantities that differ by less are the same; quantities are whole numbers of units carried as floats."""
+
+
+@attrs.frozen(kw_only=True)
+class OrderRecord:
+    """Everything known of one order. ``filled`` counts executions; ``reported_filled`` is what statuses claim.
+
+    ``pending_change`` holds the terms of a modify that the broker has not confirmed: until then either may be in force.
+    ``close_reason`` and ``correlation_id`` are carried for the audit trail.
+    """
+
+    order_id: str
+    order: WireOrder
+    request: TradeRequest
+    state: OrderState = OrderState.NEW
+    correlation_id: str = ""
+    close_reason: CloseReason | None = None
+    broker_order_id: int | None = None
+    client_id: int | None = None
+    perm_id: int | None = None
+    executions: Executions = NO_EXECUTIONS
+    early_commissions: tuple[tuple[str, float, float | None], ...] = ()
+    reported_filled: float = 0.0
+    reported_price: float | None = None
+    rejection_reason: str | None = None
+    last_status: str = ""
+    last_notice: str | None = None
+    cancel_requested: bool = False
+    pending_change: WireOrder | None = None
+    created_at: datetime
+    sent_at: datetime | None = None
+    acknowledged_at: datetime | None = None
+    changed_at: datetime | None = None
+    ended_at: datetime | None = None
+
+    @property
+    def order_ref(self) -> str:
+        """The identity under which the broker knows the order (D15)."""
+        return self.order.order_ref
+
+    @property
+    def purpose(self) -> Purpose:
+        """Whether the order may add risk."""
+        return self.order.purpose
+
+    @property
+    def filled(self) -> float:
+        """The quantity of the counted executions, in units."""
+        return executions.quantity_of(self.executions)
+
+    @property
+    def known_filled(self) -> float:
+        """The larger of what executions and what statuses say has filled, in units."""
+        return max(self.filled, self.reported_filled)
+
+    @property
+    def is_terminal(self) -> bool:
+        """Nothing is expected to fill any more; executions may still be on their way."""
+        return self.state in TERMINAL
+
+    @property
+    def is_live(self) -> bool:
+        """The order may be at the broker and may fill."""
+        return self.state in LIVE
+
+
+def new_record(
+    order: WireOrder,
+    request: TradeRequest,
+    order_id: str,
+    now: datetime,
+    *,
+    state: OrderState = OrderState.NEW,
+    correlation_id: str = "",
+    close_reason: CloseReason | None = None,
+) -> OrderRecord:
+    """Open the record of an order; one that was found in the journal or at the broker begins in UNKNOWN."""
+    return OrderRecord(
+        order_id=order_id,
+        order=order,
+        request=request,
+        state=state,
+        correlation_id=correlation_id,
+        close_reason=close_reason,
+        created_at=now,
+    )
+
+
+def move(
+    record: OrderRecord, to: OrderState, now: datetime, reason: str | None = None
+) -> OrderRecord:
+    """Take a step of the table and date it; raise `IllegalTransitionError` for one that does not exist.
+
+    ``reason`` becomes the rejection reason; None keeps the one there is.
+    """
+    check_step(record.state, to)
+    return attrs.evolve(
+        record,
+        state=to,
+        rejection_reason=record.rejection_reason if reason is None else reason,
+        sent_at=now if to is OrderState.SENT and record.sent_at is None else record.sent_at,
+        acknowledged_at=(
+            now if to in WORKING and record.acknowledged_at is None else record.acknowledged_at
+        ),
+        changed_at=now,
+        ended_at=now if to in TERMINAL else None,
+        pending_change=None if to in TERMINAL else record.pending_change,
+    )
+
+
+def mark_sent(record: OrderRecord, broker_order_id: int, now: datetime) -> OrderRecord:
+    """Note that the bytes left under this address; a status that came first keeps its state."""
+    known = attrs.evolve(record, broker_order_id=broker_order_id, sent_at=record.sent_at or now)
+    return move(known, OrderState.SENT, now) if record.state is OrderState.AT_GATE else known
+
+
+def request_cancel(record: OrderRecord, now: datetime) -> OrderRecord:
+    """Note that a cancel is asked for: one that never left is CANCELLED at once, a live one is CANCELLING."""
+    marked = attrs.evolve(record, cancel_requested=True)
+    if record.state in UNSENT:
+        return move(marked, OrderState.CANCELLED, now, "cancelled before it was sent")
+    if record.state in (OrderState.SENT, OrderState.ACKNOWLEDGED, OrderState.HELD):
+        return move(marked, OrderState.CANCELLING, now)
+    return marked
+
+
+def begin_change(record: OrderRecord, order: WireOrder) -> OrderRecord:
+    """Note that a modify with these terms was sent; they hold once the broker repeats them."""
+    return attrs.evolve(record, pending_change=order)
+
+
+def apply_status(record: OrderRecord, told: BrokerOrder, now: datetime) -> OrderRecord:
+    """Take over an openOrder, orderStatus or completedOrder.
+
+    Duplicates and statuses out of order change nothing that was known better; a status word that does not exist is
+    kept in ``last_status`` and moves nothing. Raises `IllegalTransitionError` for an order that was never sent.
+    """
+    word = word_of(told.status, told.why_held)
+    if record.state not in LIVE | TERMINAL:
+        raise IllegalTransitionError(
+            f"the broker says {told.status!r} of {record.order_ref}, which is {record.state}"
+        )
+    known = _with_terms(_with_numbers(record, told, word), told)
+    if word is None:
+        return known
+    to = next_by_word(record.state, word)
+    if to is OrderState.FILLED and not _claims_everything(known, told):
+        # "Filled" with a remainder contradicts itself; the broker is asked.
+        to = OrderState.UNKNOWN
+    reason = _ending_reason(known, told, to)
+    moved = known if to is record.state else move(known, to, now, reason)
+    return _complete(moved, now)
+
+
+def adopt(record: OrderRecord, told: BrokerOrder, now: datetime) -> OrderRecord:
+    """Take over the broker's answer to a question: unlike a passing status it outranks what was believed.
+
+    A CANCELLING order that the broker still has working goes back to ACKNOWLEDGED (its cancel did not arrive), with
+    ``cancel_requested`` kept, so that it can be cancelled again.
+    """
+    if record.state in LIVE:
+        record = attrs.evolve(record, state=OrderState.UNKNOWN)
+    return apply_status(record, told, now)
+
+
+def apply_execution(record: OrderRecord, execution: Execution, now: datetime) -> OrderRecord:
+    """Count an execution once (ORD-7); the newest correction replaces what it corrects.
+
+    An execution proves that the order is at the broker; executions that add up to the whole quantity make it FILLED,
+    whatever a status said before.
+    """
+    if record.state in UNSENT or record.state in (OrderState.REJECTED, OrderState.SIMULATED):
+        raise IllegalTransitionError(
+            f"{record.order_ref} is {record.state} and cannot have execution {execution.exec_id}"
+        )
+    counted = executions.count(record.executions, execution)
+    if not counted.counted:
+        return record
+    claimed = record.reported_filled
+    if counted.replaces is not None and claimed:
+        claimed = max(0.0, claimed + execution.quantity - counted.replaces.quantity)
+    known = attrs.evolve(
+        record,
+        executions=counted.executions,
+        reported_filled=claimed,
+        perm_id=execution.perm_id or record.perm_id,
+        changed_at=now,
+    )
+    for exec_id, commission, realized_pnl in record.early_commissions:
+        if exec_id == execution.exec_id:
+            known = apply_commission(known, exec_id, commission, realized_pnl)
+    if known.state in (OrderState.AT_GATE, OrderState.SENT, OrderState.LOST):
+        known = move(known, OrderState.ACKNOWLEDGED, now)
+    return _complete(known, now)
+
+
+def apply_commission(
+    record: OrderRecord, exec_id: str, commission: float, realized_pnl: float | None = None
+) -> OrderRecord:
+    """Put a commission on its execution; one that comes first waits for it."""
+    paid = executions.with_commission(record.executions, exec_id, commission, realized_pnl)
+    if paid is not record.executions:
+        return attrs.evolve(record, executions=paid)
+    waiting = (*record.early_commissions, (exec_id, commission, realized_pnl))
+    return attrs.evolve(record, early_commissions=waiting)
+
+
+def request_kind(record: OrderRecord) -> RequestKind:
+    """Tell what an error under this order's id most likely answers: the newest thing that was asked."""
+    if record.pending_change is not None:
+        return RequestKind.MODIFY
+    return RequestKind.CANCEL if record.cancel_requested else RequestKind.NEW
+
+
+def apply_error(record: OrderRecord, code: int, text: str, now: datetime) -> OrderRecord:
+    """Take over an error or advisory that came under the order's id; `broker_codes` says what it means.
+
+    The caller finds in the state what is to be done: UNKNOWN asks for a query. An order at its end only notes it.
+    """
+    said = f"{code}: {text}"
+    meaning = broker_codes.meaning(code, request_kind(record), record.state in WORKING)
+    noted = attrs.evolve(record, last_notice=said)
+    if meaning is Meaning.LIVES_ON:
+        return attrs.evolve(noted, pending_change=None)
+    to = NEXT_BY_MEANING.get(meaning)
+    if to is None or record.state not in LIVE or to is record.state:
+        return noted
+    if to is OrderState.HELD and record.state is OrderState.CANCELLING:
+        return noted
+    return move(noted, to, now, said if to in TERMINAL else None)
+
+
+def is_settled(record: OrderRecord) -> bool:
+    """Nothing can fill any more, and the executions add up to what the broker reported as filled."""
+    if not record.is_terminal:
+        return False
+    return record.filled >= record.reported_filled - QUANTITY_TOLERANCE
+
+
+def signed_remaining(record: OrderRecord) -> float:
+    """What the order can still add to the position (negative for a sale); 0 at its end.
+
+    While a modify is unconfirmed the larger of the two quantities counts, so that risk is never underestimated.
+    """
+    if record.is_terminal:
+        return 0.0
+    quantity = record.order.quantity
+    if record.pending_change is not None:
+        quantity = max(quantity, record.pending_change.quantity)
+    return record.order.action.sign * max(0.0, quantity - record.known_filled)
+
+
+def _with_numbers(record: OrderRecord, told: BrokerOrder, word: BrokerWord | None) -> OrderRecord:
+    """Take over ids and quantities. What was filled never shrinks by a status; only a correction can do that."""
+    filled = told.filled
+    if filled is None and word is BrokerWord.FILLED:
+        filled = told.quantity if told.quantity is not None else record.order.quantity
+    is_news = filled is not None and filled >= record.reported_filled and filled > 0
+    return attrs.evolve(
+        record,
+        broker_order_id=told.order_id or record.broker_order_id,
+        client_id=told.client_id if told.order_id else record.client_id,
+        perm_id=told.perm_id or record.perm_id,
+        reported_filled=filled if is_news and filled is not None else record.reported_filled,
+        reported_price=(told.average_fill_price if is_news else None) or record.reported_price,
+        last_status=told.status,
+    )
+
+
+def _with_terms(record: OrderRecord, told: BrokerOrder) -> OrderRecord:
+    """Take over the terms of an openOrder: they are what is in force, whatever we had asked for.
+
+    IB drops the filled part from no field: ``quantity`` is the whole order. A status without terms changes nothing,
+    and neither does an order at its end.
+    """
+    if told.quantity is None or not told.quantity or record.is_terminal:
+        return record
+    in_force = attrs.evolve(
+        record.order,
+        quantity=told.quantity,
+        limit_price=told.limit_price if record.order.limit_price is not None else None,
+        stop_price=told.stop_price if record.order.stop_price is not None else None,
+    )
+    confirmed = record.pending_change is not None and _same_terms(in_force, record.pending_change)
+    return attrs.evolve(
+        record, order=in_force, pending_change=None if confirmed else record.pending_change
+    )
+
+
+def _same_terms(one: WireOrder, other: WireOrder) -> bool:
+    return (one.quantity, one.limit_price, one.stop_price) == (
+        other.quantity,
+        other.limit_price,
+        other.stop_price,
+    )
+
+
+def _claims_everything(record: OrderRecord, told: BrokerOrder) -> bool:
+    """A "Filled" is believed when it leaves nothing over."""
+    if told.remaining:
+        return False
+    return record.known_filled >= record.order.quantity - QUANTITY_TOLERANCE
+
+
+def _ending_reason(record: OrderRecord, told: BrokerOrder, to: OrderState) -> str | None:
+    if to is not OrderState.FAILED or record.rejection_reason is not None:
+        return None
+    return record.last_notice or f"the broker made the order {told.status} {told.why_held}".strip()
+
+
+def _complete(record: OrderRecord, now: datetime) -> OrderRecord:
+    """Executions that add up to the whole quantity end the order as FILLED."""
+    if record.state is OrderState.FILLED or record.state not in LIVE | TERMINAL:
+        return record
+    if record.filled < record.order.quantity - QUANTITY_TOLERANCE:
+        return record
+    return move(record, OrderState.FILLED, now)
