@@ -340,6 +340,23 @@ class SupervisedActor(pykka.ThreadingActor):
         pykka.ActorRegistry.unregister(self.actor_ref)
         self.actor_stopped.set()
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether this incarnation has stopped, failed, or been fenced."""
+        return self._lease.revoked
+
+    def fence(self) -> bool:
+        """Cut this incarnation off, from any thread; False when it had ended before."""
+        first = self._book.revoke(self._lease, superseded=True)
+        self.end()
+        return first
+
+    def unfinished(self) -> tuple[Parcel, ...]:
+        """List what was taken and is not done: the current message, after those of an unfinished batch."""
+        batch = tuple(self._batch or ())
+        current = self._lease.current
+        return batch if current is None or current in batch else (*batch, current)
+
     def busy_since(self, now: float) -> float | None:  # noqa: ARG002
         """Tell since when (monotonic seconds) the actor has been busy with one thing; None when it is idle."""
         return self._lease.since

@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from enum import Enum
+from itertools import pairwise
 from typing import Any
 
 import attrs
@@ -103,7 +104,7 @@ def decide(
 
 def _attempt(failures: Sequence[float], reset_after_s: float) -> int:
     attempt = 1
-    for later, earlier in zip(reversed(failures), reversed(failures[:-1]), strict=False):
+    for later, earlier in pairwise(reversed(failures)):
         if later - earlier >= reset_after_s:
             break
         attempt += 1

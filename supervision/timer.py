@@ -74,9 +74,7 @@ class ThreadTimer:
         try:
             while (callback := self._next()) is not None:
                 callback()
-        except (
-            BaseException
-        ) as error:  # noqa: BLE001 - supervision: reported, and another thread takes over
+        except BaseException as error:  # noqa: BLE001 - reported, and replaced
             self.on_died(error)
 
     def _next(self) -> Callable[[], None] | None:
