@@ -89,8 +89,11 @@ class Reconciled(Message):
 class ConnectionStateChanged(Message):
     """The connection moved from one state to another (CON-2: every transition is published once).
 
-    ``session_id`` is set exactly while CONNECTED. ``account`` is the account that orders go to.
+    ``session_id`` is set exactly while CONNECTED. ``account`` is the account that orders go to. It travels in the lane of
+    `Reconcile`, so that the two never overtake each other.
     """
+
+    lane = Lane.RECOVERY
 
     previous: ConnectionState
     state: ConnectionState
@@ -159,6 +162,14 @@ class OpenSession(Request):
 
 
 @attrs.frozen(kw_only=True)
+class AdoptSession(Request):
+    """Describe the session that is open, for a restarted connection actor; answered by `SessionOpened`.
+
+    Fails with `GatewayNotConnectedError` when there is none.
+    """
+
+
+@attrs.frozen(kw_only=True)
 class SessionOpened(Reply):
     """The API is ready: managed accounts and the next order id are known."""
 
@@ -181,11 +192,14 @@ class EndSession(Message):
 
 @attrs.frozen(kw_only=True)
 class SessionEnded(Message):
-    """The session is gone, whoever ended it. Requests that waited for the gateway have failed."""
+    """The session is gone, whoever ended it. Requests that waited for the gateway have failed.
+
+    ``link_session`` is None when the link itself was restarted: then whatever session there was is gone.
+    """
 
     overflow = Overflow.SIGNAL
 
-    link_session: int
+    link_session: int | None
     cause: DisconnectCause
     reason: str
 

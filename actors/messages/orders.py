@@ -7,7 +7,6 @@ from datetime import datetime
 import attrs
 
 from actors.messages.lifecycle import Lane, Message, Overflow, Reply, Request
-from actors.model.connection import GateState
 from actors.model.contracts import Contract
 from actors.model.orders import (
     BrokerOrder,
@@ -126,10 +125,11 @@ class WorkingOrder(Message):
 
 @attrs.frozen(kw_only=True)
 class WorkingOrdersKnown(Message):
-    """Every order that can still fill, after a reconciliation; replaces what risk had reserved."""
+    """Every order that can still fill, after reconciliation ``number``; replaces what risk had reserved."""
 
     lane = Lane.RECOVERY
 
+    number: int
     orders: tuple[WorkingOrder, ...]
 
 
@@ -157,11 +157,14 @@ class InstallPermitKey(Message):
 
 @attrs.frozen(kw_only=True)
 class SetGate(Message):
-    """Move the order gate; served before business. Only the connection and Strategy C send it."""
+    """Open the gate for a session that is reconciled, or close it; only the connection sends it.
+
+    Strategy C narrows an open gate by `LatchChanged`, which the link obeys as well: the two never undo each other.
+    """
 
     lane = Lane.RECOVERY
 
-    state: GateState
+    open: bool
     reason: str
 
 
