@@ -1,8 +1,9 @@
 """One order's record, and what each message of the broker makes of it (ORD-5, ORD-7, ORD-8).
 
-Guarantees: executions in any order and number give the same totals; a cancelled or inactive order is never reported
+Guarantees: executions in any order and number give the same totals; a cancelled or inactive order is never called
 filled unless its executions themselves add up to the whole quantity; the remaining quantity is never negative. Refuses
-steps that `order_table` lacks. What the caller is told is made in `order_result`. The order of a status and its executions is never assumed (TWS_WIRE §7).
+steps that `order_table` lacks. The order of a status and its executions is never assumed (TWS_WIRE §7). What the caller
+is told is made in `order_result`.
 """
 
 from __future__ import annotations

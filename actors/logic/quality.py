@@ -1,0 +1,133 @@
+"""How old a quote is and what may be thought of it (MKT-3, MKT-4, MKT-12).
+
+=======  ===============================================================================================
+age      now − the newest of the trade's own stamp and the receive time of a live bid or ask
+stale    older than the limit, while the instrument's session is open (a closed market is not a fault)
+score    1.0, −0.5 when stale, −0.1 per missing field, never below 0
+=======  ===============================================================================================
+
+Data that is delayed or frozen, or comes from a delayed source, is never fresh: its age is infinite (``math.inf``), and
+so is that of a quote without any stamp. Writers of JSON have to turn that into null.
+"""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime
+from typing import Final
+
+from actors.model.market import (
+    DataQuality,
+    DataSource,
+    DataType,
+    Indicators,
+    MarketData,
+    Quote,
+)
+
+STALE_AFTER_S: Final = 300.0
+STALE_PENALTY: Final = 0.5
+MISSING_FIELD_PENALTY: Final = 0.1
+
+QUOTE_FIELDS: Final = (("last_price", "last"), ("bid", "bid"), ("ask", "ask"), ("volume", "volume"))
+"""The quote's part of `MarketData`: the name there, and the one in `Quote`."""
+
+INDICATOR_FIELDS: Final = (
+    "ema_fast",
+    "ema_slow",
+    "rsi",
+    "vwap",
+    "bollinger_upper",
+    "bollinger_lower",
+    "bollinger_middle",
+)
+
+
+def quote_age_s(quote: Quote, now: datetime) -> float:
+    """Tell a quote's age in seconds, at least 0; infinite when it cannot be fresh or carries no stamp.
+
+    A trade's stamp cannot be newer than its receipt: a broker's clock that runs ahead must not keep a quote young.
+    """
+    if quote.data_type is not DataType.LIVE or quote.source is not DataSource.IB:
+        return math.inf
+    stamps = []
+    if quote.traded_at is not None and _positive(quote.last) is not None:
+        stamps.append(min(quote.traded_at, quote.received_at))
+    if _positive(quote.bid) is not None or _positive(quote.ask) is not None:
+        stamps.append(quote.received_at)
+    if not stamps:
+        return math.inf
+    return max(0.0, (now - max(stamps)).total_seconds())
+
+
+def is_stale(
+    quote: Quote, now: datetime, stale_after_s: float = STALE_AFTER_S, session_open: bool = True
+) -> bool:
+    """Tell whether a quote is too old to act on; never while the instrument's session is closed."""
+    return session_open and quote_age_s(quote, now) > stale_after_s
+
+
+def missing_fields(quote: Quote, indicators: Indicators | None) -> tuple[str, ...]:
+    """Name the fields of `MarketData` that have no value; prices and a volume ≤ 0 are none."""
+    missing = [name for name, source in QUOTE_FIELDS if _positive(getattr(quote, source)) is None]
+    missing += [
+        name for name in INDICATOR_FIELDS if _finite(getattr(indicators, name, None)) is None
+    ]
+    return tuple(missing)
+
+
+def assess(
+    quote: Quote,
+    indicators: Indicators | None,
+    now: datetime,
+    stale_after_s: float = STALE_AFTER_S,
+    session_open: bool = True,
+) -> DataQuality:
+    """Judge a quote and its indicators (None: there are none yet, and all of them are missing)."""
+    stale = is_stale(quote, now, stale_after_s, session_open)
+    missing = missing_fields(quote, indicators)
+    score = 1.0 - STALE_PENALTY * stale - MISSING_FIELD_PENALTY * len(missing)
+    return DataQuality(
+        is_stale=stale,
+        staleness_s=quote_age_s(quote, now),
+        missing_fields=missing,
+        # Tenths do not add up exactly in binary; the score is meant to a hundredth.
+        score=max(0.0, round(score, 2)),
+    )
+
+
+def market_data(
+    quote: Quote,
+    indicators: Indicators | None,
+    now: datetime,
+    stale_after_s: float = STALE_AFTER_S,
+    session_open: bool = True,
+) -> MarketData:
+    """Put a quote, its indicators and its quality together; ``timestamp`` is when the quote was received."""
+    quality = assess(quote, indicators, now, stale_after_s, session_open)
+    values = {name: _finite(getattr(indicators, name, None)) for name in INDICATOR_FIELDS}
+    return MarketData(
+        symbol=quote.symbol,
+        timestamp=quote.received_at,
+        last_price=_positive(quote.last),
+        bid=_positive(quote.bid),
+        ask=_positive(quote.ask),
+        volume=_positive(quote.volume),
+        is_stale=quality.is_stale,
+        staleness_seconds=quality.staleness_s,
+        missing_fields=quality.missing_fields,
+        data_quality_score=quality.score,
+        source=quote.source,
+        contract=quote.contract,
+        **values,
+    )
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _positive(value: float | None) -> float | None:
+    """IB sends −1 and 0 for "none"."""
+    known = _finite(value)
+    return known if known is not None and known > 0 else None
