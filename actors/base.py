@@ -57,7 +57,15 @@ from actors.messages.lifecycle import (
     StopActor,
 )
 
-__all__ = ["ActorContext", "SupervisedActor"]
+__all__ = ["ActorContext", "SupervisedActor", "current_actor"]
+
+_here = threading.local()
+
+
+def current_actor() -> str | None:
+    """Name the actor whose thread this is; None outside of actors."""
+    name: str | None = getattr(_here, "name", None)
+    return name
 
 
 class SupervisedActor(pykka.ThreadingActor):
@@ -177,8 +185,14 @@ class SupervisedActor(pykka.ThreadingActor):
 
     def on_start(self) -> None:
         """Begin, as pykka's loop or the proof driver calls it."""
-        self.thread = threading.current_thread()
+        self.enter_thread()
         self.begin()
+
+    def enter_thread(self) -> None:
+        """Note which thread runs this actor; in proof mode that is the loop's, which belongs to nobody."""
+        if self._context.loop is None:
+            self.thread = threading.current_thread()
+            _here.name = self.name
 
     def begin(self) -> None:
         """Run `started` and tell the supervisor."""
@@ -339,6 +353,11 @@ class SupervisedActor(pykka.ThreadingActor):
         """Make pykka's loop return. From any thread; an abandoned thread ends when it wakes up."""
         pykka.ActorRegistry.unregister(self.actor_ref)
         self.actor_stopped.set()
+
+    @property
+    def lease(self) -> Lease:
+        """The right to take messages, for drivers."""
+        return self._lease
 
     @property
     def has_ended(self) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import threading
 from collections.abc import Coroutine
 from typing import Any, ClassVar
 
@@ -59,7 +58,7 @@ class LoopActor(SupervisedActor):
 
     def on_start(self) -> None:
         """Run the loop until the incarnation ends; pykka's own loop then finds the actor stopped."""
-        self.thread = threading.current_thread()
+        self.enter_thread()
         if not self._own_loop:
             self.begin()
             return

@@ -189,6 +189,7 @@ class Lease:
     __slots__ = (
         "_bell",
         "_clock",
+        "_hangs",
         "_lock",
         "_post",
         "_waiting",
@@ -222,6 +223,7 @@ class Lease:
         self._clock = clock
         self._post = post
         self._waiting = False
+        self._hangs = False
         self._bell: SimpleQueue[None] = SimpleQueue()
         self.ring: Callable[[], None] = self._ring_bell
 
@@ -250,13 +252,19 @@ class Lease:
                 self._waiting = True
                 return None
             self.current = parcel
-        self.since = self._clock.monotonic()
+        if not self._hangs:
+            self.since = self._clock.monotonic()
         return parcel
 
     def done(self) -> None:
         """Note that the current parcel was handled."""
         self.current = None
         self.since = None
+
+    def hang(self) -> None:
+        """Look busy from now on: a fault for proofs, where no handler really hangs."""
+        self._hangs = True
+        self.since = self._clock.monotonic()
 
     def empty(self) -> bool:
         """Tell pykka whether to drain: a revoked lease has nothing to drain."""

@@ -5,42 +5,35 @@ from __future__ import annotations
 import threading
 from asyncio import AbstractEventLoop
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
 from actors.base import SupervisedActor
 from actors.clock import Clock
 from actors.context import Timer
 from supervision.timer import ThreadTimer
-
-
-class Waiter(Protocol):
-    """A value that comes once."""
-
-    def set(self, value: Any = None) -> None:
-        """Give the value; later ones are ignored. From any thread."""
-        ...
-
-    def wait(self, timeout_s: float | None) -> bool:
-        """Wait until the value is there; False after ``timeout_s``."""
-        ...
-
-    @property
-    def value(self) -> Any:
-        """The value, once it is there."""
-        ...
+from supervision.waiter import Waiter
 
 
 class Driver(Protocol):
     """What a tree needs to run: a way to start actors, a timer, and a way to wait for them from outside."""
 
-    timer: Timer
+    @property
+    def timer(self) -> Timer:
+        """What actors schedule with; there once opened."""
+        ...
+
     loop: AbstractEventLoop | None
     """The loop that every `LoopActor` shares; None where each has its own."""
     watches: bool
     """Whether the supervisor has to look for hung actors by itself."""
 
-    def open(self, clock: Clock, on_timer_died: Callable[[BaseException], None]) -> None:
-        """Get ready; called once, before the first actor."""
+    def open(
+        self,
+        clock: Clock,
+        on_timer_died: Callable[[BaseException], None],
+        look: Callable[[], None],
+    ) -> None:
+        """Get ready; called once, before the first actor. ``look`` makes the supervisor look for hung actors."""
         ...
 
     def close(self) -> None:
@@ -59,34 +52,9 @@ class Driver(Protocol):
         """Make the timer run again after it died."""
         ...
 
-    def waiter(self) -> Waiter:
-        """Make something to wait for, outside of actors."""
+    def wait(self, waiter: Waiter, timeout_s: float | None) -> bool:
+        """Wait for a value from outside of the actors; False after ``timeout_s``."""
         ...
-
-
-class ThreadWaiter:
-    """A `Waiter` for threads."""
-
-    def __init__(self) -> None:
-        self._event = threading.Event()
-        self._lock = threading.Lock()
-        self._value: Any = None
-
-    def set(self, value: Any = None) -> None:
-        """Give the value; later ones are ignored."""
-        with self._lock:
-            if not self._event.is_set():
-                self._value = value
-                self._event.set()
-
-    def wait(self, timeout_s: float | None) -> bool:
-        """Block until the value is there; False after ``timeout_s``."""
-        return self._event.wait(timeout_s)
-
-    @property
-    def value(self) -> Any:
-        """The value, once it is there."""
-        return self._value
 
 
 class ThreadDriver:
@@ -94,18 +62,23 @@ class ThreadDriver:
 
     loop: AbstractEventLoop | None = None
     watches = True
-    timer: Timer
-    _timer: ThreadTimer
+    timer: ThreadTimer
 
-    def open(self, clock: Clock, on_timer_died: Callable[[BaseException], None]) -> None:
+    def open(
+        self,
+        clock: Clock,
+        on_timer_died: Callable[[BaseException], None],
+        look: Callable[[], None],
+    ) -> None:
         """Start the timer."""
-        self.timer = self._timer = ThreadTimer(clock)
-        self._timer.on_died = on_timer_died
-        self._timer.start()
+        del look  # the supervisor looks by itself
+        self.timer = ThreadTimer(clock)
+        self.timer.on_died = on_timer_died
+        self.timer.start()
 
     def close(self) -> None:
         """End the timer."""
-        self._timer.close()
+        self.timer.close()
 
     def launch(self, actor: SupervisedActor) -> None:
         """Start the actor's thread."""
@@ -117,8 +90,8 @@ class ThreadDriver:
 
     def restart_timer(self) -> None:
         """Start another timer thread over the same heap."""
-        self._timer.start()
+        self.timer.start()
 
-    def waiter(self) -> Waiter:
-        """Make something that a thread can wait for."""
-        return ThreadWaiter()
+    def wait(self, waiter: Waiter, timeout_s: float | None) -> bool:
+        """Block the calling thread."""
+        return waiter.block(timeout_s)

@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from actors.addresses import AddressBook, Callback, Cancellable, Tap
-from actors.base import ActorContext
+from actors.base import ActorContext, current_actor
 from actors.clock import Clock, Entropy
 from actors.dead_letters import DeadLetters
 from actors.errors import (
@@ -40,13 +40,15 @@ from actors.messages.lifecycle import (
 )
 from supervision.child_spec import ChildSpec, EscalationPlan, check_plan
 from supervision.children import Children, ChildStatus
-from supervision.driver import Driver, Waiter
+from supervision.driver import Driver
 from supervision.restart_policy import RestartPolicy
-from supervision.supervisor import SUPERVISOR, Supervisor, TimerDied
+from supervision.supervisor import SUPERVISOR, Supervisor, TimerDied, Watch
+from supervision.waiter import Waiter
 
 OUTSIDE = "outside"
 """The address that answers to `Tree.ask` come back to, and the sender of what is injected."""
 
+_SLOW_START = "the start took too long"
 _SUPERVISOR_BOUND = 100_000
 _SUPERVISOR_LIMIT_S = 30.0
 
@@ -80,8 +82,8 @@ class Tree:
         self._supervisor: Supervisor | None = None
         self._supervisor_lease_count = 0
         self._stopped: TreeStopped | None = None
-        self._started_waiter = driver.waiter()
-        self._stopped_waiter = driver.waiter()
+        self._started_waiter = Waiter()
+        self._stopped_waiter = Waiter()
         self._asks: dict[str, Waiter] = {}
         self._outside = Sender(OUTSIDE)
         self._book = AddressBook(clock, self.dead_letters)
@@ -100,8 +102,19 @@ class Tree:
         Raises `GatewayTimeoutError` (after a stop) when that takes too long, `GatewayStoppedError` when it gave up.
         """
         self.open()
-        if not self._started_waiter.wait(timeout_s):
-            self.stop("the start took too long", timeout_s)
+        if not self._driver.wait(self._started_waiter, timeout_s):
+            self.stop(_SLOW_START, timeout_s)
+        self._check_start(timeout_s)
+
+    async def start_async(self, timeout_s: float = 30.0) -> None:
+        """Do what `start` does, without blocking the loop of the caller."""
+        self.open()
+        if not await self._started_waiter.arrive(timeout_s):
+            await self.stop_async(_SLOW_START, timeout_s)
+        self._check_start(timeout_s)
+
+    def _check_start(self, timeout_s: float) -> None:
+        if self._stopped is not None and self._stopped.reason == _SLOW_START:
             raise GatewayTimeoutError(f"the tree was not up within {timeout_s} s")
         if self._stopped is not None:
             raise GatewayStoppedError(self._stopped.reason)
@@ -112,7 +125,7 @@ class Tree:
             if self._supervisor_lease_count:
                 raise SupervisionError("a tree is started once; make a new one")
             self._supervisor_lease_count = 1
-        self._driver.open(self.clock, self._on_timer_died)
+        self._driver.open(self.clock, self._on_timer_died, self._look)
         self._launch_supervisor()
         if self._driver.watches:
             self._watch_supervisor_later()
@@ -120,9 +133,17 @@ class Tree:
     def stop(self, reason: str = "a stop was asked for", timeout_s: float = 30.0) -> bool:
         """Stop every actor in order and wait; False when something had to be cut off after ``timeout_s``."""
         self.close(reason)
-        if self._stopped_waiter.wait(timeout_s):
-            return True
-        self._cut_off(f"{reason} (not within {timeout_s} s)")
+        return self._driver.wait(self._stopped_waiter, timeout_s) or self._stop_late(reason)
+
+    async def stop_async(
+        self, reason: str = "a stop was asked for", timeout_s: float = 30.0
+    ) -> bool:
+        """Do what `stop` does, without blocking the loop of the caller."""
+        self.close(reason)
+        return await self._stopped_waiter.arrive(timeout_s) or self._stop_late(reason)
+
+    def _stop_late(self, reason: str) -> bool:
+        self._cut_off(f"{reason} (it took too long, the rest was cut off)")
         return False
 
     def close(self, reason: str = "a stop was asked for") -> None:
@@ -136,7 +157,12 @@ class Tree:
 
     def wait_stopped(self, timeout_s: float | None = None) -> TreeStopped | None:
         """Wait for the end, whatever its reason; None after ``timeout_s``."""
-        self._stopped_waiter.wait(timeout_s)
+        self._driver.wait(self._stopped_waiter, timeout_s)
+        return self._stopped
+
+    async def wait_stopped_async(self, timeout_s: float | None = None) -> TreeStopped | None:
+        """Do what `wait_stopped` does, without blocking the loop of the caller."""
+        await self._stopped_waiter.arrive(timeout_s)
         return self._stopped
 
     @property
@@ -167,24 +193,46 @@ class Tree:
         """Send a request and block for its reply; never for actors.
 
         ``make_request`` gets correlation id, deadline (monotonic seconds) and reply address. Raises what the other
-        side answered, `GatewayTimeoutError` at ``timeout_s``, and whatever `inject` raises.
+        side answered, `GatewayTimeoutError` at ``timeout_s``, `SupervisionError` in an actor's thread, and whatever
+        `inject` raises.
         """
-        correlation_id = self.entropy.uuid4()
-        request = make_request(correlation_id, self.clock.monotonic() + timeout_s, OUTSIDE)
-        waiter = self._driver.waiter()
-        self._asks[correlation_id] = waiter
+        if (actor := current_actor()) is not None:
+            raise SupervisionError(
+                f"{actor!r} may not wait for {name!r}: tell it a request instead"
+            )
+        correlation_id, waiter = self._send_ask(name, make_request, timeout_s)
         try:
-            self.inject(name, request)
-            if not waiter.wait(timeout_s):
-                raise GatewayTimeoutError(
-                    f"{name!r} did not answer {type(request).__name__} within {timeout_s} s"
-                )
+            self._driver.wait(waiter, timeout_s)
         finally:
             self._asks.pop(correlation_id, None)
-        reply: Reply = waiter.value
-        if isinstance(reply, RequestFailed):
-            raise restore(reply.error)
-        return reply
+        return _reply(waiter, name, timeout_s)
+
+    async def ask_async(
+        self,
+        name: str,
+        make_request: Callable[[str, float, str], Request],
+        timeout_s: float,
+    ) -> Reply:
+        """Do what `ask` does, without blocking the loop of the caller."""
+        correlation_id, waiter = self._send_ask(name, make_request, timeout_s)
+        try:
+            await waiter.arrive(timeout_s)
+        finally:
+            self._asks.pop(correlation_id, None)
+        return _reply(waiter, name, timeout_s)
+
+    def _send_ask(
+        self, name: str, make_request: Callable[[str, float, str], Request], timeout_s: float
+    ) -> tuple[str, Waiter]:
+        correlation_id = self.entropy.uuid4()
+        request = make_request(correlation_id, self.clock.monotonic() + timeout_s, OUTSIDE)
+        waiter = self._asks[correlation_id] = Waiter()
+        try:
+            self.inject(name, request)
+        except BaseException:
+            del self._asks[correlation_id]
+            raise
+        return correlation_id, waiter
 
     def register(self, name: str, callback: Callback) -> Cancellable:
         """Make an address of ``callback(message, sender)``; it runs in the sender's thread and must return at once."""
@@ -266,6 +314,9 @@ class Tree:
             self._replace_supervisor(f"the supervisor hung for over {_SUPERVISOR_LIMIT_S} s")
         self._watch_supervisor_later()
 
+    def _look(self) -> None:
+        self._book.tell(KERNEL, SUPERVISOR, Watch())
+
     def _on_timer_died(self, error: BaseException) -> None:
         reason = f"{type(error).__name__}: {error}"
         self._book.tell(KERNEL, SUPERVISOR, TimerDied(reason=reason))
@@ -294,10 +345,12 @@ class Tree:
         error = describe(GatewayStoppedError(event.reason))
         for correlation_id, waiter in tuple(self._asks.items()):
             waiter.set(RequestFailed(correlation_id=correlation_id, error=error))
-        if self._on_stopped is not None:
-            self._on_stopped(event)
-        self._started_waiter.set()
-        self._stopped_waiter.set()
+        try:
+            if self._on_stopped is not None:
+                self._on_stopped(event)
+        finally:
+            self._stopped_waiter.set()
+            self._started_waiter.set()
 
     def _on_reply(self, message: Any, _sender: Sender) -> None:
         waiter = self._asks.get(getattr(message, "correlation_id", ""))
@@ -305,6 +358,15 @@ class Tree:
             self.dead_letters.add(message, OUTSIDE, "nobody waits for this answer any more")
             return
         waiter.set(message)
+
+
+def _reply(waiter: Waiter, name: str, timeout_s: float) -> Reply:
+    if not waiter.is_set:
+        raise GatewayTimeoutError(f"{name!r} did not answer within {timeout_s} s")
+    reply: Reply = waiter.value
+    if isinstance(reply, RequestFailed):
+        raise restore(reply.error)
+    return reply
 
 
 def _age(since: float | None, now: float) -> float | None:
