@@ -1,0 +1,102 @@
+"""Dates and hours at the exchange (US/Eastern), and the times IB prints."""
+
+from __future__ import annotations
+
+import datetime as dt
+from zoneinfo import ZoneInfo
+
+EASTERN = ZoneInfo("America/New_York")
+"""The zone of all instruments here; IB calls it US/Eastern."""
+ZONE_NAME = "US/Eastern"
+
+
+def eastern(moment: dt.datetime) -> dt.datetime:
+    """The exchange's local time at `moment`."""
+    return moment.astimezone(EASTERN)
+
+
+def stamp(moment: dt.datetime) -> str:
+    """Print a moment as IB does, with the zone, to the second."""
+    return eastern(moment).strftime("%Y%m%d %H:%M:%S ") + ZONE_NAME
+
+
+def utc_stamp(moment: dt.datetime) -> str:
+    """Print a moment in IB's UTC form."""
+    return moment.astimezone(dt.UTC).strftime("%Y%m%d-%H:%M:%S")
+
+
+def expiries(today: dt.date, *, daily: bool) -> tuple[dt.date, ...]:
+    """Option expiries from `today` on: Fridays for eight weeks, third Fridays for a year.
+
+    `daily` adds every weekday of the next two weeks.
+    """
+    days = {today + dt.timedelta(days=n) for n in range(57)}
+    chosen = {day for day in days if day.weekday() == 4}
+    if daily:
+        near = today + dt.timedelta(days=14)
+        chosen |= {day for day in days if day <= near and day.weekday() < 5}
+    year, month = today.year, today.month
+    for _ in range(13):
+        first = dt.date(year, month, 1)
+        chosen.add(first + dt.timedelta(days=(4 - first.weekday()) % 7 + 14))
+        year, month = (year + 1, 1) if month == 12 else (year, month + 1)
+    return tuple(sorted(day for day in chosen if day >= today))
+
+
+class Hours:
+    """When the market is open: always, or daily between two times on weekdays."""
+
+    def __init__(self, text: str | None) -> None:
+        """Read "HHMM-HHMM"; `None` means always. Raises `ValueError` with the reason."""
+        self._session: tuple[dt.time, dt.time] | None = None
+        if text is None:
+            return
+        try:
+            opens, closes = (
+                dt.time(int(part[:2]), int(part[2:])) for part in text.split("-", maxsplit=1)
+            )
+        except ValueError:
+            raise ValueError(f"hours must look like 0930-1600 (was {text!r})") from None
+        if opens >= closes:
+            raise ValueError(f"hours must open before they close (was {text!r})")
+        self._session = (opens, closes)
+
+    @property
+    def always(self) -> bool:
+        """Whether the market never closes."""
+        return self._session is None
+
+    def is_open(self, moment: dt.datetime) -> bool:
+        """Whether the market is open at `moment`."""
+        if self._session is None:
+            return True
+        local = eastern(moment)
+        opens, closes = self._session
+        return local.weekday() < 5 and opens <= local.time() < closes
+
+    def next_open(self, moment: dt.datetime) -> dt.datetime:
+        """The first moment from `moment` on at which the market is open."""
+        if self._session is None or self.is_open(moment):
+            return moment
+        local = eastern(moment)
+        for days in range(8):
+            day = local.date() + dt.timedelta(days=days)
+            opening = dt.datetime.combine(day, self._session[0], EASTERN)
+            if day.weekday() < 5 and opening >= local:
+                return opening
+        return moment
+
+    def describe(self, moment: dt.datetime, days: int = 6) -> str:
+        """Print trading hours as contract details carry them, from today on."""
+        return ";".join(
+            self._describe_day(eastern(moment).date() + dt.timedelta(days=n)) for n in range(days)
+        )
+
+    def _describe_day(self, day: dt.date) -> str:
+        date = day.strftime("%Y%m%d")
+        if self._session is None:
+            return f"{date}:0000-{date}:2359"
+        if day.weekday() >= 5:
+            return f"{date}:CLOSED"
+        opens, closes = (moment.strftime("%H%M") for moment in self._session)
+        return f"{date}:{opens}-{date}:{closes}"

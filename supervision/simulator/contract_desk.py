@@ -1,0 +1,208 @@
+"""Answers questions about instruments, and the small general questions."""
+
+# Handlers share one signature whether or not they need all of it.
+# ruff: noqa: ARG002
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from . import codes
+from .calendar import ZONE_NAME
+from .contracts import Contract, ContractQuery
+from .fields import Fields, number, size
+from .requests import Handler
+from .tickets import Refusal, check_security_type
+
+if TYPE_CHECKING:
+    from .server import Simulator
+    from .session import Session
+
+_OLD_LAYOUT_UNTIL = 163
+_SAMPLE_DETAILS_FROM = 176
+_ORDER_TYPES = "ACTIVETIM,ADJUST,ALERT,ALLOC,AVGCOST,COND,DAY,GTC,IOC,FOK,LMT,MKT,STP,STPLMT,WHATIF"
+_STOCK_EXCHANGES = "SMART,AMEX,NYSE,CBOE,ARCA,ISLAND,BATS,IEX,NASDAQ"
+_OPTION_EXCHANGES = "SMART,AMEX,CBOE,PHLX,PSE,ISE,BOX,BATS"
+_MARKET_RULE = 26
+_OPTION_CHAIN_EXCHANGES = ("SMART", "CBOE", "ISE")
+
+
+class ContractDesk:
+    """Contract details, option chains, symbol search, market rules, time."""
+
+    def __init__(self, simulator: Simulator) -> None:
+        self._simulator = simulator
+
+    def handlers(self) -> dict[int, Handler]:
+        """The requests this desk answers."""
+        return {
+            8: self.ids,
+            9: self.details,
+            14: self.nothing,
+            17: self.managed_accounts,
+            49: self.current_time,
+            78: self.option_parameters,
+            80: self.family_codes,
+            81: self.matching_symbols,
+            82: self.depth_exchanges,
+            83: self.smart_components,
+            85: self.news_providers,
+            91: self.market_rule,
+            104: self.user_info,
+        }
+
+    def nothing(self, session: Session, fields: Fields) -> None:
+        """Take a request that has no answer."""
+
+    def ids(self, session: Session, fields: Fields) -> None:
+        """Say the next order id again."""
+        session.send("9", "1", str(self._simulator.broker.next_order_id(session.client_id)))
+
+    def managed_accounts(self, session: Session, fields: Fields) -> None:
+        """Say the managed accounts again."""
+        session.send("15", "1", ",".join(self._simulator.config.managed_accounts))
+
+    def current_time(self, session: Session, fields: Fields) -> None:
+        """Say the time."""
+        session.send("49", "1", str(int(self._simulator.now().timestamp())))
+
+    def user_info(self, session: Session, fields: Fields) -> None:
+        """Say that there is no white branding."""
+        session.send("107", str(fields.integer()), "")
+
+    def family_codes(self, session: Session, fields: Fields) -> None:
+        """Answer as a plain account."""
+        session.send("78", "1", "*", "")
+
+    def news_providers(self, session: Session, fields: Fields) -> None:
+        """Name one news provider."""
+        session.send("85", "1", "BRFG", "Briefing.com General Market Columns")
+
+    def depth_exchanges(self, session: Session, fields: Fields) -> None:
+        """Say that no exchange offers depth."""
+        session.send("80", "0")
+
+    def smart_components(self, session: Session, fields: Fields) -> None:
+        """Name the exchanges behind SMART."""
+        parts = [("0", "ARCA", "P"), ("1", "NASDAQ", "Q"), ("2", "NYSE", "N")]
+        flat = [text for part in parts for text in part]
+        session.send("82", str(fields.integer()), str(len(parts)), *flat)
+
+    def market_rule(self, session: Session, fields: Fields) -> None:
+        """Give the price increments of a rule."""
+        rule = fields.integer()
+        if rule != _MARKET_RULE:
+            raise Refusal(codes.BAD_REQUEST, codes.validation("Invalid market rule id"))
+        session.send("93", str(rule), "1", "0.0", "0.01")
+
+    def details(self, session: Session, fields: Fields) -> None:
+        """Answer reqContractDetails: one message per match, then the end; none is error 200."""
+        request_id = fields.integer()
+        query = ContractQuery.read(fields)
+        expired = fields.flag()
+        check_security_type(query.sec_type)
+        if query.sec_type == "" and not query.con_id:
+            raise Refusal(codes.BAD_REQUEST, codes.validation("Please enter a valid security type"))
+        delay_s = self._simulator.config.contract_delay_s
+        if delay_s > 0:
+            self._simulator.later(delay_s, self._answer, session, request_id, query, expired)
+        else:
+            self._answer(session, request_id, query, expired)
+
+    def _answer(
+        self, session: Session, request_id: int, query: ContractQuery, expired: bool
+    ) -> None:
+        found = self._simulator.universe.find(query, self._simulator.market.today, expired=expired)
+        if not found:
+            session.error(request_id, codes.NO_DEFINITION)
+            return
+        hours = self._simulator.market.hours.describe(self._simulator.now())
+        for contract in found:
+            session.send_message(self._details(session.version, request_id, contract, hours))
+        session.send("52", "1", str(request_id))
+
+    def _details(self, version: int, request_id: int, contract: Contract, hours: str) -> list[str]:
+        option = contract.is_option
+        old = version <= _OLD_LAYOUT_UNTIL
+        exchanges = _OPTION_EXCHANGES if option else _STOCK_EXCHANGES
+        if contract.currency != "USD":
+            exchanges = f"SMART,{contract.primary_exchange}"
+        rules = ",".join([str(_MARKET_RULE)] * (exchanges.count(",") + 1))
+        return [
+            "10",
+            *(["8"] if old else []),
+            str(request_id),
+            contract.symbol,
+            contract.sec_type,
+            contract.expiry,
+            number(contract.strike) if option else "0",
+            contract.right,
+            contract.exchange,
+            contract.currency,
+            contract.local_symbol,
+            contract.trading_class,
+            contract.trading_class,
+            str(contract.con_id),
+            number(contract.min_tick),
+            *(["100"] if old else []),
+            contract.multiplier,
+            _ORDER_TYPES,
+            exchanges,
+            "1",
+            str(contract.under_con_id),
+            contract.long_name,
+            contract.primary_exchange,
+            contract.expiry[:6],
+            "" if option else "Funds",
+            "",
+            "",
+            ZONE_NAME,
+            hours,
+            hours,
+            "",
+            "0",
+            "0",
+            "1",
+            contract.symbol if option else "",
+            "STK" if option else "",
+            rules,
+            contract.expiry,
+            "" if option else "COMMON",
+            *([] if old else ["1", "1", "100" if not option else "1"]),
+        ]
+
+    def option_parameters(self, session: Session, fields: Fields) -> None:
+        """Answer reqSecDefOptParams: the chain per exchange, then the end."""
+        request_id = fields.integer()
+        symbol = fields.text()
+        exchange = fields.text()
+        under_type = fields.text().upper()
+        con_id = fields.integer()
+        if under_type == "OPT":
+            raise Refusal(
+                codes.BAD_REQUEST, codes.validation(f"Invalid security type - {under_type}")
+            )
+        universe = self._simulator.universe
+        stock = universe.by_con_id(con_id) if con_id else universe.stock(symbol)
+        if stock is not None and stock.symbol == symbol and universe.has_options(stock):
+            dates = universe.expiries(stock, self._simulator.market.today)
+            strikes = [size(strike) for strike in universe.strikes(stock)]
+            for place in _OPTION_CHAIN_EXCHANGES if not exchange else (exchange,):
+                session.send(
+                    *("75", str(request_id), place, str(stock.con_id), stock.symbol, "100"),
+                    *(str(len(dates)), *dates, str(len(strikes)), *strikes),
+                )
+        session.send("76", str(request_id))
+
+    def matching_symbols(self, session: Session, fields: Fields) -> None:
+        """Answer reqMatchingSymbols."""
+        request_id = fields.integer()
+        found = self._simulator.universe.search(fields.text())
+        message = ["79", str(request_id), str(len(found))]
+        for stock in found:
+            types = ["OPT"] if self._simulator.universe.has_options(stock) else []
+            message += [str(stock.con_id), stock.symbol, "STK", stock.primary_exchange]
+            message += [stock.currency, str(len(types)), *types]
+            if session.version >= _SAMPLE_DETAILS_FROM:
+                message += [stock.long_name, ""]
+        session.send_message(message)

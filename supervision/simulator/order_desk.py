@@ -1,0 +1,277 @@
+"""Answers requests about orders, and tells clients what happens to theirs."""
+
+# Handlers share one signature whether or not they need all of it.
+# ruff: noqa: ARG002
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from . import codes, reports
+from .calendar import stamp, utc_stamp
+from .fields import FieldError, Fields
+from .ledger import CANCEL_ORDER, GLOBAL_CANCEL, PLACE_ORDER, Kind, LedgerEntry, describe
+from .orders import Execution, Order, OrderTicket, read_ticket
+from .requests import Handler
+from .tickets import Refusal
+
+if TYPE_CHECKING:
+    from .server import Simulator
+    from .session import Session
+
+_READ_ONLY = "The API interface is currently in Read-Only mode."
+
+
+class OrderDesk:
+    """Places, cancels and lists orders; the broker reports through it."""
+
+    def __init__(self, simulator: Simulator) -> None:
+        self._simulator = simulator
+
+    def handlers(self) -> dict[int, Handler]:
+        """The requests this desk answers."""
+        return {
+            5: self.open_orders,
+            7: self.executions,
+            15: self.auto_open_orders,
+            16: self.all_open_orders,
+            99: self.completed_orders,
+        }
+
+    # What arrives -------------------------------------------------------------------------------
+
+    def receive(self, session: Session, number: int, values: list[str], arrived_ns: int) -> None:
+        """Record an order message in the ledger, then act on it."""
+        entry = self._entry(session, number, values, arrived_ns)
+        entry, ticket = describe(entry)
+        entry = self._simulator.broker.record(entry)
+        state = self._simulator.faults.state
+        lost = ""
+        if number == PLACE_ORDER and state.lost_acknowledgements:
+            lost = state.lost_acknowledgements.pop(0)
+        if lost == "drop_before":
+            self._simulator.broker.settle(entry, "dropped")
+            session.close(reset=True)
+            return
+        if lost == "drop_after":
+            session.mute()
+        outcome = self._act(session, number, entry, ticket, lost != "")
+        self._simulator.broker.settle(entry, outcome)
+        if lost == "drop_after":
+            session.close(reset=True)
+
+    def _entry(
+        self, session: Session, number: int, values: list[str], arrived_ns: int
+    ) -> LedgerEntry:
+        order_id = _order_id(number, values)
+        kind: Kind = "place"
+        if number == GLOBAL_CANCEL:
+            kind = "global_cancel"
+        elif number == CANCEL_ORDER:
+            kind = "cancel"
+        elif self._simulator.broker.find(session.client_id, order_id) is not None:
+            kind = "modify"
+        return LedgerEntry(
+            sequence=0,
+            received_s=self._simulator.loop.time(),
+            received_at=self._simulator.now(),
+            arrived_ns=arrived_ns,
+            client_id=session.client_id,
+            order_id=order_id,
+            kind=kind,
+            raw=tuple(values),
+        )
+
+    def _act(
+        self,
+        session: Session,
+        number: int,
+        entry: LedgerEntry,
+        ticket: OrderTicket | None,
+        silent: bool,
+    ) -> str:
+        broker = self._simulator.broker
+        try:
+            if self._simulator.config.read_only:
+                raise Refusal(codes.BAD_REQUEST, codes.validation(_READ_ONLY))
+            if number == GLOBAL_CANCEL:
+                return broker.global_cancel()
+            if number == CANCEL_ORDER:
+                fields = Fields(entry.raw)
+                fields.texts(2)
+                return broker.cancel(session.client_id, fields.integer())
+            ticket = ticket or read_ticket(list(entry.raw))
+            return broker.place(session.client_id, ticket, silent=silent)
+        except FieldError as error:
+            session.error(entry.order_id or -1, codes.BAD_READ, f"Error reading request. {error}")
+            return f"rejected:{codes.BAD_READ}"
+        except Refusal as refusal:
+            session.error(entry.order_id or -1, refusal.code, refusal.text)
+            return f"rejected:{refusal.code}"
+
+    # What is asked ------------------------------------------------------------------------------
+
+    def open_orders(self, session: Session, fields: Fields) -> None:
+        """List the working orders of this client."""
+        self._refuse_when_read_only()
+        for order in self._simulator.broker.working():
+            if session.client_id == 0 and order.client_id == 0 and order.order_id == 0:
+                self._bind(session, order)
+            if order.client_id == session.client_id:
+                self._tell(session, order)
+        session.send("53", "1")
+
+    def all_open_orders(self, session: Session, fields: Fields) -> None:
+        """List the working orders of all clients."""
+        self._refuse_when_read_only()
+        for order in self._simulator.broker.working():
+            self._tell(session, order)
+        session.send("53", "1")
+
+    def auto_open_orders(self, session: Session, fields: Fields) -> None:
+        """Bind orders made by hand to client 0."""
+        fields.flag()
+        if session.client_id != 0:
+            raise Refusal(codes.AUTO_BIND_CLIENT_ZERO)
+
+    def completed_orders(self, session: Session, fields: Fields) -> None:
+        """List finished orders."""
+        self._refuse_when_read_only()
+        api_only = fields.flag()
+        for order in self._simulator.broker.orders.values():
+            if order.completed_at and not order.discarded and (order.order_id or not api_only):
+                session.send_message(reports.completed_order(order, session.version))
+        session.send("102")
+
+    def executions(self, session: Session, fields: Fields) -> None:
+        """List executions: all of them, then their commissions, then the end."""
+        request_id = fields.integer()
+        client_id = fields.integer()
+        wanted = fields.texts(6)
+        chosen = [
+            execution
+            for execution in self._simulator.broker.effective()
+            if client_id in (0, execution.client_id) and _matches(execution, wanted)
+        ]
+        for execution in chosen:
+            session.send_message(reports.execution_data(execution, request_id))
+        for execution in chosen:
+            session.send_message(reports.commission_report(execution))
+        session.send("55", "1", str(request_id))
+
+    def announce(self, session: Session) -> None:
+        """Push the live orders of a client that has come back, before anything else."""
+        own = [o for o in self._simulator.broker.working() if o.client_id == session.client_id]
+        for order in own:
+            self._tell(session, order)
+        if own:
+            session.send("53", "1")
+
+    def _refuse_when_read_only(self) -> None:
+        if self._simulator.config.read_only:
+            raise Refusal(codes.BAD_REQUEST, codes.validation(_READ_ONLY))
+
+    def _bind(self, session: Session, order: Order) -> None:
+        broker = self._simulator.broker
+        broker.bind(order, session.client_id, broker.next_order_id(session.client_id))
+        session.send("100", str(order.perm_id), str(order.client_id), str(order.order_id))
+
+    def _tell(self, session: Session, order: Order) -> None:
+        order.silent = False
+        session.send_message(reports.open_order(order, session.version))
+        session.send_message(reports.order_status(order))
+
+    # What the broker reports --------------------------------------------------------------------
+
+    def _listeners(self, client_id: int) -> list[Session]:
+        master = self._simulator.config.master_client_id
+        return [
+            session
+            for session in self._simulator.ready_sessions()
+            if session.client_id in (client_id, master)
+        ]
+
+    def order_changed(self, order: Order) -> None:
+        """Send openOrder and orderStatus."""
+        if order.silent:
+            return
+        for session in self._listeners(order.client_id):
+            session.send_message(reports.open_order(order, session.version))
+            session.send_message(reports.order_status(order))
+
+    def order_status(self, order: Order) -> None:
+        """Send orderStatus alone."""
+        if order.silent:
+            return
+        for session in self._listeners(order.client_id):
+            session.send_message(reports.order_status(order))
+
+    def previewed(self, order: Order, values: tuple[float, ...], warning: str) -> None:
+        """Answer a what-if order: one openOrder, no status."""
+        for session in self._listeners(order.client_id):
+            session.send_message(
+                reports.open_order(order, session.version, margins=values, warning=warning)
+            )
+
+    def executed(self, execution: Execution) -> None:
+        """Send the execution."""
+        if self._is_silent(execution):
+            return
+        for session in self._listeners(execution.client_id):
+            session.send_message(reports.execution_data(execution, -1))
+
+    def commission(self, execution: Execution) -> None:
+        """Send the commission."""
+        if self._is_silent(execution):
+            return
+        for session in self._listeners(execution.client_id):
+            session.send_message(reports.commission_report(execution))
+
+    def order_error(self, client_id: int, order_id: int, code: int, text: str | None) -> None:
+        """Send an error about an order to its owner."""
+        order = self._simulator.broker.find(client_id, order_id)
+        if order is not None and order.silent:
+            return
+        for session in self._simulator.ready_sessions():
+            if session.client_id == client_id:
+                session.error(order_id, code, text)
+
+    def account_changed(self, account: str, con_id: int) -> None:
+        """Push position and account values to who subscribed."""
+        self._simulator.account_desk.changed(account, con_id)
+
+    def _is_silent(self, execution: Execution) -> bool:
+        order = self._simulator.broker.orders.get(execution.perm_id)
+        return order is not None and order.silent
+
+
+def _order_id(number: int, values: list[str]) -> int:
+    index = {PLACE_ORDER: 1, CANCEL_ORDER: 2}.get(number)
+    if index is None:
+        return 0
+    fields = Fields(values[index : index + 1])
+    try:
+        return fields.integer()
+    except FieldError:
+        return 0
+
+
+def _matches(execution: Execution, wanted: tuple[str, ...]) -> bool:
+    account, since, symbol, sec_type, exchange, side = wanted
+    contract = execution.contract
+    sides = {"BUY": "BOT", "SELL": "SLD"}
+    return (
+        account in ("", execution.account)
+        and symbol in ("", contract.symbol)
+        and sec_type in ("", contract.sec_type)
+        and exchange in ("", contract.exchange, reports.venue(contract))
+        and sides.get(side.upper(), side) in ("", execution.side)
+        and (not since or _not_before(execution, since))
+    )
+
+
+def _not_before(execution: Execution, since: str) -> bool:
+    text = " ".join(since.split())
+    if "-" in text:
+        return utc_stamp(execution.time) >= text
+    return stamp(execution.time)[:17] >= text[:17]

@@ -1,0 +1,211 @@
+"""One client's connection: handshake, framing, sending, and what the client has subscribed to."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import struct
+import sys
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, cast
+
+from loguru import logger
+
+from . import codes
+from .config import MIN_SERVER_VERSION
+from .frames import FrameBuffer, FrameError, encode, split
+
+if TYPE_CHECKING:
+    from .server import Simulator
+
+_REJECT_JSON_FROM = 166
+_CLIENT_CHUNK = 4096
+_START_API = "71"
+
+
+class Session(asyncio.Protocol):
+    """Speaks with one client. Messages go to `Simulator.dispatch` once the handshake is done."""
+
+    def __init__(self, simulator: Simulator, number: int) -> None:
+        self.number = number
+        self.version = 0
+        self.client_id = -1
+        self.ready = False
+        self.market_data_type = 1
+        self.subscriptions: dict[tuple[str, int], Callable[[], None]] = {}
+        self.received_s: deque[float] = deque()
+        self._simulator = simulator
+        self._transport: asyncio.Transport | None = None
+        self._buffer = FrameBuffer()
+        self._greeted = False
+        self._outgoing: list[bytes] = []
+        self._delayed: deque[bytes] = deque()
+        self._closing = False
+        self._muted = False
+
+    # Transport ----------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the connection over (called by the loop)."""
+        self._transport = cast(asyncio.Transport, transport)
+        connection = transport.get_extra_info("socket")
+        with contextlib.suppress(OSError):
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self._simulator.faults.state.reading_stopped:
+            self._transport.pause_reading()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the loop's signature
+        """Forget everything this client subscribed to (called by the loop)."""
+        self._closing = True
+        for cancel in list(self.subscriptions.values()):
+            cancel()
+        self.subscriptions.clear()
+        self._simulator.forget(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Read bytes (called by the loop). Bytes that make no sense close the connection."""
+        if self._closing:
+            return
+        self._buffer.feed(data)
+        try:
+            self._read()
+        except FrameError as error:
+            logger.debug("client {}: {}", self.client_id, error)
+            self.close()
+
+    def pause_reading(self) -> None:
+        """Leave what the client sends in the socket."""
+        if self._transport is not None and not self._closing:
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Read again."""
+        if self._transport is not None and not self._closing:
+            self._transport.resume_reading()
+
+    # Reading ------------------------------------------------------------------------------------
+
+    def _read(self) -> None:
+        if not self._greeted:
+            if len(self._buffer) < 4:
+                return
+            if self._buffer.take_bytes(4) != b"API\0":
+                raise FrameError("the client does not open with API")
+            self._greeted = True
+        while not self._closing and (payload := self._buffer.take_payload()) is not None:
+            if self.version == 0:
+                self._negotiate(payload)
+                continue
+            if not self._simulator.count_received(self):
+                return
+            fields = split(payload)
+            if self.ready:
+                self._simulator.dispatch(self, fields)
+            elif not self._start(fields):
+                raise FrameError("the client does not begin with startApi")
+
+    def _negotiate(self, payload: bytes) -> None:
+        text = payload.decode("ascii", "replace").strip("\0").split(" ")[0]
+        lowest, _, highest = text.removeprefix("v").partition("..")
+        try:
+            offered = int(highest or lowest)
+        except ValueError:
+            raise FrameError(f"not a version range: {text[:40]!r}") from None
+        pretended = self._simulator.faults.state.version_offered
+        self.version = min(offered, self._simulator.config.max_version)
+        self.send(str(pretended or self.version), self._simulator.connection_time())
+        if pretended is None and self.version < MIN_SERVER_VERSION:
+            self.close()
+
+    def _start(self, fields: list[str]) -> bool:
+        if len(fields) < 3 or fields[0] != _START_API:
+            return False
+        try:
+            client_id = int(fields[2])
+        except ValueError:
+            return False
+        self._simulator.start_session(self, client_id)
+        return True
+
+    # Sending ------------------------------------------------------------------------------------
+
+    def send(self, *fields: str) -> None:
+        """Send one message; all messages of one turn of the loop leave in one write."""
+        faults = self._simulator.faults.state
+        if self._closing or self._muted or faults.silent:
+            return
+        frame = encode(fields)
+        if faults.latency_s > 0 or self._delayed:
+            self._delayed.append(frame)
+            self._simulator.later(faults.latency_s, self._release)
+        else:
+            self._queue(frame)
+
+    def _release(self) -> None:
+        if self._delayed:
+            self._queue(self._delayed.popleft())
+
+    def mute(self) -> None:
+        """Say nothing more on this connection."""
+        self._muted = True
+
+    def send_message(self, fields: list[str]) -> None:
+        """Send one message given as a list."""
+        self.send(*fields)
+
+    def error(self, request_id: int, code: int, text: str | None = None) -> None:
+        """Send an error or a notice; the text defaults to the recorded one."""
+        fields = ["4", "2", str(request_id), str(code), text or codes.TEXTS.get(code, "")]
+        if self.version >= _REJECT_JSON_FROM:
+            fields.append("")
+        self.send(*fields)
+
+    def _queue(self, frame: bytes) -> None:
+        if self._closing:
+            return
+        verdict = self._simulator.count_sent()
+        if verdict is not None:
+            part, reset = verdict
+            if part:
+                self._outgoing.append(frame[: len(frame) // 2])
+            self.close(reset=reset)
+            return
+        if not self._outgoing:
+            self._simulator.loop.call_soon(self.flush)
+        self._outgoing.append(frame)
+
+    def flush(self) -> None:
+        """Hand over what was queued."""
+        if not self._outgoing or self._transport is None:
+            return
+        data = b"".join(self._outgoing)
+        self._outgoing.clear()
+        if len(data) % _CLIENT_CHUNK == 0 and self.ready and not self._closing:
+            # The official clients lose a burst that ends on their chunk size; say the time of day.
+            data += encode(["8", "1", self._simulator.clock_text()])
+        self._transport.write(data)
+        limit = self._simulator.config.limits.write_buffer_bytes
+        if limit and self._transport.get_write_buffer_size() > limit:
+            logger.warning("client {} does not read; disconnected", self.client_id)
+            self._closing = True
+            self._transport.abort()
+
+    def close(self, *, reset: bool = False) -> None:
+        """Close the connection after what was queued; `reset` sends RST instead of FIN."""
+        if self._transport is None:
+            self._closing = True
+            return
+        if self._closing:
+            return
+        self._closing = True
+        self.flush()
+        if not reset:
+            self._transport.close()
+            return
+        connection = self._transport.get_extra_info("socket")
+        with contextlib.suppress(OSError):
+            linger = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        self._transport.abort()
