@@ -19,6 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -77,7 +78,7 @@ def rsi(closes: Floats) -> float | None:
     """The relative strength index of the last 14 changes, from plain means; 100 when there is no loss."""
     gains = losses = 0.0
     window = closes[-RSI_CHANGES - 1 :].tolist()
-    for before, after in zip(window, window[1:], strict=False):
+    for before, after in pairwise(window):
         change = after - before
         if change < 0.0:
             losses -= change

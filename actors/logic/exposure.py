@@ -1,0 +1,310 @@
+"""Risk's ledger: what is held and what orders in flight could still make of it (RSK-4, RSK-6).
+
+A reconciliation sets the positions; executions move them from there, each counted once by its base id. Orders that can
+still fill are reserved under their ``orderRef``. Worst case means: the position, and every order on one side filled.
+
+Guarantees: what can be reduced is |position| minus the reducing quantity already reserved, so that any number of closes
+together never flips a position. A ledger that was never reconciled says so (``known``), and nothing is reducible in it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Final, TypeVar
+
+import attrs
+
+from actors.logic import executions as counting
+from actors.logic.executions import NO_EXECUTIONS, Executions
+from actors.messages.orders import WorkingOrder
+from actors.model.account import Holding
+from actors.model.contracts import Contract
+from actors.model.orders import Execution, OrderAction, Purpose, WireOrder
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+_NOTHING: Final = 1e-9
+"""Quantities below this are 0: they are whole numbers of units carried as floats."""
+
+
+@attrs.frozen(kw_only=True)
+class Exposure:
+    """One contract's position. ``average_cost`` is per unit and includes the multiplier, as IB counts it."""
+
+    contract: Contract
+    quantity: float
+    average_cost: float
+
+
+@attrs.frozen(kw_only=True)
+class Ledger:
+    """Positions and reservations, with the executions that they already include.
+
+    ``fill_counts`` is per con_id the number of executions that positions include; a closing permit carries it (D16).
+    """
+
+    known: bool = False
+    positions: Mapping[int, Exposure] = MappingProxyType({})
+    executions: Executions = NO_EXECUTIONS
+    fill_counts: Mapping[int, int] = MappingProxyType({})
+    reservations: Mapping[str, WorkingOrder] = MappingProxyType({})
+
+
+EMPTY: Final = Ledger()
+
+
+def reconcile(
+    ledger: Ledger,
+    holdings: Iterable[Holding],
+    executions: Iterable[Execution],
+    fill_counts: Iterable[tuple[int, int]],
+    working: Iterable[WorkingOrder] | None = None,
+) -> Ledger:
+    """Start from the broker's state: it wins over whatever was believed (POS-4).
+
+    ``executions`` are those the holdings already include; they, and those counted before, will not count again.
+    ``working`` replaces the reservations; None keeps them until the executor tells its working orders.
+    """
+    seen = ledger.executions
+    for execution in executions:
+        seen = counting.count(seen, execution).executions
+    positions = {
+        holding.contract.con_id: Exposure(
+            contract=holding.contract,
+            quantity=holding.quantity,
+            average_cost=holding.average_cost,
+        )
+        for holding in holdings
+        if abs(holding.quantity) > _NOTHING
+    }
+    return Ledger(
+        known=True,
+        positions=MappingProxyType(positions),
+        executions=seen,
+        fill_counts=MappingProxyType(dict(fill_counts)),
+        reservations=ledger.reservations if working is None else _by_reference(working),
+    )
+
+
+def forget(ledger: Ledger) -> Ledger:
+    """Mark the positions as unknown, as after the loss of the link; reservations and counted executions stay."""
+    return attrs.evolve(ledger, known=False)
+
+
+def with_working(ledger: Ledger, working: Iterable[WorkingOrder]) -> Ledger:
+    """Replace all reservations by the orders that can still fill."""
+    return attrs.evolve(ledger, reservations=_by_reference(working))
+
+
+def reservation(order: WireOrder, price: float | None) -> WorkingOrder:
+    """Describe an order as a reservation: its limit or stop price, else ``price``, values it."""
+    own = order.limit_price if order.limit_price is not None else order.stop_price
+    return WorkingOrder(
+        order_ref=order.order_ref,
+        contract=order.contract,
+        signed_remaining=order.action.sign * order.quantity,
+        price=price if own is None else own,
+        purpose=order.purpose,
+    )
+
+
+def reserve(ledger: Ledger, order: WorkingOrder) -> Ledger:
+    """Reserve an order. For a reference that is reserved already (a modify) the larger remainder counts."""
+    known = ledger.reservations.get(order.order_ref)
+    if known is not None and abs(known.signed_remaining) > abs(order.signed_remaining):
+        order = attrs.evolve(order, signed_remaining=known.signed_remaining)
+    return attrs.evolve(ledger, reservations=_put(ledger.reservations, order.order_ref, order))
+
+
+def settle(ledger: Ledger, order_ref: str, signed_remaining: float = 0.0) -> Ledger:
+    """Set what an order can still fill; 0 releases it. An unknown reference changes nothing."""
+    known = ledger.reservations.get(order_ref)
+    if known is None:
+        return ledger
+    if abs(signed_remaining) <= _NOTHING:
+        return attrs.evolve(ledger, reservations=_drop(ledger.reservations, order_ref))
+    left = attrs.evolve(known, signed_remaining=signed_remaining)
+    return attrs.evolve(ledger, reservations=_put(ledger.reservations, order_ref, left))
+
+
+def apply_execution(ledger: Ledger, execution: Execution) -> Ledger:
+    """Move the position by an execution and take it off its order's reservation; one seen before changes nothing."""
+    counted = counting.count(ledger.executions, execution)
+    if not counted.counted:
+        return ledger
+    change = execution.signed_quantity
+    con_id = execution.contract.con_id
+    counts = ledger.fill_counts
+    if counted.replaces is None:
+        counts = _put(counts, con_id, counts.get(con_id, 0) + 1)
+    else:
+        change -= counted.replaces.signed_quantity
+    moved = attrs.evolve(
+        ledger,
+        executions=counted.executions,
+        fill_counts=counts,
+        positions=_moved(ledger.positions, execution, change),
+    )
+    return _take_off(moved, execution.order_ref, change)
+
+
+def position(ledger: Ledger, con_id: int) -> float:
+    """The signed quantity held, in units."""
+    held = ledger.positions.get(con_id)
+    return 0.0 if held is None else held.quantity
+
+
+def holdings(ledger: Ledger, account: str) -> tuple[Holding, ...]:
+    """The positions as the broker would tell them."""
+    return tuple(
+        Holding(
+            account=account,
+            contract=held.contract,
+            quantity=held.quantity,
+            average_cost=held.average_cost,
+        )
+        for held in ledger.positions.values()
+    )
+
+
+def reducible(ledger: Ledger, con_id: int, action: OrderAction) -> float:
+    """How much an order on this side may reduce: |position| minus what is reserved to reduce it already.
+
+    0 when the side would not reduce the position, and when positions are unknown.
+    """
+    held = position(ledger, con_id)
+    if not ledger.known or held * action.sign >= 0.0:
+        return 0.0
+    return max(0.0, abs(held) - reserved(ledger, con_id, action))
+
+
+def reserved(ledger: Ledger, con_id: int, action: OrderAction) -> float:
+    """The quantity that orders on this side can still fill, without sign."""
+    return sum(
+        abs(order.signed_remaining)
+        for order in ledger.reservations.values()
+        if order.contract.con_id == con_id and order.signed_remaining * action.sign > 0.0
+    )
+
+
+def worst_case(ledger: Ledger, con_id: int) -> tuple[float, float]:
+    """The lowest and the highest position that orders in flight could lead to."""
+    held = position(ledger, con_id)
+    return (
+        held - reserved(ledger, con_id, OrderAction.SELL),
+        held + reserved(ledger, con_id, OrderAction.BUY),
+    )
+
+
+def worst_case_quantity(ledger: Ledger, con_id: int) -> float:
+    """The largest |position| that orders in flight could lead to."""
+    return max(abs(edge) for edge in worst_case(ledger, con_id))
+
+
+def total_value(ledger: Ledger, prices: Mapping[int, float]) -> float:
+    """Σ worst-case quantity · price · multiplier over all contracts: the gross exposure in currency.
+
+    A contract without a price in ``prices`` is valued at the highest price of its orders, or at its cost.
+    """
+    return sum(
+        worst_case_quantity(ledger, con_id) * _unit_value(ledger, con_id, prices)
+        for con_id in _contracts(ledger)
+    )
+
+
+def open_contracts(ledger: Ledger) -> frozenset[int]:
+    """The contracts that are held, or that an opening order could make held."""
+    return frozenset(ledger.positions) | {
+        order.contract.con_id
+        for order in ledger.reservations.values()
+        if order.purpose is Purpose.OPEN
+    }
+
+
+def drift(ledger: Ledger, told: Iterable[Holding]) -> tuple[str, ...]:
+    """Name each contract whose quantity the broker tells differently; empty when ledger and broker agree."""
+    broker = {holding.contract.con_id: holding for holding in told}
+    differences = []
+    for con_id in sorted(frozenset(ledger.positions) | frozenset(broker)):
+        ours = position(ledger, con_id)
+        theirs = broker[con_id].quantity if con_id in broker else 0.0
+        if abs(ours - theirs) > _NOTHING:
+            contract = (
+                broker[con_id].contract if con_id in broker else ledger.positions[con_id].contract
+            )
+            differences.append(f"{contract.position_id}: ledger {ours:g}, broker {theirs:g}")
+    return tuple(differences)
+
+
+def count_fills(executions: Iterable[Execution]) -> tuple[tuple[int, int], ...]:
+    """Count the executions of each con_id, corrections not counted apart."""
+    distinct = {item.base_id: item.contract.con_id for item in executions}
+    return tuple(sorted(Counter(distinct.values()).items()))
+
+
+def _contracts(ledger: Ledger) -> frozenset[int]:
+    working = (order.contract.con_id for order in ledger.reservations.values())
+    return frozenset(ledger.positions) | frozenset(working)
+
+
+def _unit_value(ledger: Ledger, con_id: int, prices: Mapping[int, float]) -> float:
+    """What one unit is worth, with its multiplier."""
+    orders = [item for item in ledger.reservations.values() if item.contract.con_id == con_id]
+    held = ledger.positions.get(con_id)
+    contract = orders[0].contract if held is None else held.contract
+    if con_id in prices:
+        return abs(prices[con_id]) * contract.multiplier
+    asked = [abs(order.price) * contract.multiplier for order in orders if order.price is not None]
+    cost = [] if held is None else [abs(held.average_cost)]
+    return max(asked + cost, default=0.0)
+
+
+def _moved(
+    positions: Mapping[int, Exposure], execution: Execution, change: float
+) -> Mapping[int, Exposure]:
+    contract = execution.contract
+    held = positions.get(contract.con_id)
+    before = 0.0 if held is None else held.quantity
+    after = before + change
+    if abs(after) <= _NOTHING:
+        return _drop(positions, contract.con_id)
+    unit_cost = execution.price * contract.multiplier
+    if held is None or before * after < 0.0:
+        cost = unit_cost
+    elif abs(after) > abs(before):
+        # Weighted by quantity; commissions follow with the broker's own figure at the next reconciliation.
+        cost = (held.average_cost * before + unit_cost * change) / after
+    else:
+        cost = held.average_cost
+    moved = Exposure(
+        contract=contract if held is None else held.contract, quantity=after, average_cost=cost
+    )
+    return _put(positions, contract.con_id, moved)
+
+
+def _take_off(ledger: Ledger, order_ref: str, change: float) -> Ledger:
+    """Reduce a reservation towards 0 by what was executed; a correction can give some of it back."""
+    known = ledger.reservations.get(order_ref)
+    if known is None:
+        return ledger
+    left = known.signed_remaining - change
+    if left * known.signed_remaining <= 0.0:
+        left = 0.0
+    return settle(ledger, order_ref, left)
+
+
+def _by_reference(working: Iterable[WorkingOrder]) -> Mapping[str, WorkingOrder]:
+    return MappingProxyType(
+        {order.order_ref: order for order in working if abs(order.signed_remaining) > _NOTHING}
+    )
+
+
+def _put(mapping: Mapping[K, V], key: K, value: V) -> Mapping[K, V]:
+    return MappingProxyType({**mapping, key: value})
+
+
+def _drop(mapping: Mapping[K, V], key: K) -> Mapping[K, V]:
+    return MappingProxyType({known: value for known, value in mapping.items() if known != key})
