@@ -209,15 +209,23 @@ class Permit:
     signature: bytes = attrs.field(repr=False)
 
 
+def _read_only(numbers: Mapping[str, float]) -> Mapping[str, float]:
+    return MappingProxyType(dict(numbers))
+
+
 @attrs.frozen(kw_only=True)
 class ValidationResult:
-    """A risk decision: every reason that applies, with the numbers it was made from (RSK-2)."""
+    """A risk decision: every reason that applies, with the numbers it was made from (RSK-2).
+
+    ``notes`` says what was found and passed over, since it may not stop a closing order (RSK-7).
+    """
 
     approved: bool
     rejection_reasons: tuple[str, ...] = ()
     risk_metrics: Mapping[str, float] = attrs.field(
-        factory=dict, converter=lambda numbers: MappingProxyType(dict(numbers)), hash=False
+        factory=dict[str, float], converter=_read_only, hash=False
     )
+    notes: tuple[str, ...] = ()
 
 
 @attrs.frozen(kw_only=True)
