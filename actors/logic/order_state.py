@@ -279,16 +279,17 @@ def is_settled(record: OrderRecord) -> bool:
 
 
 def signed_remaining(record: OrderRecord) -> float:
-    """What the order can still add to the position (negative for a sale); 0 at its end.
+    """What the order can still add to the position (negative for a sale), judged by executions; 0 when settled.
 
-    While a modify is unconfirmed the larger of the two quantities counts, so that risk is never underestimated.
+    A fill that only a status reported still counts as remaining: its execution has not moved the position yet, and
+    risk must not lose it in between. While a modify is unconfirmed the larger of the two quantities counts.
     """
-    if record.is_terminal:
+    if is_settled(record):
         return 0.0
-    quantity = record.order.quantity
+    quantity = record.reported_filled if record.is_terminal else record.order.quantity
     if record.pending_change is not None:
         quantity = max(quantity, record.pending_change.quantity)
-    return record.order.action.sign * max(0.0, quantity - record.known_filled)
+    return record.order.action.sign * max(0.0, quantity - record.filled)
 
 
 def _with_numbers(record: OrderRecord, told: BrokerOrder, word: BrokerWord | None) -> OrderRecord:
