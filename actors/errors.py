@@ -28,6 +28,7 @@
     ├── LatchedError                      IB_RISK_001    Strategy C is latched; an operator has to re-arm
     ├── ConfigurationError                IB_CONF_001    the configuration has faults (also a ValueError)
     ├── JournalLockedError                IB_CONF_002    another process holds the journal
+    ├── JournalError                      IB_CONF_003    the journal cannot be opened, read or written
     ├── IllegalTransitionError            IB_CODE_001    a state machine was asked for a step its table lacks
     └── SupervisionError                  IB_SUP_000     the tree of actors could not serve
         ├── ActorFailedError              IB_SUP_001 r   the actor failed while it handled the message
@@ -206,6 +207,12 @@ class JournalLockedError(GatewayError):
     """Another process holds the journal."""
 
     code = "IB_CONF_002"
+
+
+class JournalError(GatewayError):
+    """The journal cannot be opened, read or written; the text names the file and a remedy."""
+
+    code = "IB_CONF_003"
 
 
 class IllegalTransitionError(GatewayError):
