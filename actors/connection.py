@@ -7,7 +7,7 @@ asked and who is told.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import ClassVar, Final
 
 import attrs
@@ -20,13 +20,19 @@ from actors.errors import (
     GatewayConnectionError,
     GatewayError,
     GatewayTimeoutError,
-    describe,
     restore,
 )
 from actors.logic.accounts import choose_account
 from actors.logic.backoff import retry_delay_s
 from actors.logic.broker_codes import NoticeMeaning, notice_meaning
-from actors.logic.connection_state import ConnectionMachine
+from actors.logic.connection_state import (
+    ConnectionMachine,
+    begin_attempt,
+    begin_slow_retry,
+    retry_number,
+    state_after_failure,
+    transition,
+)
 from actors.messages.addresses import (
     EXECUTOR,
     GATEWAY,
@@ -97,6 +103,7 @@ class ConnectionSettings:
     first_delay_s: float = 1.0
     max_delay_s: float = 32.0
     jitter_ratio: float = 0.2
+    lasting_s: float = 60.0
     heartbeat_s: float = 30.0
     heartbeat_timeout_s: float = 5.0
     missed_beats: int = 2
@@ -176,7 +183,8 @@ class ConnectionActor(SupervisedActor):
         self.settings = settings
         self.log = log
         self.conversations = Conversations(self)
-        self.machine = ConnectionMachine()
+        self.machine = ConnectionMachine(max_attempts=settings.retries + 1)
+        self.ready = False
         self.wanted = settings.connect_at_start
         self.epoch = 0
         self.session: SessionOpened | None = None
@@ -205,6 +213,7 @@ class ConnectionActor(SupervisedActor):
         assert isinstance(reply, JournalRead)  # noqa: S101 - the journal answers in kind
         floors = dict(reply.order_id_floors)
         self.order_id_floor = floors.get(self.settings.client_id, 0) + 1
+        self.ready = True
         if self.incarnation == 1:
             if self.wanted:
                 self._attempt()
@@ -229,7 +238,8 @@ class ConnectionActor(SupervisedActor):
         self.connects[request.correlation_id] = request
         left_s = request.deadline - self.clock.monotonic() - ANSWER_MARGIN_S
         self.schedule(max(0.0, left_s), _ConnectOverdue(correlation_id=request.correlation_id))
-        if self.machine.state in (ConnectionState.DISCONNECTED, ConnectionState.FAILED):
+        resting = self.machine.state in (ConnectionState.DISCONNECTED, ConnectionState.FAILED)
+        if self.ready and resting:
             self._attempt()
 
     def on_connect_overdue(self, message: _ConnectOverdue) -> None:
@@ -269,7 +279,7 @@ class ConnectionActor(SupervisedActor):
 
     def on_verify_connection(self, request: VerifyConnection) -> None:
         """Make one round trip on the caller's behalf."""
-        self._ask(
+        self.conversations.ask(
             LINK,
             Probe(
                 correlation_id=child_id(request.correlation_id, "probe"),
@@ -284,9 +294,7 @@ class ConnectionActor(SupervisedActor):
         assert isinstance(reply, Probed)  # noqa: S101 - the link answers in kind
         self.reply(
             request,
-            ConnectionVerified(
-                correlation_id=request.correlation_id, latency_ms=reply.latency_ms
-            ),
+            ConnectionVerified(correlation_id=request.correlation_id, latency_ms=reply.latency_ms),
         )
 
     def on_get_connection_status(self, request: GetConnectionStatus) -> None:
@@ -314,13 +322,19 @@ class ConnectionActor(SupervisedActor):
             self._attempt()
 
     def _attempt(self) -> None:
-        if self.machine.state in (ConnectionState.DISCONNECTED, ConnectionState.FAILED):
+        """Begin one attempt; from FAILED it is one of the slow ones that never end (CON-5)."""
+        if self.machine.state is ConnectionState.RECONNECTING:
+            self.machine = begin_attempt(self.machine)
+        elif self.machine.state is ConnectionState.FAILED and not self.machine.needs_operator:
+            self._take_over(
+                begin_slow_retry(self.machine, self.clock.monotonic()), "trying again", None
+            )
+        else:
             self._move(ConnectionState.CONNECTING, "connecting")
         self._open_session()
 
     def _open_session(self) -> None:
         self._next_epoch()
-        self.machine = self.machine.attempted()
         settings = self.settings
         self.log(
             "connection_attempt",
@@ -380,7 +394,7 @@ class ConnectionActor(SupervisedActor):
             self._disconnected("asked")
         elif not error.retryable:
             self._fail(error)
-        elif self.machine.attempts > self.settings.retries:
+        elif state_after_failure(self.machine, retryable=True) is ConnectionState.FAILED:
             self._drop_session(DisconnectCause.LINK_FAILED, str(error))
             self._move(ConnectionState.FAILED, str(error))
             self._schedule_attempt(self.settings.max_delay_s)
@@ -388,16 +402,17 @@ class ConnectionActor(SupervisedActor):
             self._drop_session(DisconnectCause.LINK_FAILED, str(error))
             if self.machine.state is ConnectionState.CONNECTING:
                 self._move(ConnectionState.RECONNECTING, str(error))
-            settings = self.settings
-            self._schedule_attempt(
-                retry_delay_s(
-                    self.machine.attempts,
-                    first_s=settings.first_delay_s,
-                    cap_s=settings.max_delay_s,
-                    jitter_ratio=settings.jitter_ratio,
-                    jitter=self.entropy.uniform(-1.0, 1.0),
-                )
-            )
+            self._schedule_attempt(self._retry_delay_s())
+
+    def _retry_delay_s(self) -> float:
+        settings = self.settings
+        return retry_delay_s(
+            retry_number(self.machine),
+            settings.first_delay_s,
+            settings.max_delay_s,
+            settings.jitter_ratio,
+            self.entropy.uniform(-1.0, 1.0),
+        )
 
     def _fail(self, error: GatewayError) -> None:
         """Stop trying: an operator has to mend this first."""
@@ -406,7 +421,7 @@ class ConnectionActor(SupervisedActor):
         self._next_epoch()
         if self.machine.state is ConnectionState.DISCONNECTED:
             self._move(ConnectionState.CONNECTING, "connecting")
-        self._move(ConnectionState.FAILED, str(error))
+        self._move(ConnectionState.FAILED, str(error), retryable=False)
         self._refuse_connects(error)
 
     def _schedule_attempt(self, delay_s: float) -> None:
@@ -456,8 +471,8 @@ class ConnectionActor(SupervisedActor):
         message = Reconcile(
             number=self.number,
             state=reply.state,
-            session_id=str(self.session.link_session),
             account=self.account,
+            client_id=self.session.client_id,
         )
         self._log_state(reply.state)
         for address in RECONCILED_BY:
@@ -584,7 +599,7 @@ class ConnectionActor(SupervisedActor):
         """Obey the gateway's notices on connectivity (CON-10)."""
         if self.session is None or message.link_session != self.session.link_session:
             return
-        meaning = notice_meaning(message.code)
+        meaning = notice_meaning(message.code, message.text).meaning
         self.log("notice", level="DEBUG", code=message.code, text=message.text)
         if meaning is NoticeMeaning.UPSTREAM_LOST:
             self._upstream_lost(message.text)
@@ -616,21 +631,39 @@ class ConnectionActor(SupervisedActor):
     # --- telling --------------------------------------------------------------------------------------------------
 
     def _move(
-        self, state: ConnectionState, reason: str, cause: DisconnectCause | None = None
+        self,
+        state: ConnectionState,
+        reason: str,
+        cause: DisconnectCause | None = None,
+        *,
+        retryable: bool = True,
     ) -> None:
-        """Take a transition, publish it and log it, once (CON-2)."""
-        previous = self.machine
+        """Take a step of the table."""
         session_id = self.entropy.uuid4() if state is ConnectionState.CONNECTED else None
-        self.machine = previous.moved(state, session_id)
-        at = self.clock.now()
+        now = self.clock.monotonic()
+        machine = transition(
+            self.machine,
+            state,
+            now,
+            session_id,
+            retryable=retryable,
+            lasting_s=self.settings.lasting_s,
+        )
+        self._take_over(machine, reason, cause)
+
+    def _take_over(
+        self, machine: ConnectionMachine, reason: str, cause: DisconnectCause | None
+    ) -> None:
+        """Publish a transition and log it, once (CON-2)."""
+        previous, self.machine = self.machine, machine
         session = self.session
         event = ConnectionStateChanged(
             previous=previous.state,
-            state=state,
-            session_id=session_id,
+            state=machine.state,
+            session_id=machine.session_id,
             cause=cause,
             reason=reason,
-            at=at,
+            at=self.clock.now(),
             account=self.account if session else None,
             accounts=session.accounts if session else (),
         )
@@ -672,9 +705,7 @@ class ConnectionActor(SupervisedActor):
         if session_id is None:
             self.refuse(request, GatewayConnectionError("the link was lost again"))
             return
-        self.reply(
-            request, Connected(correlation_id=request.correlation_id, session_id=session_id)
-        )
+        self.reply(request, Connected(correlation_id=request.correlation_id, session_id=session_id))
 
     def _refuse_connects(self, error: GatewayError) -> None:
         for request in self.connects.values():
@@ -691,14 +722,25 @@ class ConnectionActor(SupervisedActor):
 
     # --- answers --------------------------------------------------------------------------------------------------
 
-    def _ask(self, to: str, request: Request, on_reply, on_failure) -> None:  # type: ignore[no-untyped-def]
+    def _ask(
+        self,
+        to: str,
+        request: Request,
+        on_reply: Callable[[Reply], None],
+        on_failure: Callable[[ErrorInfo], None],
+    ) -> None:
         """Ask, and continue only while the epoch that asked still lasts."""
         epoch = self.epoch
 
-        def still(continuation):  # type: ignore[no-untyped-def]
-            return lambda value: continuation(value) if epoch == self.epoch else None
+        def replied(reply: Reply) -> None:
+            if epoch == self.epoch:
+                on_reply(reply)
 
-        self.conversations.ask(to, request, still(on_reply), still(on_failure))
+        def failed(error: ErrorInfo) -> None:
+            if epoch == self.epoch:
+                on_failure(error)
+
+        self.conversations.ask(to, request, replied, failed)
 
     def on_answer(self, reply: Reply) -> None:
         """Continue the conversation that the reply belongs to."""
@@ -711,6 +753,3 @@ class ConnectionActor(SupervisedActor):
     def on_expired(self, message: ConversationExpired) -> None:
         """End the conversation whose answer did not come."""
         self.conversations.expired(message)
-
-
-__all__ = ["ConnectionActor", "ConnectionSettings", "describe"]

@@ -118,8 +118,8 @@ class Reconcile(Message):
 
     number: int
     state: BrokerState
-    session_id: str
     account: str
+    client_id: int
 
 
 @attrs.frozen(kw_only=True)

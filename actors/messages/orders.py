@@ -225,11 +225,16 @@ class QueryGate(Request):
 
 @attrs.frozen(kw_only=True)
 class GateAnswered(Reply):
-    """Per order that was sent: its reference and broker order id. The others were not sent and never will be."""
+    """Per order that was sent: its reference and broker order id.
+
+    The others were not sent and never will be, provided that they were made after ``gate_started_at``: of what came
+    before it, this gate knows nothing.
+    """
 
     lane = Lane.RECOVERY
 
     sent: tuple[tuple[str, int], ...]
+    gate_started_at: datetime
 
 
 # --- told by the link ---------------------------------------------------------------------------------------------

@@ -16,13 +16,14 @@ from actors.model.orders import CloseReason, Permit, TradeRequest, ValidationRes
 class RequestApproval(Request):
     """Judge exactly this order; answered by `OrderApproved` or `OrderRejected`.
 
-    ``quote`` is the newest that the executor has; ``replaces_quantity`` is what a modified order had left.
+    ``quote`` is the newest that the executor has; ``replaced`` is what a modified order had left, signed.
     """
 
     order: WireOrder
     request: TradeRequest
     quote: Quote | None
     close_reason: CloseReason | None = None
+    replaced: float = 0.0
 
 
 @attrs.frozen(kw_only=True)

@@ -1,0 +1,116 @@
+"""The executor's orders: found by our reference, by the broker's address, or by IB's permId.
+
+Identity is the reference (D15); the two other ways exist because the broker's messages do not always carry it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import attrs
+
+from actors.logic.order_state import OrderRecord
+from actors.messages.orders import CancelOrder, ModifyOrder, SubmitOrder
+from actors.model.market import Quote
+from actors.model.orders import BrokerOrder, Execution, ValidationResult
+
+
+@attrs.define(kw_only=True)
+class Tracked:
+    """An order with who waits for it. ``reported`` is the remainder that risk was last told."""
+
+    record: OrderRecord
+    submit: SubmitOrder | None = None
+    modify: ModifyOrder | None = None
+    cancels: list[CancelOrder] = attrs.field(factory=list)
+    validation: ValidationResult | None = None
+    quote: Quote | None = None
+    reported: float | None = None
+    timed_out: bool = False
+
+
+class OrderBook:
+    """The orders of one executor incarnation.
+
+    Keeps every live order, and the newest ``bound`` that have ended, so that a late fill still finds its order.
+    """
+
+    def __init__(self, bound: int) -> None:
+        self._bound = bound
+        self._by_ref: dict[str, Tracked] = {}
+        self._ref_by_broker_id: dict[int, str] = {}
+        self._ref_by_perm_id: dict[int, str] = {}
+
+    def __iter__(self) -> Iterator[Tracked]:
+        return iter(tuple(self._by_ref.values()))
+
+    def add(self, tracked: Tracked) -> None:
+        """Take in a new order, and let go of the oldest ended ones beyond the bound."""
+        self._by_ref[tracked.record.order_ref] = tracked
+        self.index(tracked)
+        if len(self._by_ref) > self._bound:
+            self._forget_oldest()
+
+    def index(self, tracked: Tracked) -> None:
+        """Note the broker's addresses of an order once they are known."""
+        record = tracked.record
+        if record.broker_order_id:
+            self._ref_by_broker_id[record.broker_order_id] = record.order_ref
+        if record.perm_id:
+            self._ref_by_perm_id[record.perm_id] = record.order_ref
+
+    def by_ref(self, order_ref: str) -> Tracked | None:
+        """Find by our reference."""
+        return self._by_ref.get(order_ref)
+
+    def by_order_id(self, order_id: str) -> Tracked | None:
+        """Find by the id that the caller was told."""
+        for tracked in self._by_ref.values():
+            if tracked.record.order_id == order_id:
+                return tracked
+        return None
+
+    def by_broker_id(self, broker_order_id: int) -> Tracked | None:
+        """Find by the broker's order id, of our own client only."""
+        return self._by_ref.get(self._ref_by_broker_id.get(broker_order_id, ""))
+
+    def of_report(self, order: BrokerOrder, client_id: int | None) -> Tracked | None:
+        """Find the order that a broker's report is about."""
+        return self._find(
+            order.order_ref, order.perm_id, order.order_id, order.client_id, client_id
+        )
+
+    def of_execution(self, execution: Execution, client_id: int | None) -> Tracked | None:
+        """Find the order that was executed; None when it is not ours."""
+        return self._find(
+            execution.order_ref,
+            execution.perm_id,
+            execution.order_id,
+            execution.client_id,
+            client_id,
+        )
+
+    def of_commission(self, exec_id: str) -> Tracked | None:
+        """Find the order that an execution counted for."""
+        base_id = exec_id.rpartition(".")[0] or exec_id
+        for tracked in reversed(self._by_ref.values()):
+            if base_id in tracked.record.executions:
+                return tracked
+        return None
+
+    def _find(
+        self, order_ref: str, perm_id: int, order_id: int, of_client: int, ours: int | None
+    ) -> Tracked | None:
+        if order_ref:
+            return self._by_ref.get(order_ref)
+        if perm_id in self._ref_by_perm_id:
+            return self._by_ref.get(self._ref_by_perm_id[perm_id])
+        return self.by_broker_id(order_id) if of_client == ours else None
+
+    def _forget_oldest(self) -> None:
+        for ref, tracked in self._by_ref.items():
+            if tracked.record.is_terminal and tracked.submit is None:
+                del self._by_ref[ref]
+                self._ref_by_broker_id.pop(tracked.record.broker_order_id or 0, None)
+                self._ref_by_perm_id.pop(tracked.record.perm_id or 0, None)
+                return
