@@ -272,6 +272,7 @@ class Tree:
             timer=self._driver.timer,
             supervisor="tree",
             report=self._on_supervisor_report,
+            loop=self._driver.loop,
         )
         self._supervisor = Supervisor(
             context,
