@@ -204,7 +204,7 @@ class ConnectionActor(SupervisedActor):
         """Learn the order id floor, then connect, or take over the session that an earlier incarnation left."""
         self._ask(
             JOURNAL,
-            ReadJournal(**self._header("journal")),
+            ReadJournal(**self.conversations.of_our_own("journal", self.settings.timeout_s)),
             self._on_journal,
             lambda error: self._fail(restore(error)),
         )
@@ -222,7 +222,7 @@ class ConnectionActor(SupervisedActor):
         self._move(ConnectionState.CONNECTING, "restarted")
         self._ask(
             LINK,
-            AdoptSession(**self._header("adopt")),
+            AdoptSession(**self.conversations.of_our_own("adopt", self.settings.timeout_s)),
             self._on_session_opened,
             lambda _: self._open_session(),
         )
@@ -346,7 +346,7 @@ class ConnectionActor(SupervisedActor):
         self._ask(
             LINK,
             OpenSession(
-                **self._header("open"),
+                **self.conversations.of_our_own("open", self.settings.timeout_s),
                 host=settings.host,
                 port=settings.port,
                 client_id=settings.client_id,
@@ -459,7 +459,7 @@ class ConnectionActor(SupervisedActor):
         self.schedule(self.settings.timeout_s, _ReconciliationOverdue(number=self.number))
         self._ask(
             LINK,
-            ReadBrokerState(**self._header("state")),
+            ReadBrokerState(**self.conversations.of_our_own("state", self.settings.timeout_s)),
             lambda reply: self._on_broker_state(reply),
             lambda error: self._lost(DisconnectCause.REQUEST_UNANSWERED, error.text),
         )
@@ -564,7 +564,10 @@ class ConnectionActor(SupervisedActor):
         epoch = self.epoch
         self._ask(
             MARKET_DATA,
-            ProveMarketData(**self._header("proof"), symbol=self.settings.probe_symbol),
+            ProveMarketData(
+                **self.conversations.of_our_own("proof", self.settings.timeout_s),
+                symbol=self.settings.probe_symbol,
+            ),
             lambda _: self._readiness(epoch, None),
             lambda error: self._readiness(epoch, f"market data does not answer: {error.text}"),
         )
@@ -684,21 +687,27 @@ class ConnectionActor(SupervisedActor):
             )
 
     def _log_transition(self, previous: ConnectionMachine, event: ConnectionStateChanged) -> None:
-        fields = {
-            "old_state": previous.state.value,
-            "new_state": event.state.value,
-            "reason": event.reason,
-        }
-        if event.state is ConnectionState.CONNECTED:
-            self.log("connection_success", session_id=event.session_id, **self._endpoint())
-        elif previous.state is ConnectionState.CONNECTED:
-            self.log("disconnection", session_id=previous.session_id, **self._endpoint(), **fields)
-        else:
-            self.log("connection_state", level="DEBUG", **fields)
-
-    def _endpoint(self) -> dict[str, object]:
         settings = self.settings
-        return {"host": settings.host, "port": settings.port, "client_id": settings.client_id}
+        if ConnectionState.CONNECTED not in (event.state, previous.state):
+            self.log(
+                "connection_state",
+                level="DEBUG",
+                old_state=previous.state.value,
+                new_state=event.state.value,
+                reason=event.reason,
+            )
+            return
+        connected = event.state is ConnectionState.CONNECTED
+        self.log(
+            "connection_success" if connected else "disconnection",
+            host=settings.host,
+            port=settings.port,
+            client_id=settings.client_id,
+            session_id=event.session_id or previous.session_id,
+            old_state=previous.state.value,
+            new_state=event.state.value,
+            reason=event.reason,
+        )
 
     def _answer_connect(self, request: Connect) -> None:
         session_id = self.machine.session_id
@@ -711,14 +720,6 @@ class ConnectionActor(SupervisedActor):
         for request in self.connects.values():
             self.refuse(request, error)
         self.connects.clear()
-
-    def _header(self, step: str) -> dict[str, object]:
-        """The fields that every request of our own carries."""
-        return {
-            "correlation_id": child_id(self.entropy.uuid4(), step),
-            "deadline": self.clock.monotonic() + self.settings.timeout_s,
-            "reply_to": self.name,
-        }
 
     # --- answers --------------------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ after that is ignored.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypedDict
 
 import attrs
 
@@ -27,6 +28,14 @@ def child_id(correlation_id: str, step: str) -> str:
 def root_id(correlation_id: str) -> str:
     """The caller's own correlation id, whatever was appended on the way."""
     return correlation_id.partition("/")[0]
+
+
+class RequestHeader(TypedDict):
+    """The fields that every request carries, to be spread into its constructor."""
+
+    correlation_id: str
+    deadline: float
+    reply_to: str
 
 
 @attrs.frozen(kw_only=True)
@@ -52,6 +61,22 @@ class Conversations:
     def __init__(self, actor: SupervisedActor) -> None:
         self._actor = actor
         self._pending: dict[str, _Pending] = {}
+
+    def on_behalf(self, request: Request, step: str) -> RequestHeader:
+        """Head a request that serves another one: same root correlation id, same deadline."""
+        return {
+            "correlation_id": child_id(request.correlation_id, step),
+            "deadline": request.deadline,
+            "reply_to": self._actor.name,
+        }
+
+    def of_our_own(self, step: str, timeout_s: float) -> RequestHeader:
+        """Head a request that nobody asked us for."""
+        return {
+            "correlation_id": child_id(self._actor.entropy.uuid4(), step),
+            "deadline": self._actor.clock.monotonic() + timeout_s,
+            "reply_to": self._actor.name,
+        }
 
     def ask(
         self,

@@ -17,7 +17,7 @@ from typing import ClassVar
 import attrs
 
 from actors.base import ActorContext, SupervisedActor
-from actors.conversations import ConversationExpired, Conversations, child_id
+from actors.conversations import ConversationExpired, Conversations
 from actors.errors import (
     ContractQualificationError,
     ErrorInfo,
@@ -114,6 +114,7 @@ from actors.model.connection import ConnectionState
 from actors.model.contracts import Contract, ContractQuery
 from actors.model.market import Quote
 from actors.model.orders import (
+    Execution,
     ExecutionMode,
     OrderResult,
     OrderStatus,
@@ -230,7 +231,7 @@ class ExecutorActor(SupervisedActor):
         """Learn from the journal what was under way (SUP-6)."""
         self.conversations.ask(
             JOURNAL,
-            ReadJournal(**self._recovery_header("journal")),
+            ReadJournal(**self.conversations.of_our_own("journal", RECOVERY_S)),
             self._on_journal,
             lambda error: self._cannot_recover("journal", error),
         )
@@ -260,7 +261,7 @@ class ExecutorActor(SupervisedActor):
             return
         self.conversations.ask(
             LINK,
-            QueryGate(**self._recovery_header("gate"), order_refs=references),
+            QueryGate(**self.conversations.of_our_own("gate", RECOVERY_S), order_refs=references),
             self._on_gate_answered,
             lambda error: self._cannot_recover("gate", error),
         )
@@ -382,7 +383,7 @@ class ExecutorActor(SupervisedActor):
 
         self._ask(
             LINK,
-            QualifyContract(**self._header(submit, "contract"), query=query),
+            QualifyContract(**self.conversations.on_behalf(submit, "contract"), query=query),
             keep,
             lambda error: self._not_qualified(submit, error),
         )
@@ -408,7 +409,7 @@ class ExecutorActor(SupervisedActor):
 
         self._ask(
             MARKET_DATA,
-            GetQuote(**self._header(submit, "quote"), contract=contract),
+            GetQuote(**self.conversations.on_behalf(submit, "quote"), contract=contract),
             judge,
             lambda _: self._ask_approval(submit, contract, quote),
         )
@@ -447,7 +448,7 @@ class ExecutorActor(SupervisedActor):
         self._ask(
             RISK,
             RequestApproval(
-                **self._header(submit, "risk"),
+                **self.conversations.on_behalf(submit, "risk"),
                 order=order,
                 request=submit.request,
                 quote=quote,
@@ -488,7 +489,7 @@ class ExecutorActor(SupervisedActor):
         self._ask(
             JOURNAL,
             RecordIntent(
-                **self._header(tracked.submit, "intent"),
+                **self.conversations.on_behalf(tracked.submit, "intent"),
                 order=tracked.record.order,
                 request=tracked.record.request,
                 order_id=tracked.record.order_id,
@@ -511,7 +512,7 @@ class ExecutorActor(SupervisedActor):
         self._ask(
             LINK,
             SendOrder(
-                **self._header(tracked.submit, "gate"),
+                **self.conversations.on_behalf(tracked.submit, "gate"),
                 permit=approved.permit,
                 order=tracked.record.order,
             ),
@@ -579,11 +580,11 @@ class ExecutorActor(SupervisedActor):
             stop_price=request.stop_price,
             broker_order_id=record.broker_order_id,
         )
-        tracked.modify = modify
+        tracked.modify, tracked.change_sent = modify, False
         self._ask(
             RISK,
             RequestApproval(
-                **self._header(modify, "risk"),
+                **self.conversations.on_behalf(modify, "risk"),
                 order=order,
                 request=request,
                 quote=self.quotes.get(order.contract.con_id),
@@ -608,7 +609,9 @@ class ExecutorActor(SupervisedActor):
         assert isinstance(reply, OrderApproved)  # noqa: S101 - risk answers in kind
         self._ask(
             LINK,
-            SendOrder(**self._header(modify, "gate"), permit=reply.permit, order=order),
+            SendOrder(
+                **self.conversations.on_behalf(modify, "gate"), permit=reply.permit, order=order
+            ),
             lambda answer: self._modify_sent(tracked, request, order, answer),
             lambda error: self._modify_failed(tracked, restore(error)),
         )
@@ -619,6 +622,7 @@ class ExecutorActor(SupervisedActor):
         if isinstance(reply, OrderRefusedAtGate):
             self._modify_failed(tracked, ModeError(f"refused at the gate: {reply.reason}"))
             return
+        tracked.change_sent = True
         record = attrs.evolve(begin_change(tracked.record, order), request=request)
         self._update(tracked, record, "change sent")
 
@@ -747,7 +751,7 @@ class ExecutorActor(SupervisedActor):
         """Count an execution, once."""
         self._record_execution(event.execution)
 
-    def _record_execution(self, execution) -> None:  # type: ignore[no-untyped-def]
+    def _record_execution(self, execution: Execution) -> None:
         counted = count(self.executions, execution)
         self.executions = counted.executions
         tracked = self.book.of_execution(execution, self.client_id)
@@ -871,10 +875,9 @@ class ExecutorActor(SupervisedActor):
             over or (submit.wait_for is WaitFor.ACK and record.state in WORKING)
         ):
             self._conclude(tracked)
-        if tracked.modify is not None and record.pending_change is None and record.is_live:
-            if tracked.record.order.quantity == tracked.record.request.quantity:
-                modify, tracked.modify = tracked.modify, None
-                self._answer(modify, tracked)
+        if tracked.modify is not None and tracked.change_sent and record.pending_change is None:
+            modify, tracked.modify = tracked.modify, None
+            self._answer(modify, tracked)
         if over:
             for cancel in tracked.cancels:
                 self._answer(cancel, tracked)
@@ -943,20 +946,6 @@ class ExecutorActor(SupervisedActor):
     ) -> None:
         """Ask on behalf of a caller, whose own deadline is watched anyway."""
         self.conversations.ask(to, request, on_reply, on_failure, watched=False)
-
-    def _header(self, request: Request, step: str) -> dict[str, object]:
-        return {
-            "correlation_id": child_id(request.correlation_id, step),
-            "deadline": request.deadline,
-            "reply_to": self.name,
-        }
-
-    def _recovery_header(self, step: str) -> dict[str, object]:
-        return {
-            "correlation_id": child_id(self.entropy.uuid4(), step),
-            "deadline": self.clock.monotonic() + RECOVERY_S,
-            "reply_to": self.name,
-        }
 
     def on_answer(self, reply: Reply) -> None:
         """Continue the conversation that the reply belongs to."""

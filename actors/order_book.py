@@ -22,6 +22,7 @@ class Tracked:
     record: OrderRecord
     submit: SubmitOrder | None = None
     modify: ModifyOrder | None = None
+    change_sent: bool = False
     cancels: list[CancelOrder] = attrs.field(factory=list)
     validation: ValidationResult | None = None
     quote: Quote | None = None

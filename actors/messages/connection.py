@@ -89,8 +89,8 @@ class Reconciled(Message):
 class ConnectionStateChanged(Message):
     """The connection moved from one state to another (CON-2: every transition is published once).
 
-    ``session_id`` is set exactly while CONNECTED. ``account`` is the account that orders go to. It travels in the lane of
-    `Reconcile`, so that the two never overtake each other.
+    ``session_id`` is set exactly while CONNECTED. ``account`` is the account that orders go to. It travels in the lane
+    of `Reconcile`, so that the two never overtake each other.
     """
 
     lane = Lane.RECOVERY
