@@ -37,6 +37,9 @@ class Baselines:
     week: Baseline | None = None
 
 
+NO_BASELINES: Final = Baselines()
+
+
 def day_key(now: datetime) -> str:
     """Name the exchange's day, such as ``2026-03-02``."""
     return now.astimezone(EXCHANGE_ZONE).date().isoformat()

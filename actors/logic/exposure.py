@@ -99,16 +99,29 @@ def with_working(ledger: Ledger, working: Iterable[WorkingOrder]) -> Ledger:
     return attrs.evolve(ledger, reservations=_by_reference(working))
 
 
-def reservation(order: WireOrder, price: float | None) -> WorkingOrder:
-    """Describe an order as a reservation: its limit or stop price, else ``price``, values it."""
+def reservation(ledger: Ledger, order: WireOrder, price: float | None = None) -> WorkingOrder:
+    """Describe an order as a reservation: its limit or stop price, else ``price``, values it.
+
+    What the ledger has seen executed of it (it is a modify then) does not remain.
+    """
     own = order.limit_price if order.limit_price is not None else order.stop_price
     return WorkingOrder(
         order_ref=order.order_ref,
         contract=order.contract,
-        signed_remaining=order.action.sign * order.quantity,
+        signed_remaining=order.action.sign * remaining(ledger, order),
         price=price if own is None else own,
         purpose=order.purpose,
     )
+
+
+def remaining(ledger: Ledger, order: WireOrder) -> float:
+    """The order's quantity without what was executed of it; a new order cannot have executions."""
+    if order.broker_order_id is None:
+        return order.quantity
+    executed = sum(
+        item.quantity for item in ledger.executions.values() if item.order_ref == order.order_ref
+    )
+    return max(0.0, order.quantity - executed)
 
 
 def reserve(ledger: Ledger, order: WorkingOrder) -> Ledger:

@@ -1,0 +1,110 @@
+"""Judging an order (RSK-1…4, 6, 7).
+
+Guarantees: an opening order is told *every* reason against it, with number and limit; a rule that raises rejects; what
+is unknown (positions, account, quote, baselines) rejects. A closing order needs a qualified contract, the opposite
+side, and a quantity that is not spoken for; whatever else the rules find about it is noted and passed over.
+
+The rules themselves are in `risk_checks`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+import attrs
+
+from actors.logic import baselines, exposure
+from actors.logic.baselines import Baselines
+from actors.logic.risk_checks import RULES, case_of
+from actors.logic.risk_limits import RiskInputs, RiskLimits
+from actors.model.account import Account
+from actors.model.orders import CloseReason, Purpose, ValidationResult
+
+
+def judge_opening(inputs: RiskInputs, limits: RiskLimits) -> ValidationResult:
+    """Judge an order that may add risk; approved only when no rule has a reason against it."""
+    reasons, metrics = _findings(inputs, limits)
+    return ValidationResult(approved=not reasons, rejection_reasons=reasons, risk_metrics=metrics)
+
+
+def judge_closing(inputs: RiskInputs, limits: RiskLimits | None = None) -> ValidationResult:
+    """Judge an order that can only reduce (RSK-4); with ``limits``, what else was found is noted (RSK-7)."""
+    order, ledger = inputs.order, inputs.ledger
+    con_id = order.contract.con_id
+    held = exposure.position(ledger, con_id)
+    quantity = exposure.remaining(ledger, order)
+    # A modify of a close may use again what the order itself has reserved.
+    free = exposure.reducible(exposure.settle(ledger, order.order_ref), con_id, order.action)
+    reasons = []
+    if order.purpose is not Purpose.CLOSE:
+        reasons.append(f"purpose must be close to be judged as one (was {order.purpose})")
+    if not ledger.known:
+        reasons.append("positions are unknown; wait for the reconciliation")
+    elif held * order.action.sign >= 0.0:
+        reasons.append(f"{order.action} does not reduce a position of {held:g}")
+    elif not 0.0 < quantity <= free:
+        reasons.append(f"closing quantity ({quantity:g}) exceeds what is reducible ({free:g})")
+    notes: tuple[str, ...] = ()
+    if limits is not None:
+        notes = tuple(f"passed over: {reason}" for reason in _findings(inputs, limits)[0])
+    return ValidationResult(
+        approved=not reasons,
+        rejection_reasons=tuple(reasons),
+        risk_metrics={"reducible_quantity": free, "order_quantity": quantity},
+        notes=notes,
+    )
+
+
+def judge(inputs: RiskInputs, limits: RiskLimits) -> ValidationResult:
+    """Judge an order by its purpose."""
+    if inputs.order.purpose is Purpose.CLOSE:
+        return judge_closing(inputs, limits)
+    return judge_opening(inputs, limits)
+
+
+@attrs.frozen(kw_only=True)
+class LossBreach:
+    """A loss limit that was reached; both as ratios of the period's baseline."""
+
+    reason: CloseReason
+    loss_ratio: float
+    limit_ratio: float
+
+
+def loss_breaches(
+    known: Baselines, account: Account | None, now: datetime, limits: RiskLimits
+) -> tuple[LossBreach, ...]:
+    """Tell which loss limits the account has reached; unknown losses reach none (they stop opening instead)."""
+    day = baselines.daily_loss_ratio(known, account, now)
+    week = baselines.weekly_drawdown_ratio(known, account, now)
+    found = (
+        (CloseReason.DAILY_LOSS_LIMIT, day, limits.max_daily_loss_ratio),
+        (CloseReason.WEEKLY_DRAWDOWN, week, limits.max_weekly_drawdown_ratio),
+    )
+    return tuple(
+        LossBreach(reason=reason, loss_ratio=loss, limit_ratio=limit)
+        for reason, loss, limit in found
+        if loss is not None and loss >= limit
+    )
+
+
+def _findings(
+    inputs: RiskInputs, limits: RiskLimits
+) -> tuple[tuple[str, ...], Mapping[str, float]]:
+    """Ask every rule; one that raises has found a reason: its own defect."""
+    reasons: list[str] = []
+    metrics: dict[str, float] = {}
+    try:
+        case = case_of(inputs, limits)
+    except Exception as error:  # noqa: BLE001 - risk fails closed, whatever went wrong
+        return (f"the order could not be judged: {type(error).__name__}: {error}",), metrics
+    for rule in RULES:
+        try:
+            reason, numbers = rule(case)
+        except Exception as error:  # noqa: BLE001 - risk fails closed, whatever went wrong
+            reason, numbers = f"{rule.__name__} failed: {type(error).__name__}: {error}", {}
+        metrics.update(numbers)
+        if reason is not None:
+            reasons.append(reason)
+    return tuple(reasons), metrics
