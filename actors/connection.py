@@ -206,7 +206,7 @@ class ConnectionActor(SupervisedActor):
             JOURNAL,
             ReadJournal(**self.conversations.of_our_own("journal", self.settings.timeout_s)),
             self._on_journal,
-            lambda error: self._fail(restore(error)),
+            lambda error: self._give_up(restore(error)),
         )
 
     def _on_journal(self, reply: Reply) -> None:
@@ -373,7 +373,7 @@ class ConnectionActor(SupervisedActor):
                 require_paper=self.settings.require_paper,
             )
         except GatewayError as error:
-            self._fail(error)
+            self._give_up(error)
             return
         self._reconcile()
 
@@ -393,7 +393,7 @@ class ConnectionActor(SupervisedActor):
         if not self.wanted:
             self._disconnected("asked")
         elif not error.retryable:
-            self._fail(error)
+            self._give_up(error)
         elif state_after_failure(self.machine, retryable=True) is ConnectionState.FAILED:
             self._drop_session(DisconnectCause.LINK_FAILED, str(error))
             self._move(ConnectionState.FAILED, str(error))
@@ -414,7 +414,7 @@ class ConnectionActor(SupervisedActor):
             self.entropy.uniform(-1.0, 1.0),
         )
 
-    def _fail(self, error: GatewayError) -> None:
+    def _give_up(self, error: GatewayError) -> None:
         """Stop trying: an operator has to mend this first."""
         self.last_error = str(error)
         self._drop_session(DisconnectCause.LINK_FAILED, str(error))
