@@ -1,0 +1,157 @@
+"""The tables of the order journal, their versions, and how a file is opened so that a commit is durable.
+
+A journal of an older version is brought forward when it is opened; one of a newer version is refused. Append-only
+tables count with ``seq``. Times are ISO 8601 in UTC; payloads are JSON text.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+from typing import Final
+
+from actors.errors import JournalError
+
+APPLICATION_ID: Final = 0x1B4A0001
+"""Marks a SQLite file as an order journal of this product."""
+
+BUSY_S: Final = 2.0
+"""So long a write waits for another one, which can only be that of an incarnation that is being replaced."""
+
+MIGRATIONS: Final = (
+    """
+    CREATE TABLE process (token TEXT NOT NULL);
+    INSERT INTO process VALUES ('');
+    CREATE TABLE writers (name TEXT PRIMARY KEY, incarnation INTEGER NOT NULL);
+    CREATE TABLE intents (
+        order_ref TEXT PRIMARY KEY, order_id TEXT NOT NULL, correlation_id TEXT NOT NULL,
+        purpose TEXT NOT NULL CHECK (purpose IN ('open', 'close')), content TEXT NOT NULL,
+        created_at TEXT NOT NULL, is_open INTEGER NOT NULL DEFAULT 1,
+        writer TEXT NOT NULL, incarnation INTEGER NOT NULL);
+    CREATE INDEX open_intents ON intents (created_at) WHERE is_open;
+    CREATE TABLE modifications (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT, order_ref TEXT NOT NULL, replaced TEXT NOT NULL, at TEXT NOT NULL,
+        writer TEXT NOT NULL, incarnation INTEGER NOT NULL);
+    CREATE TABLE transitions (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT, order_ref TEXT NOT NULL, at TEXT NOT NULL, state TEXT NOT NULL,
+        is_final INTEGER NOT NULL, detail TEXT NOT NULL, source TEXT NOT NULL,
+        writer TEXT NOT NULL, incarnation INTEGER NOT NULL);
+    CREATE INDEX transitions_of_order ON transitions (order_ref, seq);
+    CREATE TABLE executions (
+        exec_id TEXT PRIMARY KEY, order_ref TEXT NOT NULL, content TEXT NOT NULL, at TEXT NOT NULL,
+        writer TEXT NOT NULL, incarnation INTEGER NOT NULL);
+    CREATE INDEX executions_by_time ON executions (at);
+    CREATE INDEX executions_of_order ON executions (order_ref);
+    CREATE TABLE latch (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT, latched INTEGER NOT NULL, liquidation_id TEXT NOT NULL,
+        reason TEXT NOT NULL, who TEXT NOT NULL, why TEXT NOT NULL, at TEXT NOT NULL,
+        writer TEXT NOT NULL, incarnation INTEGER NOT NULL);
+    CREATE TABLE steps (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT, run_id TEXT NOT NULL, step TEXT NOT NULL, detail TEXT NOT NULL,
+        at TEXT NOT NULL, writer TEXT NOT NULL, incarnation INTEGER NOT NULL);
+    CREATE INDEX steps_of_run ON steps (run_id, seq);
+    CREATE TABLE baselines (
+        kind TEXT NOT NULL, key TEXT NOT NULL, value REAL NOT NULL, at TEXT NOT NULL,
+        writer TEXT NOT NULL, incarnation INTEGER NOT NULL, PRIMARY KEY (kind, key));
+    CREATE TABLE floors (client_id INTEGER PRIMARY KEY, highest INTEGER NOT NULL);
+    CREATE TABLE sessions (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT, session_id TEXT NOT NULL, state TEXT NOT NULL,
+        detail TEXT NOT NULL, at TEXT NOT NULL, writer TEXT NOT NULL, incarnation INTEGER NOT NULL);
+    CREATE TABLE audit (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, kind TEXT NOT NULL, who TEXT NOT NULL,
+        why TEXT NOT NULL, detail TEXT NOT NULL, writer TEXT NOT NULL, incarnation INTEGER NOT NULL);
+    """,
+)
+"""Step n brings a journal from version n to n + 1. Steps are appended, never changed."""
+
+MOVE_AWAY: Final = (
+    "keep a copy, restore a backup or move the file away; a new journal starts from what the broker reports"
+)
+
+
+def open_database(path: Path, *, synchronous: str, check: bool) -> sqlite3.Connection:
+    """Open or create the journal's database; `JournalError` says what is wrong with it and what to do.
+
+    The connection may be used from any thread, one at a time. ``check`` reads the whole file for damage.
+    """
+    try:
+        _create_private(path)
+        connection = sqlite3.connect(
+            path, timeout=BUSY_S, isolation_level=None, check_same_thread=False
+        )
+    except (OSError, sqlite3.Error) as error:
+        raise explain(path, error) from error
+    try:
+        _prepare(connection, path, synchronous, check=check)
+    except sqlite3.Error as error:
+        connection.close()
+        raise explain(path, error) from error
+    except JournalError:
+        connection.close()
+        raise
+    return connection
+
+
+def explain(path: Path, error: Exception) -> JournalError:
+    """Turn an error of SQLite or the system into one that names the file and a remedy."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    remedies = {
+        sqlite3.SQLITE_FULL: "the disk is full: free space; nothing that was acknowledged is lost",
+        sqlite3.SQLITE_READONLY: "it cannot be written: check the permissions of file and directory",
+        sqlite3.SQLITE_CANTOPEN: "it cannot be opened: check the permissions of file and directory",
+        sqlite3.SQLITE_PERM: "it cannot be opened: check the permissions of file and directory",
+        sqlite3.SQLITE_CORRUPT: f"it is damaged: {MOVE_AWAY}",
+        sqlite3.SQLITE_NOTADB: f"it is no journal: {MOVE_AWAY}",
+        sqlite3.SQLITE_IOERR: "the disk does not read or write it: check the disk",
+        sqlite3.SQLITE_BUSY: "another connection holds it: the disk hangs, or another program has it open",
+    }
+    remedy = remedies.get(code, "check that the directory of the journal is writable")
+    return JournalError(f"{path}: {remedy} ({error})")
+
+
+def _create_private(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+
+
+def _prepare(connection: sqlite3.Connection, path: Path, synchronous: str, *, check: bool) -> None:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (objects,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if application != APPLICATION_ID and (objects or version):
+        raise JournalError(f"{path}: is the database of another program: set another state_dir")
+    if version > len(MIGRATIONS):
+        raise JournalError(
+            f"{path}: has version {version}, and this program knows {len(MIGRATIONS)}: "
+            "run the newer program again, or move the file away"
+        )
+    if check:
+        _check(connection, path)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute(f"PRAGMA synchronous = {'FULL' if synchronous == 'full' else 'NORMAL'}")
+    # macOS answers fsync before the disk has the bytes; these two ask for more there and change nothing elsewhere.
+    connection.execute("PRAGMA fullfsync = ON")
+    connection.execute("PRAGMA checkpoint_fullfsync = ON")
+    for step in range(version, len(MIGRATIONS)):
+        connection.executescript(
+            f"BEGIN IMMEDIATE; {MIGRATIONS[step]} PRAGMA application_id = {APPLICATION_ID};"
+            f"PRAGMA user_version = {step + 1}; COMMIT;"
+        )
+    _make_name_durable(path)
+
+
+def _check(connection: sqlite3.Connection, path: Path) -> None:
+    (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if verdict != "ok":
+        raise JournalError(f"{path}: it is damaged: {MOVE_AWAY} ({verdict})")
+
+
+def _make_name_durable(path: Path) -> None:
+    """Make the entry in the directory survive a power cut; Windows does that by itself and cannot open directories."""
+    if os.name == "posix":
+        descriptor = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
