@@ -54,6 +54,7 @@ from actors.messages.lifecycle import (
     Message,
     Reply,
     Request,
+    RequestFailed,
     StopActor,
 )
 
@@ -156,7 +157,8 @@ class SupervisedActor(pykka.ThreadingActor):
 
     def refuse(self, request: Request, error: BaseException) -> None:
         """Answer a request with an error; raises `SupersededError`."""
-        self._book.refuse(self._lease.sender, request, error)
+        failed = RequestFailed(correlation_id=request.correlation_id, error=describe(error))
+        self._book.tell(self._lease.sender, request.reply_to, failed)
 
     def schedule(self, delay_s: float, message: Message) -> Cancellable:
         """Tell yourself ``message`` after ``delay_s`` seconds, while this incarnation lives.
@@ -281,7 +283,7 @@ class SupervisedActor(pykka.ThreadingActor):
             self._fail(error, "stopping", (parcel,))
             return
         if self._book.revoke(self._lease, superseded=False):
-            self._context.report(ActorEnded(name=self.name, incarnation=self.incarnation))
+            self.report_end(ActorEnded(name=self.name, incarnation=self.incarnation))
         if parcel.future is not None:
             parcel.future.set(None)
         self.end()
@@ -295,9 +297,13 @@ class SupervisedActor(pykka.ThreadingActor):
                 return
             self.give_up(error, parcels)
             # Reported last, so that the successor finds free what `abandoned` lets go of.
-            self._context.report(self.failure(error, context, parcels))
+            self.report_end(self.failure(error, context, parcels))
         finally:
             self.end()
+
+    def report_end(self, report: ActorEnded | ActorFailed) -> None:
+        """Tell the supervisor that this incarnation has ended; from then on a successor may start."""
+        self._context.report(report)
 
     def failure(
         self, error: BaseException, context: str, parcels: tuple[Parcel, ...] = ()

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from actors.base import ActorContext, SupervisedActor
 from actors.mailbox import STOP
+from actors.messages.lifecycle import ActorEnded, ActorFailed
 
 
 class LoopActor(SupervisedActor):
@@ -28,6 +29,7 @@ class LoopActor(SupervisedActor):
         self._tasks: set[asyncio.Task[Any]] = set()
         self._probed_at: float | None = None
         self._own_loop = context.loop is None
+        self._last_report: ActorEnded | ActorFailed | None = None
         if context.loop is not None:
             self.loop = context.loop
 
@@ -84,6 +86,15 @@ class LoopActor(SupervisedActor):
         except BaseException as error:  # noqa: BLE001 - the incarnation has ended already
             reason = f"closing the loop raised {type(error).__name__}: {error}"
             self._book.dead_letters.add(None, self.name, reason, self.name)
+        if self._last_report is not None:
+            super().report_end(self._last_report)
+
+    def report_end(self, report: ActorEnded | ActorFailed) -> None:
+        """Wait with the report until the loop is closed: a successor must find the sockets free."""
+        if self._own_loop:
+            self._last_report = report
+        else:
+            super().report_end(report)
 
     def _close_loop(self) -> None:
         """Cancel what still runs and give it a second to end."""
