@@ -249,6 +249,7 @@ class ExecutorActor(SupervisedActor):
                 held.at,
                 state=OrderState.UNKNOWN,
                 correlation_id=held.correlation_id,
+                close_reason=held.close_reason,
             )
             record = attrs.evolve(record, broker_order_id=held.broker_order_id)
             for execution in reply.executions:

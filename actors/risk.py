@@ -184,7 +184,7 @@ class RiskActor(SupervisedActor):
             return
         order = request.order
         price = request.quote.price if request.quote else None
-        self.ledger = exposure.reserve(self.ledger, exposure.reservation(order, price))
+        self.ledger = exposure.reserve(self.ledger, exposure.reservation(self.ledger, order, price))
         now = self.clock.monotonic()
         recent = (*self.recent, recent_order(order, now))
         self.recent = still_recent(recent, now, self.settings.limits)

@@ -23,6 +23,15 @@ class RecordIntent(Request):
 
 
 @attrs.frozen(kw_only=True)
+class RecordModification(Request):
+    """Make the new terms of an order durable before they are sent; answered by `IntentDurable`."""
+
+    order: WireOrder
+    request: TradeRequest
+    at: datetime
+
+
+@attrs.frozen(kw_only=True)
 class IntentDurable(Reply):
     """The intent is on the disk."""
 
@@ -132,6 +141,7 @@ class JournaledOrder(Message):
     request: TradeRequest
     order_id: str
     correlation_id: str
+    close_reason: CloseReason | None
     state: str
     broker_order_id: int | None
     filled: float

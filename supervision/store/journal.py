@@ -1,0 +1,306 @@
+"""The journal actor: the one thread that owns the journal file (D14).
+
+Records that arrive together become durable together: handlers only gather, and `drained` commits once for all of them
+and then answers those who wait. A record that is refused does not spoil the batch, and a commit that fails answers every
+waiting request with its reason: no durable intent, no order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import ClassVar
+
+from actors.base import ActorContext, SupervisedActor
+from actors.conversations import root_id
+from actors.errors import GatewayError, SupersededError
+from actors.logic.order_table import TERMINAL, OrderState
+from actors.messages.journal import (
+    IntentDurable,
+    JournalRead,
+    LatchDurable,
+    RaiseOrderIdFloor,
+    ReadJournal,
+    RecordBaseline,
+    RecordExecution,
+    RecordIntent,
+    RecordLatch,
+    RecordModification,
+    RecordSession,
+    RecordStep,
+    RecordTransition,
+    StepDurable,
+)
+from actors.messages.lifecycle import Message, Reply, Request
+from actors.ports import EventLog, no_log
+from supervision.store.journal_batch import Batch
+from supervision.store.journal_codec import (
+    execution_content,
+    intent_content,
+    read_execution,
+    read_order,
+)
+from supervision.store.journal_file import JournalFile
+from supervision.store.journal_values import Writer
+
+EXECUTIONS_KEPT = timedelta(days=8)
+"""Executions of this long are read back: five business days of day trades lie within (RSK-1)."""
+
+
+class JournalActor(SupervisedActor):
+    """See the module's docstring. ``open_file`` opens the file for one incarnation and supersedes earlier owners."""
+
+    handlers: ClassVar[Mapping[type[Message], str]] = {
+        RecordIntent: "on_record_intent",
+        RecordModification: "on_record_modification",
+        RecordTransition: "on_record_transition",
+        RecordExecution: "on_record_execution",
+        RecordLatch: "on_record_latch",
+        RecordStep: "on_record_step",
+        RecordSession: "on_record_session",
+        RecordBaseline: "on_record_baseline",
+        RaiseOrderIdFloor: "on_raise_order_id_floor",
+        ReadJournal: "on_read_journal",
+    }
+
+    def __init__(
+        self,
+        context: ActorContext,
+        *,
+        open_file: Callable[[int], JournalFile],
+        log: EventLog = no_log,
+    ) -> None:
+        super().__init__(context)
+        self.log = log
+        self._open_file = open_file
+        self._file: JournalFile | None = None
+        self._batch: Batch | None = None
+        self._answers: list[tuple[Request, Reply]] = []
+        self._incarnations: dict[str, int] = {}
+
+    def started(self) -> None:
+        """Open the file in this actor's own thread."""
+        self._file = self._open_file(self.incarnation)
+
+    def stopping(self) -> None:
+        """Make durable what was gathered, and close."""
+        self.drained()
+        if self._file is not None:
+            self._file.close()
+
+    def abandoned(self) -> None:
+        """Leave nothing locked that the successor needs."""
+        if self._file is not None:
+            self._file.abandon()
+
+    # --- gathering ------------------------------------------------------------------------------------------------
+
+    def on_record_intent(self, message: RecordIntent) -> None:
+        """Gather an intent; answered once it is durable."""
+        self._gather(
+            message,
+            lambda batch, writer: batch.record_intent(
+                writer,
+                order_ref=message.order.order_ref,
+                order_id=message.order_id,
+                correlation_id=root_id(message.correlation_id),
+                purpose=message.order.purpose.value,
+                content=intent_content(message.order, message.request, message.close_reason),
+                at=message.at,
+            ),
+            IntentDurable(correlation_id=message.correlation_id, order_ref=message.order.order_ref),
+        )
+
+    def on_record_modification(self, message: RecordModification) -> None:
+        """Gather the new terms of an order; answered once they are durable."""
+        self._gather(
+            message,
+            lambda batch, writer: batch.record_modification(
+                writer,
+                order_ref=message.order.order_ref,
+                content=intent_content(message.order, message.request, None),
+                at=message.at,
+            ),
+            IntentDurable(correlation_id=message.correlation_id, order_ref=message.order.order_ref),
+        )
+
+    def on_record_transition(self, message: RecordTransition) -> None:
+        """Gather an order's new state."""
+        self._gather(
+            message,
+            lambda batch, writer: batch.record_transition(
+                writer,
+                order_ref=message.order_ref,
+                at=message.at,
+                state=message.state,
+                final=OrderState(message.state) in TERMINAL,
+                detail={
+                    "text": message.detail,
+                    "broker_order_id": message.broker_order_id,
+                    "perm_id": message.perm_id,
+                    "filled": message.filled,
+                },
+            ),
+        )
+
+    def on_record_execution(self, message: RecordExecution) -> None:
+        """Gather an execution."""
+        execution = message.execution
+        self._gather(
+            message,
+            lambda batch, writer: batch.record_execution(
+                writer,
+                exec_id=execution.exec_id,
+                order_ref=execution.order_ref,
+                content=execution_content(execution),
+                at=execution.executed_at or self.clock.now(),
+            ),
+        )
+
+    def on_record_latch(self, message: RecordLatch) -> None:
+        """Gather the latch's new state, with its entry in the audit trail."""
+
+        def record(batch: Batch, writer: Writer) -> None:
+            batch.record_latch(
+                writer,
+                latched=message.latched,
+                liquidation_id=message.liquidation_id,
+                reason=message.reason,
+                who=message.who,
+                why=message.why,
+                at=message.at,
+            )
+            batch.record_audit(
+                writer,
+                at=message.at,
+                kind="latched" if message.latched else "rearmed",
+                who=message.who,
+                why=message.why or message.reason,
+                detail={"liquidation_id": message.liquidation_id},
+            )
+
+        answer = LatchDurable(correlation_id=message.correlation_id, latched=message.latched)
+        self._gather(message, record, answer)
+
+    def on_record_step(self, message: RecordStep) -> None:
+        """Gather a step of a liquidation."""
+        self._gather(
+            message,
+            lambda batch, writer: batch.record_step(
+                writer,
+                run_id=message.liquidation_id,
+                step=message.step,
+                detail=message.detail,
+                at=message.at,
+            ),
+            StepDurable(correlation_id=message.correlation_id, step=message.step),
+        )
+
+    def on_record_session(self, message: RecordSession) -> None:
+        """Gather that a session was opened or closed."""
+        self._gather(
+            message,
+            lambda batch, writer: batch.record_session(
+                writer,
+                session_id=message.session_id,
+                state=message.state,
+                detail=message.detail,
+                at=message.at,
+            ),
+        )
+
+    def on_record_baseline(self, message: RecordBaseline) -> None:
+        """Gather a risk baseline."""
+        self._gather(
+            message,
+            lambda batch, writer: batch.record_baseline(
+                writer, kind=message.kind, key=message.key, value=message.value, at=message.at
+            ),
+        )
+
+    def on_raise_order_id_floor(self, message: RaiseOrderIdFloor) -> None:
+        """Gather the highest order id that was used."""
+        self._gather(
+            message,
+            lambda batch, writer: batch.raise_floor(
+                writer, client_id=message.client_id, highest=message.floor
+            ),
+        )
+
+    def _gather(
+        self,
+        message: Message,
+        record: Callable[[Batch, Writer], None],
+        answer: Reply | None = None,
+    ) -> None:
+        """Put a record into the batch, unless its writer was replaced or it contradicts the journal."""
+        try:
+            record(self._open_batch(), self._writer())
+        except (GatewayError, ValueError, TypeError) as error:
+            self.log("journal_refused", level="ERROR", what=type(message).__name__, why=str(error))
+            if isinstance(message, Request):
+                self.refuse(message, error)
+            return
+        if answer is not None and isinstance(message, Request):
+            self._answers.append((message, answer))
+
+    def _open_batch(self) -> Batch:
+        if self._batch is None:
+            self._batch = self._opened().batch()
+        return self._batch
+
+    def _writer(self) -> Writer:
+        """Name who writes; a successor's first record shuts out its predecessors for good (D6)."""
+        sender = self.sender
+        if sender.superseded:
+            raise SupersededError(f"incarnation {sender.incarnation} of {sender.name} was replaced")
+        known = self._incarnations.get(sender.name, 1)
+        if sender.incarnation > known:
+            self._opened().begin_incarnation(sender.name, sender.incarnation)
+            self._incarnations[sender.name] = sender.incarnation
+        return Writer(name=sender.name, incarnation=sender.incarnation)
+
+    def _opened(self) -> JournalFile:
+        if self._file is None:
+            raise GatewayError("the journal is not open")
+        return self._file
+
+    # --- committing -----------------------------------------------------------------------------------------------
+
+    def drained(self) -> None:
+        """Commit what has been gathered, then answer."""
+        batch, self._batch = self._batch, None
+        answers, self._answers = self._answers, []
+        if batch is None:
+            return
+        try:
+            with batch:
+                pass
+        except GatewayError as error:
+            self.log("journal_commit_failed", level="ERROR", why=str(error))
+            for request, _ in answers:
+                self.refuse(request, error)
+            return
+        for request, answer in answers:
+            self.reply(request, answer)
+
+    def on_read_journal(self, request: ReadJournal) -> None:
+        """Tell what still matters, after making durable what was gathered before the question."""
+        self.drained()
+        state = self._opened().load(executions_since=self.clock.now() - EXECUTIONS_KEPT)
+        latch = state.latch
+        steps = [step for step in state.steps if latch and step.run_id == latch.liquidation_id]
+        self.reply(
+            request,
+            JournalRead(
+                correlation_id=request.correlation_id,
+                orders=tuple(read_order(order) for order in state.orders),
+                executions=tuple(read_execution(stored) for stored in state.executions),
+                latched=bool(latch and latch.latched),
+                latch_reason=latch.reason if latch else None,
+                liquidation_id=latch.liquidation_id if latch and latch.latched else None,
+                liquidation_step=steps[-1].step if steps else None,
+                baselines=tuple((row.kind, row.key, row.value) for row in state.baselines),
+                order_id_floors=state.floors,
+            ),
+        )

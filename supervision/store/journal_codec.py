@@ -1,0 +1,85 @@
+"""How orders and executions are written into the journal's JSON columns, and read back.
+
+Enums go by value, dates and times in ISO form. What cannot be read back raises: a journal that lost its meaning must not
+be taken for an empty one.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Any, TypeVar
+
+import attrs
+from cattrs import Converter
+from cattrs.gen import make_dict_structure_fn
+
+from actors.errors import JournalError
+from actors.messages.journal import JournaledOrder
+from actors.model.orders import CloseReason, Execution, TradeRequest, WireOrder
+from supervision.store.journal_values import StoredExecution, StoredOrder
+
+T = TypeVar("T")
+
+
+def _make_converter() -> Converter:
+    converter = Converter(prefer_attrib_converters=False)
+    converter.register_unstructure_hook(datetime, lambda value: value.isoformat())
+    converter.register_structure_hook(datetime, lambda value, _: datetime.fromisoformat(value))
+    converter.register_unstructure_hook(date, lambda value: value.isoformat())
+    converter.register_structure_hook(date, lambda value, _: date.fromisoformat(value))
+    for kind in (WireOrder, TradeRequest, Execution):
+        converter.register_structure_hook(kind, make_dict_structure_fn(kind, converter))
+    return converter
+
+
+_CONVERTER = _make_converter()
+
+
+@attrs.frozen(kw_only=True)
+class Intent:
+    """What an intent's content column holds."""
+
+    order: WireOrder
+    request: TradeRequest
+    close_reason: CloseReason | None = None
+
+
+def intent_content(
+    order: WireOrder, request: TradeRequest, close_reason: CloseReason | None
+) -> Any:
+    """Write an intent."""
+    return _CONVERTER.unstructure(Intent(order=order, request=request, close_reason=close_reason))
+
+
+def execution_content(execution: Execution) -> Any:
+    """Write an execution."""
+    return _CONVERTER.unstructure(execution)
+
+
+def read_order(stored: StoredOrder) -> JournaledOrder:
+    """Read an order back; raises `JournalError` naming it when that cannot be done."""
+    intent = _read(stored.content, Intent, stored.order_ref)
+    detail = stored.last.detail if stored.last and isinstance(stored.last.detail, dict) else {}
+    return JournaledOrder(
+        order=intent.order,
+        request=intent.request,
+        order_id=stored.order_id,
+        correlation_id=stored.correlation_id,
+        close_reason=intent.close_reason,
+        state=stored.last.state if stored.last else "INTENT",
+        broker_order_id=detail.get("broker_order_id"),
+        filled=detail.get("filled", 0.0),
+        at=stored.created_at,
+    )
+
+
+def read_execution(stored: StoredExecution) -> Execution:
+    """Read an execution back; raises `JournalError` naming it when that cannot be done."""
+    return _read(stored.content, Execution, stored.exec_id)
+
+
+def _read(content: Any, kind: type[T], what: str) -> T:
+    try:
+        return _CONVERTER.structure(content, kind)
+    except Exception as error:
+        raise JournalError(f"the journal's record of {what} cannot be read: {error!r}") from error
