@@ -1,0 +1,68 @@
+"""When a single position is due to be closed (POS-3).
+
+==================  ============================================================================================
+emergency stop      the loss is at least 40 % of what was paid; takes precedence
+days to expiry      at most 3 calendar days, counted at the contract's exchange; 0 and expired (negative) count
+==================  ============================================================================================
+
+An unknown price triggers no emergency stop: nothing is known of the loss then.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import attrs
+
+from actors.logic.baselines import EXCHANGE_ZONE
+from actors.model.contracts import Contract
+from actors.model.orders import CloseReason
+
+_TOLERANCE_PCT: Final = 1e-9
+"""A loss of exactly the limit must trigger although its binary form may lie a hair below."""
+
+
+@attrs.frozen(kw_only=True)
+class ClosureLimits:
+    """``emergency_loss_pct`` in percent of the cost, ``close_at_days`` in calendar days."""
+
+    close_at_days: int = 3
+    emergency_loss_pct: float = 40.0
+
+
+def days_to_expiry(contract: Contract, now: datetime) -> int | None:
+    """Count the calendar days until expiry at the contract's exchange; negative when expired, None for a stock."""
+    if contract.expiry is None:
+        return None
+    return (contract.expiry - now.astimezone(_zone(contract)).date()).days
+
+
+def is_near_expiry(days: int | None, limits: ClosureLimits) -> bool:
+    """Tell whether so few days are left that the position has to go."""
+    return days is not None and days <= limits.close_at_days
+
+
+def is_emergency(unrealized_pnl_pct: float | None, limits: ClosureLimits) -> bool:
+    """Tell whether the loss has reached the emergency stop."""
+    if unrealized_pnl_pct is None:
+        return False
+    return unrealized_pnl_pct <= -limits.emergency_loss_pct + _TOLERANCE_PCT
+
+
+def closure_trigger(
+    days: int | None, unrealized_pnl_pct: float | None, limits: ClosureLimits
+) -> CloseReason | None:
+    """Say why a position is due, or None; the emergency stop comes first."""
+    if is_emergency(unrealized_pnl_pct, limits):
+        return CloseReason.EMERGENCY_STOP
+    return CloseReason.THREE_DTE_RULE if is_near_expiry(days, limits) else None
+
+
+def _zone(contract: Contract) -> ZoneInfo:
+    """The contract's zone; New York when the broker names one that nobody knows."""
+    try:
+        return ZoneInfo(contract.time_zone)
+    except (ZoneInfoNotFoundError, ValueError):
+        return EXCHANGE_ZONE
