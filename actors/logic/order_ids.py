@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Final
 
 ORDER_REF_SEPARATOR: Final = ":"
-PREFERRED_ORDER_REF_CHARS: Final = 40
+CLOSE_HEAD: Final = "CLOSE_"
 
 
 def new_order_id(now: datetime, sequence: int, suffix: str) -> str:
@@ -25,7 +25,7 @@ def new_order_id(now: datetime, sequence: int, suffix: str) -> str:
 
 def close_order_id(position_id: str, suffix: str) -> str:
     """Name the close of a position ``CLOSE_<position_id>_<suffix>``; blanks of a symbol become dots."""
-    return f"CLOSE_{position_id.replace(' ', '.')}_{suffix}"
+    return f"{CLOSE_HEAD}{position_id.replace(' ', '.')}_{suffix}"
 
 
 def order_ref(operator_id: str, order_id: str) -> str:
@@ -42,3 +42,8 @@ def operator_of(reference: str) -> str | None:
 def order_id_of(reference: str) -> str:
     """Tell the order id within an ``orderRef``; a reference that is not of our making is its own id."""
     return reference.partition(ORDER_REF_SEPARATOR)[2] or reference
+
+
+def is_close(order_id: str) -> bool:
+    """Tell whether an order id names the close of a position."""
+    return order_id.startswith(CLOSE_HEAD)
