@@ -608,12 +608,23 @@ class ExecutorActor(SupervisedActor):
             self._modify_failed(tracked, ModeError(f"the change was rejected by risk: {reasons}"))
             return
         assert isinstance(reply, OrderApproved)  # noqa: S101 - risk answers in kind
+        permit = reply.permit
         self._ask(
-            LINK,
-            SendOrder(
-                **self.conversations.on_behalf(modify, "gate"), permit=reply.permit, order=order
+            JOURNAL,
+            RecordModification(
+                **self.conversations.on_behalf(modify, "intent"),
+                order=order,
+                request=request,
+                at=self.clock.now(),
             ),
-            lambda answer: self._modify_sent(tracked, request, order, answer),
+            lambda _: self._ask(
+                LINK,
+                SendOrder(
+                    **self.conversations.on_behalf(modify, "gate"), permit=permit, order=order
+                ),
+                lambda answer: self._modify_sent(tracked, request, order, answer),
+                lambda error: self._modify_failed(tracked, restore(error)),
+            ),
             lambda error: self._modify_failed(tracked, restore(error)),
         )
 

@@ -1,8 +1,8 @@
 """The journal actor: the one thread that owns the journal file (D14).
 
 Records that arrive together become durable together: handlers only gather, and `drained` commits once for all of them
-and then answers those who wait. A record that is refused does not spoil the batch, and a commit that fails answers every
-waiting request with its reason: no durable intent, no order.
+and then answers those who wait. A record that is refused does not spoil the batch, and a commit that fails answers
+every waiting request with its reason: no durable intent, no order.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class JournalActor(SupervisedActor):
         self.log = log
         self._open_file = open_file
         self._file: JournalFile | None = None
-        self._batch: Batch | None = None
+        self._gathered: Batch | None = None
         self._answers: list[tuple[Request, Reply]] = []
         self._incarnations: dict[str, int] = {}
 
@@ -245,9 +245,9 @@ class JournalActor(SupervisedActor):
             self._answers.append((message, answer))
 
     def _open_batch(self) -> Batch:
-        if self._batch is None:
-            self._batch = self._opened().batch()
-        return self._batch
+        if self._gathered is None:
+            self._gathered = self._opened().batch()
+        return self._gathered
 
     def _writer(self) -> Writer:
         """Name who writes; a successor's first record shuts out its predecessors for good (D6)."""
@@ -269,7 +269,7 @@ class JournalActor(SupervisedActor):
 
     def drained(self) -> None:
         """Commit what has been gathered, then answer."""
-        batch, self._batch = self._batch, None
+        batch, self._gathered = self._gathered, None
         answers, self._answers = self._answers, []
         if batch is None:
             return

@@ -1,7 +1,7 @@
 """How orders and executions are written into the journal's JSON columns, and read back.
 
-Enums go by value, dates and times in ISO form. What cannot be read back raises: a journal that lost its meaning must not
-be taken for an empty one.
+Enums go by value, dates and times in ISO form. What cannot be read back raises: a journal that lost its meaning must
+not be taken for an empty one.
 """
 
 from __future__ import annotations
