@@ -1,0 +1,371 @@
+"""The steps of Strategy C: stop opening risk, cancel what works, close what is held, prove flat (STC, D16).
+
+::
+
+    LATCHING → (WAITING_FOR_LINK) → CANCELLING → READING → CLOSING → VERIFYING → DONE
+                       ↑                 ↑                                │
+          link lost at any step          └──── not flat: another round ───┘
+
+Guarantees: a step is recorded before it is taken; closes are sized only after every cancel is at its end and ledger and
+broker agree; flat is said only when two reads in a row found neither holdings nor working orders; the number of rounds
+is bounded and ends in an alarm. A simulated liquidation reports "would close …" and never claims flat (MODE-6).
+
+It is always safe to begin again at CANCELLING, which is what `resume` and a restored link do: what was closed already
+is not held any more when it is read again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any, Final
+
+import attrs
+
+from actors.logic.liquidation_words import (
+    Alarm,
+    BrokerRead,
+    CancelAll,
+    CancelsDone,
+    Close,
+    CloseGate,
+    ClosesDone,
+    DelayPassed,
+    Effect,
+    Event,
+    LatchRecorded,
+    LinkDown,
+    LinkUp,
+    LiquidationLimits,
+    LiquidationState,
+    ReadBroker,
+    RecordLatch,
+    RecordStep,
+    Report,
+    RetryLater,
+    Step,
+    StepFailed,
+    StepRecorded,
+    SubmitCloses,
+)
+from actors.logic.order_ids import operator_of
+from actors.logic.reconcile import is_working
+from actors.messages.liquidation import LiquidationReport
+from actors.model.account import Holding
+from actors.model.connection import BrokerState
+from actors.model.orders import CloseReason, OrderAction
+
+Outcome = tuple[LiquidationState, tuple[Effect, ...]]
+
+
+def begin(
+    liquidation_id: str,
+    trigger: str,
+    close_reason: CloseReason,
+    now: datetime,
+    *,
+    linked: bool,
+    simulated: bool = False,
+) -> Outcome:
+    """Trigger a liquidation: the gate is closed at once, and the latch goes to the disk."""
+    state = LiquidationState(
+        liquidation_id=liquidation_id,
+        trigger=trigger,
+        close_reason=close_reason,
+        started_at=now,
+        linked=linked,
+        simulated=simulated,
+    )
+    return state, (
+        CloseGate(reason=trigger),
+        RecordLatch(liquidation_id=liquidation_id, reason=trigger),
+    )
+
+
+def resume(
+    liquidation_id: str,
+    trigger: str,
+    close_reason: CloseReason,
+    step: str | None,
+    now: datetime,
+    *,
+    linked: bool,
+    simulated: bool = False,
+) -> Outcome:
+    """Take up a liquidation whose latch is durable, after a crash at any step; the gate is closed first.
+
+    One that was DONE stays so (the latch holds until an operator re-arms); every other begins at CANCELLING.
+    """
+    begun, effects = begin(
+        liquidation_id, trigger, close_reason, now, linked=linked, simulated=simulated
+    )
+    gate = effects[:1]
+    if step == Step.DONE:
+        return attrs.evolve(begun, step=Step.DONE, recorded=True, ended_at=now), gate
+    state, more = _start_round(begun, "resumed")
+    return state, (*gate, *more)
+
+
+def advance(
+    state: LiquidationState, event: Event, now: datetime, limits: LiquidationLimits
+) -> Outcome:
+    """Take an event in; answers of an earlier turn, and events that the step has no use for, change nothing."""
+    turn = getattr(event, "turn", state.turn)
+    if turn != state.turn:
+        return state, ()
+    handler = _HANDLERS.get((state.step, type(event))) or _ANYWHERE.get(type(event))
+    return (state, ()) if handler is None else handler(state, event, now, limits)
+
+
+def in_scope(
+    broker: BrokerState,
+    limits: LiquidationLimits,
+    turn: int,
+    *,
+    operator_id: str,
+    managed: frozenset[int] = frozenset(),
+    agrees: bool = True,
+) -> BrokerRead:
+    """Reduce the broker's state to what this liquidation is about (STC-6).
+
+    The whole account, or the contracts in ``managed`` and the orders that carry our operator id.
+    """
+    whole = limits.whole_account
+    return BrokerRead(
+        turn=turn,
+        holdings=tuple(
+            holding
+            for holding in broker.holdings
+            if holding.quantity and (whole or holding.contract.con_id in managed)
+        ),
+        working=tuple(
+            order.order_ref or f"permId {order.perm_id}"
+            for order in broker.open_orders
+            if is_working(order) and (whole or operator_of(order.order_ref) == operator_id)
+        ),
+        agrees=agrees,
+    )
+
+
+def closes_for(holdings: tuple[Holding, ...]) -> tuple[Close, ...]:
+    """Size the closes: the opposite side, the whole quantity."""
+    return tuple(
+        Close(
+            contract=holding.contract,
+            action=OrderAction.SELL if holding.quantity > 0 else OrderAction.BUY,
+            quantity=abs(holding.quantity),
+        )
+        for holding in holdings
+        if holding.quantity
+    )
+
+
+# --- steps ----------------------------------------------------------------------------------------------------------
+
+
+def _go(state: LiquidationState, step: Step, detail: str = "") -> Outcome:
+    """Turn to a step: it is recorded now, and taken when that is answered."""
+    moved = attrs.evolve(state, step=step, turn=state.turn + 1, recorded=False)
+    return moved, (RecordStep(turn=moved.turn, step=step, detail=detail),)
+
+
+def _start_round(state: LiquidationState, detail: str) -> Outcome:
+    fresh = attrs.evolve(state, flat_reads=0, disagreements=0, closes=())
+    return _go(fresh, Step.CANCELLING if state.linked else Step.WAITING_FOR_LINK, detail)
+
+
+def _next_round(
+    state: LiquidationState, detail: str, now: datetime, limits: LiquidationLimits
+) -> Outcome:
+    """Begin another round, or give up with an alarm when there were enough."""
+    counted = attrs.evolve(state, round=state.round + 1)
+    if counted.round < limits.max_rounds:
+        return _start_round(counted, detail)
+    text = f"not flat after {counted.round} rounds ({detail}); a person has to act"
+    ended, effects = _end(attrs.evolve(counted, gave_up=True), now)
+    return ended, (Alarm(text=text), *effects)
+
+
+def _end(state: LiquidationState, now: datetime) -> Outcome:
+    moved, effects = _go(attrs.evolve(state, ended_at=now), Step.DONE, _ending(state))
+    return moved, effects
+
+
+def _ending(state: LiquidationState) -> str:
+    if state.simulated:
+        return "simulated"
+    return "flat" if state.flat else "not flat"
+
+
+def _take(
+    state: LiquidationState, _event: StepRecorded, now: datetime, limits: LiquidationLimits
+) -> Outcome:
+    """Ask for what the recorded step is about."""
+    if state.recorded:
+        return state, ()
+    taken = attrs.evolve(state, recorded=True)
+    turn = state.turn
+    match state.step:
+        case Step.CANCELLING:
+            return taken, (CancelAll(turn=turn, whole_account=limits.whole_account),)
+        case Step.READING | Step.VERIFYING:
+            return taken, (ReadBroker(turn=turn),)
+        case Step.CLOSING:
+            return taken, (SubmitCloses(turn=turn, closes=state.closes, reason=state.close_reason),)
+        case Step.DONE:
+            return taken, (Report(report=_report(state, state.ended_at or now)),)
+        case _:
+            return taken, ()
+
+
+def _latched(
+    state: LiquidationState, event: LatchRecorded, _now: datetime, _limits: LiquidationLimits
+) -> Outcome:
+    moved, effects = _start_round(state, state.trigger)
+    if event.durable:
+        return moved, effects
+    alarm = Alarm(text="the latch could not be made durable; the gate stays closed in memory")
+    return moved, (alarm, *effects)
+
+
+def _link_up(
+    state: LiquidationState, _event: LinkUp, _now: datetime, _limits: LiquidationLimits
+) -> Outcome:
+    """A new link brings a fresh bound of rounds; a liquidation that gave up tries again."""
+    linked = attrs.evolve(state, linked=True, round=0)
+    waits = state.step is Step.WAITING_FOR_LINK
+    if waits or (state.step is Step.DONE and state.gave_up):
+        again = attrs.evolve(linked, gave_up=False, ended_at=None)
+        return _start_round(again, "the link is up")
+    return linked, ()
+
+
+def _link_down(
+    state: LiquidationState, _event: LinkDown, _now: datetime, _limits: LiquidationLimits
+) -> Outcome:
+    down = attrs.evolve(state, linked=False)
+    if state.step in (Step.LATCHING, Step.WAITING_FOR_LINK, Step.DONE):
+        return down, ()
+    return _start_round(down, "the link is lost")
+
+
+def _cancelled(
+    state: LiquidationState, event: CancelsDone, _now: datetime, _limits: LiquidationLimits
+) -> Outcome:
+    known = (*state.cancelled, *(name for name in event.cancelled if name not in state.cancelled))
+    return _go(attrs.evolve(state, cancelled=known), Step.READING)
+
+
+def _read(
+    state: LiquidationState, event: BrokerRead, now: datetime, limits: LiquidationLimits
+) -> Outcome:
+    """Size the closes, but only from a state in which nothing works and ledger and broker agree."""
+    seen = attrs.evolve(state, remaining=_describe(event))
+    if state.simulated:
+        closes = closes_for(event.holdings)
+        would = tuple(f"would close: {close}" for close in closes)
+        return _end(attrs.evolve(seen, closed=would), now)
+    if event.working:
+        return _next_round(seen, f"still working: {', '.join(event.working)}", now, limits)
+    if not event.agrees:
+        return _read_again(seen, now, limits)
+    closes = closes_for(event.holdings)
+    if not closes:
+        return _go(attrs.evolve(seen, flat_reads=1), Step.VERIFYING)
+    detail = ", ".join(str(close) for close in closes)
+    return _go(attrs.evolve(seen, closes=closes), Step.CLOSING, detail)
+
+
+def _read_again(state: LiquidationState, now: datetime, limits: LiquidationLimits) -> Outcome:
+    counted = attrs.evolve(state, disagreements=state.disagreements + 1)
+    if counted.disagreements >= limits.max_reads_in_disagreement:
+        return _next_round(counted, "ledger and broker do not agree", now, limits)
+    return _wait(counted, limits.retry_s)
+
+
+def _wait(state: LiquidationState, delay_s: float) -> Outcome:
+    """Take the same step once more after a delay; it is recorded already."""
+    waiting = attrs.evolve(state, turn=state.turn + 1)
+    return waiting, (RetryLater(turn=waiting.turn, delay_s=delay_s),)
+
+
+def _closed(
+    state: LiquidationState, event: ClosesDone, _now: datetime, _limits: LiquidationLimits
+) -> Outcome:
+    told = attrs.evolve(state, closed=(*state.closed, *event.closed), flat_reads=0)
+    return _go(told, Step.VERIFYING)
+
+
+def _verify(
+    state: LiquidationState, event: BrokerRead, now: datetime, limits: LiquidationLimits
+) -> Outcome:
+    seen = attrs.evolve(state, remaining=_describe(event))
+    if not event.agrees:
+        return _read_again(attrs.evolve(seen, flat_reads=0), now, limits)
+    if event.holdings or event.working:
+        return _next_round(seen, f"left: {', '.join(seen.remaining)}", now, limits)
+    seen = attrs.evolve(seen, flat_reads=state.flat_reads + 1)
+    if seen.flat_reads >= 2:
+        return _end(attrs.evolve(seen, flat=True), now)
+    return _wait(seen, limits.verify_delay_s)
+
+
+def _failed(
+    state: LiquidationState, event: StepFailed, now: datetime, limits: LiquidationLimits
+) -> Outcome:
+    """An effect without an answer: what it did is open, so begin again at CANCELLING after a delay."""
+    counted = attrs.evolve(state, round=state.round + 1, flat_reads=0)
+    if counted.round >= limits.max_rounds:
+        return _next_round(state, event.reason, now, limits)
+    moved = attrs.evolve(counted, step=Step.CANCELLING, closes=())
+    return _wait(moved, limits.retry_s)
+
+
+def _again(
+    state: LiquidationState, _event: DelayPassed, now: datetime, limits: LiquidationLimits
+) -> Outcome:
+    if state.step is Step.CANCELLING:
+        return _go(state, Step.CANCELLING, "tried again")
+    return _take(attrs.evolve(state, recorded=False), StepRecorded(turn=state.turn), now, limits)
+
+
+def _describe(event: BrokerRead) -> tuple[str, ...]:
+    held = tuple(f"{item.quantity:g} {item.contract.position_id}" for item in event.holdings)
+    return (*held, *(f"order {name}" for name in event.working))
+
+
+def _report(state: LiquidationState, ended_at: datetime) -> LiquidationReport:
+    return LiquidationReport(
+        liquidation_id=state.liquidation_id,
+        trigger=state.trigger,
+        flat=state.flat,
+        simulated=state.simulated,
+        cancelled=state.cancelled,
+        closed=state.closed,
+        remaining=state.remaining,
+        started_at=state.started_at,
+        ended_at=ended_at,
+    )
+
+
+# The event's type is the table's key, so each handler meets only its own; the table cannot say that to the checker.
+Handler = Callable[[LiquidationState, Any, datetime, LiquidationLimits], Outcome]
+
+_BUSY: Final = (Step.CANCELLING, Step.READING, Step.CLOSING, Step.VERIFYING)
+
+_HANDLERS: Final[Mapping[tuple[Step, type], Handler]] = MappingProxyType(
+    {
+        (Step.LATCHING, LatchRecorded): _latched,
+        (Step.CANCELLING, CancelsDone): _cancelled,
+        (Step.READING, BrokerRead): _read,
+        (Step.CLOSING, ClosesDone): _closed,
+        (Step.VERIFYING, BrokerRead): _verify,
+        **{(step, StepFailed): _failed for step in _BUSY},
+        **{(step, DelayPassed): _again for step in _BUSY},
+    }
+)
+
+_ANYWHERE: Final[Mapping[type, Handler]] = MappingProxyType(
+    {StepRecorded: _take, LinkUp: _link_up, LinkDown: _link_down}
+)

@@ -1,0 +1,248 @@
+"""What a liquidation hears (events) and what it wants done (effects): plain values (D16).
+
+Every effect that is answered carries ``turn``; its answer brings the turn back, and an answer of an earlier turn (one
+that was overtaken by the loss of the link, say) is ignored.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+
+import attrs
+
+from actors.messages.liquidation import LiquidationReport
+from actors.model.account import Holding
+from actors.model.contracts import Contract
+from actors.model.orders import CloseReason, OrderAction
+
+
+class Step(StrEnum):
+    """The steps of a liquidation; each is recorded before it is taken."""
+
+    LATCHING = "LATCHING"
+    WAITING_FOR_LINK = "WAITING_FOR_LINK"
+    CANCELLING = "CANCELLING"
+    READING = "READING"
+    CLOSING = "CLOSING"
+    VERIFYING = "VERIFYING"
+    DONE = "DONE"
+
+
+# --- events ---------------------------------------------------------------------------------------------------------
+
+
+@attrs.frozen(kw_only=True)
+class LatchRecorded:
+    """The latch is durable, or (``durable`` False) the disk refused it; the gate stays closed in both cases."""
+
+    durable: bool = True
+
+
+@attrs.frozen(kw_only=True)
+class StepRecorded:
+    """The step is durable, or the disk refused it; a latched liquidation goes on in both cases (D14)."""
+
+    turn: int
+    durable: bool = True
+
+
+@attrs.frozen(kw_only=True)
+class LinkUp:
+    """The link is up and the world is reconciled."""
+
+
+@attrs.frozen(kw_only=True)
+class LinkDown:
+    """The link is lost."""
+
+
+@attrs.frozen(kw_only=True)
+class CancelsDone:
+    """Every order in scope is at its end, as far as the executor knows; ``cancelled`` names them."""
+
+    turn: int
+    cancelled: tuple[str, ...] = ()
+
+
+@attrs.frozen(kw_only=True)
+class BrokerRead:
+    """What is held and what works, in scope. ``agrees``: the ledger says the same as the broker."""
+
+    turn: int
+    holdings: tuple[Holding, ...]
+    working: tuple[str, ...] = ()
+    agrees: bool = True
+
+
+@attrs.frozen(kw_only=True)
+class ClosesDone:
+    """The closing orders are concluded, each in its own way; ``closed`` says in words what came of each."""
+
+    turn: int
+    closed: tuple[str, ...] = ()
+
+
+@attrs.frozen(kw_only=True)
+class StepFailed:
+    """The effect of this turn has no answer: a timeout, a refusal, an actor that failed."""
+
+    turn: int
+    reason: str
+
+
+@attrs.frozen(kw_only=True)
+class DelayPassed:
+    """The delay of `RetryLater` is over."""
+
+    turn: int
+
+
+Event = (
+    LatchRecorded
+    | StepRecorded
+    | LinkUp
+    | LinkDown
+    | CancelsDone
+    | BrokerRead
+    | ClosesDone
+    | StepFailed
+    | DelayPassed
+)
+
+# --- effects --------------------------------------------------------------------------------------------------------
+
+
+@attrs.frozen(kw_only=True)
+class CloseGate:
+    """Refuse opening orders from now on, in memory first."""
+
+    reason: str
+
+
+@attrs.frozen(kw_only=True)
+class RecordLatch:
+    """Make the latch durable; answered by `LatchRecorded`."""
+
+    liquidation_id: str
+    reason: str
+
+
+@attrs.frozen(kw_only=True)
+class RecordStep:
+    """Make a step durable; answered by `StepRecorded`."""
+
+    turn: int
+    step: Step
+    detail: str
+
+
+@attrs.frozen(kw_only=True)
+class CancelAll:
+    """Cancel every working order in scope, protective ones too; answered by `CancelsDone`."""
+
+    turn: int
+    whole_account: bool
+
+
+@attrs.frozen(kw_only=True)
+class ReadBroker:
+    """Read executions, then positions, and open orders, to their end markers; answered by `BrokerRead`."""
+
+    turn: int
+
+
+@attrs.frozen(kw_only=True)
+class Close:
+    """One position to be closed at the market."""
+
+    contract: Contract
+    action: OrderAction
+    quantity: float
+
+    def __str__(self) -> str:
+        return f"{self.action} {self.quantity:g} {self.contract}"
+
+
+@attrs.frozen(kw_only=True)
+class SubmitCloses:
+    """Close these positions concurrently, each through the risk gate; answered by `ClosesDone`."""
+
+    turn: int
+    closes: tuple[Close, ...]
+    reason: CloseReason
+
+
+@attrs.frozen(kw_only=True)
+class RetryLater:
+    """Come back with `DelayPassed` after this delay."""
+
+    turn: int
+    delay_s: float
+
+
+@attrs.frozen(kw_only=True)
+class Alarm:
+    """Tell the operator, loudly: something needs a person."""
+
+    text: str
+
+
+@attrs.frozen(kw_only=True)
+class Report:
+    """The liquidation is over; say how it ended."""
+
+    report: LiquidationReport
+
+
+Effect = (
+    CloseGate
+    | RecordLatch
+    | RecordStep
+    | CancelAll
+    | ReadBroker
+    | SubmitCloses
+    | RetryLater
+    | Alarm
+    | Report
+)
+
+
+@attrs.frozen(kw_only=True)
+class LiquidationLimits:
+    """Bounds. A round is one pass from cancelling to verifying, or one failed effect; reads are counted apart."""
+
+    whole_account: bool = True
+    max_rounds: int = 5
+    max_reads_in_disagreement: int = 20
+    retry_s: float = 1.0
+    verify_delay_s: float = 0.25
+
+
+@attrs.frozen(kw_only=True)
+class LiquidationState:
+    """Where a liquidation stands. ``recorded``: the step is durable and its effect was asked for.
+
+    ``flat_reads`` counts reads in a row that found nothing; ``disagreements`` those in a row on which ledger and
+    broker did not agree. ``flat`` is only ever set by the second flat read.
+    """
+
+    liquidation_id: str
+    trigger: str
+    close_reason: CloseReason
+    started_at: datetime
+    step: Step = Step.LATCHING
+    turn: int = 0
+    recorded: bool = False
+    linked: bool = False
+    simulated: bool = False
+    round: int = 0
+    flat_reads: int = 0
+    disagreements: int = 0
+    closes: tuple[Close, ...] = ()
+    cancelled: tuple[str, ...] = ()
+    closed: tuple[str, ...] = ()
+    remaining: tuple[str, ...] = ()
+    flat: bool = False
+    gave_up: bool = False
+    ended_at: datetime | None = None
