@@ -30,6 +30,7 @@ from actors.errors import (
 )
 from actors.mailbox import KERNEL, Sender
 from actors.messages.lifecycle import (
+    ActorEnded,
     ActorFailed,
     Message,
     Reply,
@@ -290,15 +291,18 @@ class Tree:
                 f"the supervisor failed in {message.context}: "
                 f"{message.reason.kind}: {message.reason.text}"
             )
+        elif isinstance(message, ActorEnded):
+            self._replace_supervisor("the supervisor was told to stop", failed=False)
 
-    def _replace_supervisor(self, reason: str) -> None:
+    def _replace_supervisor(self, reason: str, *, failed: bool = True) -> None:
         """Let a successor stop the tree in order; when that fails too, cut everything off."""
         if self._supervisor_lease_count > 1:
             self._cut_off(reason)
             return
         self._supervisor_lease_count += 1
-        self._children.stop_reason = self._children.stop_reason or reason
-        self._children.stop_failed = True
+        if self._children.stop_reason is None:
+            self._children.stop_reason = reason
+            self._children.stop_failed = failed
         self._launch_supervisor()
 
     def _watch_supervisor_later(self) -> None:
