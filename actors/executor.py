@@ -48,7 +48,13 @@ from actors.logic.order_state import (
 )
 from actors.logic.order_table import LIVE, UNSENT, WORKING, OrderState
 from actors.logic.order_validation import contract_query, validate_modification
-from actors.logic.reconcile import reconcile_orders
+from actors.logic.reconcile import (
+    GateKnowledge,
+    foreign_working,
+    from_journal,
+    reconcile_orders,
+    working_orders,
+)
 from actors.messages.addresses import (
     CONNECTION,
     GATEWAY,
@@ -72,6 +78,7 @@ from actors.messages.journal import (
     ReadJournal,
     RecordExecution,
     RecordIntent,
+    RecordModification,
     RecordTransition,
 )
 from actors.messages.lifecycle import Message, Reply, Request, RequestFailed
@@ -106,7 +113,6 @@ from actors.messages.orders import (
     SendGlobalCancel,
     SendOrder,
     SubmitOrder,
-    WorkingOrder,
     WorkingOrdersKnown,
 )
 from actors.messages.risk import LatchChanged, OrderApproved, OrderRejected, RequestApproval
@@ -143,6 +149,8 @@ class ExecutorSettings:
     operator_id: str = "CSATSPRIM"
     quote_max_age_s: float = 5.0
     cancel_before_deadline_s: float = 1.0
+    unknown_after_s: float = 10.0
+    lost_after_s: float = 60.0
     max_working: int = 100
     history_bound: int = 10_000
 
@@ -159,6 +167,11 @@ class _AnswerDue(Message):
     """Whoever waits for the order has to be answered now."""
 
     order_ref: str
+
+
+@attrs.frozen(kw_only=True)
+class _AskAgain(Message):
+    """The broker shall be asked again about orders whose fate is unknown."""
 
 
 @attrs.frozen(kw_only=True)
@@ -191,6 +204,7 @@ class ExecutorActor(SupervisedActor):
         _CancelDue: "on_cancel_due",
         _AnswerDue: "on_answer_due",
         _CancelAllDue: "on_cancel_all_due",
+        _AskAgain: "on_ask_again",
         ContractQualified: "on_answer",
         QuoteRead: "on_answer",
         OrderApproved: "on_answer",
@@ -223,7 +237,7 @@ class ExecutorActor(SupervisedActor):
         self.latched: str | None = None
         self.sequence = 0
         self.suffix = context.entropy.uuid4()[:6]
-        self.never_sent: frozenset[str] = frozenset()
+        self.gate: GateKnowledge | None = None
 
     # --- recovery -------------------------------------------------------------------------------------------------
 
@@ -238,28 +252,14 @@ class ExecutorActor(SupervisedActor):
 
     def _on_journal(self, reply: Reply) -> None:
         assert isinstance(reply, JournalRead)  # noqa: S101 - the journal answers in kind
-        now = self.clock.now()
         for execution in reply.executions:
             self.executions = count(self.executions, execution).executions
-        for held in reply.orders:
-            record = new_record(
-                held.order,
-                held.request,
-                held.order_id,
-                held.at,
-                state=OrderState.UNKNOWN,
-                correlation_id=held.correlation_id,
-                close_reason=held.close_reason,
-            )
-            record = attrs.evolve(record, broker_order_id=held.broker_order_id)
-            for execution in reply.executions:
-                if execution.order_ref == record.order_ref:
-                    record = apply_execution(record, execution, now)
+        for record in from_journal(reply.orders):
             self.book.add(Tracked(record=record))
-        references = tuple(held.order.order_ref for held in reply.orders)
-        if not references:
+        if not reply.orders:
             self._ask_for_reconciliation()
             return
+        references = tuple(held.order.order_ref for held in reply.orders)
         self.conversations.ask(
             LINK,
             QueryGate(**self.conversations.of_our_own("gate", RECOVERY_S), order_refs=references),
@@ -268,18 +268,8 @@ class ExecutorActor(SupervisedActor):
         )
 
     def _on_gate_answered(self, reply: Reply) -> None:
-        """Orders that came after the gate's own start and that it has not seen were never sent, and never will be."""
         assert isinstance(reply, GateAnswered)  # noqa: S101 - the link answers in kind
-        sent = dict(reply.sent)
-        unsent = []
-        for tracked in self.book:
-            record = tracked.record
-            if record.order_ref in sent:
-                tracked.record = attrs.evolve(record, broker_order_id=sent[record.order_ref])
-                self.book.index(tracked)
-            elif record.created_at >= reply.gate_started_at:
-                unsent.append(record.order_ref)
-        self.never_sent = frozenset(unsent)
+        self.gate = GateKnowledge(sent=dict(reply.sent), since=reply.gate_started_at)
         self._ask_for_reconciliation()
 
     def _ask_for_reconciliation(self) -> None:
@@ -297,52 +287,50 @@ class ExecutorActor(SupervisedActor):
         """Take over the broker's state: adopt what works, end what ended, count every execution (CON-11)."""
         self.account = message.account
         self.client_id = message.client_id
-        now = self.clock.now()
         for execution in message.state.executions:
             self._record_execution(execution)
         outcome = reconcile_orders(
-            {tracked.record.order_ref: tracked.record for tracked in self.book},
+            [tracked.record for tracked in self.book],
             message.state,
-            now=now,
-            never_sent=self.never_sent,
-            operator_id=self.settings.operator_id,
-            client_id=message.client_id,
+            self.settings.operator_id,
+            self.clock.now(),
+            gate=self.gate,
+            give_up=self._gives_up(),
         )
-        self.never_sent = frozenset()
+        self.gate = None
         for record in outcome.records:
             tracked = self.book.by_ref(record.order_ref)
             if tracked is None:
                 self.book.add(Tracked(record=record))
             else:
                 self._update(tracked, record, "reconciled")
-        for surplus in outcome.surplus:
-            self.tell(
-                LINK, SendCancel(order_ref=surplus.order_ref, broker_order_id=surplus.order_id)
-            )
-        self._tell_working_orders(message.number)
+        for extra in outcome.extras:
+            self.tell(LINK, SendCancel(order_ref=extra.order_ref, broker_order_id=extra.order_id))
+        working = working_orders(tracked.record for tracked in self.book)
+        foreign = foreign_working(outcome.foreign)
+        self.tell(RISK, WorkingOrdersKnown(number=message.number, orders=(*working, *foreign)))
         self.tell(
             CONNECTION,
             Reconciled(number=message.number, sender=self.name, differences=outcome.differences),
         )
         self.recovered()
+        if any(tracked.record.state is OrderState.UNKNOWN for tracked in self.book):
+            self.schedule(self.settings.unknown_after_s, _AskAgain())
 
-    def _tell_working_orders(self, number: int) -> None:
-        working = []
-        for tracked in self.book:
-            record = tracked.record
-            remaining = signed_remaining(record)
-            tracked.reported = remaining
-            if remaining:
-                working.append(
-                    WorkingOrder(
-                        order_ref=record.order_ref,
-                        contract=record.order.contract,
-                        signed_remaining=remaining,
-                        price=record.order.limit_price or record.order.stop_price,
-                        purpose=record.purpose,
-                    )
-                )
-        self.tell(RISK, WorkingOrdersKnown(number=number, orders=tuple(working)))
+    def _gives_up(self) -> bool:
+        """An order that nobody knows is LOST once the broker has had its time to tell of it."""
+        now = self.clock.now()
+        ages = [
+            (now - tracked.record.created_at).total_seconds()
+            for tracked in self.book
+            if tracked.record.is_live
+        ]
+        return bool(ages) and min(ages) >= self.settings.lost_after_s
+
+    def on_ask_again(self, _: _AskAgain) -> None:
+        """Ask the broker again about what is still unknown."""
+        if any(tracked.record.state is OrderState.UNKNOWN for tracked in self.book):
+            self._ask_for_reconciliation()
 
     # --- the road of an order -------------------------------------------------------------------------------------
 
@@ -667,7 +655,11 @@ class ExecutorActor(SupervisedActor):
 
     def on_cancel_all_orders(self, message: CancelAllOrders) -> None:
         """Cancel whatever works, and answer when all of it is at its end (STC-2)."""
-        working = [tracked for tracked in self.book if not tracked.record.is_terminal]
+        working = [
+            tracked
+            for tracked in self.book
+            if not is_settled(tracked.record) and tracked.record.state is not OrderState.UNKNOWN
+        ]
         references = frozenset(tracked.record.order_ref for tracked in working)
         if not self.settings.sends_orders:
             self.reply(
@@ -679,7 +671,8 @@ class ExecutorActor(SupervisedActor):
             return
         self.cancel_alls[message.correlation_id] = (message, references)
         for tracked in working:
-            self._cancel(tracked, "cancel of all orders")
+            if not tracked.record.is_terminal:
+                self._cancel(tracked, "cancel of all orders")
         if message.whole_account:
             self.tell(LINK, SendGlobalCancel())
         left_s = message.deadline - self.clock.monotonic() - ANSWER_MARGIN_S

@@ -1,7 +1,7 @@
 """`Process`: the handle of one running tree with its embedded gateway, whatever the mode of running (SUP-10).
 
-Tests and the facade steer through it: any message can be told to any actor by name, and every message that passes can be
-tapped. How the parts are made is in `supervision.runtime` alone.
+Tests and the facade steer through it: any message can be told to any actor by name, and every message that passes can
+be tapped. How the parts are made is in `supervision.runtime` alone.
 """
 
 from __future__ import annotations
@@ -140,5 +140,5 @@ class Process:
             connection=connection,
             liquidation=liquidation,
             actors=self.tree.status(),
-            dead_letters=len(self.tree.dead_letters),
+            dead_letters=self.tree.dead_letters.total,
         )

@@ -1,0 +1,474 @@
+"""The position actor: what is held, what it is worth, and when it has to go.
+
+The broker's own word on quantities counts here; risk keeps a ledger of its own from executions, and the two are compared.
+It closes positions through the executor like everybody else: sized from what is held, approved by risk, once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import attrs
+
+from actors.base import ActorContext, SupervisedActor
+from actors.conversations import ConversationExpired, Conversations, child_id, root_id
+from actors.errors import (
+    ErrorInfo,
+    GatewayNotConnectedError,
+    PositionNotFoundError,
+    restore,
+)
+from actors.logic.closures import ClosureLimits
+from actors.logic.pnl import position_views
+from actors.messages.addresses import CONNECTION, EXECUTOR, GATEWAY, MARKET_DATA
+from actors.messages.connection import (
+    ConnectionStateChanged,
+    NothingToReconcile,
+    Reconcile,
+    Reconciled,
+    RequestReconciliation,
+)
+from actors.messages.lifecycle import Message, Reply, Request, RequestFailed
+from actors.messages.market_data import GetQuote, QuoteRead, QuoteUpdated
+from actors.messages.orders import ExecutionRecorded, OrderConcluded, SubmitOrder
+from actors.messages.positions import (
+    AccountChanged,
+    AccountRead,
+    AllPositionsClosed,
+    CheckClosures,
+    CloseAllPositions,
+    ClosePosition,
+    ClosuresChecked,
+    GetAccount,
+    GetPositions,
+    HoldingReported,
+    PositionClosed,
+    PositionsChanged,
+    PositionsRead,
+)
+from actors.messages.risk import SyncRiskManager
+from actors.model.account import Account, Holding, Position
+from actors.model.connection import ConnectionState
+from actors.model.market import Quote
+from actors.model.orders import (
+    OPERATOR_ID,
+    CloseReason,
+    OrderAction,
+    OrderResult,
+    OrderStatus,
+    OrderType,
+    Purpose,
+    TradeRequest,
+)
+from actors.ports import EventLog, no_log
+
+CLOSED = (OrderStatus.FILLED, OrderStatus.SIMULATED)
+"""The results after which a close is not tried again."""
+
+
+@attrs.frozen(kw_only=True)
+class PositionSettings:
+    """The ``[positions]`` section as this actor needs it; times in seconds."""
+
+    limits: ClosureLimits = attrs.field(factory=ClosureLimits)
+    check_interval_s: float = 1.0
+    quote_timeout_s: float = 12.0
+    close_attempts: int = 3
+    operator_id: str = OPERATOR_ID
+    closes_by_itself: bool = True
+
+
+@attrs.frozen(kw_only=True)
+class _CheckDue(Message):
+    """Prices and closures shall be looked at now."""
+
+
+@attrs.define
+class _CloseAll:
+    """A `CloseAllPositions` under way: results so far, and the positions whose close has not come back."""
+
+    request: CloseAllPositions
+    results: list[OrderResult] = attrs.field(factory=list)
+    pending: set[int] = attrs.field(factory=set)
+
+
+class PositionActor(SupervisedActor):
+    """See the module's docstring."""
+
+    recovers = True
+
+    handlers: ClassVar[Mapping[type[Message], str]] = {
+        GetPositions: "on_get_positions",
+        GetAccount: "on_get_account",
+        ClosePosition: "on_close_position",
+        CloseAllPositions: "on_close_all_positions",
+        CheckClosures: "on_check_closures",
+        HoldingReported: "on_holding_reported",
+        AccountChanged: "on_account_changed",
+        ExecutionRecorded: "on_execution_recorded",
+        QuoteUpdated: "on_quote_updated",
+        ConnectionStateChanged: "on_connection_state_changed",
+        Reconcile: "on_reconcile",
+        NothingToReconcile: "on_nothing_to_reconcile",
+        _CheckDue: "on_check_due",
+        OrderConcluded: "on_answer",
+        QuoteRead: "on_answer",
+        RequestFailed: "on_failure_answer",
+        ConversationExpired: "on_expired",
+    }
+
+    def __init__(
+        self,
+        context: ActorContext,
+        *,
+        settings: PositionSettings | None = None,
+        log: EventLog = no_log,
+    ) -> None:
+        super().__init__(context)
+        self.settings = settings or PositionSettings()
+        self.log = log
+        self.conversations = Conversations(self)
+        self.holdings: dict[int, Holding] = {}
+        self.known = False
+        self.connected = False
+        self.account: Account | None = None
+        self.quotes: dict[int, Quote] = {}
+        self.asking: set[int] = set()
+        self.closing: set[int] = set()
+        self.warned: set[int] = set()
+
+    # --- recovery -------------------------------------------------------------------------------------------------
+
+    def started(self) -> None:
+        """Ask for the broker's state, and begin to look at the positions."""
+        self.tell(CONNECTION, RequestReconciliation(sender=self.name))
+        self.schedule(self.settings.check_interval_s, _CheckDue())
+
+    def on_nothing_to_reconcile(self, _: NothingToReconcile) -> None:
+        """There is no session: serve what needs none."""
+        self.recovered()
+
+    def on_reconcile(self, message: Reconcile) -> None:
+        """Take over the broker's holdings: the broker wins (POS-4)."""
+        told = {
+            holding.contract.con_id: holding
+            for holding in message.state.holdings
+            if holding.quantity
+        }
+        differences = self._differences(told) if self.known else ()
+        self.holdings = told
+        self.known = self.connected = True
+        self.account = message.state.account
+        self.tell(
+            CONNECTION,
+            Reconciled(number=message.number, sender=self.name, differences=differences),
+        )
+        self._publish()
+        self.tell(GATEWAY, AccountChanged(account=message.state.account))
+        self.recovered()
+
+    def _differences(self, told: Mapping[int, Holding]) -> tuple[str, ...]:
+        found = []
+        for con_id in sorted(self.holdings.keys() | told.keys()):
+            ours, theirs = self.holdings.get(con_id), told.get(con_id)
+            before = ours.quantity if ours else 0.0
+            after = theirs.quantity if theirs else 0.0
+            named = theirs or ours
+            if before != after and named is not None:
+                found.append(f"{named.contract.position_id}: {before:g} here, {after:g} there")
+        return tuple(found)
+
+    # --- reads ----------------------------------------------------------------------------------------------------
+
+    def on_get_positions(self, request: GetPositions) -> None:
+        """Tell the positions; while the link is down those that were known, flagged as such (POS-5)."""
+        if not self.known:
+            self.refuse(request, GatewayNotConnectedError("positions are not known yet"))
+            return
+        is_cached = not self.connected
+        self.reply(
+            request,
+            PositionsRead(
+                correlation_id=request.correlation_id,
+                positions=self._views(is_cached=is_cached),
+                is_cached=is_cached,
+            ),
+        )
+
+    def on_get_account(self, request: GetAccount) -> None:
+        """Tell the account's newest numbers."""
+        if self.account is None:
+            self.refuse(request, GatewayNotConnectedError("the account is not known yet"))
+            return
+        self.reply(
+            request, AccountRead(correlation_id=request.correlation_id, account=self.account)
+        )
+
+    def on_check_closures(self, request: CheckClosures) -> None:
+        """Tell which positions are due to be closed."""
+        due = tuple(view for view in self._views() if view.closure_trigger is not None)
+        self.reply(request, ClosuresChecked(correlation_id=request.correlation_id, due=due))
+
+    def _views(self, *, is_cached: bool = False) -> tuple[Position, ...]:
+        return position_views(
+            self.holdings.values(),
+            self.quotes,
+            self.clock.now(),
+            self.settings.limits,
+            is_cached,
+        )
+
+    # --- closing --------------------------------------------------------------------------------------------------
+
+    def on_close_position(self, request: ClosePosition) -> None:
+        """Close one position by a market order of the opposite side."""
+        holding = self._by_position_id(request.position_id)
+        if holding is None:
+            self.refuse(
+                request,
+                PositionNotFoundError(f"no position has the id {request.position_id!r}"),
+            )
+            return
+
+        def closed(reply: Reply) -> None:
+            assert isinstance(reply, OrderConcluded)  # noqa: S101 - the executor answers in kind
+            self.reply(
+                request,
+                PositionClosed(
+                    correlation_id=request.correlation_id,
+                    position_id=request.position_id,
+                    result=reply.result,
+                ),
+            )
+
+        self.conversations.ask(
+            EXECUTOR,
+            self._close_order(request, holding, request.reason, "close"),
+            closed,
+            lambda error: self.refuse(request, restore(error)),
+        )
+
+    def on_close_all_positions(self, request: CloseAllPositions) -> None:
+        """Close everything side by side, and keep going past failures (POS-7)."""
+        run = _CloseAll(request)
+        run.pending = set(self.holdings)
+        if not run.pending:
+            self._answer_close_all(run)
+            return
+        for con_id in tuple(run.pending):
+            self._close_one_of(run, con_id, attempt=1)
+
+    def _close_one_of(self, run: _CloseAll, con_id: int, attempt: int) -> None:
+        holding = self.holdings.get(con_id)
+        if holding is None:
+            self._one_closed(run, con_id)
+            return
+
+        def closed(reply: Reply) -> None:
+            assert isinstance(reply, OrderConcluded)  # noqa: S101 - the executor answers in kind
+            run.results.append(reply.result)
+            retry = attempt < self.settings.close_attempts
+            if reply.result.status in CLOSED or not retry:
+                self._one_closed(run, con_id)
+            else:
+                self._close_one_of(run, con_id, attempt + 1)
+
+        def failed(error: ErrorInfo) -> None:
+            self.log(
+                "close_failed",
+                level="ERROR",
+                correlation_id=root_id(run.request.correlation_id),
+                position_id=holding.contract.position_id,
+                why=error.text,
+            )
+            if attempt < self.settings.close_attempts and error.retryable:
+                self._close_one_of(run, con_id, attempt + 1)
+            else:
+                self._one_closed(run, con_id)
+
+        step = f"close-{con_id}-{attempt}"
+        order = self._close_order(run.request, holding, run.request.reason, step)
+        self.conversations.ask(EXECUTOR, order, closed, failed)
+
+    def _one_closed(self, run: _CloseAll, con_id: int) -> None:
+        run.pending.discard(con_id)
+        if not run.pending:
+            self._answer_close_all(run)
+
+    def _answer_close_all(self, run: _CloseAll) -> None:
+        closed = {result.symbol for result in run.results if result.status is OrderStatus.FILLED}
+        remaining = tuple(view for view in self._views() if view.symbol not in closed)
+        self.reply(
+            run.request,
+            AllPositionsClosed(
+                correlation_id=run.request.correlation_id,
+                results=tuple(run.results),
+                remaining=remaining,
+            ),
+        )
+
+    def _close_order(
+        self, request: Request, holding: Holding, reason: CloseReason, step: str
+    ) -> SubmitOrder:
+        return close_order(
+            holding,
+            reason,
+            operator_id=self.settings.operator_id,
+            correlation_id=child_id(request.correlation_id, step),
+            deadline=request.deadline,
+            reply_to=self.name,
+        )
+
+    def _by_position_id(self, position_id: str) -> Holding | None:
+        for holding in self.holdings.values():
+            if holding.contract.position_id == position_id:
+                return holding
+        return None
+
+    # --- the regular look -----------------------------------------------------------------------------------------
+
+    def on_check_due(self, _: _CheckDue) -> None:
+        """Refresh the prices of what is held, and close what is due (POS-3)."""
+        self.schedule(self.settings.check_interval_s, _CheckDue())
+        if not self.connected:
+            return
+        for holding in tuple(self.holdings.values()):
+            self._refresh(holding)
+        for view in self._views():
+            self._look(view)
+
+    def _refresh(self, holding: Holding) -> None:
+        con_id = holding.contract.con_id
+        if con_id in self.asking:
+            return
+        self.asking.add(con_id)
+        self.conversations.ask(
+            MARKET_DATA,
+            GetQuote(
+                **self.conversations.of_our_own("price", self.settings.quote_timeout_s),
+                contract=holding.contract,
+                max_age_s=self.settings.check_interval_s,
+            ),
+            lambda _: self.asking.discard(con_id),
+            lambda _: self.asking.discard(con_id),
+        )
+
+    def _look(self, view: Position) -> None:
+        con_id = view.contract.con_id
+        if view.current_price is None and con_id not in self.warned:
+            self.warned.add(con_id)
+            self.log("price_unknown", level="WARNING", position_id=view.position_id)
+        due = view.closure_trigger is not None and con_id not in self.closing
+        if not due or not self.settings.closes_by_itself or view.closure_trigger is None:
+            return
+        self.closing.add(con_id)
+        self.log(
+            "closure_due",
+            level="WARNING",
+            position_id=view.position_id,
+            trigger=view.closure_trigger.value,
+            pnl_pct=view.unrealized_pnl_pct,
+        )
+        request = ClosePosition(
+            **self.conversations.of_our_own("closure", 30.0),
+            position_id=view.position_id,
+            reason=view.closure_trigger,
+        )
+        self.conversations.ask(
+            EXECUTOR,
+            self._close_order(request, self.holdings[con_id], view.closure_trigger, "order"),
+            lambda reply: self._closure_done(con_id, reply),
+            lambda _: self.closing.discard(con_id),
+        )
+
+    def _closure_done(self, con_id: int, reply: Reply) -> None:
+        """A simulated close is not repeated: nothing would change (MODE-6)."""
+        assert isinstance(reply, OrderConcluded)  # noqa: S101 - the executor answers in kind
+        if reply.result.status is not OrderStatus.SIMULATED:
+            self.closing.discard(con_id)
+
+    # --- what changes positions -----------------------------------------------------------------------------------
+
+    def on_holding_reported(self, event: HoldingReported) -> None:
+        """Take over one position as the broker tells it."""
+        holding = event.holding
+        if holding.quantity:
+            self.holdings[holding.contract.con_id] = holding
+        else:
+            self.holdings.pop(holding.contract.con_id, None)
+            self.warned.discard(holding.contract.con_id)
+        self._publish()
+
+    def on_account_changed(self, event: AccountChanged) -> None:
+        """Take over the account's numbers and pass them on (GW-6)."""
+        self.account = event.account
+        self.tell(GATEWAY, event)
+
+    def on_execution_recorded(self, _: ExecutionRecorded) -> None:
+        """The broker tells the new position by itself; nothing is reckoned twice here."""
+
+    def on_quote_updated(self, event: QuoteUpdated) -> None:
+        """Remember the price of what is held."""
+        if event.quote.contract.con_id in self.holdings:
+            self.quotes[event.quote.contract.con_id] = event.quote
+
+    def on_connection_state_changed(self, event: ConnectionStateChanged) -> None:
+        """Flag what is told as cached while the link is down."""
+        if event.state is not ConnectionState.CONNECTED:
+            self.connected = False
+        else:
+            self.connected = True
+
+    def _publish(self) -> None:
+        views = self._views()
+        event = PositionsChanged(positions=views, at=self.clock.now())
+        self.tell(GATEWAY, event)
+        self.tell(GATEWAY, SyncRiskManager(positions=views))
+
+    # --- answers --------------------------------------------------------------------------------------------------
+
+    def on_answer(self, reply: Reply) -> None:
+        """Continue the conversation that the reply belongs to."""
+        self.conversations.answered(reply)
+
+    def on_failure_answer(self, reply: RequestFailed) -> None:
+        """End the conversation that failed."""
+        self.conversations.failed(reply)
+
+    def on_expired(self, message: ConversationExpired) -> None:
+        """End the conversation whose answer did not come."""
+        self.conversations.expired(message)
+
+
+def close_order(
+    holding: Holding,
+    reason: CloseReason,
+    *,
+    operator_id: str,
+    correlation_id: str,
+    deadline: float,
+    reply_to: str,
+) -> SubmitOrder:
+    """Make the order that closes a holding: a market order of the opposite side for all of it."""
+    contract = holding.contract
+    action = OrderAction.SELL if holding.quantity > 0 else OrderAction.BUY
+    return SubmitOrder(
+        correlation_id=correlation_id,
+        deadline=deadline,
+        reply_to=reply_to,
+        request=TradeRequest(
+            symbol=contract.symbol,
+            action=action,
+            quantity=abs(holding.quantity),
+            order_type=OrderType.MARKET,
+            expiry=contract.expiry.strftime("%Y%m%d") if contract.expiry else None,
+            strike=contract.strike,
+            right=contract.right,
+            operator_id=operator_id,
+            strategy_id=reason.value,
+        ),
+        purpose=Purpose.CLOSE,
+        contract=contract,
+        close_reason=reason,
+    )
