@@ -10,6 +10,7 @@ Whoever holds the key can issue permits: the risk actor makes it, the link check
 from __future__ import annotations
 
 import hmac
+from functools import lru_cache
 from hashlib import sha256
 from typing import Final
 
@@ -71,7 +72,7 @@ def sign_permit(
         fill_count,
         _order_content(order),
     )
-    return hmac.digest(key, repr(content).encode("utf-8", "surrogatepass"), sha256)
+    return hmac.digest(key, _encode(content), "sha256")
 
 
 def is_genuine(key: bytes, permit: Permit, order: WireOrder) -> bool:
@@ -91,7 +92,7 @@ def is_genuine(key: bytes, permit: Permit, order: WireOrder) -> bool:
 def _order_content(order: WireOrder) -> tuple[object, ...]:
     return (
         order.order_ref,
-        _contract_content(order.contract),
+        _contract_digest(order.contract),
         order.action.value,
         order.quantity,
         order.order_type.value,
@@ -105,9 +106,15 @@ def _order_content(order: WireOrder) -> tuple[object, ...]:
     )
 
 
-def _contract_content(contract: Contract) -> tuple[object, ...]:
+def _encode(content: tuple[object, ...]) -> bytes:
+    return repr(content).encode("utf-8", "surrogatepass")
+
+
+@lru_cache(maxsize=1024)
+def _contract_digest(contract: Contract) -> str:
+    """Digest every field of a contract; remembered, since contracts are few and their hours are long texts."""
     expiry, right = contract.expiry, contract.right
-    return (
+    content = (
         contract.con_id,
         contract.symbol,
         contract.security_type.value,
@@ -125,3 +132,4 @@ def _contract_content(contract: Contract) -> tuple[object, ...]:
         contract.trading_hours,
         contract.liquid_hours,
     )
+    return sha256(_encode(content)).hexdigest()
