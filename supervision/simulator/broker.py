@@ -448,18 +448,23 @@ class Broker:
         return order.triggered
 
     def _execute(self, order: Order) -> None:
-        while order.is_working:
-            price = self._price(order)
-            slice_ = min(order.remaining, self._config.max_fill_quantity or order.remaining)
-            if price is None or (order.tif == "FOK" and slice_ < order.remaining):
-                break
-            self._fill(order, slice_, price)
-            if order.is_working and self._config.slice_delay_s > 0:
-                order.ready_at_s = self._market.elapsed_s + self._config.slice_delay_s
-                self._later(self._config.slice_delay_s, self.match)
-                break
+        while self._fill_slice(order):
+            pass
         if order.is_working and order.tif in ("IOC", "FOK"):
             self._end(order, "Cancelled by System")
+
+    def _fill_slice(self, order: Order) -> bool:
+        """Fill as much as one execution may hold; whether another may follow at once."""
+        price = self._price(order)
+        quantity = min(order.remaining, self._config.max_fill_quantity or order.remaining)
+        if price is None or (order.tif == "FOK" and quantity < order.remaining):
+            return False
+        self._fill(order, quantity, price)
+        if order.is_working and self._config.slice_delay_s > 0:
+            order.ready_at_s = self._market.elapsed_s + self._config.slice_delay_s
+            self._later(self._config.slice_delay_s, self.match)
+            return False
+        return order.is_working
 
     def _price(self, order: Order) -> float | None:
         """What the order would trade at now; `None` when it would not."""

@@ -241,7 +241,7 @@ class Universe:
 
     def _option(self, stock: Contract, expiry: str, strike: float, right: str) -> Contract:
         step = strike_step(stock.base_price)
-        days = (dt.datetime.strptime(expiry, "%Y%m%d").date() - _FIRST_EXPIRY).days
+        days = (_date(expiry) - _FIRST_EXPIRY).days
         code = self._option_index[stock.con_id]
         code = ((code * 4096 + days) * 1024 + round(strike / step)) * 2 + (right == "P")
         return Contract(

@@ -1,0 +1,1 @@
+"""The simulated gateway used by client libraries that nobody here wrote."""
