@@ -1,0 +1,293 @@
+"""The order gate: the only door to the wire, and what it remembers (D13).
+
+The link asks it in the same call in which it writes, so nothing can come between "allowed" and "sent". An order passes
+only with a permit that the risk actor signed for exactly it, once, unexpired; every other condition is in `_judge`.
+
+::
+
+                    SetGate(open) after a read of the broker's state
+        CLOSED ───────────────────────────────────────────────▶ OPEN ──latched──▶ CLOSES_ONLY
+           ▲                                                     │ ◀──re-armed──      │
+           └───── socket closed · upstream lost · SetGate(closed) · session ended ────┘
+
+Guarantees: it never opens between a loss and the next complete read of the broker's state; an order that was refused,
+or of which it was asked and did not know, never passes later; what it remembers is bounded.
+
+It has no clock and does no I/O: times are handed in, deadlines in monotonic seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime, timedelta
+from typing import Final, TypeVar
+
+import attrs
+
+from actors.logic.order_ids import ORDER_REF_SEPARATOR
+from actors.logic.permits import MIN_KEY_BYTES, is_genuine
+from actors.model.connection import GateState
+from actors.model.orders import Permit, Purpose, WireOrder
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+MAX_REMEMBERED: Final = 100_000
+"""So many orders, and so many executions, are remembered; the oldest are forgotten first."""
+
+
+@attrs.frozen(kw_only=True)
+class Attempt:
+    """One try to pass the gate; ``sender_superseded``: whoever sent it was replaced since."""
+
+    order: WireOrder
+    permit: Permit
+    deadline: float
+    sender_superseded: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class SentOrder:
+    """An order that passed; ``broker_order_id`` is None where nothing is behind the gate (dry run)."""
+
+    broker_order_id: int | None
+    sequence: int
+    sent_at: datetime
+
+
+class OrderGate:
+    """The state of the gate. It belongs to one incarnation of the link and outlives its sessions."""
+
+    def __init__(
+        self, operator_id: str, started_at: datetime, max_remembered: int = MAX_REMEMBERED
+    ) -> None:
+        """Start closed, without a key. ``started_at`` is when this gate began to remember (UTC)."""
+        self._operator_id = operator_id
+        self._knows_since = started_at
+        self._max = max_remembered
+        self._key: bytes | None = None
+        self._accounts: frozenset[str] = frozenset()
+        self._readonly = False
+        self._has_session = False
+        self._has_been_read = False
+        self._is_open = False
+        self._is_latched = False
+        self._why_closed = "it has not been opened yet"
+        self._permits: dict[str, float] = {}
+        self._sent: dict[str, SentOrder] = {}
+        self._void: dict[str, None] = {}
+        self._by_broker_id: dict[int, str] = {}
+        self._counted: dict[str, int] = {}
+        self._fill_counts: dict[int, int] = {}
+        self.sequence = 0
+        self.losses = 0
+
+    # --- opening and closing --------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> GateState:
+        """What passes now."""
+        if not self._is_open:
+            return GateState.CLOSED
+        return GateState.CLOSES_ONLY if self._is_latched else GateState.OPEN
+
+    def install_key(self, key: bytes) -> None:
+        """Take the key of a new incarnation of risk; permits made with another one are void from now on."""
+        if len(key) < MIN_KEY_BYTES:
+            raise ValueError(f"a permit key must have at least {MIN_KEY_BYTES} bytes")
+        self._key = key
+
+    def session_opened(self, accounts: Collection[str], *, readonly: bool) -> None:
+        """Learn which accounts the session manages; the gate stays closed."""
+        self.close("the session is new")
+        self._accounts = frozenset(accounts)
+        self._readonly = readonly
+        self._has_session = True
+
+    def session_ended(self, reason: str) -> None:
+        """Close, since there is nothing to write to."""
+        self.close(reason)
+        self._accounts = frozenset()
+        self._has_session = False
+
+    def close(self, reason: str) -> None:
+        """Close because of a loss: only a complete read of the broker's state makes opening possible again."""
+        self._is_open = False
+        self._has_been_read = False
+        self._why_closed = reason
+        self.losses += 1
+
+    def state_was_read(self, losses_at_begin: int) -> None:
+        """Note that the broker's state was read whole; it counts only if nothing was lost since it began."""
+        if losses_at_begin == self.losses:
+            self._has_been_read = True
+
+    def set_open(self, is_open: bool, reason: str) -> bool:
+        """Obey the connection; False when it may not open yet, since the state was not read after the last loss."""
+        if not is_open:
+            self._is_open = False
+            self._why_closed = reason
+            return True
+        if not (self._has_session and self._has_been_read):
+            return False
+        self._is_open = True
+        return True
+
+    def set_latched(self, is_latched: bool) -> None:
+        """Let only closes pass while Strategy C is latched."""
+        self._is_latched = is_latched
+
+    # --- passing --------------------------------------------------------------------------------------------------
+
+    def refusal(self, attempt: Attempt, now: float) -> str | None:
+        """Say why the order may not pass, or None.
+
+        A refused permit is used up and a refused new order is void: neither can pass later.
+        """
+        reason = self._judge(attempt, now)
+        if reason is None:
+            return None
+        reference = attempt.order.order_ref
+        if attempt.order.broker_order_id is None and reference not in self._sent:
+            self._remember(self._void, reference, None)
+        if self._key is not None and is_genuine(self._key, attempt.permit, attempt.order):
+            self._use(attempt.permit, now)
+        return reason
+
+    def _judge(self, attempt: Attempt, now: float) -> str | None:
+        order, permit = attempt.order, attempt.permit
+        return (
+            self._fault_of_state(attempt, now)
+            or self._fault_of_permit(order, permit, now)
+            or self._fault_of_order(order)
+            or self._fault_of_identity(order)
+        )
+
+    def _fault_of_state(self, attempt: Attempt, now: float) -> str | None:
+        if attempt.sender_superseded:
+            return "its sender was replaced since"
+        if attempt.deadline <= now:
+            return f"its deadline passed {now - attempt.deadline:.3f} s ago"
+        if not self._has_session:
+            return f"there is no session: {self._why_closed}"
+        if self._readonly:
+            return "the session is read-only"
+        if not self._is_open:
+            return f"the gate is closed: {self._why_closed}"
+        if self._is_latched and attempt.order.purpose is not Purpose.CLOSE:
+            return "Strategy C is latched: only closing orders pass"
+        return None
+
+    def _fault_of_permit(self, order: WireOrder, permit: Permit, now: float) -> str | None:
+        if self._key is None:
+            return "no permit key is installed"
+        if not is_genuine(self._key, permit, order):
+            return "the permit is not genuine for exactly this order"
+        if permit.order_ref != order.order_ref or permit.purpose is not order.purpose:
+            return "the permit is for another order"
+        if permit.expires_at <= now:
+            return f"the permit expired {now - permit.expires_at:.3f} s ago"
+        if permit.permit_id in self._permits:
+            return "the permit has been used"
+        self._use(permit, now)
+        if order.purpose is Purpose.CLOSE:
+            counted = self.fill_count(order.contract.con_id)
+            if permit.fill_count != counted:
+                return (
+                    f"the position moved: the permit counts {permit.fill_count} executions of the contract, "
+                    f"the gate {counted}"
+                )
+        return None
+
+    def _fault_of_order(self, order: WireOrder) -> str | None:
+        if not self._operator_id or order.operator_id != self._operator_id:
+            return f"operator_id must be {self._operator_id!r} (was {order.operator_id!r})"
+        head = self._operator_id + ORDER_REF_SEPARATOR
+        if not order.order_ref.startswith(head) or order.order_ref == head:
+            return f"order_ref must begin with {head!r} and go on"
+        if not order.account or order.account not in self._accounts:
+            return "account must be one that the session manages"
+        return None
+
+    def _fault_of_identity(self, order: WireOrder) -> str | None:
+        reference = order.order_ref
+        if order.broker_order_id is not None:
+            if self._by_broker_id.get(order.broker_order_id) != reference:
+                return f"order {order.broker_order_id} is not known under this order_ref"
+            return None
+        if reference in self._sent:
+            return "this order_ref has passed before"
+        if reference in self._void:
+            return "this order_ref was given up before"
+        return None
+
+    def passed(self, order: WireOrder, broker_order_id: int | None, at: datetime) -> int:
+        """Note that the order passed, before its bytes are written; returns the gate's sequence number."""
+        self.sequence += 1
+        known = SentOrder(broker_order_id=broker_order_id, sequence=self.sequence, sent_at=at)
+        self._sent.pop(order.order_ref, None)
+        if len(self._sent) >= self._max:
+            self._forget_oldest()
+        self._sent[order.order_ref] = known
+        if broker_order_id is not None:
+            self._know(broker_order_id, order.order_ref)
+        return self.sequence
+
+    def learn(self, order_ref: str, broker_order_id: int) -> None:
+        """Take note of an order of ours that the broker reported, so that it can be modified."""
+        if order_ref and broker_order_id > 0:
+            self._know(broker_order_id, order_ref)
+
+    def _know(self, broker_order_id: int, order_ref: str) -> None:
+        self._remember(self._by_broker_id, broker_order_id, order_ref)
+
+    def _use(self, permit: Permit, now: float) -> None:
+        """Remember a used permit until it expires: from then on its own date refuses it."""
+        if len(self._permits) >= self._max:
+            self._permits = {key: until for key, until in self._permits.items() if until > now}
+        self._permits[permit.permit_id] = permit.expires_at
+
+    def _forget_oldest(self) -> None:
+        reference = next(iter(self._sent))
+        forgotten = self._sent.pop(reference)
+        self._knows_since = max(self._knows_since, forgotten.sent_at + timedelta(microseconds=1))
+
+    # --- what it knows --------------------------------------------------------------------------------------------
+
+    def answer(self, order_refs: Collection[str]) -> tuple[tuple[str, int], ...]:
+        """Tell which of these orders were sent, with their ids; the others are void from now on."""
+        found = []
+        for reference in order_refs:
+            known = self._sent.get(reference)
+            if known is None:
+                self._remember(self._void, reference, None)
+            elif known.broker_order_id is not None:
+                found.append((reference, known.broker_order_id))
+        return tuple(found)
+
+    @property
+    def knows_since(self) -> datetime:
+        """The moment since which it remembers every order."""
+        return self._knows_since
+
+    def count_execution(self, con_id: int, base_id: str) -> bool:
+        """Count an execution of a contract once, corrections included; True when it is new."""
+        if base_id in self._counted:
+            return False
+        self._remember(self._counted, base_id, con_id)
+        self._fill_counts[con_id] = self._fill_counts.get(con_id, 0) + 1
+        return True
+
+    def fill_count(self, con_id: int) -> int:
+        """Tell how many executions of the contract were counted."""
+        return self._fill_counts.get(con_id, 0)
+
+    @property
+    def fill_counts(self) -> tuple[tuple[int, int], ...]:
+        """Every contract's count, by contract id."""
+        return tuple(sorted(self._fill_counts.items()))
+
+    def _remember(self, memory: dict[K, V], key: K, value: V) -> None:
+        if key not in memory and len(memory) >= self._max:
+            del memory[next(iter(memory))]
+        memory[key] = value
