@@ -219,7 +219,12 @@ class Probed(Reply):
 
 @attrs.frozen(kw_only=True)
 class ReadBrokerState(Request):
-    """Read positions, open and completed orders, executions and the account to their end markers."""
+    """Read positions, open and completed orders, executions and the account to their end markers.
+
+    ``account`` is the one whose values are read and pushed from then on; None: the first that the gateway manages.
+    """
+
+    account: str | None = None
 
 
 @attrs.frozen(kw_only=True)

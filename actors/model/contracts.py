@@ -11,10 +11,14 @@ from actors.errors import OrderValidationError
 
 
 class SecurityType(StrEnum):
-    """The two kinds of contract that the product trades."""
+    """The two kinds of contract that the product trades, and OTHER for whatever else an account may hold.
+
+    A position in something else is reported and counted, so that nobody calls the account flat; it is never ordered.
+    """
 
     STOCK = "STK"
     OPTION = "OPT"
+    OTHER = "OTHER"
 
 
 class Right(StrEnum):
@@ -50,10 +54,10 @@ class ContractQuery:
     currency: str = "USD"
 
     def __str__(self) -> str:
-        if self.security_type is SecurityType.STOCK:
+        if self.security_type is not SecurityType.OPTION:
             return self.symbol
         expiry = self.expiry.strftime("%Y%m%d") if self.expiry else "?"
-        return f"{self.symbol} {expiry} {self.strike:g}{self.right}"
+        return f"{self.symbol} {expiry} {self.strike or 0:g}{self.right or '?'}"
 
 
 @attrs.frozen(kw_only=True)
@@ -83,7 +87,7 @@ class Contract:
         return f"{self.symbol}_{self.con_id}"
 
     def __str__(self) -> str:
-        if self.security_type is SecurityType.STOCK:
+        if self.security_type is not SecurityType.OPTION:
             return self.symbol
         expiry = self.expiry.strftime("%Y%m%d") if self.expiry else "?"
-        return f"{self.symbol} {expiry} {self.strike:g}{self.right}"
+        return f"{self.symbol} {expiry} {self.strike or 0:g}{self.right or '?'}"
