@@ -38,12 +38,19 @@ from actors.mailbox import (
     Verdict,
     conflation_key,
 )
-from actors.messages.lifecycle import MailboxOverflowed, Message, Request, RequestFailed
+from actors.messages.lifecycle import (
+    MailboxOverflowed,
+    Message,
+    Overflow,
+    Reply,
+    Request,
+    RequestFailed,
+)
 
 LIFECYCLE = "lifecycle"
 """The address to which supervision tells its events; register a callback there to hear them."""
 
-_REFUSED, _OVERFLOWED = Verdict.REFUSED, Verdict.OVERFLOWED
+_ACCEPTED, _REFUSED, _CONFLATE = Verdict.ACCEPTED, Verdict.REFUSED, Overflow.CONFLATE
 
 
 class Cancellable(Protocol):
@@ -204,36 +211,40 @@ class AddressBook:
             self.answer(sender, message, failed)
 
     def _post(self, name: str, parcel: Parcel) -> GatewayError | None:
-        if parcel.sender.closed:
-            self.check(parcel.sender)
+        # Every message comes through here: no call more than needed.
+        sender = parcel.sender
+        if sender.closed:
+            self.check(sender)
         if self._taps:
             self._show(name, parcel)
         mailbox = self._mailboxes.get(name)
         if mailbox is None:
             return self._post_to_callback(name, parcel)
-        body = parcel.body
-        parcel.key = conflation_key(body)
+        if getattr(parcel.body, "overflow", None) is _CONFLATE:
+            parcel.key = conflation_key(parcel.body)
         with self._lock:
-            if parcel.sender.closed:
-                self.check(parcel.sender)
+            if sender.closed:
+                self.check(sender)
             if self._closed is not None:
                 return GatewayStoppedError(self._closed)
             verdict = mailbox.put(parcel)
-            ring = mailbox.lease.claim_ring() if mailbox.lease is not None else None
+            lease = mailbox.lease
+            ring = lease.claim_ring() if lease is not None and lease.waiting else None
         if ring is not None:
             ring()
+        if verdict is _ACCEPTED:
+            return None
         if verdict is _REFUSED:
             return MailboxFullError(f"the mailbox of {name!r} holds its bound of {mailbox.bound}")
-        if verdict is _OVERFLOWED:
-            self._tell_overflow(mailbox)
+        self._tell_overflow(mailbox)
         return None
 
     def _post_to_callback(self, name: str, parcel: Parcel) -> GatewayError | None:
         callback = self._callbacks.get(name)
         if callback is None:
             return UnknownMessageError(f"there is no address {name!r}")
-        if self._closed is not None and parcel.sender is not KERNEL:
-            return GatewayStoppedError(self._closed)
+        if self._closed is not None and not isinstance(parcel.body, Reply):
+            return GatewayStoppedError(self._closed)  # late answers still reach who waits for them
         self._call(name, callback, parcel)
         return None
 

@@ -22,7 +22,7 @@ from actors.messages.lifecycle import Lane, Message, Overflow
 
 # Bound once, since a lookup on an Enum class is slow and these are read for every message.
 _SYSTEM, _RECOVERY = Lane.SYSTEM, Lane.RECOVERY
-_CONFLATE, _SIGNAL = Overflow.CONFLATE, Overflow.SIGNAL
+_SIGNAL = Overflow.SIGNAL
 
 
 class Sender:
@@ -171,19 +171,17 @@ class Mailbox:
         return parcels
 
 
-def conflation_key(message: Any) -> Hashable | None:
-    """Compute the key under which ``message`` replaces a waiting one; None when it does not conflate."""
-    if getattr(message, "overflow", None) is _CONFLATE:
-        return (type(message), message.conflation_key())
-    return None
+def conflation_key(message: Message) -> Hashable:
+    """Compute the key under which a message that conflates replaces a waiting one."""
+    return (type(message), message.conflation_key())
 
 
 class Lease:
     """One incarnation's right to take from a mailbox; it is what pykka loops over as ``actor_inbox``.
 
     ``current`` and ``since`` (monotonic seconds) show the message that is being handled and since when; the
-    supervisor reads them to find a hung actor. ``ring`` is called, outside the lock, when something can be taken and
-    the holder found nothing before.
+    supervisor reads them to find a hung actor. ``waiting`` says that the holder looked and found nothing; then
+    ``ring`` is called, once and outside the lock, as soon as something can be taken.
     """
 
     __slots__ = (
@@ -192,7 +190,6 @@ class Lease:
         "_hangs",
         "_lock",
         "_post",
-        "_waiting",
         "current",
         "handler_limit_s",
         "holding",
@@ -201,6 +198,7 @@ class Lease:
         "ring",
         "sender",
         "since",
+        "waiting",
     )
 
     def __init__(
@@ -222,7 +220,7 @@ class Lease:
         self._lock = lock
         self._clock = clock
         self._post = post
-        self._waiting = False
+        self.waiting = False
         self._hangs = False
         self._bell: SimpleQueue[None] = SimpleQueue()
         self.ring: Callable[[], None] = self._ring_bell
@@ -249,7 +247,7 @@ class Lease:
                 return STOP
             parcel = self.mailbox.pop(self.holding)
             if parcel is None:
-                self._waiting = True
+                self.waiting = True
                 return None
             self.current = parcel
         if not self._hangs:
@@ -272,7 +270,7 @@ class Lease:
 
     def claim_ring(self) -> Callable[[], None] | None:
         """Under the lock, after a put: who must be woken. Each arming is used once."""
-        if self._waiting and (self.revoked or self.mailbox.ready(self.holding)):
-            self._waiting = False
+        if self.waiting and (self.revoked or self.mailbox.ready(self.holding)):
+            self.waiting = False
             return self.ring
         return None

@@ -63,7 +63,10 @@ class TimerDied(SystemMessage):
 
 @attrs.frozen(kw_only=True)
 class _Rested(SystemMessage):
-    """A child's backoff may be over."""
+    """A child's backoff after the failure of this incarnation is over."""
+
+    name: str
+    incarnation: int
 
 
 @attrs.frozen(kw_only=True)
@@ -151,16 +154,25 @@ class Supervisor(SupervisedActor):
         child = self._current(message.offender, message.incarnation)
         if child is None:
             return
+        asked = child.leaving and message.context == "stopping"
         child.mark_down()
-        self._take_failure(child, message)
+        if asked:
+            self._book.announce(
+                message
+            )  # it was to go anyway: no reason to hesitate with its successor
+        else:
+            self._take_failure(child, message)
         self._advance()
 
     def on_stop_tree(self, message: StopTree) -> None:
         """Stop everything in reverse order."""
         self._begin_stop(message.reason, failed=False)
 
-    def on_rested(self, _message: _Rested) -> None:
-        """A backoff is over."""
+    def on_rested(self, message: _Rested) -> None:
+        """A backoff is over, even if the clock should say that a nanosecond is missing."""
+        child = self._children.get(message.name)
+        if child is not None and child.incarnation == message.incarnation:
+            child.not_before = 0.0
         self._advance()
 
     def on_stop_is_due(self, message: _StopIsDue) -> None:
@@ -255,7 +267,8 @@ class Supervisor(SupervisedActor):
             ActorRestarting(name=child.name, attempt=decision.attempt, delay_s=decision.delay_s)
         )
         if decision.delay_s > 0:
-            self.schedule(decision.delay_s, _Rested())
+            rested = _Rested(name=child.name, incarnation=child.incarnation)
+            self.schedule(decision.delay_s, rested)
 
     def _escalate(self, child: Child, reason: str) -> None:
         plan = self._plan

@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from actors.addresses import AddressBook, Callback, Cancellable, Tap
-from actors.base import ActorContext, current_actor
+from actors.base import ActorContext, SupervisedActor, current_actor
 from actors.clock import Clock, Entropy
 from actors.dead_letters import DeadLetters
 from actors.errors import (
@@ -334,11 +334,16 @@ class Tree:
             self._supervisor.fence()
         for child in reversed(self._children):
             if child.actor is not None:
-                child.actor.fence()
+                self._leave_behind(child.actor, GatewayStoppedError(reason))
         self._book.close(reason)
         event = TreeStopped(reason=reason, failed=True)
         self._book.announce(event)
         self._finish(event)
+
+    def _leave_behind(self, actor: SupervisedActor, error: GatewayStoppedError) -> None:
+        unfinished = actor.unfinished()
+        if actor.fence():
+            self._driver.aside(lambda: actor.give_up(error, unfinished))
 
     def _finish(self, event: TreeStopped) -> None:
         with self._lock:

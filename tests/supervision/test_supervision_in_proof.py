@@ -120,6 +120,11 @@ class Recovering(Player):
     recovers: ClassVar = True
 
 
+class BadLoser(Player):
+    def stopping(self) -> None:
+        raise OSError("will not go")
+
+
 class Ticking(Player):
     def started(self) -> None:
         self.schedule(10.0, Tick())
@@ -332,6 +337,21 @@ def test_rest_for_one_takes_dependents_down_in_reverse_and_brings_them_back_in_o
         assert world.log == [Work(number=1)]
 
     play(scenario, [player("a"), player("b", "a"), player("c", "b"), player("x")], policy=policy)
+
+
+@pytest.mark.req("SUP-1")
+def test_dependent_that_fails_while_it_is_stopped_comes_back_without_a_backoff() -> None:
+    policy = RestartPolicy(strategy=Strategy.REST_FOR_ONE, jitter_ratio=0.0)
+
+    async def scenario(world: World) -> None:
+        world.tree.inject("a", Crash())
+        await asyncio.sleep(1.0)
+        assert world.incarnations() == {"a": 2, "b": 2}
+        assert [event.name for event in world.seen(ActorRestarting)] == ["a"]
+
+    world = play(scenario, [player("a"), player("b", "a", factory=BadLoser)], policy=policy)
+
+    assert [event.context for event in world.seen(ActorFailed)] == ["handler", *["stopping"] * 2]
 
 
 @pytest.mark.req("SUP-1")

@@ -362,6 +362,25 @@ def test_timer_that_keeps_dying_stops_the_tree(make_tree: MakeTree) -> None:
 
 
 @pytest.mark.req("SUP-9")
+def test_request_in_hand_is_answered_when_the_tree_is_cut_off(make_tree: MakeTree) -> None:
+    class Holding(Echoer):
+        def on_echo(self, _message: Echo) -> None:
+            self.on_hold(Hold())
+
+    tree = make_tree(ChildSpec(name="echo", factory=Holding, shutdown_s=60.0))
+    answers: SimpleQueue[Any] = SimpleQueue()
+    tree.register("asker", lambda message, _sender: answers.put(message))
+    tree.start(WAIT_S)
+    tree.inject("echo", Echo(correlation_id="1", deadline=1e12, reply_to="asker", text="hello"))
+    assert Echoer.entered.wait(WAIT_S)
+
+    assert not tree.stop("closing time", 0.05)
+
+    answer = answers.get(timeout=WAIT_S)
+    assert (answer.correlation_id, answer.error.kind) == ("1", "GatewayStoppedError")
+
+
+@pytest.mark.req("SUP-9")
 def test_stop_that_nobody_follows_cuts_everything_off(make_tree: MakeTree) -> None:
     tree = make_tree(ChildSpec(name="echo", factory=Echoer, shutdown_s=60.0))
     tree.start(WAIT_S)
