@@ -65,6 +65,7 @@ from actors.messages.connection import (
     ReadBrokerState,
     Reconcile,
     Reconciled,
+    ReconciliationCompleted,
     RequestReconciliation,
     SessionEnded,
     SessionOpened,
@@ -192,7 +193,8 @@ class ConnectionActor(SupervisedActor):
         self.order_id_floor = 1
         self.number = 0
         self.outstanding: set[str] = set()
-        self.reconcile_again = False
+        self.requesters: set[str] = set()
+        self.next_requesters: set[str] = set()
         self.missed = 0
         self.opening_blocked_by: str | None = "not connected yet"
         self.last_error: str | None = None
@@ -445,14 +447,14 @@ class ConnectionActor(SupervisedActor):
         """Read the world again for an actor that was restarted."""
         if self.session is None:
             self.tell(message.sender, NothingToReconcile())
-        elif self.outstanding:
-            self.reconcile_again = True
-        else:
+            return
+        self.next_requesters.add(message.sender)
+        if not self.outstanding:
             self._reconcile()
 
     def _reconcile(self) -> None:
         """Read the broker's state; nothing is opened while that is under way (CON-11)."""
-        self.reconcile_again = False
+        self.requesters, self.next_requesters = self.next_requesters, set()
         self.number += 1
         self.outstanding = set(RECONCILED_BY)
         self.tell(LINK, SetGate(open=False, reason="reconciling"))
@@ -495,7 +497,8 @@ class ConnectionActor(SupervisedActor):
         self.outstanding.discard(message.sender)
         if self.outstanding:
             return
-        if self.reconcile_again:
+        if self.next_requesters:
+            self.next_requesters |= self.requesters
             self._reconcile()
             return
         self._established()
@@ -507,14 +510,16 @@ class ConnectionActor(SupervisedActor):
             self._lost(DisconnectCause.REQUEST_UNANSWERED, f"not reconciled in time: {missing}")
 
     def _established(self) -> None:
+        """Open the gate, then say so: whoever hears of it can act at once."""
+        self.tell(LINK, SetGate(open=True, reason="reconciled"))
+        for requester in sorted(self.requesters):
+            self.tell(requester, ReconciliationCompleted(number=self.number))
         if self.machine.state is ConnectionState.CONNECTED:
-            self.tell(LINK, SetGate(open=not self.settings.readonly, reason="reconciled again"))
             return
         self.missed = 0
         self.last_error = None
         self._next_epoch()
         self._move(ConnectionState.CONNECTED, "reconciled")
-        self.tell(LINK, SetGate(open=not self.settings.readonly, reason="reconciled"))
         self.timer = self.schedule(self.settings.heartbeat_s, _BeatDue(epoch=self.epoch))
         self._prove_market_data()
 
@@ -622,6 +627,10 @@ class ConnectionActor(SupervisedActor):
         """Leave a session that does not work, and try for another at once."""
         self.last_error = reason
         self.outstanding.clear()
+        self.requesters.clear()
+        for requester in sorted(self.next_requesters):
+            self.tell(requester, NothingToReconcile())
+        self.next_requesters.clear()
         self.opening_blocked_by = reason
         self._drop_session(cause, reason)
         self._next_epoch()

@@ -69,6 +69,7 @@ from actors.messages.connection import (
     NothingToReconcile,
     Reconcile,
     Reconciled,
+    ReconciliationCompleted,
     RequestReconciliation,
 )
 from actors.messages.journal import (
@@ -201,6 +202,7 @@ class ExecutorActor(SupervisedActor):
         QuoteUpdated: "on_quote_updated",
         Reconcile: "on_reconcile",
         NothingToReconcile: "on_nothing_to_reconcile",
+        ReconciliationCompleted: "on_reconciliation_completed",
         _CancelDue: "on_cancel_due",
         _AnswerDue: "on_answer_due",
         _CancelAllDue: "on_cancel_all_due",
@@ -282,6 +284,9 @@ class ExecutorActor(SupervisedActor):
     def on_nothing_to_reconcile(self, _: NothingToReconcile) -> None:
         """There is no session: serve what needs none. The reconciliation comes with the next session."""
         self.recovered()
+
+    def on_reconciliation_completed(self, _: ReconciliationCompleted) -> None:
+        """Nothing is left to do: this actor took over its part in `on_reconcile`."""
 
     def on_reconcile(self, message: Reconcile) -> None:
         """Take over the broker's state: adopt what works, end what ended, count every execution (CON-11)."""

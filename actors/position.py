@@ -1,7 +1,7 @@
 """The position actor: what is held, what it is worth, and when it has to go.
 
-The broker's own word on quantities counts here; risk keeps a ledger of its own from executions, and the two are compared.
-It closes positions through the executor like everybody else: sized from what is held, approved by risk, once.
+The broker's own word on quantities counts here; risk keeps a ledger of its own from executions. Positions are closed
+through the executor like everything else: sized from what is held, approved by risk, once.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ from typing import ClassVar
 import attrs
 
 from actors.base import ActorContext, SupervisedActor
-from actors.conversations import ConversationExpired, Conversations, child_id, root_id
+from actors.conversations import ConversationExpired, Conversations, root_id
 from actors.errors import (
     ErrorInfo,
     GatewayNotConnectedError,
     PositionNotFoundError,
     restore,
 )
+from actors.logic.close_orders import close_order
 from actors.logic.closures import ClosureLimits
 from actors.logic.pnl import position_views
 from actors.messages.addresses import CONNECTION, EXECUTOR, GATEWAY, MARKET_DATA
@@ -27,6 +28,7 @@ from actors.messages.connection import (
     NothingToReconcile,
     Reconcile,
     Reconciled,
+    ReconciliationCompleted,
     RequestReconciliation,
 )
 from actors.messages.lifecycle import Message, Reply, Request, RequestFailed
@@ -54,12 +56,8 @@ from actors.model.market import Quote
 from actors.model.orders import (
     OPERATOR_ID,
     CloseReason,
-    OrderAction,
     OrderResult,
     OrderStatus,
-    OrderType,
-    Purpose,
-    TradeRequest,
 )
 from actors.ports import EventLog, no_log
 
@@ -111,6 +109,7 @@ class PositionActor(SupervisedActor):
         ConnectionStateChanged: "on_connection_state_changed",
         Reconcile: "on_reconcile",
         NothingToReconcile: "on_nothing_to_reconcile",
+        ReconciliationCompleted: "on_reconciliation_completed",
         _CheckDue: "on_check_due",
         OrderConcluded: "on_answer",
         QuoteRead: "on_answer",
@@ -148,6 +147,9 @@ class PositionActor(SupervisedActor):
     def on_nothing_to_reconcile(self, _: NothingToReconcile) -> None:
         """There is no session: serve what needs none."""
         self.recovered()
+
+    def on_reconciliation_completed(self, _: ReconciliationCompleted) -> None:
+        """Nothing is left to do: this actor took over its part in `on_reconcile`."""
 
     def on_reconcile(self, message: Reconcile) -> None:
         """Take over the broker's holdings: the broker wins (POS-4)."""
@@ -312,12 +314,11 @@ class PositionActor(SupervisedActor):
         self, request: Request, holding: Holding, reason: CloseReason, step: str
     ) -> SubmitOrder:
         return close_order(
-            holding,
+            holding.contract,
+            holding.quantity,
             reason,
-            operator_id=self.settings.operator_id,
-            correlation_id=child_id(request.correlation_id, step),
-            deadline=request.deadline,
-            reply_to=self.name,
+            self.settings.operator_id,
+            **self.conversations.on_behalf(request, step),
         )
 
     def _by_position_id(self, position_id: str) -> Holding | None:
@@ -439,36 +440,3 @@ class PositionActor(SupervisedActor):
     def on_expired(self, message: ConversationExpired) -> None:
         """End the conversation whose answer did not come."""
         self.conversations.expired(message)
-
-
-def close_order(
-    holding: Holding,
-    reason: CloseReason,
-    *,
-    operator_id: str,
-    correlation_id: str,
-    deadline: float,
-    reply_to: str,
-) -> SubmitOrder:
-    """Make the order that closes a holding: a market order of the opposite side for all of it."""
-    contract = holding.contract
-    action = OrderAction.SELL if holding.quantity > 0 else OrderAction.BUY
-    return SubmitOrder(
-        correlation_id=correlation_id,
-        deadline=deadline,
-        reply_to=reply_to,
-        request=TradeRequest(
-            symbol=contract.symbol,
-            action=action,
-            quantity=abs(holding.quantity),
-            order_type=OrderType.MARKET,
-            expiry=contract.expiry.strftime("%Y%m%d") if contract.expiry else None,
-            strike=contract.strike,
-            right=contract.right,
-            operator_id=operator_id,
-            strategy_id=reason.value,
-        ),
-        purpose=Purpose.CLOSE,
-        contract=contract,
-        close_reason=reason,
-    )

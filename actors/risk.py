@@ -34,6 +34,7 @@ from actors.messages.connection import (
     OpeningReadinessChanged,
     Reconcile,
     Reconciled,
+    ReconciliationCompleted,
     RequestReconciliation,
 )
 from actors.messages.journal import JournalRead, ReadJournal, RecordBaseline
@@ -95,6 +96,7 @@ class RiskActor(SupervisedActor):
         Reconcile: "on_reconcile",
         WorkingOrdersKnown: "on_working_orders_known",
         NothingToReconcile: "on_nothing_to_reconcile",
+        ReconciliationCompleted: "on_reconciliation_completed",
         JournalRead: "on_answer",
         RiskManagerAnswered: "on_answer",
         RequestFailed: "on_failure_answer",
@@ -145,6 +147,9 @@ class RiskActor(SupervisedActor):
     def on_nothing_to_reconcile(self, _: NothingToReconcile) -> None:
         """There is no session: serve, and reject what needs to know the positions."""
         self.recovered()
+
+    def on_reconciliation_completed(self, _: ReconciliationCompleted) -> None:
+        """Nothing is left to do: this actor took over its part in `on_reconcile`."""
 
     def on_reconcile(self, message: Reconcile) -> None:
         """Take over the broker's positions, once the executor has told its working orders too."""

@@ -82,6 +82,13 @@ class Reconciled(Message):
     differences: tuple[str, ...] = ()
 
 
+@attrs.frozen(kw_only=True)
+class ReconciliationCompleted(Message):
+    """The reconciliation that you asked for is done: everybody has taken over the state of ``number``."""
+
+    number: int
+
+
 # --- told by the connection actor ---------------------------------------------------------------------------------
 
 

@@ -1,0 +1,39 @@
+"""The order that closes a position: a market order of the opposite side for all of it (RSK-4)."""
+
+from __future__ import annotations
+
+from actors.messages.orders import SubmitOrder
+from actors.model.contracts import Contract
+from actors.model.orders import CloseReason, OrderAction, OrderType, Purpose, TradeRequest
+
+
+def close_order(
+    contract: Contract,
+    held: float,
+    reason: CloseReason,
+    operator_id: str,
+    *,
+    correlation_id: str,
+    deadline: float,
+    reply_to: str,
+) -> SubmitOrder:
+    """Make the request that closes ``held`` units (negative for a short position) of ``contract``."""
+    return SubmitOrder(
+        correlation_id=correlation_id,
+        deadline=deadline,
+        reply_to=reply_to,
+        request=TradeRequest(
+            symbol=contract.symbol,
+            action=OrderAction.SELL if held > 0 else OrderAction.BUY,
+            quantity=abs(held),
+            order_type=OrderType.MARKET,
+            expiry=contract.expiry.strftime("%Y%m%d") if contract.expiry else None,
+            strike=contract.strike,
+            right=contract.right,
+            operator_id=operator_id,
+            strategy_id=reason.value,
+        ),
+        purpose=Purpose.CLOSE,
+        contract=contract,
+        close_reason=reason,
+    )
