@@ -1,0 +1,104 @@
+"""Every pair of the order tables is walked."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from actors.errors import IllegalTransitionError
+from actors.logic.broker_codes import Meaning
+from actors.logic.order_state import move
+from actors.logic.order_table import (
+    LIVE,
+    NEXT_BY_MEANING,
+    NEXT_BY_WORD,
+    TERMINAL,
+    TRANSITIONS,
+    UNSENT,
+    WORKING,
+    BrokerWord,
+    OrderState,
+    next_by_word,
+    word_of,
+)
+from tests.unit.logic.values import LATER, record
+
+pytestmark = pytest.mark.req("ORD-5")
+
+PAIRS = list(itertools.product(OrderState, OrderState))
+
+
+@pytest.mark.parametrize(("state", "to"), PAIRS)
+def test_a_step_is_taken_exactly_when_the_table_has_it(state: OrderState, to: OrderState) -> None:
+    before = record(state)
+
+    if to in TRANSITIONS[state]:
+        assert to is move(before, to, LATER).state
+    else:
+        with pytest.raises(IllegalTransitionError):
+            move(before, to, LATER)
+
+
+@pytest.mark.parametrize(("state", "word"), list(itertools.product(NEXT_BY_WORD, BrokerWord)))
+def test_every_word_of_the_broker_leads_to_a_step_that_exists(
+    state: OrderState, word: BrokerWord
+) -> None:
+    to = next_by_word(state, word)
+
+    assert to is state or to in TRANSITIONS[state]
+
+
+@pytest.mark.parametrize("state", sorted(set(OrderState) - set(NEXT_BY_WORD)))
+@pytest.mark.parametrize("word", list(BrokerWord))
+def test_the_broker_cannot_speak_of_an_order_that_was_never_sent(
+    state: OrderState, word: BrokerWord
+) -> None:
+    with pytest.raises(IllegalTransitionError):
+        next_by_word(state, word)
+
+
+@pytest.mark.parametrize(("state", "meaning"), list(itertools.product(LIVE, NEXT_BY_MEANING)))
+def test_every_code_leads_a_live_order_to_a_step_that_exists(
+    state: OrderState, meaning: Meaning
+) -> None:
+    to = NEXT_BY_MEANING[meaning]
+    is_guarded = state is OrderState.CANCELLING and to is OrderState.HELD
+
+    assert to is state or is_guarded or to in TRANSITIONS[state]
+
+
+def test_every_state_is_unsent_live_or_at_its_end() -> None:
+    assert set(OrderState) == UNSENT | LIVE | TERMINAL
+    assert not UNSENT & LIVE
+    assert not LIVE & TERMINAL
+    assert WORKING < LIVE
+
+
+def test_no_status_makes_an_order_filled_that_is_at_another_end() -> None:
+    for state in (OrderState.CANCELLED, OrderState.FAILED):
+        assert next_by_word(state, BrokerWord.FILLED) is state
+
+
+@pytest.mark.parametrize(
+    ("status", "why_held", "expected"),
+    [
+        ("ApiPending", "", BrokerWord.PENDING),
+        ("PendingSubmit", "", BrokerWord.PENDING),
+        ("PreSubmitted", "", BrokerWord.WORKING),
+        ("PreSubmitted", "trigger", BrokerWord.WORKING),
+        ("PreSubmitted", "locate", BrokerWord.HELD),
+        ("Submitted", "", BrokerWord.WORKING),
+        ("PendingCancel", "", BrokerWord.CANCELLING),
+        ("ApiCancelled", "", BrokerWord.CANCELLED),
+        ("Cancelled", "", BrokerWord.CANCELLED),
+        ("Filled", "", BrokerWord.FILLED),
+        ("Inactive", "", BrokerWord.INACTIVE),
+        ("Inactive", "locate", BrokerWord.HELD),
+        ("Nonsense", "", None),
+    ],
+)
+def test_a_status_is_read_as_a_word(
+    status: str, why_held: str, expected: BrokerWord | None
+) -> None:
+    assert word_of(status, why_held) == expected
