@@ -69,14 +69,14 @@ class AccountDesk:
     def values(self, account: str) -> list[Row]:
         """All values of an account, in a fixed order."""
         broker, market = self._simulator.broker, self._simulator.market
-        book = broker.books[account]
+        book = broker.books.accounts[account]
         liquidation = net_liquidation(book, market)
         margin = total_requirement(book, market)
         gross = 0.0
         stocks = 0.0
         options = 0.0
         unrealized = 0.0
-        for held in broker.positions(account).values():
+        for held in broker.books.positions(account).values():
             value = market_value(held.contract, held.quantity, market) or 0.0
             gross += abs(value)
             unrealized += self._unrealized(held) or 0.0
@@ -149,7 +149,7 @@ class AccountDesk:
         self._updates[session] = (account, {})
         session.subscriptions[_UPDATES] = lambda: self._drop_updates(session)
         self._send_values(session)
-        for held in self._simulator.broker.positions(account).values():
+        for held in self._simulator.broker.books.positions(account).values():
             self._send_portfolio(session, held)
         session.send("8", "1", self._simulator.clock_text())
         session.send("54", "1", account)
@@ -241,7 +241,7 @@ class AccountDesk:
         self._positions[session] = None
         session.subscriptions[_POSITIONS] = lambda: self._drop_positions(session)
         for account in self._simulator.config.managed_accounts:
-            for held in self._simulator.broker.positions(account).values():
+            for held in self._simulator.broker.books.positions(account).values():
                 session.send("61", "3", account, *_position_fields(held))
         session.send("62", "1")
 
@@ -259,7 +259,7 @@ class AccountDesk:
         key = (session, request_id)
         self._positions_multi[key] = account
         session.subscriptions["positions_multi", request_id] = lambda: self._drop_held(key)
-        for held in self._simulator.broker.positions(account).values():
+        for held in self._simulator.broker.books.positions(account).values():
             _send_multi(session, request_id, held)
         session.send("72", "1", str(request_id))
 
@@ -270,7 +270,7 @@ class AccountDesk:
 
     def changed(self, account: str, con_id: int) -> None:
         """Push a position and the account values that changed with it."""
-        held = self._simulator.broker.books[account].positions.get(con_id)
+        held = self._simulator.broker.books.accounts[account].positions.get(con_id)
         if held is None:
             return
         for session in list(self._positions):
@@ -302,7 +302,7 @@ class AccountDesk:
         if not (self._updates or self._updates_multi or self._summaries):
             return
         for session, (account, _) in list(self._updates.items()):
-            for held in self._simulator.broker.positions(account).values():
+            for held in self._simulator.broker.books.positions(account).values():
                 self._send_portfolio(session, held)
         self._push_values()
         self._start_timer()
@@ -315,8 +315,8 @@ class AccountDesk:
         account = self._check_account(fields.text())
 
         def send() -> None:
-            book = self._simulator.broker.books[account]
-            held = self._simulator.broker.positions(account).values()
+            book = self._simulator.broker.books.accounts[account]
+            held = self._simulator.broker.books.positions(account).values()
             unrealized = sum(self._unrealized(position) or 0.0 for position in held)
             total = unrealized + book.realized_pnl
             session.send(
@@ -333,7 +333,7 @@ class AccountDesk:
         con_id = fields.integer()
 
         def send() -> None:
-            held = self._simulator.broker.books[account].positions.get(con_id)
+            held = self._simulator.broker.books.accounts[account].positions.get(con_id)
             if held is None:
                 session.send("95", str(request_id), "0", *[UNSET_DOUBLE] * 3, "0.0")
                 return

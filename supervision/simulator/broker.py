@@ -7,13 +7,13 @@ state file before it is told.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import attrs
 
 from . import codes
-from .account import AccountBook, Position
+from .books import Books
 from .config import SimulatorConfig
 from .contracts import Contract, Universe
 from .faults import FaultState, Rejection
@@ -25,6 +25,15 @@ from .state import StateFile
 from .tickets import Refusal, check_modification, check_ticket, margins
 
 _FIRST_PERM_ID = 1_000_000_000
+_ID_NOT_USED = frozenset(
+    {
+        "received",
+        "dropped",
+        f"rejected:{codes.DUPLICATE_ORDER}",
+        f"rejected:{codes.BAD_ORDER_ID}",
+        f"rejected:{codes.BAD_READ}",
+    }
+)
 
 
 class Reporter(Protocol):
@@ -75,9 +84,8 @@ class Broker:
         reporter: Reporter,
     ) -> None:
         self.orders: dict[int, Order] = {}
-        self.executions: list[Execution] = []
         self.ledger: list[LedgerEntry] = []
-        self.books = {name: AccountBook(name, config.cash) for name in config.managed_accounts}
+        self.books = Books(config.managed_accounts, config.cash)
         self._config = config
         self._universe = universe
         self._market = market
@@ -90,9 +98,9 @@ class Broker:
         self._working: dict[int, Order] = {}
         self._highest_id: dict[int, int] = {}
         self._perm_id = _FIRST_PERM_ID
-        self._execution_count = 0
-        self._roots: set[str] = set()
         self._timer_runs = False
+        self._untransmitted: dict[int, Order] = {}
+        self._waiting_cancels: dict[int, Order] = {}
 
     # Restoring ----------------------------------------------------------------------------------
 
@@ -101,33 +109,23 @@ class Broker:
         if kind == "order":
             self._keep(Order.restore(record))
         elif kind == "execution":
-            self._book(Execution.restore(record))
+            self.books.restore(Execution.restore(record))
         elif kind == "ledger":
             entry = LedgerEntry.restore(record)
             if entry.sequence <= len(self.ledger):
                 self.ledger[entry.sequence - 1] = entry
             else:
                 self.ledger.append(entry)
-            self._raise_id(entry.client_id, entry.order_id)
+            if entry.kind == "place" and entry.outcome not in _ID_NOT_USED:
+                self._raise_id(entry.client_id, entry.order_id)
 
     def _keep(self, order: Order) -> None:
         self.orders[order.perm_id] = order
         self._by_client[order.client_id, order.order_id] = order
         self._perm_id = max(self._perm_id, order.perm_id)
-        if order.is_working:
-            self._working[order.perm_id] = order
-        else:
-            self._working.pop(order.perm_id, None)
-
-    def _book(self, execution: Execution) -> None:
-        corrected = execution.root_id in self._roots
-        self._roots.add(execution.root_id)
-        self.executions.append(execution)
-        self._execution_count += not corrected
-        if corrected:
-            self._rebuild()
-        else:
-            self.books[execution.account].apply(execution)
+        self._raise_id(order.client_id, order.order_id)
+        _file_under(self._working, order, order.is_working)
+        _file_under(self._untransmitted, order, not order.transmit and not order.discarded)
 
     # Order ids ----------------------------------------------------------------------------------
 
@@ -147,7 +145,7 @@ class Broker:
         order.client_id, order.order_id = client_id, order_id
         self._raise_id(client_id, order_id)
         self._keep(order)
-        self._state.write(("order", order.record()))
+        self._state.write(("order", order))
 
     def working(self) -> list[Order]:
         """All working orders, oldest first."""
@@ -159,7 +157,7 @@ class Broker:
         """Write a ledger entry, numbered, before the message is acted on."""
         entry = attrs.evolve(entry, sequence=len(self.ledger) + 1)
         self.ledger.append(entry)
-        self._state.write(("ledger", entry.record()))
+        self._state.write(("ledger", entry))
         return entry
 
     def settle(self, entry: LedgerEntry, outcome: str) -> None:
@@ -168,7 +166,7 @@ class Broker:
         perm_id = order.perm_id if order is not None else 0
         entry = attrs.evolve(entry, outcome=outcome, perm_id=perm_id)
         self.ledger[entry.sequence - 1] = entry
-        self._state.write(("ledger", entry.record()))
+        self._state.write(("ledger", entry))
 
     def place(self, client_id: int, ticket: OrderTicket, *, silent: bool = False) -> str:
         """Act on PLACE_ORDER; returns the outcome for the ledger."""
@@ -215,7 +213,7 @@ class Broker:
         if rejection is not None:
             return self._reject(order, rejection)
         self._keep(order)
-        self._state.write(("order", order.record()))
+        self._state.write(("order", order))
         if not order.transmit:
             return "held"
         self._accept(order)
@@ -226,7 +224,9 @@ class Broker:
         return "accepted"
 
     def _preview(self, order: Order) -> str:
-        values, _ = margins(order, self.books[order.account], self._market, self._commission)
+        values, _ = margins(
+            order, self.books.accounts[order.account], self._market, self._commission
+        )
         order.status = "PreSubmitted"
         order.commission = self._commission(order.contract, order.quantity)
         self._report.previewed(order, values, "")
@@ -237,7 +237,7 @@ class Broker:
             return Rejection(codes.ORDER_REJECTED, codes.rejection("Not connected."), None)
         if not self._config.margin_check:
             return None
-        book = self.books[order.account]
+        book = self.books.accounts[order.account]
         _, excess = margins(order, book, self._market, self._commission)
         if excess is None:
             return None
@@ -247,11 +247,8 @@ class Broker:
         family = order.parent_id or order.order_id
         return [
             held
-            for held in self.orders.values()
-            if held.client_id == order.client_id
-            and not held.transmit
-            and not held.discarded
-            and (held.order_id == family or held.parent_id == family)
+            for held in self._untransmitted.values()
+            if held.client_id == order.client_id and family in (held.order_id, held.parent_id)
         ]
 
     def _accept(self, order: Order) -> None:
@@ -355,14 +352,28 @@ class Broker:
             self._faults().refused_cancels -= 1
             self._not_cancellable(order)
             return f"rejected:{codes.CANNOT_CANCEL}"
-        self._end(order, "Cancelled by Trader")
+        self._cancel_or_wait(order)
         return "cancelled"
 
     def global_cancel(self) -> str:
         """Cancel every working order of every client."""
         for order in self.working():
-            self._end(order, "Cancelled by Trader")
+            self._cancel_or_wait(order)
         return "cancelled"
+
+    def _cancel_or_wait(self, order: Order) -> None:
+        """Cancel, or keep the cancel until the gateway has its servers back."""
+        if self._faults().disconnected:
+            self._waiting_cancels[order.perm_id] = order
+        elif order.is_working:
+            self._end(order, "Cancelled by Trader")
+
+    def reconnected(self) -> None:
+        """Do what waited while the servers were lost."""
+        waiting, self._waiting_cancels = list(self._waiting_cancels.values()), {}
+        for order in waiting:
+            self._cancel_or_wait(order)
+        self.match()
 
     def cancel_from_venue(self, perm_id: int, reason: str) -> None:
         """Cancel an order from the exchange's side. Raises `KeyError`."""
@@ -402,7 +413,7 @@ class Broker:
         for order in self.working():
             if order.is_working:
                 self._try(order)
-        if self._working and not self._timer_runs:
+        if self._working and not self._timer_runs and not self._faults().held:
             self._timer_runs = True
             self._later(self._config.match_interval_s, self._tick)
 
@@ -478,7 +489,6 @@ class Broker:
         return price if (limit - price) * order.sign >= 0 else None
 
     def _fill(self, order: Order, quantity: float, price: float) -> None:
-        self._execution_count += 1
         before = order.filled
         order.filled = round(before + quantity, 8)
         order.avg_fill_price = round(
@@ -490,14 +500,11 @@ class Broker:
             order.status = "Filled"
             order.completed_at = completed_time(self._now())
             order.completed_status = f"Filled Size: {order.filled:g}"
-        execution = self._make_execution(order, quantity, price)
-        realized = self.books[order.account].apply(execution)
-        execution = attrs.evolve(execution, realized_pnl=realized)
-        self.executions.append(execution)
+        execution = self.books.add(self._make_execution(order, quantity, price))
         commission = round((order.commission or 0.0) + execution.commission, 6)
-        after = attrs.evolve(order, commission=commission)
         self._keep(order)
-        self._state.write(("order", after.record()), ("execution", execution.record()))
+        after = attrs.evolve(order, commission=commission)
+        self._state.write(("order", after), ("execution", execution))
         self._tell_fill(order, execution, commission)
 
     def _tell_fill(self, order: Order, execution: Execution, commission: float) -> None:
@@ -529,7 +536,7 @@ class Broker:
 
     def _make_execution(self, order: Order, quantity: float, price: float) -> Execution:
         return Execution(
-            exec_id=f"{self._config.seed & 0xFFFFFFFF:08x}.{self._execution_count:08x}.01.01",
+            exec_id=f"{self._config.seed & 0xFFFFFFFF:08x}.{self.books.count + 1:08x}.01.01",
             perm_id=order.perm_id,
             client_id=order.client_id,
             order_id=order.order_id,
@@ -553,7 +560,7 @@ class Broker:
 
     def _save(self, order: Order) -> None:
         self._keep(order)
-        self._state.write(("order", order.record()))
+        self._state.write(("order", order))
 
     # By hand ------------------------------------------------------------------------------------
 
@@ -576,16 +583,52 @@ class Broker:
         self, symbol: str, quantity: float, price: float | None, con_id: int
     ) -> None:
         """Trade as another client would (client 0, order 0)."""
-        stock = self._universe.by_con_id(con_id) if con_id else self._universe.stock(symbol)
-        if stock is None or not quantity:
-            raise ValueError(f"cannot trade {quantity:g} of {symbol or con_id}")
-        quote = self._market.quote(stock)
-        usual = (quote.ask if quantity > 0 else quote.bid) or quote.last or 0.01
-        order = Order(
+        contract = self._listed(symbol, con_id)
+        quote = self._market.quote(contract)
+        usual = (quote.ask if quantity > 0 else quote.bid) or quote.last or contract.min_tick
+        order = self._hand_made(contract, quantity)
+        self._fill(order, order.quantity, usual if price is None else price)
+
+    def correct(self, exec_id: str, price: float | None, quantity: float | None) -> str:
+        """Replace an execution by a corrected one; returns its id. Raises `KeyError`."""
+        old = self.books.find(exec_id)
+        version = int(exec_id.rpartition(".")[2]) + 1
+        new = attrs.evolve(
+            old,
+            exec_id=f"{old.root_id}.{version:02d}",
+            price=old.price if price is None else price,
+            quantity=old.quantity if quantity is None else quantity,
+        )
+        self.books.replace(new)
+        self._state.write(("execution", new))
+        self._report.executed(new)
+        self._report.commission(new)
+        self._report.account_changed(new.account, new.contract.con_id)
+        return new.exec_id
+
+    def order_by_hand(self, symbol: str, quantity: float, limit_price: float) -> int:
+        """Place a resting order as if in the gateway's own window; returns its permId."""
+        order = self._hand_made(self._listed(symbol, 0), quantity)
+        order.order_type, order.limit_price = "LMT", limit_price
+        self._keep(order)
+        self._accept(order)
+        self.match()
+        return order.perm_id
+
+    def _listed(self, symbol: str, con_id: int) -> Contract:
+        found = self._universe.by_con_id(con_id) if con_id else self._universe.stock(symbol)
+        if found is None:
+            raise ValueError(f"no instrument {symbol or con_id}")
+        return found
+
+    def _hand_made(self, contract: Contract, quantity: float) -> Order:
+        if not quantity:
+            raise ValueError("quantity must not be 0")
+        return Order(
             perm_id=self._perm_id + 1,
             client_id=0,
             order_id=0,
-            contract=stock,
+            contract=contract,
             action="BUY" if quantity > 0 else "SELL",
             quantity=abs(quantity),
             order_type="MKT",
@@ -595,39 +638,10 @@ class Broker:
             account=self._config.managed_accounts[0],
             order_ref="",
         )
-        self._fill(order, abs(quantity), usual if price is None else price)
 
-    def correct(self, exec_id: str, price: float | None, quantity: float | None) -> str:
-        """Replace an execution by a corrected one; returns its id. Raises `KeyError`."""
-        current = {execution.exec_id: execution for execution in self.effective()}
-        old = current[exec_id]
-        version = int(exec_id.rpartition(".")[2]) + 1
-        new = attrs.evolve(
-            old,
-            exec_id=f"{old.root_id}.{version:02d}",
-            price=old.price if price is None else price,
-            quantity=old.quantity if quantity is None else quantity,
-        )
-        self.executions.append(new)
-        self._rebuild()
-        self._state.write(("execution", new.record()))
-        self._report.executed(new)
-        self._report.commission(new)
-        self._report.account_changed(new.account, new.contract.con_id)
-        return new.exec_id
 
-    def effective(self) -> Iterator[Execution]:
-        """All executions in order, each in its newest correction."""
-        newest = {execution.root_id: execution for execution in self.executions}
-        return iter(newest.values())
-
-    def _rebuild(self) -> None:
-        for book in self.books.values():
-            book.reset()
-        for execution in self.effective():
-            self.books[execution.account].apply(execution)
-
-    def positions(self, account: str) -> dict[int, Position]:
-        """The open positions of an account by contract id."""
-        book = self.books[account]
-        return {con_id: held for con_id, held in book.positions.items() if held.quantity}
+def _file_under(drawer: dict[int, Order], order: Order, belongs: bool) -> None:
+    if belongs:
+        drawer[order.perm_id] = order
+    else:
+        drawer.pop(order.perm_id, None)

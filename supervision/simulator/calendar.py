@@ -86,6 +86,18 @@ class Hours:
                 return opening
         return moment
 
+    def last_open(self, moment: dt.datetime) -> dt.datetime:
+        """The last moment up to `moment` at which the market was open, to the second."""
+        if self._session is None or self.is_open(moment):
+            return moment
+        local = eastern(moment)
+        for days in range(8):
+            day = local.date() - dt.timedelta(days=days)
+            closing = dt.datetime.combine(day, self._session[1], EASTERN)
+            if day.weekday() < 5 and closing <= local:
+                return closing - dt.timedelta(seconds=1)
+        return moment
+
     def describe(self, moment: dt.datetime, days: int = 6) -> str:
         """Print trading hours as contract details carry them, from today on."""
         return ";".join(

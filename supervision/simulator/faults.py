@@ -72,6 +72,8 @@ class Faults:
         """Take back every fault except prices that were moved."""
         counters = self.state.messages_sent, self.state.messages_received
         reading_stopped, refusing = self.state.reading_stopped, self.state.refusing
+        if self.state.disconnected:
+            self.connectivity_restored()
         self.state = FaultState()
         self.state.messages_sent, self.state.messages_received = counters
         self._simulator.market.thaw(None)
@@ -157,7 +159,9 @@ class Faults:
     # IB's own connectivity ----------------------------------------------------------------------
 
     def connectivity_lost(self) -> None:
-        """Send 1100 to everybody; orders are refused until it is restored."""
+        """Send 1100 to everybody. Until it is restored there is no data, new orders are refused,
+        cancels wait, and what happens to working orders is reported later.
+        """
         self.state.disconnected = True
         self._simulator.notice(codes.CONNECTIVITY_LOST)
 
@@ -167,6 +171,8 @@ class Faults:
         if data_lost:
             self._simulator.end_subscriptions()
         self._simulator.notice(codes.RESTORED_DATA_LOST if data_lost else codes.RESTORED)
+        self._simulator.order_desk.reconnected()
+        self._simulator.broker.reconnected()
 
     def farm(self, code: int, farm: str | None = None) -> None:
         """Send a farm notice (2103–2108, 2110, 2119, 2157, 2158), optionally naming the farm."""
@@ -297,6 +303,10 @@ class Faults:
     ) -> None:
         """Change a position as if somebody traded by hand: positive buys, negative sells."""
         self._simulator.broker.trade_elsewhere(symbol, quantity, price, con_id)
+
+    def order_by_hand(self, symbol: str, quantity: float, limit_price: float) -> int:
+        """Let a limit order rest as if placed in the gateway's own window; returns its permId."""
+        return self._simulator.broker.order_by_hand(symbol, quantity, limit_price)
 
     def ignore_requests(self, *names: str) -> None:
         """Never answer these kinds of request, such as "reqCurrentTime" or "reqPositions"."""

@@ -46,6 +46,8 @@ _SHOW = frozenset({"TRADES", "MIDPOINT", "BID", "ASK", "ADJUSTED_LAST"})
 _MOST_BARS = 100_000
 _PACING_WINDOW_S = 600.0
 _HISTORY_DAYS = 365
+_CLOSED_MINUTES = 4 * 1440
+"""How far back the last session may lie: a long weekend."""
 _REAL_TIME_BAR_S = 5.0
 
 
@@ -129,6 +131,9 @@ class HistoryDesk:
             faults.pacing_errors -= 1
             raise violation
         now_s = self._simulator.loop.time()
+        if faults.disconnected:
+            text = codes.history("HMDS server connection was not successful.")
+            raise Refusal(codes.HISTORY_ERROR, text)
         while self._asked and now_s - self._asked[0][0] > _PACING_WINDOW_S:
             self._asked.popleft()
         used = sum(count for _, count in self._asked)
@@ -152,9 +157,13 @@ class HistoryDesk:
             end_s = (query.end - market.time_of(0)).total_seconds() - 0.001
             if end_s < -_HISTORY_DAYS * 86_400:
                 return []
-        minutes = market.bars(query.contract, max(1, count * query.minutes), end_s)
+        needed = max(1, count * query.minutes)
         if query.regular_hours and not market.hours.always:
+            minutes = market.bars(query.contract, needed + _CLOSED_MINUTES, end_s)
             minutes = [bar for bar in minutes if market.hours.is_open(market.time_of(bar.minute))]
+            minutes = minutes[-needed:]
+        else:
+            minutes = market.bars(query.contract, needed, end_s)
         bars = _merge(minutes, query.minutes)[-count:]
         half = query.contract.min_tick
         shift = {"BID": -half, "ASK": half, "MIDPOINT": 0.0}.get(query.show)

@@ -158,8 +158,12 @@ class Market:
         return self._stock_bars(contract, at_s, count)
 
     def _time_s(self, symbol: str) -> float:
-        frozen = self._frozen.get(symbol, self._all_frozen_s)
-        return self.elapsed_s if frozen is None else frozen
+        frozen_s = self._frozen.get(symbol, self._all_frozen_s)
+        if frozen_s is not None:
+            return frozen_s
+        if self.hours.always:
+            return self.elapsed_s
+        return (self.hours.last_open(self._now()) - self._anchor).total_seconds()
 
     def _source(self, stock: Contract) -> PriceSource:
         source = self._sources.get(stock.con_id)

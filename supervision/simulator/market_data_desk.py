@@ -178,6 +178,8 @@ class MarketDataDesk:
         session.send("81", str(request_id), number(contract.min_tick), "9c0001", "4")
 
     def _missing(self, contract: Contract) -> str | None:
+        if self._simulator.faults.state.disconnected:
+            return "silent"
         missing = self._simulator.faults.state.missing
         return missing.get(contract.symbol, missing.get(None))
 

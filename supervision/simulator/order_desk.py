@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from . import codes, reports
@@ -27,6 +28,7 @@ class OrderDesk:
 
     def __init__(self, simulator: Simulator) -> None:
         self._simulator = simulator
+        self._backlog: list[Callable[[], None]] = []
 
     def handlers(self) -> dict[int, Handler]:
         """The requests this desk answers."""
@@ -150,7 +152,7 @@ class OrderDesk:
         wanted = fields.texts(6)
         chosen = [
             execution
-            for execution in self._simulator.broker.effective()
+            for execution in self._simulator.broker.books.effective()
             if client_id in (0, execution.client_id) and _matches(execution, wanted)
         ]
         for execution in chosen:
@@ -183,6 +185,19 @@ class OrderDesk:
 
     # What the broker reports --------------------------------------------------------------------
 
+    def _delayed(self, report: Callable[[], None]) -> bool:
+        """Keep a report while the gateway has lost its servers."""
+        if self._simulator.faults.state.disconnected:
+            self._backlog.append(report)
+            return True
+        return False
+
+    def reconnected(self) -> None:
+        """Say what happened while the servers were lost."""
+        backlog, self._backlog = self._backlog, []
+        for report in backlog:
+            report()
+
     def _listeners(self, client_id: int) -> list[Session]:
         master = self._simulator.config.master_client_id
         return [
@@ -193,7 +208,7 @@ class OrderDesk:
 
     def order_changed(self, order: Order) -> None:
         """Send openOrder and orderStatus."""
-        if order.silent:
+        if order.silent or self._delayed(lambda: self.order_changed(order)):
             return
         for session in self._listeners(order.client_id):
             session.send_message(reports.open_order(order, session.version))
@@ -201,7 +216,7 @@ class OrderDesk:
 
     def order_status(self, order: Order) -> None:
         """Send orderStatus alone."""
-        if order.silent:
+        if order.silent or self._delayed(lambda: self.order_status(order)):
             return
         for session in self._listeners(order.client_id):
             session.send_message(reports.order_status(order))
@@ -215,14 +230,14 @@ class OrderDesk:
 
     def executed(self, execution: Execution) -> None:
         """Send the execution."""
-        if self._is_silent(execution):
+        if self._is_silent(execution) or self._delayed(lambda: self.executed(execution)):
             return
         for session in self._listeners(execution.client_id):
             session.send_message(reports.execution_data(execution, -1))
 
     def commission(self, execution: Execution) -> None:
         """Send the commission."""
-        if self._is_silent(execution):
+        if self._is_silent(execution) or self._delayed(lambda: self.commission(execution)):
             return
         for session in self._listeners(execution.client_id):
             session.send_message(reports.commission_report(execution))
@@ -238,6 +253,8 @@ class OrderDesk:
 
     def account_changed(self, account: str, con_id: int) -> None:
         """Push position and account values to who subscribed."""
+        if self._delayed(lambda: self.account_changed(account, con_id)):
+            return
         self._simulator.account_desk.changed(account, con_id)
 
     def _is_silent(self, execution: Execution) -> bool:

@@ -33,8 +33,9 @@ from .order_desk import OrderDesk
 from .orders import Execution, Order
 from .requests import BY_NAME, REQUESTS, Handler
 from .session import Session
-from .state import StateFile
+from .state import Anchor, StateFile
 from .tickets import Refusal
+from .timers import Timers
 
 _ORDER_MESSAGES = frozenset({PLACE_ORDER, CANCEL_ORDER, GLOBAL_CANCEL})
 _TAKEN_CLOSE_S = 0.7
@@ -85,8 +86,7 @@ class Simulator:
         self._session_count = 0
         self._port = self.config.port
         self._server: asyncio.Server | None = None
-        self._timers: dict[int, asyncio.TimerHandle] = {}
-        self._timer_count = 0
+        self._timers: Timers | None = None
         self._relisten: asyncio.Task[None] | None = None
         self._stopped = True
         self._market: Market | None = None
@@ -98,6 +98,7 @@ class Simulator:
     async def start(self) -> int:
         """Restore the state, listen, begin the scenario; returns the port."""
         self._loop = asyncio.get_running_loop()
+        self._timers = Timers(self._loop)
         self._stopped = False
         changes = self._state.open()
         self._build(changes)
@@ -114,18 +115,21 @@ class Simulator:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._relisten
         self.stop_listening()
-        self._cancel_timers()
+        self.timers.end()
         for session in list(self._sessions.values()):
             session.close()
-        self._cancel_timers()
-        self._state.close()
         await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        for session in list(self._sessions.values()):
+            session.abort()
+        await asyncio.sleep(0)
+        self._state.close()
 
     def kill(self) -> None:
         """Stop at once and without a word: sockets are reset, the state file is left as it is."""
         self._stopped = True
         self.stop_listening()
-        self._cancel_timers()
+        self.timers.end()
         for session in list(self._sessions.values()):
             session.close(reset=True)
         self._state.close()
@@ -137,7 +141,7 @@ class Simulator:
         if known:
             anchor = dt.datetime.fromisoformat(known[0])
         else:
-            self._state.write(("anchor", anchor.isoformat()))
+            self._state.write(("anchor", Anchor(anchor)))
         self._market = Market(
             seed=self.config.seed,
             universe=self.universe,
@@ -210,15 +214,15 @@ class Simulator:
     @property
     def cash(self) -> float:
         """The cash of the first account, USD."""
-        return self.broker.books[self.config.managed_accounts[0]].cash
+        return self.broker.books.accounts[self.config.managed_accounts[0]].cash
 
     def positions(self, account: str | None = None) -> dict[int, Position]:
         """The open positions of an account (default: the first) by contract id."""
-        return self.broker.positions(account or self.config.managed_accounts[0])
+        return self.broker.books.positions(account or self.config.managed_accounts[0])
 
     def executions(self) -> tuple[Execution, ...]:
         """All executions, each in its newest correction."""
-        return tuple(self.broker.effective())
+        return tuple(self.broker.books.effective())
 
     def open_orders(self) -> tuple[Order, ...]:
         """All working orders of all clients."""
@@ -246,44 +250,20 @@ class Simulator:
 
     # Timers -------------------------------------------------------------------------------------
 
+    @property
+    def timers(self) -> Timers:
+        """Delayed and repeated calls."""
+        if self._timers is None:
+            raise RuntimeError("the simulator has not been started")
+        return self._timers
+
     def later(self, delay_s: float, act: Callable[..., object], *args: Any) -> Callable[[], None]:
         """Call `act` after a delay; returns what takes it back."""
-        self._timer_count += 1
-        key = self._timer_count
-
-        def fire() -> None:
-            self._timers.pop(key, None)
-            if not self._stopped:
-                act(*args)
-
-        def cancel() -> None:
-            handle = self._timers.pop(key, None)
-            if handle is not None:
-                handle.cancel()
-
-        self._timers[key] = self.loop.call_later(delay_s, fire)
-        return cancel
+        return self.timers.later(delay_s, act, *args)
 
     def every(self, interval_s: float, act: Callable[[], None]) -> Callable[[], None]:
         """Call `act` again and again; returns what ends it."""
-        active = [True]
-
-        def fire() -> None:
-            if active[0]:
-                act()
-            if active[0]:
-                self.later(interval_s, fire)
-
-        def cancel() -> None:
-            active[0] = False
-
-        self.later(interval_s, fire)
-        return cancel
-
-    def _cancel_timers(self) -> None:
-        for handle in self._timers.values():
-            handle.cancel()
-        self._timers.clear()
+        return self.timers.every(interval_s, act)
 
     # Clients ------------------------------------------------------------------------------------
 

@@ -192,6 +192,12 @@ class Session(asyncio.Protocol):
             self._closing = True
             self._transport.abort()
 
+    def abort(self) -> None:
+        """Drop the connection with whatever is still unsent."""
+        self._closing = True
+        if self._transport is not None:
+            self._transport.abort()
+
     def close(self, *, reset: bool = False) -> None:
         """Close the connection after what was queued; `reset` sends RST instead of FIN."""
         if self._transport is None:

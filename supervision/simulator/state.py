@@ -7,20 +7,40 @@ is dropped; damage anywhere else raises `StateError`.
 
 from __future__ import annotations
 
+import datetime as dt
 import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from .ledger import LedgerEntry
 
 Change = tuple[str, Any]
-"""What kind of thing changed ("order", "execution", "ledger", "id", "anchor"), and its record."""
+"""What kind of thing changed ("order", "execution", "ledger", "anchor"), and its record."""
+
+
+class Recordable(Protocol):
+    """Something that can be written as plain data."""
+
+    def record(self) -> Any:
+        """The plain data."""
+        ...
 
 
 class StateError(ValueError):
     """The state file is damaged; says where."""
+
+
+class Anchor:
+    """The moment from which the gateway counts its market's time."""
+
+    def __init__(self, moment: dt.datetime) -> None:
+        self._moment = moment
+
+    def record(self) -> str:
+        """The moment as text."""
+        return self._moment.isoformat()
 
 
 class StateFile:
@@ -40,11 +60,12 @@ class StateFile:
         self._file.truncate(intact_bytes)
         return changes
 
-    def write(self, *changes: Change) -> None:
+    def write(self, *changes: tuple[str, Recordable]) -> None:
         """Append changes that belong together."""
         if self._file is None:
             return
-        line = json.dumps(changes, separators=(",", ":"), allow_nan=False) + "\n"
+        records = [(kind, change.record()) for kind, change in changes]
+        line = json.dumps(records, separators=(",", ":"), allow_nan=False) + "\n"
         data = memoryview(line.encode())
         while data:
             data = data[self._file.write(data) or 0 :]

@@ -53,7 +53,7 @@ def check_ticket(
 ) -> tuple[Contract, str]:
     """Check a new order; returns its contract and account, raises `Refusal`."""
     check_security_type(ticket.query.sec_type)
-    if not ticket.query.con_id and not ticket.query.exchange:
+    if not ticket.query.exchange:
         raise _invalid("Missing order exchange")
     contract = resolve(universe.find(ticket.query, today), ticket.query.symbol)
     if ticket.action not in _ACTIONS:
