@@ -39,6 +39,8 @@ from supervision.config_fields import (
 from supervision.config_reading import Report, read_tables
 
 DAY_S: Final = 86_400.0
+PAPER_PORT: Final = 4002
+LIVE_PORT: Final = 4001
 LIVE: Final = "live trading is blocked in this product; use paper on port 4002, or dry_run"
 SYMBOL: Final = Text(r"[A-Z][A-Z0-9. ]{0,11}", 'a symbol such as "SPY"')
 HOST: Final = Text(r"[A-Za-z0-9._:%-]{1,253}", "a host name or address of at most 253 characters")
@@ -69,7 +71,7 @@ class Features(Section):
 
 
 @attrs.frozen(kw_only=True)
-class Gateway(Section):
+class GatewayConfig(Section):
     """Where the gateway is, and how one attempt to reach it goes."""
 
     endpoint: str = choice("embedded", "external")
@@ -79,6 +81,16 @@ class Gateway(Section):
     timeout_s: float = number(30.0, 0.1, 300.0)
     readonly: bool = flag(False)
     max_frame_bytes: int = whole(16_777_216, 65_536, 268_435_456)
+
+    @classmethod
+    def paper_trading(cls, host: str = "127.0.0.1", client_id: int = 1) -> GatewayConfig:
+        """Point at a real IB Gateway that is logged in to a paper account, on its usual port 4002 (GW-10)."""
+        return cls(endpoint="external", host=host, port=PAPER_PORT, client_id=client_id)
+
+    @classmethod
+    def live_trading(cls, host: str = "127.0.0.1", client_id: int = 1) -> GatewayConfig:
+        """Point at a gateway on the live port 4001. It can be read in dry run; live orders stay blocked (MODE-3)."""
+        return cls(endpoint="external", host=host, port=LIVE_PORT, client_id=client_id)
 
 
 @attrs.frozen(kw_only=True)
@@ -140,6 +152,7 @@ class MarketData(Section):
     history_minutes: int = whole(60, 21, 60)
     stale_after_s: float = number(300.0, 1.0, 3600.0)
     max_symbols: int = whole(100, 1, 1000)
+    max_subscriptions: int = whole(100, 1, 10_000)
 
 
 @attrs.frozen(kw_only=True)
@@ -161,9 +174,10 @@ class Risk(Section):
     external_timeout_s: float = number(5.0, 0.01, 60.0)
     max_position_value: float = number(50_000.0, 0.0, 1e12)
     max_position_quantity: float = number(1000.0, 0.0, 1e9)
-    max_total_exposure_ratio: float = number(1.0, 0.0, 10.0)
+    max_total_exposure_value: float = number(100_000.0, 0.0, 1e12)
     risk_per_trade_ratio: float = number(0.02, 0.0, 1.0)
-    commission_reserve_value: float = number(5.0, 0.0, 10_000.0)
+    assumed_loss_ratio: float = number(0.05, 0.0, 1.0)
+    allow_short: bool = flag(False)
     max_open_positions: int = whole(10, 0, 10_000)
     max_orders_per_minute: int = whole(30, 0, 10_000)
     price_band_ratio: float = number(0.1, 0.0, 10.0)
@@ -213,6 +227,7 @@ class Supervision(Section):
     shutdown_s: float = number(10.0, 0.01, 600.0)
     mailbox_bound: int = whole(10_000, 1, 1_000_000)
     dead_letters: int = whole(1000, 0, 1_000_000)
+    stream_bound: int = whole(10_000, 1, 1_000_000)
 
 
 @attrs.frozen(kw_only=True)
@@ -268,7 +283,7 @@ class Config:
 
     general: General = attrs.field(factory=General)
     features: Features = attrs.field(factory=Features)
-    gateway: Gateway = attrs.field(factory=Gateway)
+    gateway: GatewayConfig = attrs.field(factory=GatewayConfig)
     simulator: Simulator = attrs.field(factory=Simulator)
     connection: Connection = attrs.field(factory=Connection)
     pacing: Pacing = attrs.field(factory=Pacing)

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.errors import ConfigurationError
-from supervision.config import ENVIRONMENT, Config, Connection, Gateway, Pacing, load
+from supervision.config import ENVIRONMENT, Config, Connection, GatewayConfig, Pacing, load
 from supervision.config_fields import section_of
 from supervision.config_reading import Report, read_tables
 
@@ -186,9 +186,9 @@ def test_a_path_that_holds_no_file_is_one_clear_error(path: str) -> None:
 @pytest.mark.parametrize(
     ("section", "values"),
     [
-        (Gateway, {"port": 0}),
-        (Gateway, {"port": True}),
-        (Gateway, {"timeout_s": math.inf}),
+        (GatewayConfig, {"port": 0}),
+        (GatewayConfig, {"port": True}),
+        (GatewayConfig, {"timeout_s": math.inf}),
         (Connection, {"first_delay_s": 10.0, "max_delay_s": 1.0}),
         (Pacing, {"reserve_messages": 45}),
     ],

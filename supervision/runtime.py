@@ -1,0 +1,341 @@
+"""The composition root: the only place that constructs (rule 6 of the house).
+
+`build_process` makes a process for reality mode, `build_proof_process` the same tree on one seeded loop. What a part is
+given comes from `supervision.settings`; what depends on what stands in `child_specs`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Final
+
+from actors.link.actor import LinkActor
+
+from actors.base import ActorContext, SupervisedActor
+from actors.clock import Clock, Entropy
+from actors.connection import ConnectionActor
+from actors.executor import ExecutorActor
+from actors.market_data import MarketDataActor
+from actors.messages.addresses import (
+    CONNECTION,
+    EXECUTOR,
+    JOURNAL,
+    LINK,
+    MARKET_DATA,
+    POSITION,
+    RISK,
+    STRATEGY_C,
+)
+from actors.messages.connection import EndSession
+from actors.messages.lifecycle import Escalated, Message, TreeStopped
+from actors.messages.liquidation import RestartLimitExceeded
+from actors.model.connection import DisconnectCause
+from actors.model.orders import ExecutionMode
+from actors.ports import EventLog, no_log
+from actors.position import PositionActor
+from actors.risk import RiskActor
+from supervision import settings
+from supervision.child_spec import ChildSpec, EscalationPlan
+from supervision.config import Config
+from supervision.driver import Driver, ThreadDriver
+from supervision.observe.logging import EventLogWriter
+from supervision.process import Process
+from supervision.proof import ProofDriver
+from supervision.proof_time import SeededEntropy, VirtualClock
+from supervision.simulator import Simulator, ThreadedSimulator
+from supervision.store.journal import JournalActor
+from supervision.store.journal_file import JournalFile
+from supervision.store.journal_lock import JournalLock
+from supervision.store.volatile_journal import VolatileJournalActor, VolatileStore
+from supervision.strategy_c import StrategyCActor
+from supervision.system import SystemClock, SystemEntropy
+from supervision.tree import Tree
+
+JOURNAL_FILE: Final = "orders.sqlite3"
+START_S: Final = 30.0
+
+JournalFactory = Callable[[ActorContext], SupervisedActor]
+
+
+def build_process(
+    config: Config,
+    *,
+    mode: ExecutionMode,
+    operator_id: str,
+    has_risk_manager: bool = False,
+    log: EventLog | None = None,
+) -> Process:
+    """Make a process for reality mode: threads, real sockets, real time. Nothing runs before its `start`.
+
+    Without ``log`` it writes its own, as ``[logging]`` says. Raises `JournalLockedError` at the start when another
+    process holds the journal (SUP-12).
+    """
+    clock, entropy = SystemClock(), SystemEntropy()
+    own_log = None if log is not None else make_log(config, clock)
+    chosen_log: EventLog = log if log is not None else own_log or no_log
+    journal = _Journal(config, chosen_log)
+    simulator = _EmbeddedThread(config)
+
+    async def make_tree(on_stopped: Callable[[TreeStopped], None]) -> tuple[Tree, str]:
+        if own_log is not None:
+            own_log.start()
+            own_log.capture_libraries()
+        await asyncio.to_thread(journal.lock)
+        host, port, endpoint = await asyncio.to_thread(simulator.start)
+        specs = child_specs(
+            config, mode, operator_id, host, port, has_risk_manager, journal.make, chosen_log
+        )
+        return _tree(config, specs, ThreadDriver(), clock, entropy, on_stopped), endpoint
+
+    async def after_stop() -> None:
+        await asyncio.to_thread(simulator.stop)
+        journal.unlock()
+        if own_log is not None:
+            await asyncio.to_thread(own_log.stop)
+
+    return _process(config, mode, clock, entropy, chosen_log, make_tree, after_stop)
+
+
+def build_proof_process(
+    config: Config,
+    *,
+    loop: asyncio.AbstractEventLoop,
+    seed: int,
+    simulator: Simulator,
+    mode: ExecutionMode = ExecutionMode.DRY_RUN,
+    operator_id: str | None = None,
+    has_risk_manager: bool = False,
+    log: EventLog = no_log,
+    journal: JournalFactory | None = None,
+) -> Process:
+    """Make the same tree on one seeded loop, talking to a simulator that runs on that loop too (D3)."""
+    clock, entropy = VirtualClock(loop), SeededEntropy(seed)
+    driver = ProofDriver(loop, random.Random(seed))  # noqa: S311 - replayable on purpose
+    store = VolatileStore()
+    operator = operator_id or config.general.operator_id
+
+    async def make_tree(on_stopped: Callable[[TreeStopped], None]) -> tuple[Tree, str]:
+        specs = child_specs(
+            config,
+            mode,
+            operator,
+            simulator.config.host,
+            simulator.port,
+            has_risk_manager,
+            journal or (lambda context: VolatileJournalActor(context, store)),
+            log,
+        )
+        tree = _tree(config, specs, driver, clock, entropy, on_stopped)
+        return tree, "SIMULATED GATEWAY (proof)"
+
+    async def after_stop() -> None:
+        """The simulator belongs to the proof."""
+
+    return _process(config, mode, clock, entropy, log, make_tree, after_stop)
+
+
+def child_specs(
+    config: Config,
+    mode: ExecutionMode,
+    operator_id: str,
+    host: str,
+    port: int,
+    has_risk_manager: bool,
+    journal: JournalFactory,
+    log: EventLog,
+) -> tuple[ChildSpec, ...]:
+    """Describe the tree, in the order of the start: the journal first, the connection last."""
+    connection = settings.connection_settings(config, mode, operator_id, host, port)
+    link = settings.link_settings(config, mode, operator_id)
+    executor = settings.executor_settings(config, mode, operator_id)
+    risk = settings.risk_settings(config, consults=has_risk_manager)
+    position = settings.position_settings(config, operator_id)
+    market_data = settings.market_data_settings(config)
+    strategy_c = settings.strategy_c_settings(config, mode, operator_id)
+    section = config.supervision
+
+    def child(
+        name: str, factory: Callable[[ActorContext], SupervisedActor], *depends_on: str
+    ) -> ChildSpec:
+        return ChildSpec(
+            name=name,
+            factory=factory,
+            depends_on=depends_on,
+            shutdown_s=section.shutdown_s,
+            mailbox_bound=section.mailbox_bound,
+            handler_limit_s=section.handler_limit_s,
+            on_overflow=(LINK, _overflow(name)) if name in _HEARS_THE_BROKER else None,
+        )
+
+    return (
+        child(JOURNAL, journal),
+        child(LINK, lambda context: LinkActor(context, settings=link)),
+        child(
+            STRATEGY_C,
+            lambda context: StrategyCActor(context, settings=strategy_c, log=log),
+            JOURNAL,
+        ),
+        child(RISK, lambda context: RiskActor(context, settings=risk, log=log), LINK, JOURNAL),
+        child(
+            EXECUTOR,
+            lambda context: ExecutorActor(context, settings=executor, log=log),
+            LINK,
+            JOURNAL,
+            RISK,
+        ),
+        child(
+            MARKET_DATA,
+            lambda context: MarketDataActor(context, settings=market_data, log=log),
+            LINK,
+        ),
+        child(
+            POSITION,
+            lambda context: PositionActor(context, settings=position, log=log),
+            EXECUTOR,
+            MARKET_DATA,
+        ),
+        child(
+            CONNECTION,
+            lambda context: ConnectionActor(context, settings=connection, log=log),
+            STRATEGY_C,
+            POSITION,
+        ),
+    )
+
+
+_HEARS_THE_BROKER: Final = frozenset({CONNECTION, EXECUTOR, POSITION, RISK})
+"""Broker events are never refused: where they overflow, the session ends and the next one reconciles (SUP-7)."""
+
+
+def _overflow(name: str) -> Message:
+    return EndSession(
+        cause=DisconnectCause.OVERFLOW,
+        reason=f"the mailbox of {name} overflowed with broker events",
+    )
+
+
+def _tree(
+    config: Config,
+    specs: tuple[ChildSpec, ...],
+    driver: Driver,
+    clock: Clock,
+    entropy: Entropy,
+    on_stopped: Callable[[TreeStopped], None],
+) -> Tree:
+    return Tree(
+        specs,
+        driver,
+        clock,
+        entropy,
+        settings.restart_policy(config),
+        escalation=EscalationPlan(
+            # All of them, since an offender outside the group would stay down (D7).
+            rebuild=tuple(spec.name for spec in specs),
+            notify=STRATEGY_C,
+            message_factory=_escalated,
+        ),
+        on_stopped=on_stopped,
+        dead_letter_capacity=config.supervision.dead_letters,
+    )
+
+
+def _escalated(event: Escalated) -> Message:
+    return RestartLimitExceeded(actor=event.offender, reason=event.reason)
+
+
+def _process(
+    config: Config,
+    mode: ExecutionMode,
+    clock: Clock,
+    entropy: Entropy,
+    log: EventLog,
+    make_tree: Callable[[Callable[[TreeStopped], None]], Awaitable[tuple[Tree, str]]],
+    after_stop: Callable[[], Awaitable[None]],
+) -> Process:
+    return Process(
+        mode=mode.value,
+        clock=clock,
+        entropy=entropy,
+        log=log,
+        make_tree=make_tree,
+        after_stop=after_stop,
+        start_timeout_s=START_S,
+        stop_timeout_s=config.supervision.shutdown_s,
+    )
+
+
+def make_log(config: Config, clock: Clock) -> EventLogWriter:
+    """Make the log that ``[logging]`` describes; its thread starts with the process."""
+    section = config.logging
+    file = Path(config.general.state_dir) / section.file if section.file else None
+    log = EventLogWriter(
+        clock=clock,
+        level=section.level,
+        stream=sys.stdout if section.console else None,
+        file=file,
+        rotation_bytes=section.rotation_bytes,
+        retention_files=section.retention_files,
+        queue_bound=section.queue_bound,
+    )
+    for secret in (config.secrets.database_url, config.secrets.alpha_vantage_api_key):
+        if secret:
+            log.masker.hide_secret(secret)
+    return log
+
+
+class _Journal:
+    """The journal's lock, which the process owns, and the factory of the actor that owns the file."""
+
+    def __init__(self, config: Config, log: EventLog) -> None:
+        self._config = config
+        self._log = log
+        self._store = VolatileStore()
+        self._lock = JournalLock(Path(config.general.state_dir) / JOURNAL_FILE)
+
+    def lock(self) -> None:
+        if self._config.journal.enabled:
+            self._lock.acquire()
+
+    def unlock(self) -> None:
+        if self._lock.is_held:
+            self._lock.release()
+
+    def make(self, context: ActorContext) -> SupervisedActor:
+        if not self._config.journal.enabled:
+            return VolatileJournalActor(context, self._store)
+        return JournalActor(context, open_file=self._open, log=self._log)
+
+    def _open(self, incarnation: int) -> JournalFile:
+        return JournalFile(
+            self._lock, incarnation=incarnation, synchronous=self._config.journal.synchronous
+        )
+
+
+class _EmbeddedThread:
+    """The embedded gateway in a thread of its own, or none where a real one is configured (D11)."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._simulator: ThreadedSimulator | None = None
+
+    def start(self) -> tuple[str, int, str]:
+        """Return host, port, and the endpoint in words."""
+        gateway = self._config.gateway
+        if gateway.endpoint != "embedded":
+            return gateway.host, gateway.port, f"gateway {gateway.host}:{gateway.port}"
+        self._simulator = ThreadedSimulator(settings.simulator_config(self._config))
+        port = self._simulator.start()
+        return (
+            "127.0.0.1",
+            port,
+            f"SIMULATED GATEWAY 127.0.0.1:{port} (no account, no money)",
+        )
+
+    def stop(self) -> None:
+        if self._simulator is not None:
+            self._simulator.stop()
+            self._simulator = None

@@ -1,0 +1,183 @@
+"""From the sections of the configuration to what each part is given: one function a part, nothing else.
+
+``sends_orders`` is decided here, once: only paper mode on a connection that may write, with its feature switched on,
+sends anything (MODE-1, MODE-4, MODE-5).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from actors.connection import ConnectionSettings
+from actors.executor import ExecutorSettings
+from actors.link.settings import LinkSettings
+from actors.logic.closures import ClosureLimits
+from actors.logic.liquidation_words import LiquidationLimits
+from actors.logic.risk_limits import DayTradePolicy, RiskLimits
+from actors.market_data import MarketDataSettings
+from actors.model.orders import ExecutionMode
+from actors.position import PositionSettings
+from actors.risk import RiskSettings
+from supervision.config import Config
+from supervision.restart_policy import RestartPolicy
+from supervision.simulator import SimulatorConfig
+from supervision.strategy_c import StrategyCSettings
+
+
+def sends_orders(config: Config, mode: ExecutionMode) -> bool:
+    """Whether an approved order leaves this process."""
+    return (
+        mode is ExecutionMode.PAPER
+        and config.features.paper_execution
+        and config.features.integration_layer
+        and not config.gateway.readonly
+    )
+
+
+def simulator_config(config: Config) -> SimulatorConfig:
+    """For the embedded gateway, on a free port of the loopback interface."""
+    section = config.simulator
+    return SimulatorConfig(
+        seed=section.seed,
+        account=section.account,
+        cash=section.cash,
+        fill_delay_s=section.fill_delay_s,
+        replay={symbol: Path(path) for symbol, path in section.replay},
+        speed=section.replay_speed,
+    )
+
+
+def connection_settings(
+    config: Config, mode: ExecutionMode, operator_id: str, host: str, port: int
+) -> ConnectionSettings:
+    """For the connection actor; it waits to be asked, since the facade's `connect` asks."""
+    section, gateway = config.connection, config.gateway
+    return ConnectionSettings(
+        host=host,
+        port=port,
+        client_id=gateway.client_id,
+        timeout_s=gateway.timeout_s,
+        readonly=gateway.readonly,
+        account=config.general.account,
+        operator_id=operator_id,
+        require_paper=mode is ExecutionMode.PAPER,
+        retries=section.retries,
+        first_delay_s=section.first_delay_s,
+        max_delay_s=section.max_delay_s,
+        jitter_ratio=section.jitter_ratio,
+        lasting_s=section.lasting_s,
+        heartbeat_s=section.heartbeat_s,
+        heartbeat_timeout_s=section.heartbeat_timeout_s,
+        missed_beats=section.missed_beats,
+        probe_symbol=config.general.symbols[0],
+        connect_at_start=False,
+    )
+
+
+def link_settings(config: Config, mode: ExecutionMode, operator_id: str) -> LinkSettings:
+    """For the link."""
+    return LinkSettings(
+        sends_orders=sends_orders(config, mode),
+        operator_id=operator_id,
+        messages_per_s=config.pacing.messages_per_s,
+        priority_reserve_per_s=config.pacing.reserve_messages,
+        max_waiting_requests=config.pacing.max_waiting,
+        max_frame_bytes=config.gateway.max_frame_bytes,
+        snapshot_timeout_s=config.market_data.snapshot_timeout_s,
+    )
+
+
+def market_data_settings(config: Config) -> MarketDataSettings:
+    """For the market-data actor."""
+    section = config.market_data
+    return MarketDataSettings(
+        stale_after_s=section.stale_after_s,
+        snapshot_interval_s=section.snapshot_interval_s,
+        snapshot_timeout_s=section.snapshot_timeout_s + 1.0,
+        max_subscriptions=section.max_subscriptions,
+        max_symbols=section.max_symbols,
+    )
+
+
+def executor_settings(config: Config, mode: ExecutionMode, operator_id: str) -> ExecutorSettings:
+    """For the executor."""
+    section = config.orders
+    return ExecutorSettings(
+        mode=mode,
+        sends_orders=sends_orders(config, mode),
+        readonly=config.gateway.readonly,
+        operator_id=operator_id,
+        cancel_before_deadline_s=section.cancel_before_deadline_s,
+        unknown_after_s=section.unknown_after_s,
+        lost_after_s=section.lost_after_s,
+        max_working=section.max_working,
+    )
+
+
+def risk_settings(config: Config, *, consults: bool) -> RiskSettings:
+    """For the risk actor."""
+    section = config.risk
+    return RiskSettings(
+        limits=RiskLimits(
+            max_position_quantity=section.max_position_quantity,
+            max_position_value=section.max_position_value,
+            max_total_exposure=section.max_total_exposure_value,
+            max_risk_per_trade_ratio=section.risk_per_trade_ratio,
+            assumed_loss_ratio=section.assumed_loss_ratio,
+            max_daily_loss_ratio=section.daily_loss_ratio,
+            max_weekly_drawdown_ratio=section.weekly_drawdown_ratio,
+            max_open_positions=section.max_open_positions,
+            max_orders_per_minute=section.max_orders_per_minute,
+            max_price_deviation_ratio=section.price_band_ratio,
+            duplicate_window_s=section.duplicate_window_s,
+            stale_after_s=section.quote_max_age_s,
+            allow_short=section.allow_short,
+            day_trade_policy=DayTradePolicy(section.day_trades),
+        ),
+        permit_ttl_s=config.orders.permit_ttl_s,
+        consults=consults,
+        external_replaces=section.external == "replace",
+        external_timeout_s=section.external_timeout_s,
+    )
+
+
+def position_settings(config: Config, operator_id: str) -> PositionSettings:
+    """For the position actor."""
+    section = config.positions
+    return PositionSettings(
+        limits=ClosureLimits(
+            close_at_days=section.close_at_dte,
+            emergency_loss_pct=100.0 * section.emergency_loss_ratio,
+        ),
+        check_interval_s=section.check_interval_s,
+        quote_timeout_s=config.market_data.snapshot_timeout_s + 1.0,
+        operator_id=operator_id,
+    )
+
+
+def strategy_c_settings(config: Config, mode: ExecutionMode, operator_id: str) -> StrategyCSettings:
+    """For the Strategy C actor."""
+    section = config.strategy_c
+    return StrategyCSettings(
+        limits=LiquidationLimits(
+            whole_account=section.scope == "account", max_rounds=section.max_close_rounds
+        ),
+        grace_s=section.grace_seconds,
+        step_timeout_s=section.step_timeout_s,
+        close_timeout_s=section.close_timeout_s,
+        sends_orders=sends_orders(config, mode),
+        operator_id=operator_id,
+    )
+
+
+def restart_policy(config: Config) -> RestartPolicy:
+    """For the supervisor."""
+    section = config.supervision
+    return RestartPolicy(
+        first_delay_s=section.first_delay_s,
+        max_delay_s=section.max_delay_s,
+        jitter_ratio=section.jitter_ratio,
+        reset_after_s=section.reset_after_s,
+        max_restarts=section.max_restarts,
+        within_s=section.within_s,
+    )

@@ -1,0 +1,163 @@
+"""A journal without a disk: for measurements and proofs of what is not the journal (``[journal] enabled = false``).
+
+It answers like the real one, at once, and what it holds survives its own actor but not the process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import attrs
+
+from actors.base import ActorContext, SupervisedActor
+from actors.conversations import root_id
+from actors.logic.order_table import TERMINAL, OrderState
+from actors.messages.journal import (
+    IntentDurable,
+    JournaledOrder,
+    JournalRead,
+    LatchDurable,
+    RaiseOrderIdFloor,
+    ReadJournal,
+    RecordBaseline,
+    RecordExecution,
+    RecordIntent,
+    RecordLatch,
+    RecordModification,
+    RecordSession,
+    RecordStep,
+    RecordTransition,
+    StepDurable,
+)
+from actors.messages.lifecycle import Message
+from actors.model.orders import Execution
+
+
+@attrs.define
+class VolatileStore:
+    """What a volatile journal holds; it belongs to the process, since actors come and go."""
+
+    orders: dict[str, JournaledOrder] = attrs.field(factory=dict)
+    executions: dict[str, Execution] = attrs.field(factory=dict)
+    latch: RecordLatch | None = None
+    step: str | None = None
+    baselines: dict[tuple[str, str], float] = attrs.field(factory=dict)
+    floors: dict[int, int] = attrs.field(factory=dict)
+
+
+class VolatileJournalActor(SupervisedActor):
+    """See the module's docstring."""
+
+    handlers: ClassVar[Mapping[type[Message], str]] = {
+        RecordIntent: "on_record_intent",
+        RecordModification: "on_record_modification",
+        RecordTransition: "on_record_transition",
+        RecordExecution: "on_record_execution",
+        RecordLatch: "on_record_latch",
+        RecordStep: "on_record_step",
+        RecordSession: "on_record_session",
+        RecordBaseline: "on_record_baseline",
+        RaiseOrderIdFloor: "on_raise_order_id_floor",
+        ReadJournal: "on_read_journal",
+    }
+
+    def __init__(self, context: ActorContext, store: VolatileStore) -> None:
+        super().__init__(context)
+        self.store = store
+
+    def on_record_intent(self, message: RecordIntent) -> None:
+        """Hold an intent."""
+        order = message.order
+        self.store.orders[order.order_ref] = JournaledOrder(
+            order=order,
+            request=message.request,
+            order_id=message.order_id,
+            correlation_id=root_id(message.correlation_id),
+            close_reason=message.close_reason,
+            state="INTENT",
+            broker_order_id=None,
+            filled=0.0,
+            at=message.at,
+        )
+        self.reply(
+            message,
+            IntentDurable(correlation_id=message.correlation_id, order_ref=order.order_ref),
+        )
+
+    def on_record_modification(self, message: RecordModification) -> None:
+        """Hold an order's new terms."""
+        order = message.order
+        held = self.store.orders.get(order.order_ref)
+        if held is not None:
+            self.store.orders[order.order_ref] = attrs.evolve(
+                held, order=order, request=message.request
+            )
+        self.reply(
+            message,
+            IntentDurable(correlation_id=message.correlation_id, order_ref=order.order_ref),
+        )
+
+    def on_record_transition(self, message: RecordTransition) -> None:
+        """Follow an order; one at its end matters no more."""
+        held = self.store.orders.get(message.order_ref)
+        if held is None:
+            return
+        if OrderState(message.state) in TERMINAL:
+            del self.store.orders[message.order_ref]
+            return
+        self.store.orders[message.order_ref] = attrs.evolve(
+            held,
+            state=message.state,
+            broker_order_id=message.broker_order_id,
+            filled=message.filled,
+        )
+
+    def on_record_execution(self, message: RecordExecution) -> None:
+        """Hold an execution."""
+        self.store.executions.setdefault(message.execution.exec_id, message.execution)
+
+    def on_record_latch(self, message: RecordLatch) -> None:
+        """Hold the latch."""
+        self.store.latch = message
+        self.store.step = None
+        self.reply(
+            message,
+            LatchDurable(correlation_id=message.correlation_id, latched=message.latched),
+        )
+
+    def on_record_step(self, message: RecordStep) -> None:
+        """Hold a liquidation's step."""
+        self.store.step = message.step
+        self.reply(message, StepDurable(correlation_id=message.correlation_id, step=message.step))
+
+    def on_record_session(self, _: RecordSession) -> None:
+        """Sessions are for the record only, and this is none."""
+
+    def on_record_baseline(self, message: RecordBaseline) -> None:
+        """Hold a risk baseline."""
+        self.store.baselines[message.kind, message.key] = message.value
+
+    def on_raise_order_id_floor(self, message: RaiseOrderIdFloor) -> None:
+        """Hold the highest order id that was used."""
+        floors = self.store.floors
+        floors[message.client_id] = max(floors.get(message.client_id, 0), message.floor)
+
+    def on_read_journal(self, request: ReadJournal) -> None:
+        """Tell what is held."""
+        store, latch = self.store, self.store.latch
+        latched = bool(latch and latch.latched)
+        self.reply(
+            request,
+            JournalRead(
+                correlation_id=request.correlation_id,
+                orders=tuple(store.orders.values()),
+                executions=tuple(store.executions.values()),
+                latched=latched,
+                latch_reason=latch.reason if latch else None,
+                liquidation_id=latch.liquidation_id if latch and latched else None,
+                liquidation_step=store.step,
+                baselines=tuple((*key, value) for key, value in store.baselines.items()),
+                order_id_floors=tuple(store.floors.items()),
+            ),
+        )
