@@ -18,7 +18,7 @@ from actors.logic import baselines as calendar
 from actors.logic import exposure
 from actors.logic.baselines import Baselines
 from actors.logic.day_trades import count_day_trades
-from actors.logic.permits import sign_permit
+from actors.logic.permits import issue_permit
 from actors.logic.risk_limits import (
     RecentOrder,
     RiskInputs,
@@ -59,7 +59,7 @@ from actors.messages.risk import (
 from actors.model.account import Account
 from actors.model.connection import ConnectionState
 from actors.model.market import Quote
-from actors.model.orders import Permit, Purpose, ValidationResult
+from actors.model.orders import Purpose, ValidationResult
 from actors.ports import EventLog, no_log
 
 RECOVERY_S = 10.0
@@ -264,15 +264,13 @@ class RiskActor(SupervisedActor):
         closing = order.purpose is Purpose.CLOSE
         fills = self.ledger.fill_counts.get(order.contract.con_id, 0)
         self.permits += 1
-        unsigned = Permit(
+        permit = issue_permit(
+            self.key,
+            order,
             permit_id=f"{self.incarnation}-{self.permits}",
-            order_ref=order.order_ref,
-            purpose=order.purpose,
             expires_at=self.clock.monotonic() + self.settings.permit_ttl_s,
             fill_count=fills if closing else None,
-            signature=b"",
         )
-        permit = attrs.evolve(unsigned, signature=sign_permit(self.key, unsigned, order))
         self.reply(
             request,
             OrderApproved(

@@ -1,7 +1,7 @@
 """The bridge between the tree's threads and a caller's asyncio loop (D2).
 
-A request goes out with a correlation id of its own and one deadline; its answer comes back in the thread of whoever sent
-it and is handed to the loop with `call_soon_threadsafe`. Nothing here blocks either side: a pykka future would.
+A request goes out with a correlation id of its own and one deadline; its answer comes back in the thread of whoever
+sent it and is handed to the loop with `call_soon_threadsafe`. Nothing here blocks either side: a pykka future would.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Bridge:
         timeout_s: float,
         *,
         grace_s: float = 0.0,
-        **fields: object,
+        **fields: Any,
     ) -> R:
         """Tell a request of ``kind`` and wait for its reply.
 

@@ -313,7 +313,7 @@ class IBKRGateway:
         process = await self._require_connected(timeout)
         subscription_id = process.entropy.uuid4()
 
-        def close(stream: ConflatedStream[Quote]) -> None:
+        def close(_: ConflatedStream[Quote]) -> None:
             if self._quote_streams.pop(subscription_id, None) is not None and process.is_running:
                 process.tell(MARKET_DATA, UnsubscribeQuotes(subscription_id=subscription_id))
 
@@ -521,7 +521,7 @@ class IBKRGateway:
         kind: Callable[..., Request],
         expected: type[R],
         timeout_s: float,
-        **fields: object,
+        **fields: Any,
     ) -> R:
         """Ask for something that may be asked again: it waits for a lost link within its deadline (GW-12)."""
         await self._require_asked()
@@ -544,7 +544,7 @@ class IBKRGateway:
         kind: Callable[..., Request],
         expected: type[R],
         timeout_s: float,
-        **fields: object,
+        **fields: Any,
     ) -> R:
         """Ask for something that is done at most once."""
         self._refuse_direct(kind.__name__)
@@ -633,7 +633,7 @@ class IBKRGateway:
         timeout_s: float,
         *,
         grace_s: float = 0.0,
-        **fields: object,
+        **fields: Any,
     ) -> R:
         if self._bridge is None:
             raise GatewayNotConnectedError("not connected: call connect() first")

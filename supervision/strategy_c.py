@@ -455,9 +455,7 @@ class StrategyCActor(SupervisedActor):
 
     def _cancel_all(self, effect: words.CancelAll) -> None:
         def cancelled(reply: Reply) -> None:
-            assert isinstance(
-                reply, AllOrdersCancelled
-            )
+            assert isinstance(reply, AllOrdersCancelled)  # noqa: S101 - answered in kind
             self._advance(words.CancelsDone(turn=effect.turn, cancelled=reply.cancelled))
 
         self._ask(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Hashable
-from typing import Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from actors.errors import GatewayError
 
@@ -19,7 +19,7 @@ T = TypeVar("T")
 class _Stream(AsyncIterator[T]):
     """What both kinds of stream share: waiting, waking, ending."""
 
-    def __init__(self, on_close: Callable[[Self], None]) -> None:
+    def __init__(self, on_close: Callable[[Any], object]) -> None:
         self.loop = asyncio.get_running_loop()
         self._on_close = on_close
         self._ready = asyncio.Event()
@@ -62,7 +62,7 @@ class _Stream(AsyncIterator[T]):
 class EventStream(_Stream[T], Generic[T]):
     """Every event in order; a reader that falls ``bound`` events behind gets a `GatewayError`."""
 
-    def __init__(self, on_close: Callable[[Self], None], bound: int) -> None:
+    def __init__(self, on_close: Callable[[Any], object], bound: int) -> None:
         super().__init__(on_close)
         self._bound = bound
         self._events: deque[T] = deque()
@@ -87,7 +87,7 @@ class EventStream(_Stream[T], Generic[T]):
 class ConflatedStream(_Stream[T], Generic[T]):
     """The newest value per key; a slow reader skips values and never holds up anybody (MKT-7)."""
 
-    def __init__(self, on_close: Callable[[Self], None], key: Callable[[T], Hashable]) -> None:
+    def __init__(self, on_close: Callable[[Any], object], key: Callable[[T], Hashable]) -> None:
         super().__init__(on_close)
         self._key = key
         self._newest: dict[Hashable, T] = {}
