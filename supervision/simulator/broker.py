@@ -17,7 +17,7 @@ from .books import Books
 from .config import SimulatorConfig
 from .contracts import Contract, Universe
 from .faults import FaultState, Rejection
-from .ledger import LedgerEntry
+from .ledger import LedgerEntry, Outcome, settled
 from .market import Market
 from .orders import Execution, Order, OrderTicket
 from .reports import completed_time
@@ -111,11 +111,9 @@ class Broker:
         elif kind == "execution":
             self.books.restore(Execution.restore(record))
         elif kind == "ledger":
-            entry = LedgerEntry.restore(record)
-            if entry.sequence <= len(self.ledger):
-                self.ledger[entry.sequence - 1] = entry
-            else:
-                self.ledger.append(entry)
+            self.ledger.append(LedgerEntry.restore(record))
+        elif kind == "outcome":
+            entry = settled(self.ledger, record)
             if entry.kind == "place" and entry.outcome not in _ID_NOT_USED:
                 self._raise_id(entry.client_id, entry.order_id)
 
@@ -164,9 +162,9 @@ class Broker:
         """Write down what became of a ledger entry."""
         order = self.find(entry.client_id, entry.order_id)
         perm_id = order.perm_id if order is not None else 0
-        entry = attrs.evolve(entry, outcome=outcome, perm_id=perm_id)
-        self.ledger[entry.sequence - 1] = entry
-        self._state.write(("ledger", entry))
+        change = Outcome(entry.sequence, outcome, perm_id)
+        settled(self.ledger, change.record())
+        self._state.write(("outcome", change))
 
     def place(self, client_id: int, ticket: OrderTicket, *, silent: bool = False) -> str:
         """Act on PLACE_ORDER; returns the outcome for the ledger."""

@@ -56,13 +56,34 @@ class LedgerEntry:
 
     def record(self) -> dict[str, Any]:
         """The entry as plain data, for the state file."""
-        return {**attrs.asdict(self), "received_at": self.received_at.isoformat()}
+        return {**attrs.asdict(self, recurse=False), "received_at": self.received_at.isoformat()}
 
     @classmethod
     def restore(cls, record: dict[str, Any]) -> LedgerEntry:
         """Rebuild an entry from `record`."""
         moment = dt.datetime.fromisoformat(record["received_at"])
         return cls(**{**record, "raw": tuple(record["raw"]), "received_at": moment})
+
+
+@attrs.frozen
+class Outcome:
+    """What became of the ledger entry with this sequence number."""
+
+    sequence: int
+    outcome: str
+    perm_id: int
+
+    def record(self) -> list[Any]:
+        """The outcome as plain data, for the state file."""
+        return [self.sequence, self.outcome, self.perm_id]
+
+
+def settled(entries: list[LedgerEntry], record: list[Any]) -> LedgerEntry:
+    """Put an outcome that was written down into its entry; returns the entry."""
+    sequence, outcome, perm_id = record
+    entry: LedgerEntry = attrs.evolve(entries[sequence - 1], outcome=outcome, perm_id=perm_id)
+    entries[sequence - 1] = entry
+    return entry
 
 
 def describe(entry: LedgerEntry) -> tuple[LedgerEntry, OrderTicket | None]:

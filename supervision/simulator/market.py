@@ -23,6 +23,7 @@ from .replay import ReplayPrices, read_bars
 _DAY_S = 86_400
 _DAY_START_S = -2 * 3600
 _HASH = 2654435761
+_QUOTES_KEPT = 5000
 _VOLATILITIES = {"SPY": 0.14, "QQQ": 0.18, "IWM": 0.2, "GLD": 0.15, "TLT": 0.13, "KO": 0.15}
 
 
@@ -95,6 +96,7 @@ class Market:
         self._all_frozen_s: float | None = None
         self._moves: dict[str, list[tuple[float, float]]] = {}
         self.halted: set[str] = set()
+        self._quotes: dict[int, tuple[tuple[int, int, bool], Quote]] = {}
         for symbol, path in replay.items():
             stock = universe.stock(symbol)
             if stock is None:
@@ -134,7 +136,7 @@ class Market:
 
     def move(self, symbol: str, factor: float) -> None:
         """Multiply the price of a symbol by `factor` from now on."""
-        self._moves.setdefault(symbol, []).append((self.elapsed_s, factor))
+        self._moves.setdefault(symbol, []).append((math.floor(self.elapsed_s), factor))
         stock = self._universe.stock(symbol)
         if stock is not None:
             self._days.pop(stock.con_id, None)
@@ -143,10 +145,17 @@ class Market:
 
     def quote(self, contract: Contract) -> Quote:
         """The quote of a contract now."""
-        at_s = self._time_s(contract.symbol)
-        if contract.is_option:
-            return self._option_quote(contract, at_s)
-        return self._stock_quote(contract, at_s)
+        at_s = math.floor(self._time_s(contract.symbol))
+        key = (at_s, len(self._moves.get(contract.symbol, ())), contract.symbol in self.halted)
+        known = self._quotes.get(contract.con_id)
+        if known is not None and known[0] == key:
+            return known[1]
+        make = self._option_quote if contract.is_option else self._stock_quote
+        quote = make(contract, at_s)
+        if len(self._quotes) > _QUOTES_KEPT:
+            self._quotes.clear()
+        self._quotes[contract.con_id] = (key, quote)
+        return quote
 
     def bars(self, contract: Contract, count: int, end_s: float | None = None) -> list[Bar]:
         """The newest `count` one-minute bars up to `end_s` (default: now), the forming one last."""

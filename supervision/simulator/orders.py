@@ -207,6 +207,10 @@ def _read_named(fields: Fields) -> dict[str, str]:
     return order
 
 
+def _contract_record(contract: Contract) -> dict[str, Any]:
+    return attrs.asdict(contract, recurse=False)
+
+
 @attrs.define(kw_only=True)
 class Order:
     """An order this gateway has taken, identified for good by `perm_id`."""
@@ -265,7 +269,7 @@ class Order:
 
     def record(self) -> dict[str, Any]:
         """The order as plain data, for the state file."""
-        return attrs.asdict(self)
+        return {**attrs.asdict(self, recurse=False), "contract": _contract_record(self.contract)}
 
     @classmethod
     def restore(cls, record: dict[str, Any]) -> Order:
@@ -305,7 +309,11 @@ class Execution:
 
     def record(self) -> dict[str, Any]:
         """The execution as plain data, for the state file."""
-        return {**attrs.asdict(self), "time": self.time.isoformat()}
+        return {
+            **attrs.asdict(self, recurse=False),
+            "contract": _contract_record(self.contract),
+            "time": self.time.isoformat(),
+        }
 
     @classmethod
     def restore(cls, record: dict[str, Any]) -> Execution:

@@ -21,6 +21,7 @@ _HOUR_MINUTES = 60
 _SALT = 9225
 """Chosen so that seed 7 gives SPY a momentum breakout for its first minutes and seed 11 none."""
 _EPOCH = 1 << 24
+_HOURS_KEPT = 4
 _MINUTE_VOLATILITY = 0.00025
 _DRIFTS = (-0.18, 0.0, 0.18)
 
@@ -57,9 +58,36 @@ class PriceSource(Protocol):
 
 @attrs.frozen
 class _Hour:
-    seconds: NDArray[np.float64]
+    """Sixty minutes of sixty prices each, in cents."""
+
+    first_minute: int
+    cents: NDArray[np.int32]
+    highs: NDArray[np.int32]
+    lows: NDArray[np.int32]
     volumes: NDArray[np.int64]
-    bars: tuple[Bar, ...]
+
+    def bar(self, index: int) -> Bar:
+        """A whole minute."""
+        return _bar(
+            self.first_minute + index,
+            int(self.cents[index, 0]),
+            int(self.highs[index]),
+            int(self.lows[index]),
+            int(self.cents[index, -1]),
+            int(self.volumes[index]),
+        )
+
+    def forming(self, index: int, second: int) -> Bar:
+        """A minute as far as it has come."""
+        seen = self.cents[index, : second + 1]
+        return _bar(
+            self.first_minute + index,
+            int(seen[0]),
+            int(seen.max()),
+            int(seen.min()),
+            int(seen[-1]),
+            max(1, int(self.volumes[index]) * (second + 1) // MINUTE_S),
+        )
 
 
 class SeededPrices:
@@ -71,12 +99,13 @@ class SeededPrices:
         self._base_volume = base_volume
         self._sums: dict[int, float] = {}
         self._levels = {0: math.log(base_price)}
-        self._hour = functools.lru_cache(maxsize=64)(self._make_hour)
+        self._hour = functools.lru_cache(maxsize=_HOURS_KEPT)(self._make_hour)
 
     def price(self, at_s: float) -> float:
         """The last traded price at a time in seconds since the anchor."""
         hour, second = divmod(math.floor(at_s), 3600)
-        return float(self._hour(hour).seconds[second])
+        minute, second = divmod(second, MINUTE_S)
+        return int(self._hour(hour).cents[minute, second]) / 100
 
     def bars(self, at_s: float, count: int) -> list[Bar]:
         """The newest `count` one-minute bars, the forming one included."""
@@ -84,16 +113,10 @@ class SeededPrices:
         found: list[Bar] = []
         for minute in range(last - count + 1, last):
             hour, index = divmod(minute, _HOUR_MINUTES)
-            found.append(self._hour(hour).bars[index])
-        found.append(self._forming(last, math.floor(at_s) - last * MINUTE_S))
+            found.append(self._hour(hour).bar(index))
+        hour, index = divmod(last, _HOUR_MINUTES)
+        found.append(self._hour(hour).forming(index, math.floor(at_s) - last * MINUTE_S))
         return found
-
-    def _forming(self, minute: int, second: int) -> Bar:
-        hour, index = divmod(minute, _HOUR_MINUTES)
-        block = self._hour(hour)
-        seen = block.seconds[index * MINUTE_S : index * MINUTE_S + second + 1]
-        volume = max(1, int(block.volumes[index]) * (second + 1) // MINUTE_S)
-        return _bar(minute, seen, volume)
 
     def _returns(self, hour: int) -> tuple[np.random.Generator, NDArray[np.float64]]:
         random = np.random.default_rng([*self._key, hour + _EPOCH])
@@ -127,21 +150,14 @@ class SeededPrices:
         part = np.arange(1, MINUTE_S + 1) / MINUTE_S
         bridge = walk - part * walk[:, -1:]
         path = np.exp(starts[:, None] + part * returns[:, None] + bridge)
-        prices = np.maximum(np.round(path, 2), 0.01)
+        cents = np.maximum(np.round(path * 100), 1).astype(np.int32)
         volumes = (self._base_volume * random.lognormal(0.0, 0.4, _HOUR_MINUTES)).astype(np.int64)
         volumes = np.maximum(volumes, 100)
         first = hour * _HOUR_MINUTES
-        bars = tuple(_bar(first + i, prices[i], int(volumes[i])) for i in range(_HOUR_MINUTES))
-        return _Hour(prices.reshape(-1), volumes, bars)
+        return _Hour(first, cents, cents.max(axis=1), cents.min(axis=1), volumes)
 
 
-def _bar(minute: int, seen: NDArray[np.float64], volume: int) -> Bar:
+def _bar(minute: int, open_: int, high: int, low: int, close: int, volume: int) -> Bar:
     return Bar(
-        minute=minute,
-        open=float(seen[0]),
-        high=float(seen.max()),
-        low=float(seen.min()),
-        close=float(seen[-1]),
-        volume=volume,
-        count=max(1, volume // 120),
+        minute, open_ / 100, high / 100, low / 100, close / 100, volume, max(1, volume // 120)
     )

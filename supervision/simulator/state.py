@@ -14,10 +14,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
-from .ledger import LedgerEntry
+from .ledger import LedgerEntry, settled
 
 Change = tuple[str, Any]
-"""What kind of thing changed ("order", "execution", "ledger", "anchor"), and its record."""
+"""What kind of thing changed ("order", "execution", "ledger", "outcome", "anchor"), and its record."""
 
 
 class Recordable(Protocol):
@@ -103,9 +103,10 @@ def _read(path: Path) -> tuple[list[Change], int]:
 
 def read_ledger(path: Path | str) -> list[LedgerEntry]:
     """Read the ledger out of a state file, also while its gateway is running or after it died."""
-    entries: dict[int, LedgerEntry] = {}
+    entries: list[LedgerEntry] = []
     for kind, record in _read(Path(path))[0]:
         if kind == "ledger":
-            entry = LedgerEntry.restore(record)
-            entries[entry.sequence] = entry
-    return list(entries.values())
+            entries.append(LedgerEntry.restore(record))
+        elif kind == "outcome":
+            settled(entries, record)
+    return entries
