@@ -55,23 +55,22 @@ def indicators_of(highs: Floats, lows: Floats, closes: Floats, volumes: Floats) 
         raise InsufficientDataError(
             f"indicators need at least {MINIMUM_BARS} bars (had {len(closes)}); wait for more"
         )
-    with np.errstate(all="ignore"):  # What overflows or is undefined ends as None below.
-        fast, slow = (_ema_weights(len(closes)) @ closes).tolist()
-        middle, width = _bollinger(closes)
-        return Indicators(
-            ema_fast=_finite(fast),
-            ema_slow=_finite(slow),
-            rsi=rsi(closes),
-            vwap=vwap(highs, lows, closes, volumes),
-            bollinger_upper=_finite(middle + width),
-            bollinger_middle=_finite(middle),
-            bollinger_lower=_finite(middle - width),
-        )
+    fast, slow = _ema_weights(len(closes)).dot(closes).tolist()
+    middle, width = _bollinger(closes)
+    return Indicators(
+        ema_fast=_finite(fast),
+        ema_slow=_finite(slow),
+        rsi=rsi(closes),
+        vwap=vwap(highs, lows, closes, volumes),
+        bollinger_upper=_finite(middle + width),
+        bollinger_middle=_finite(middle),
+        bollinger_lower=_finite(middle - width),
+    )
 
 
 def ema(closes: Floats, periods: int) -> float | None:
     """The exponential moving average after the last close, seeded with the first one."""
-    return _finite(float(_weights(len(closes), periods) @ closes))
+    return _finite(float(_weights(len(closes), periods).dot(closes)))
 
 
 def rsi(closes: Floats) -> float | None:
@@ -95,12 +94,14 @@ def vwap(highs: Floats, lows: Floats, closes: Floats, volumes: Floats) -> float 
 
     A negative volume (IB's mark for "none") counts as 0.
     """
-    weights = np.maximum(volumes[-VWAP_BARS:], 0.0)
-    total = float(weights.sum())
+    held = len(closes[-VWAP_BARS:])
+    weights = np.maximum(volumes[-held:], 0.0)
+    total = float(_ones(held).dot(weights))
     if total == 0.0:
         return _finite(float(closes[-1]))
-    typical = highs[-VWAP_BARS:] + lows[-VWAP_BARS:] + closes[-VWAP_BARS:]
-    return _finite(float(typical @ weights) / (3.0 * total))
+    # Three dot products are faster than adding the columns up first.
+    weighted = highs[-held:].dot(weights) + lows[-held:].dot(weights) + closes[-held:].dot(weights)
+    return _finite(float(weighted) / (3.0 * total))
 
 
 def bollinger(closes: Floats) -> tuple[float | None, float | None, float | None]:
@@ -111,11 +112,11 @@ def bollinger(closes: Floats) -> tuple[float | None, float | None, float | None]
 
 def _bollinger(closes: Floats) -> tuple[float, float]:
     """The middle band and the distance of the outer ones from it."""
-    window = closes[-BOLLINGER_BARS:]
-    middle = float(window.sum()) / len(window)
-    deviations = window - middle
-    variance = float(deviations @ deviations) / len(window)
-    return middle, BOLLINGER_DEVIATIONS * math.sqrt(variance)
+    window = closes[-BOLLINGER_BARS:].tolist()
+    middle = math.fsum(window) / len(window) if math.isfinite(sum(window)) else math.nan
+    # The distance from the mean is √Σ(close − mean)², so that over √n it is the population's standard deviation.
+    deviation = math.dist(window, [middle] * len(window)) / math.sqrt(len(window))
+    return middle, BOLLINGER_DEVIATIONS * deviation
 
 
 @lru_cache(maxsize=64)
@@ -126,6 +127,11 @@ def _weights(length: int, periods: int) -> Floats:
     weights[1:] *= smoothing
     weights.setflags(write=False)
     return weights
+
+
+@lru_cache(maxsize=64)
+def _ones(length: int) -> Floats:
+    return np.ones(length)
 
 
 @lru_cache(maxsize=64)
