@@ -29,6 +29,7 @@ class LoopActor(SupervisedActor):
         self._tasks: set[asyncio.Task[Any]] = set()
         self._probed_at: float | None = None
         self._own_loop = context.loop is None
+        self._is_closing = False
         self._last_report: ActorEnded | ActorFailed | None = None
         if context.loop is not None:
             self.loop = context.loop
@@ -98,6 +99,7 @@ class LoopActor(SupervisedActor):
 
     def _close_loop(self) -> None:
         """Cancel what still runs and give it a second to end."""
+        self._is_closing = True
         tasks = asyncio.all_tasks(self.loop)
         for task in tasks:
             task.cancel()
@@ -144,10 +146,12 @@ class LoopActor(SupervisedActor):
                 self.loop.call_soon(self._wind_up)
 
     def _wind_up(self) -> None:
+        if self._own_loop:
+            if not self._is_closing:
+                self.loop.stop()  # closing it cancels the tasks; twice would interrupt their cleaning up
+            return
         for task in tuple(self._tasks):
             task.cancel()
-        if self._own_loop:
-            self.loop.stop()
 
     def busy_since(self, now: float) -> float | None:
         """Count a loop that does not turn as busy: every question also asks it for a sign of life."""

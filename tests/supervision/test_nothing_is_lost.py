@@ -46,11 +46,6 @@ class Answer(Reply):
     number: int
 
 
-@attrs.frozen(kw_only=True)
-class Commit(Message):
-    pass
-
-
 class Relay(SupervisedActor):
     """Hands items on to the log, or explodes."""
 
@@ -204,3 +199,20 @@ def test_batch_that_fails_answers_for_every_message_in_it() -> None:
     assert failed == list(range(10))
     assert Committer.groups == [10, 5]
     assert tree.dead_letters.total == 10
+
+
+@pytest.mark.req("SUP-3")
+def test_handler_that_fails_answers_for_the_unfinished_batch_too() -> None:
+    Committer.groups = []
+
+    class Stumbling(Committer):
+        def on_question(self, message: Question) -> None:
+            if message.number == 14:
+                raise ValueError("stumbled")
+            super().on_question(message)
+
+    got = ask_many(make_tree(Stumbling), 25)
+
+    failed = [int(one.correlation_id) for one in got if isinstance(one, RequestFailed)]
+    assert failed == list(range(10, 15))
+    assert Committer.groups == [10, 10]

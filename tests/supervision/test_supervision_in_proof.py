@@ -23,6 +23,7 @@ from actors.messages.lifecycle import (
     Escalated,
     Lane,
     Message,
+    Overflow,
     Reply,
     Request,
     StopActor,
@@ -46,6 +47,11 @@ class Crash(Message):
 @attrs.frozen(kw_only=True)
 class Work(Message):
     number: int
+
+
+@attrs.frozen(kw_only=True)
+class Fact(Work):
+    overflow: ClassVar[Overflow] = Overflow.SIGNAL
 
 
 @attrs.frozen(kw_only=True)
@@ -337,6 +343,52 @@ def test_rest_for_one_takes_dependents_down_in_reverse_and_brings_them_back_in_o
         assert world.log == [Work(number=1)]
 
     play(scenario, [player("a"), player("b", "a"), player("c", "b"), player("x")], policy=policy)
+
+
+@pytest.mark.req("SUP-1")
+def test_restart_waits_until_the_last_dependent_has_left() -> None:
+    policy = RestartPolicy(strategy=Strategy.REST_FOR_ONE, jitter_ratio=0.0)
+
+    async def scenario(world: World) -> None:
+        world.driver.hang("b")
+        world.tree.inject("a", Crash())
+        await asyncio.sleep(1.9)
+        states = {child.name: child.state for child in world.tree.status()}
+        assert states == {"a": "down", "b": "stopping"}
+        await asyncio.sleep(0.2)
+        assert world.incarnations() == {"a": 2, "b": 2}
+
+    play(scenario, [player("a"), player("b", "a", shutdown_s=2.0)], policy=policy)
+
+
+@pytest.mark.req("SUP-4")
+def test_reports_about_a_replaced_incarnation_change_nothing() -> None:
+    async def scenario(world: World) -> None:
+        world.tree.inject("a", Crash())
+        await asyncio.sleep(1.0)
+        late = world.seen(ActorFailed)[0]
+        world.tree.inject("supervisor", late)
+        world.tree.inject("supervisor", ActorEnded(name="a", incarnation=1))
+        await asyncio.sleep(1.0)
+        assert world.incarnations() == {"a": 2}
+        assert len(world.seen(ActorFailed)) == 1
+
+    play(scenario, [player("a")])
+
+
+@pytest.mark.req("SUP-7")
+def test_overflow_of_messages_that_cannot_be_refused_is_told_to_whom_the_spec_names() -> None:
+    async def scenario(world: World) -> None:
+        for number in range(5):
+            world.tree.inject("a", Fact(number=number))
+        await asyncio.sleep(1.0)
+        assert world.log == [Alarm(offender="a")]
+
+    specs = [
+        player("a", factory=Recovering, mailbox_bound=3, on_overflow=("b", Alarm(offender="a"))),
+        player("b"),
+    ]
+    play(scenario, specs)
 
 
 @pytest.mark.req("SUP-1")
