@@ -17,7 +17,7 @@ from typing import ClassVar
 import attrs
 
 from actors.base import ActorContext, SupervisedActor
-from actors.conversations import ConversationExpired, Conversations
+from actors.conversations import ConversationExpired, Conversations, root_id
 from actors.errors import (
     ContractQualificationError,
     ErrorInfo,
@@ -434,7 +434,7 @@ class ExecutorActor(SupervisedActor):
             order_id,
             now,
             state=OrderState.AWAITING_APPROVAL,
-            correlation_id=submit.correlation_id,
+            correlation_id=root_id(submit.correlation_id),
             close_reason=submit.close_reason,
         )
         tracked = Tracked(record=record, submit=submit, quote=quote)
@@ -912,7 +912,7 @@ class ExecutorActor(SupervisedActor):
         self.log(
             f"order_{status.lower()}",
             level="WARNING",
-            correlation_id=submit.correlation_id,
+            correlation_id=root_id(submit.correlation_id),
             symbol=request.symbol,
             reason=reason,
         )
@@ -929,7 +929,7 @@ class ExecutorActor(SupervisedActor):
                     rejection_reason=reason,
                     execution_mode=self.settings.mode,
                     timestamp=self.clock.now(),
-                    correlation_id=submit.correlation_id,
+                    correlation_id=root_id(submit.correlation_id),
                 ),
             ),
         )

@@ -13,8 +13,10 @@ from typing import Any, TypeVar
 import attrs
 
 from actors.clock import Clock, Entropy
+from actors.conversations import child_id
 from actors.errors import GatewayError, GatewayStoppedError, GatewayTimeoutError, restore
 from actors.messages.lifecycle import Message, Reply, Request, RequestFailed
+from supervision.correlation import current_correlation
 
 R = TypeVar("R", bound=Reply)
 
@@ -46,6 +48,7 @@ class Bridge:
         self._routes = routes
         self._loop = asyncio.get_running_loop()
         self._waiting: dict[str, _Waiting] = {}
+        self._children = 0
 
     async def ask(
         self,
@@ -63,7 +66,7 @@ class Bridge:
         """
         if not timeout_s > 0:
             raise GatewayTimeoutError(f"timeout must be > 0 s (was {timeout_s})")
-        correlation_id = self._entropy.uuid4()
+        correlation_id = self._new_correlation_id()
         future: asyncio.Future[Reply] = self._loop.create_future()
         timer = self._loop.call_later(timeout_s + grace_s, self._expire, future, kind, timeout_s)
         self._waiting[correlation_id] = _Waiting(future, timer)
@@ -87,6 +90,14 @@ class Bridge:
         if not isinstance(reply, expected):
             raise GatewayError(f"{recipient} answered {type(reply).__name__} to {kind}")
         return reply
+
+    def _new_correlation_id(self) -> str:
+        """An id of its own, under the caller's root where there is one."""
+        root = current_correlation()
+        if root is None:
+            return self._entropy.uuid4()
+        self._children += 1
+        return child_id(root, str(self._children))
 
     def receive(self, message: Message) -> None:
         """Take a message in its sender's thread and hand it to the loop."""

@@ -7,12 +7,14 @@ and say what came of it.
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 from actors.errors import GatewayError
 from actors.logic.momentum import STRATEGY_ID, decide
 from actors.model.market import MarketData
 from actors.model.orders import OrderResult, StrategyContext
 from actors.ports import EventLog
+from supervision.correlation import correlated
 from supervision.gateway import IBKRGateway
 
 CONTEXT = StrategyContext(strategy_id=STRATEGY_ID, strategy_name="Momentum breakout (sample)")
@@ -40,28 +42,33 @@ async def run_cycles(
 
 async def run_cycle(gateway: IBKRGateway, symbol: str, log: EventLog) -> OrderResult | None:
     """Quote, indicators, decision, result; trouble with the broker is told and left to the next cycle."""
-    try:
-        data = await gateway.get_market_data(symbol)
-        _show(data, log)
-        decision = decide(data, gateway.process.clock.now())
-        if decision.signal is None:
-            log("no_signal", symbol=symbol, because="; ".join(decision.reasons_against))
+    with correlated(gateway.process.entropy.uuid4()) as correlation_id:
+        told = partial(log, correlation_id=correlation_id)
+        try:
+            return await _cycle(gateway, symbol, told)
+        except GatewayError as error:
+            told("cycle_failed", level="WARNING", symbol=symbol, code=error.code, why=str(error))
             return None
-        signal = decision.signal
-        log(
-            "signal",
-            symbol=symbol,
-            action=signal.action,
-            quantity=signal.quantity,
-            strength=signal.signal_strength,
-        )
-        result = await gateway.submit_order(signal, CONTEXT)
-    except GatewayError as error:
-        log("cycle_failed", level="WARNING", symbol=symbol, code=error.code, why=str(error))
+
+
+async def _cycle(gateway: IBKRGateway, symbol: str, log: EventLog) -> OrderResult | None:
+    data = await gateway.get_market_data(symbol)
+    _show(data, log)
+    decision = decide(data, gateway.process.clock.now())
+    if decision.signal is None:
+        log("no_signal", symbol=symbol, because="; ".join(decision.reasons_against))
         return None
+    signal = decision.signal
+    log(
+        "signal",
+        symbol=symbol,
+        action=signal.action,
+        quantity=signal.quantity,
+        strength=signal.signal_strength,
+    )
+    result = await gateway.submit_order(signal, CONTEXT)
     log(
         "order_result",
-        correlation_id=result.correlation_id,
         order_id=result.order_id,
         status=result.status.value,
         symbol=symbol,

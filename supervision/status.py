@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from typing import Any
+
 import attrs
 
 from actors.logic.accounts import masked
@@ -55,3 +58,29 @@ def describe_process(
         actors=actors,
         dead_letters=dead_letters,
     )
+
+
+def status_lines(status: Mapping[str, Any]) -> Iterator[str]:
+    """Say a `ProcessStatus`, as it comes over the control channel, in lines for people."""
+    yield f"mode        {status['mode']}"
+    yield f"endpoint    {status['endpoint']}"
+    yield f"connection  {status['connection']}  accounts {', '.join(status['accounts']) or '-'}"
+    if status["last_error"]:
+        yield f"last error  {status['last_error']}"
+    if status["latched"]:
+        yield f"STRATEGY C  latched: {status['latch_reason']}  (step {status['liquidation_step']})"
+    yield f"opening     {_opening(status)}"
+    for actor in status["actors"]:
+        yield (
+            f"actor       {actor['name']:<12} {actor['state']:<10} incarnation {actor['incarnation']}"
+            f"  restarts {actor['restarts']}  waiting {actor['mailbox_depth']}"
+        )
+    yield f"dead letters {status['dead_letters']}"
+
+
+def _opening(status: Mapping[str, Any]) -> str:
+    if status["latched"]:
+        return "refused until an operator re-arms"
+    if status["connection"] != "CONNECTED":
+        return "refused until the link is back"
+    return f"refused: {status['opening_blocked_by']}" if status["opening_blocked_by"] else "allowed"

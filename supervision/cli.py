@@ -1,0 +1,204 @@
+"""The command line: thin, like the facade. Everything it does is a call that an orchestrator could make (D18)."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from enum import IntEnum
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import attrs
+import typer
+
+from actors.errors import (
+    ConfigurationError,
+    GatewayConnectionError,
+    GatewayError,
+    GatewayStoppedError,
+    GatewayTimeoutError,
+    JournalLockedError,
+    LiveTradingBlockedError,
+    ModeError,
+    OrderValidationError,
+)
+from supervision.config import Config, load
+from supervision.control import call
+from supervision.gateway import checked_mode
+
+DEFAULT_CONFIG = Path("config.toml")
+
+
+class ExitCode(IntEnum):
+    """How the process ends."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    REFUSED = 3
+    NOT_CONNECTED = 4
+    LOCKED = 5
+    NOT_RUNNING = 6
+    ESCALATED = 7
+
+
+EXIT_CODES = """Exit codes: 0 done, or stopped by Ctrl-C · 1 unexpected failure · 2 wrong arguments or configuration ·
+3 refused (live mode, or the mode does not allow it) · 4 no connection to the gateway · 5 another process holds the
+journal · 6 no process is running · 7 an actor passed its restart limit and the tree stopped."""
+
+app = typer.Typer(
+    help="The safety layer between your trading code and Interactive Brokers.",
+    epilog=EXIT_CODES,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", help="A config.toml; default: ./config.toml where there is one."),
+]
+HostOption = Annotated[
+    str | None, typer.Option("--host", help="Connect to the gateway on this host.")
+]
+PortOption = Annotated[
+    int | None, typer.Option("--port", help="Connect to the gateway on this port (paper: 4002).")
+]
+
+
+@app.command(epilog=EXIT_CODES)
+def run(
+    config: ConfigOption = None,
+    mode: Annotated[
+        str | None, typer.Option("--mode", help="dry_run or paper; live is blocked.")
+    ] = None,
+    symbol: Annotated[
+        list[str] | None, typer.Option("--symbol", help="Watch this symbol; may be repeated.")
+    ] = None,
+    cycles: Annotated[
+        int | None,
+        typer.Option("--cycles", min=1, help="Stop after so many cycles; default: run on."),
+    ] = None,
+    host: HostOption = None,
+    port: PortOption = None,
+) -> None:
+    """Start the supervised process with the sample orchestrator, until Ctrl-C or for --cycles."""
+    from supervision.run import run_process  # loads the whole product, which --help does not need
+
+    with _explained():
+        settings = _load(config, host, port)
+        chosen = checked_mode(mode or settings.general.mode)
+        if symbol:
+            general = attrs.evolve(settings.general, symbols=tuple(symbol))
+            settings = attrs.evolve(settings, general=general)
+        code = asyncio.run(run_process(settings, chosen, cycles, _version()))
+    raise typer.Exit(code)
+
+
+@app.command(epilog=EXIT_CODES)
+def check(config: ConfigOption = None, host: HostOption = None, port: PortOption = None) -> None:
+    """Test the connection to the configured gateway, step by step. Sends no order."""
+    from supervision.check import check_connection  # loads the whole product
+
+    with _explained():
+        succeeded = asyncio.run(check_connection(_load(config, host, port), typer.echo))
+    raise typer.Exit(ExitCode.OK if succeeded else ExitCode.NOT_CONNECTED)
+
+
+@app.command(epilog=EXIT_CODES)
+def status(config: ConfigOption = None) -> None:
+    """Say where the running process stands."""
+    from supervision.status import status_lines
+
+    with _explained():
+        for line in status_lines(_command(config, {"command": "status"})):
+            typer.echo(line)
+
+
+@app.command(epilog=EXIT_CODES)
+def rearm(
+    who: Annotated[str, typer.Option("--who", help="Your name, for the audit trail.")],
+    why: Annotated[str, typer.Option("--why", help="Why opening orders is safe again.")],
+    config: ConfigOption = None,
+) -> None:
+    """Take Strategy C's latch back in the running process, so that orders may be opened again."""
+    with _explained():
+        _command(config, {"command": "rearm", "who": who, "why": why})
+        typer.echo("re-armed: opening orders are allowed again")
+
+
+@app.command(epilog=EXIT_CODES)
+def liquidate(
+    reason: Annotated[str, typer.Option("--reason", help="Why, for the audit trail.")],
+    config: ConfigOption = None,
+) -> None:
+    """Trigger Strategy C in the running process: stop opening, cancel, close everything, prove flat."""
+    with _explained():
+        answer = _command(config, {"command": "liquidate", "reason": reason})
+        typer.echo(f"latched; liquidation {answer['liquidation_id']} is under way, see: status")
+
+
+def main() -> None:
+    """Enter at the console script ``ibkr-actors``."""
+    app()
+
+
+def _load(config: Path | None, host: str | None, port: int | None) -> Config:
+    path = config or (DEFAULT_CONFIG if DEFAULT_CONFIG.exists() else None)
+    settings = load(path, os.environ)
+    if host is None and port is None:
+        return settings
+    gateway = attrs.evolve(
+        settings.gateway,
+        endpoint="external",
+        host=host or settings.gateway.host,
+        port=port or settings.gateway.port,
+    )
+    return attrs.evolve(settings, gateway=gateway)
+
+
+def _command(config: Path | None, command: dict[str, Any]) -> dict[str, Any]:
+    settings = _load(config, None, None)
+    timeout_s = settings.control.timeout_s
+    return call(Path(settings.general.state_dir), {**command, "timeout_s": timeout_s}, timeout_s)
+
+
+def _version() -> str:
+    try:
+        return version("ibkr-actors")
+    except PackageNotFoundError:
+        return "(not installed)"
+
+
+class _explained:  # noqa: N801 - reads as a statement where it is used
+    """Turn an error of ours into one plain line on stderr and its exit code."""
+
+    def __enter__(self) -> None:
+        """Nothing to do before."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: Any
+    ) -> None:
+        """Explain what is ours; let everything else pass."""
+        if isinstance(error, GatewayError):
+            _fail(error)
+
+
+_CODES: tuple[tuple[type[GatewayError], ExitCode], ...] = (
+    (LiveTradingBlockedError, ExitCode.REFUSED),
+    (ModeError, ExitCode.REFUSED),
+    (ConfigurationError, ExitCode.USAGE),
+    (OrderValidationError, ExitCode.USAGE),
+    (JournalLockedError, ExitCode.LOCKED),
+    (GatewayStoppedError, ExitCode.NOT_RUNNING),
+    (GatewayTimeoutError, ExitCode.NOT_CONNECTED),
+    (GatewayConnectionError, ExitCode.NOT_CONNECTED),
+)
+
+
+def _fail(error: GatewayError) -> NoReturn:
+    code = next((code for kind, code in _CODES if isinstance(error, kind)), ExitCode.FAILED)
+    typer.echo(f"{error.code}: {error}", err=True)
+    raise typer.Exit(code)
