@@ -56,7 +56,7 @@ class ContractDesk:
 
     def ids(self, session: Session, fields: Fields) -> None:
         """Say the next order id again."""
-        session.send("9", "1", str(self._simulator.broker.next_order_id(session.client_id)))
+        session.send("9", "1", str(self._simulator.broker.store.next_order_id(session.client_id)))
 
     def managed_accounts(self, session: Session, fields: Fields) -> None:
         """Say the managed accounts again."""

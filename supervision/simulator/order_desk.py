@@ -46,19 +46,19 @@ class OrderDesk:
         """Record an order message in the ledger, then act on it."""
         entry = self._entry(session, number, values, arrived_ns)
         entry, ticket = describe(entry)
-        entry = self._simulator.broker.record(entry)
+        entry = self._simulator.broker.store.record(entry)
         state = self._simulator.faults.state
         lost = ""
         if number == PLACE_ORDER and state.lost_acknowledgements:
             lost = state.lost_acknowledgements.pop(0)
         if lost == "drop_before":
-            self._simulator.broker.settle(entry, "dropped")
+            self._simulator.broker.store.settle(entry, "dropped")
             session.close(reset=True)
             return
         if lost == "drop_after":
             session.mute()
         outcome = self._act(session, number, entry, ticket, lost != "")
-        self._simulator.broker.settle(entry, outcome)
+        self._simulator.broker.store.settle(entry, outcome)
         if lost == "drop_after":
             session.close(reset=True)
 
@@ -71,7 +71,7 @@ class OrderDesk:
             kind = "global_cancel"
         elif number == CANCEL_ORDER:
             kind = "cancel"
-        elif self._simulator.broker.find(session.client_id, order_id) is not None:
+        elif self._simulator.broker.store.find(session.client_id, order_id) is not None:
             kind = "modify"
         return LedgerEntry(
             sequence=0,
@@ -116,7 +116,7 @@ class OrderDesk:
     def open_orders(self, session: Session, fields: Fields) -> None:
         """List the working orders of this client."""
         self._refuse_when_read_only()
-        for order in self._simulator.broker.working():
+        for order in self._simulator.broker.store.working():
             if session.client_id == 0 and order.client_id == 0 and order.order_id == 0:
                 self._bind(session, order)
             if order.client_id == session.client_id:
@@ -126,7 +126,7 @@ class OrderDesk:
     def all_open_orders(self, session: Session, fields: Fields) -> None:
         """List the working orders of all clients."""
         self._refuse_when_read_only()
-        for order in self._simulator.broker.working():
+        for order in self._simulator.broker.store.working():
             self._tell(session, order)
         session.send("53", "1")
 
@@ -140,7 +140,7 @@ class OrderDesk:
         """List finished orders."""
         self._refuse_when_read_only()
         api_only = fields.flag()
-        for order in self._simulator.broker.orders.values():
+        for order in self._simulator.broker.store.orders.values():
             if order.completed_at and not order.discarded and (order.order_id or not api_only):
                 session.send_message(reports.completed_order(order, session.version))
         session.send("102")
@@ -163,7 +163,9 @@ class OrderDesk:
 
     def announce(self, session: Session) -> None:
         """Push the live orders of a client that has come back, before anything else."""
-        own = [o for o in self._simulator.broker.working() if o.client_id == session.client_id]
+        own = [
+            o for o in self._simulator.broker.store.working() if o.client_id == session.client_id
+        ]
         for order in own:
             self._tell(session, order)
         if own:
@@ -174,8 +176,8 @@ class OrderDesk:
             raise Refusal(codes.BAD_REQUEST, codes.validation(_READ_ONLY))
 
     def _bind(self, session: Session, order: Order) -> None:
-        broker = self._simulator.broker
-        broker.bind(order, session.client_id, broker.next_order_id(session.client_id))
+        store = self._simulator.broker.store
+        store.bind(order, session.client_id, store.next_order_id(session.client_id))
         session.send("100", str(order.perm_id), str(order.client_id), str(order.order_id))
 
     def _tell(self, session: Session, order: Order) -> None:
@@ -244,7 +246,7 @@ class OrderDesk:
 
     def order_error(self, client_id: int, order_id: int, code: int, text: str | None) -> None:
         """Send an error about an order to its owner."""
-        order = self._simulator.broker.find(client_id, order_id)
+        order = self._simulator.broker.store.find(client_id, order_id)
         if order is not None and order.silent:
             return
         for session in self._simulator.ready_sessions():
@@ -258,7 +260,7 @@ class OrderDesk:
         self._simulator.account_desk.changed(account, con_id)
 
     def _is_silent(self, execution: Execution) -> bool:
-        order = self._simulator.broker.orders.get(execution.perm_id)
+        order = self._simulator.broker.store.orders.get(execution.perm_id)
         return order is not None and order.silent
 
 

@@ -18,6 +18,7 @@ from loguru import logger
 from . import codes
 from .account import Position
 from .account_desk import AccountDesk
+from .books import Books
 from .broker import Broker
 from .calendar import Hours, eastern
 from .config import SimulatorConfig
@@ -29,11 +30,13 @@ from .history_desk import HistoryDesk
 from .ledger import CANCEL_ORDER, GLOBAL_CANCEL, PLACE_ORDER, LedgerEntry
 from .market import Market
 from .market_data_desk import MarketDataDesk
+from .matching import Floor
 from .order_desk import OrderDesk
 from .orders import Execution, Order
 from .requests import BY_NAME, REQUESTS, Handler
 from .session import Session
 from .state import Anchor, StateFile
+from .store import OrderStore
 from .tickets import Refusal
 from .timers import Timers
 
@@ -152,18 +155,23 @@ class Simulator:
             replay_offset=self.config.replay_offset,
             speed=self.config.speed,
         )
-        self._broker = Broker(
-            config=self.config,
-            universe=self.universe,
-            market=self._market,
-            now=self.now,
-            later=self.later,
-            faults=lambda: self.faults.state,
-            state=self._state,
-            reporter=self.order_desk,
-        )
+        books = Books(self.config.managed_accounts, self.config.cash)
+        store = OrderStore(self._state, books)
         for kind, record in changes:
-            self._broker.restore(kind, record)
+            store.restore(kind, record)
+        self._broker = Broker(
+            Floor(
+                config=self.config,
+                universe=self.universe,
+                market=self._market,
+                now=self.now,
+                later=self.later,
+                faults=lambda: self.faults.state,
+                report=self.order_desk,
+                store=store,
+                books=books,
+            )
+        )
         self._broker.match()
 
     async def _listen(self) -> None:
@@ -209,7 +217,7 @@ class Simulator:
     @property
     def ledger(self) -> tuple[LedgerEntry, ...]:
         """Every order message received, in order."""
-        return tuple(self.broker.ledger)
+        return tuple(self.broker.store.ledger)
 
     @property
     def cash(self) -> float:
@@ -226,11 +234,11 @@ class Simulator:
 
     def open_orders(self) -> tuple[Order, ...]:
         """All working orders of all clients."""
-        return tuple(self.broker.working())
+        return tuple(self.broker.store.working())
 
     def orders(self) -> tuple[Order, ...]:
         """All orders ever taken."""
-        return tuple(self.broker.orders.values())
+        return tuple(self.broker.store.orders.values())
 
     def client_ids(self) -> tuple[int, ...]:
         """The clients that are connected."""
@@ -286,7 +294,7 @@ class Simulator:
         session.ready = True
         self.order_desk.announce(session)
         session.send("15", "1", ",".join(self.config.managed_accounts))
-        session.send("9", "1", str(self.broker.next_order_id(client_id)))
+        session.send("9", "1", str(self.broker.store.next_order_id(client_id)))
         for code in _OPENING_NOTICES:
             session.error(-1, code)
         if state.disconnected:
