@@ -1,7 +1,7 @@
 """What keeps the tree alive and runs it; the names that an orchestrator imports are those of `supervision.api`.
 
-They load when they are first used, so that ``supervision.simulator`` can start alone, without the libraries that the rest
-of the product stands on.
+They load when they are first used, so that ``supervision.simulator`` can start alone, without the libraries that the
+rest of the product stands on.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One supervised process from its start to its end: the banner, the signals, the control channel, the exit code (SUP-9).
+"""One supervised process from start to end: banner, signals, control channel, exit code (SUP-9).
 
 Only here signal handlers are installed; embedded in an orchestrator, nothing of the kind happens (D1).
 """

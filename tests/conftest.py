@@ -1,0 +1,77 @@
+"""What all tests share: the requirement ids, and the report on which of them are proved."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import pytest
+
+COUNTS = {
+    "MODE": 6,
+    "GW": 12,
+    "CON": 15,
+    "DB": 4,
+    "OBS": 4,
+    "MKT": 12,
+    "ORD": 10,
+    "RSK": 7,
+    "POS": 7,
+    "STC": 7,
+    "SUP": 13,
+    "SIM": 6,
+    "CFG": 2,
+    "DEP": 2,
+    "QUA": 6,
+}
+"""How many requirements each area has; their ids are AREA-1 to AREA-n."""
+
+IDS = tuple(f"{area}-{number}" for area, count in COUNTS.items() for number in range(1, count + 1))
+_PROOFS: pytest.StashKey[dict[str, list[bool]]] = pytest.StashKey()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add ``--requirements``."""
+    parser.addoption(
+        "--requirements",
+        action="store_true",
+        help="say which requirement ids have a passing test, and which have none",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Begin with no proof at all."""
+    config.stash[_PROOFS] = defaultdict(list)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Refuse a marker that names an id that does not exist."""
+    for item in items:
+        for marker in item.iter_markers("req"):
+            unknown = [name for name in marker.args if name not in IDS]
+            if unknown or not marker.args:
+                raise pytest.UsageError(f"{item.nodeid}: no such requirement: {unknown}")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):  # type: ignore[no-untyped-def]
+    """Note for each id whether its tests passed."""
+    report = yield
+    if report.when == "call" and not report.skipped:
+        for marker in item.iter_markers("req"):
+            for name in marker.args:
+                item.config.stash[_PROOFS][name].append(report.passed)
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the report, when it was asked for."""
+    config = terminalreporter.config
+    if not config.getoption("--requirements"):
+        return
+    proofs = config.stash[_PROOFS]
+    terminalreporter.section("requirements")
+    proved = [name for name in IDS if proofs.get(name) and all(proofs[name])]
+    failing = [name for name in IDS if proofs.get(name) and not all(proofs[name])]
+    missing = [name for name in IDS if not proofs.get(name)]
+    for title, names in (("proved", proved), ("failing", failing), ("without a test", missing)):
+        terminalreporter.write_line(f"{title} ({len(names)}): {' '.join(names)}")
