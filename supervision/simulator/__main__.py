@@ -37,6 +37,13 @@ def main(
         Path | None, typer.Option(help="File in which orders and positions survive.")
     ] = None,
     extra_symbols: Annotated[int, typer.Option(help="Synthetic stocks SYM001 … to list.")] = 0,
+    cash: Annotated[float, typer.Option(help="Opening cash of each account, USD.")] = 1_000_000.0,
+    fill_delay: Annotated[float, typer.Option(help="Seconds before an order may fill.")] = 0.0,
+    max_fill: Annotated[
+        float, typer.Option(help="Largest single execution; 0 for no limit.")
+    ] = 0.0,
+    slice_delay: Annotated[float, typer.Option(help="Seconds between partial fills.")] = 0.0,
+    tick_interval: Annotated[float, typer.Option(help="Seconds between stream ticks.")] = 1.0,
     busy_poll: Annotated[
         bool, typer.Option("--busy-poll", help="Never sleep, record arrivals (for benchmarks).")
     ] = False,
@@ -65,6 +72,11 @@ def main(
             speed=speed,
             scenario=read_scenario(scenario) if scenario is not None else None,
             extra_symbols=extra_symbols,
+            cash=cash,
+            fill_delay_s=fill_delay,
+            max_fill_quantity=max_fill or None,
+            slice_delay_s=slice_delay,
+            tick_interval_s=tick_interval,
             limits=_no_limits() if unlimited else Limits(),
         )
         with asyncio.Runner(loop_factory=lambda: new_loop(busy_poll=busy_poll)) as runner:

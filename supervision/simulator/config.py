@@ -83,18 +83,20 @@ class SimulatorConfig:
     """How many synthetic stocks SYM001, SYM002 … to list."""
     hours: str | None = None
     max_version: int = MAX_SERVER_VERSION
-    fill_delay_s: float = 0.0
-    max_fill_quantity: float | None = None
+    fill_delay_s: float = attrs.field(default=0.0, validator=attrs.validators.ge(0))
+    max_fill_quantity: float | None = attrs.field(
+        default=None, validator=attrs.validators.optional(attrs.validators.gt(0))
+    )
     """The largest single execution; larger orders fill in slices."""
-    slice_delay_s: float = 0.0
-    match_interval_s: float = 1.0
+    slice_delay_s: float = attrs.field(default=0.0, validator=attrs.validators.ge(0))
+    match_interval_s: float = attrs.field(default=1.0, validator=attrs.validators.gt(0))
     """How often working orders are compared with the market."""
-    tick_interval_s: float = 1.0
+    tick_interval_s: float = attrs.field(default=1.0, validator=attrs.validators.gt(0))
     """How often a streaming subscription may tick."""
-    account_interval_s: float = 180.0
+    account_interval_s: float = attrs.field(default=180.0, validator=attrs.validators.gt(0))
     """How often account values are pushed when nothing but prices changed."""
-    snapshot_delay_s: float = 0.0
-    contract_delay_s: float = 0.0
+    snapshot_delay_s: float = attrs.field(default=0.0, validator=attrs.validators.ge(0))
+    contract_delay_s: float = attrs.field(default=0.0, validator=attrs.validators.ge(0))
     pre_submitted: bool = False
     """Report market orders as PreSubmitted first."""
     inactive_on_reject: bool = False

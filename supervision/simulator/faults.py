@@ -31,6 +31,15 @@ class Rejection:
     inactive: bool | None
 
 
+@attrs.frozen
+class Drop:
+    """A connection to be dropped at the message with this number."""
+
+    at: int
+    mid_message: bool
+    reset: bool
+
+
 @attrs.define
 class FaultState:
     """The faults that are on; read by the rest of the gateway, written by `Faults`."""
@@ -40,7 +49,7 @@ class FaultState:
     reading_stopped: bool = False
     refusing: bool = False
     drop_mid_message: bool = False
-    drop_at: dict[str, tuple[int, bool, bool]] = attrs.field(factory=dict)
+    drop_at: dict[str, Drop] = attrs.field(factory=dict)
     taken_client_ids: dict[int | None, int] = attrs.field(factory=dict)
     version_offered: int | None = None
     authentication: str | None = None
@@ -59,6 +68,25 @@ class FaultState:
     held: bool = False
     messages_sent: int = 0
     messages_received: int = 0
+
+    def count_received(self) -> Drop | None:
+        """Count a message from a client; says whether to drop its connection instead."""
+        self.messages_received += 1
+        return self._due("received", self.messages_received)
+
+    def count_sent(self) -> Drop | None:
+        """Count a message to a client; says whether to drop its connection instead."""
+        self.messages_sent += 1
+        if self.drop_mid_message:
+            self.drop_mid_message = False
+            return Drop(self.messages_sent, mid_message=True, reset=False)
+        return self._due("sent", self.messages_sent)
+
+    def _due(self, side: str, count: int) -> Drop | None:
+        planned = self.drop_at.get(side)
+        if planned is None or count < planned.at:
+            return None
+        return self.drop_at.pop(side)
 
 
 class Faults:
@@ -133,7 +161,7 @@ class Faults:
         if side not in ("sent", "received"):
             raise ValueError(f"side must be sent or received (was {side!r})")
         done = self.state.messages_sent if side == "sent" else self.state.messages_received
-        self.state.drop_at[side] = (done + count, mid_message, reset)
+        self.state.drop_at[side] = Drop(done + count, mid_message, reset)
 
     def client_id_taken(self, client_id: int | None = None, times: int = 1) -> None:
         """Answer the next `times` connections of a client id (or of any) with error 326."""

@@ -354,22 +354,14 @@ class Simulator:
 
     def _within_rate(self, session: Session) -> bool:
         limits = self.config.limits
-        if not limits.messages_per_second:
+        excess = session.rate.count(self.loop.time(), limits.messages_per_second)
+        if not excess:
             return True
-        now_s = self.loop.time()
-        received = session.received_s
-        received.append(now_s)
-        while now_s - received[0] >= 1.0:
-            received.popleft()
-        if len(received) <= limits.messages_per_second:
-            return True
-        received.pop()
-        session.error(
-            -1,
-            codes.RATE_EXCEEDED,
+        text = (
             "Max rate of messages per second has been exceeded:"
-            f"max={limits.messages_per_second} rec={len(received) + 1} (1)",
+            f"max={limits.messages_per_second} rec={excess} (1)"
         )
+        session.error(-1, codes.RATE_EXCEEDED, text)
         if limits.drop_on_rate:
             session.close()
         return not limits.drop_on_rate
@@ -382,32 +374,6 @@ class Simulator:
         return [BY_NAME[name] for name in names]
 
     # What faults do -----------------------------------------------------------------------------
-
-    def count_received(self, session: Session) -> bool:
-        """Count a message from a client; false when a fault drops the connection on it."""
-        state = self.faults.state
-        state.messages_received += 1
-        planned = state.drop_at.get("received")
-        if planned is None or state.messages_received < planned[0]:
-            return True
-        del state.drop_at["received"]
-        session.close(reset=planned[2])
-        return False
-
-    def count_sent(self) -> tuple[bool, bool] | None:
-        """Count a message to a client; when a fault drops the connection on it, says whether half
-        of it still goes and whether by reset.
-        """
-        state = self.faults.state
-        state.messages_sent += 1
-        if state.drop_mid_message:
-            state.drop_mid_message = False
-            return (True, False)
-        planned = state.drop_at.get("sent")
-        if planned is None or state.messages_sent < planned[0]:
-            return None
-        del state.drop_at["sent"]
-        return (planned[1], planned[2])
 
     def stop_listening(self) -> None:
         """Refuse new connections."""

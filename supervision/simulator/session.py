@@ -16,6 +16,7 @@ from loguru import logger
 from . import codes
 from .config import MIN_SERVER_VERSION
 from .frames import FrameBuffer, FrameError, encode, split
+from .rate import Rate
 
 if TYPE_CHECKING:
     from .server import Simulator
@@ -35,7 +36,7 @@ class Session(asyncio.Protocol):
         self.ready = False
         self.market_data_type = 1
         self.subscriptions: dict[tuple[str, int], Callable[[], None]] = {}
-        self.received_s: deque[float] = deque()
+        self.rate = Rate()
         self._simulator = simulator
         self._transport: asyncio.Transport | None = None
         self._buffer = FrameBuffer()
@@ -98,7 +99,9 @@ class Session(asyncio.Protocol):
             if self.version == 0:
                 self._negotiate(payload)
                 continue
-            if not self._simulator.count_received(self):
+            drop = self._simulator.faults.state.count_received()
+            if drop is not None:
+                self.close(reset=drop.reset)
                 return
             fields = split(payload)
             if self.ready:
@@ -165,12 +168,11 @@ class Session(asyncio.Protocol):
     def _queue(self, frame: bytes) -> None:
         if self._closing:
             return
-        verdict = self._simulator.count_sent()
-        if verdict is not None:
-            part, reset = verdict
-            if part:
+        drop = self._simulator.faults.state.count_sent()
+        if drop is not None:
+            if drop.mid_message:
                 self._outgoing.append(frame[: len(frame) // 2])
-            self.close(reset=reset)
+            self.close(reset=drop.reset)
             return
         if not self._outgoing:
             self._simulator.loop.call_soon(self.flush)

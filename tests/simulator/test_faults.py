@@ -200,23 +200,68 @@ def test_nightly_reset_closes_refuses_and_returns() -> None:
 # Connectivity -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("data_lost", "code", "ticks"), [(False, 1102, True), (True, 1101, False)])
-def test_connectivity_lost_and_restored(data_lost: bool, code: int, ticks: bool) -> None:
-    async def body(simulator: Simulator, wire: Wire) -> tuple[int, int, int, bool]:
+@pytest.mark.parametrize(("data_lost", "code"), [(False, 1102), (True, 1101)])
+def test_connectivity_lost_and_restored(data_lost: bool, code: int) -> None:
+    async def body(simulator: Simulator, wire: Wire) -> tuple[int, int, int, int, bool]:
         wire.send(*snapshot(5, stock(), once=0))
         await wire.quiet(0.5)
         simulator.faults.connectivity_lost()
         lost = (await wire.error())[1]
         wire.send(*order(1))
         refused = (await wire.error())[1]
+        await asyncio.sleep(5.0)
+        silent = len(await wire.quiet())
         simulator.faults.connectivity_restored(data_lost=data_lost)
         restored = (await wire.error())[1]
-        return lost, refused, restored, len(await wire.quiet(5.0 if data_lost else 0.5)) >= 0
+        await asyncio.sleep(5.0)
+        return lost, refused, silent, restored, bool(await wire.quiet(0.2))
 
-    lost, refused, restored, _ = with_gateway(body)
+    assert with_gateway(body) == (1100, 201, 0, code, not data_lost)
 
-    assert (lost, refused, restored) == (1100, 201, code)
-    assert ticks is not data_lost
+
+def test_order_news_waits_until_connectivity_is_restored() -> None:
+    async def body(simulator: Simulator, wire: Wire) -> tuple[list[str], list[str]]:
+        wire.send(*order(1, "BUY", 10, "LMT", limit=500))
+        wire.send(*order(2, "BUY", 10, "LMT", limit=400))
+        await wire.quiet()
+        simulator.faults.connectivity_lost()
+        simulator.faults.move_price("SPY", 0.8)
+        wire.send(*cancel(2))
+        lost = summary(await wire.quiet(5.0))
+        assert simulator.positions()[SPY].quantity == 10
+        simulator.faults.connectivity_restored()
+        return lost, summary(await wire.quiet())
+
+    lost, restored = with_gateway(body)
+
+    assert lost == ["4:1100"]
+    assert restored[:2] == ["4:1102", "11"]
+    assert restored[-2:] == ["3:Cancelled", "4:202"]
+
+
+def test_order_made_by_hand_is_seen_by_all_and_bound_by_client_zero() -> None:
+    async def body(simulator: Simulator, wire: Wire) -> tuple[list[str], list[str], str]:
+        simulator.faults.order_by_hand("SPY", 10, 500.0)
+        wire.send(16, 1)
+        everybody = await wire.until("53")
+        zero = await open_wire(simulator.port, 0)
+        zero.send(5, 1)
+        await zero.until("100")
+        bound = await zero.until("53")
+        return summary(everybody), everybody[0][1:2], bound[0][1]
+
+    assert with_gateway(body) == (["5:Submitted", "3:Submitted", "53"], ["0"], "1")
+
+
+def test_closed_market_keeps_its_last_quote_and_its_last_session() -> None:
+    async def body(simulator: Simulator, wire: Wire) -> tuple[bool, str]:
+        first = await quote(wire)
+        await asyncio.sleep(1000.0)
+        same = await quote(wire) == first
+        wire.send(*history(1, stock()))
+        return same, (await wire.read())[-8]
+
+    assert with_gateway(body, hours="1100-1600") == (True, "20260303 15:59:00 US/Eastern")
 
 
 @pytest.mark.parametrize(
