@@ -191,9 +191,10 @@ def affordable(case: Case) -> Finding:
     name = "buying power" if by_margin else "available funds"
     if funds is None:
         return f"the account's {name} are unknown", {}
-    if case.added == 0.0:
+    if case.added == 0.0 or case.price is None:
         return _FINE
-    cost = _cost(case) + _cost_in_flight(case)
+    cost = _cost_of(case, case.contract, case.added, case.price)
+    cost += _cost_in_flight(case)
     return _within(f"cost in view of {name}", cost, funds, "order_cost")
 
 
@@ -328,11 +329,6 @@ def _loss_ratio(case: Case) -> float:
     if case.contract.security_type is SecurityType.OPTION:
         return 1.0
     return case.limits.assumed_loss_ratio
-
-
-def _cost(case: Case) -> float:
-    price = math.nan if case.price is None else case.price
-    return _cost_of(case, case.contract, case.added, price)
 
 
 def _cost_in_flight(case: Case) -> float:

@@ -1,0 +1,431 @@
+"""Every rule rejects what it should, alone, with number and limit; closes pass whatever does not concern them."""
+
+from __future__ import annotations
+
+import math
+from datetime import date, timedelta
+from typing import Any
+
+import attrs
+import pytest
+
+from actors.logic import exposure
+from actors.logic.baselines import (
+    NO_BASELINES,
+    Baseline,
+    Baselines,
+    day_key,
+    from_journal,
+    roll,
+    week_key,
+)
+from actors.logic.day_trades import count_day_trades, first_day
+from actors.logic.exposure import EMPTY, Ledger
+from actors.logic.risk_checks import RULES
+from actors.logic.risk_limits import (
+    DayTradePolicy,
+    RiskInputs,
+    RiskLimits,
+    recent_order,
+    still_recent,
+)
+from actors.logic.risk_rules import judge, judge_closing, judge_opening, loss_breaches
+from actors.model.account import Holding
+from actors.model.market import DataType
+from actors.model.orders import CloseReason, OrderAction, WireOrder
+from tests.unit.logic.values import (
+    NOW,
+    QQQ,
+    SPY,
+    SPY_CALL,
+    account,
+    closing_order,
+    execution,
+    holding,
+    market_order,
+    quote,
+    trade_request,
+    wire_order,
+)
+
+LIMITS = RiskLimits()
+
+
+def worth(day: float, week: float | None = None) -> Baselines:
+    """Baselines of the running day and week."""
+    return Baselines(
+        day=Baseline(kind="day", key=day_key(NOW), value=day),
+        week=Baseline(kind="week", key=week_key(NOW), value=day if week is None else week),
+    )
+
+
+BASELINES = worth(100_000.0)
+BY_MARGIN = attrs.evolve(LIMITS, day_trade_policy=DayTradePolicy.INTRADAY_MARGIN)
+NO_DAY_TRADE_RULE = attrs.evolve(LIMITS, day_trade_policy=DayTradePolicy.OFF)
+OTHER = "CSATSPRIM:another"
+
+
+def ledger(*holdings: Holding) -> Ledger:
+    return exposure.reconcile(EMPTY, holdings, [], [])
+
+
+def inputs(order: WireOrder | None = None, **changes: Any) -> RiskInputs:
+    """Inputs that every rule approves: ten SPY at the market."""
+    wire = market_order(10) if order is None else order
+    fields: dict[str, Any] = {
+        "order": wire,
+        "request": trade_request(wire, risk_per_trade=0.02),
+        "now": NOW,
+        "monotonic": 1_000.0,
+        "ledger": ledger(),
+        "quote": quote(wire.contract),
+        "account": account(),
+        "baselines": BASELINES,
+        "day_trades": 0,
+    }
+    return RiskInputs(**(fields | changes))
+
+
+def earlier(order: WireOrder, age_s: float) -> Any:
+    return recent_order(order, 1_000.0 - age_s)
+
+
+def reserved(order: WireOrder, base: Ledger | None = None) -> Ledger:
+    known = ledger() if base is None else base
+    return exposure.reserve(known, exposure.reservation(known, order, 600.0))
+
+
+@pytest.mark.req("RSK-2")
+def test_a_sound_order_is_approved_with_its_numbers() -> None:
+    verdict = judge_opening(inputs(), LIMITS)
+
+    assert (verdict.approved, verdict.rejection_reasons) == (True, ())
+    assert verdict.risk_metrics["position_value"] == pytest.approx(6001.0)
+    assert verdict.risk_metrics["position_value_limit"] == LIMITS.max_position_value
+    assert verdict == judge(inputs(), LIMITS)
+
+
+CHEAP = {"quote": quote(last=6.0, bid=5.9, ask=6.1)}
+POOR = {"account": account(24_999.0), "baselines": worth(24_999.0)}
+OPTION = market_order(1, contract=SPY_CALL)
+OPTION_QUOTE = {"quote": quote(SPY_CALL, bid=6.0, ask=6.2, last=6.1)}
+
+OPTIONS = market_order(4, contract=SPY_CALL)
+FEW = market_order(5)
+HELD = ledger(holding(10, QQQ, 500.0))
+STALE = NOW + timedelta(seconds=301)
+TINY = {"account": account(1_999.0), "baselines": worth(1_999.0)}
+BY_MARGIN_BOLD = attrs.evolve(BY_MARGIN, max_risk_per_trade_ratio=1.0, assumed_loss_ratio=0.01)
+
+
+def low(**changes: Any) -> RiskLimits:
+    return attrs.evolve(LIMITS, **changes)
+
+
+def funds(available: float | None) -> Any:
+    return account(available_funds=available)
+
+
+def in_flight(quantity: float, available: float = 1e9) -> dict[str, Any]:
+    """Another order that works, and the funds."""
+    other = market_order(quantity, order_ref=OTHER)
+    return {"ledger": reserved(other), "account": funds(available)}
+
+
+def after(quantity: float, age_s: float) -> tuple[Any, ...]:
+    """An order of a moment ago."""
+    return (earlier(market_order(quantity, order_ref=OTHER), age_s),)
+
+
+# (what is rejected, inputs, limits, words of the one reason)
+REJECTIONS: list[tuple[str, RiskInputs, RiskLimits, str]] = [
+    ("latch", inputs(latched="disconnect"), LIMITS, r"latched \(disconnect\)"),
+    ("blocked", inputs(opening_blocked_by="maintenance"), LIMITS, "blocked: maintenance"),
+    ("no quote", inputs(quote=None), LIMITS, "no quote"),
+    ("other quote", inputs(quote=quote(QQQ)), LIMITS, "another contract"),
+    ("halted", inputs(quote=quote(halted=True)), LIMITS, "halted"),
+    ("stale", inputs(now=STALE), LIMITS, r"quote age .*\(301\) exceeds limit \(300\)"),
+    ("delayed", inputs(quote=quote(data_type=DataType.DELAYED)), LIMITS, "quote age"),
+    ("quantity", inputs(market_order(1001), **CHEAP), LIMITS, r"\(1,001\) exceeds limit \(1,000\)"),
+    (
+        "quantity in flight",
+        inputs(market_order(501), **CHEAP, **in_flight(500)),
+        LIMITS,
+        "quantity",
+    ),
+    ("value", inputs(market_order(20)), low(max_position_value=12_000.0), "position value"),
+    ("exposure", inputs(ledger=HELD), low(max_total_exposure=11_000.0), "total exposure"),
+    ("risk", inputs(market_order(100)), LIMITS, r"risk .*\(3,000.5\) exceeds limit \(2,000\)"),
+    ("funds", inputs(account=funds(6_001.0)), LIMITS, "cost in view of available funds"),
+    ("funds in flight", inputs(**in_flight(10, 11_000.0)), LIMITS, "cost in view"),
+    ("no funds known", inputs(account=funds(None)), LIMITS, "available funds are unknown"),
+    ("premium", inputs(OPTION, account=funds(620.0), **OPTION_QUOTE), LIMITS, "cost in view"),
+    ("option risk", inputs(OPTIONS, **OPTION_QUOTE), LIMITS, "risk of the trade"),
+    (
+        "day trades",
+        inputs(FEW, day_trades=3, **POOR),
+        LIMITS,
+        r"day trades \(4\) exceeds limit \(3\)",
+    ),
+    ("day trades unknown", inputs(FEW, day_trades=None, **POOR), LIMITS, "day trades is unknown"),
+    ("margin", inputs(FEW, **TINY), BY_MARGIN_BOLD, "minimum for margin"),
+    ("buying power", inputs(account=account(buying_power=None)), BY_MARGIN, "power are unknown"),
+    ("daily loss", inputs(account=account(97_000.0)), LIMITS, r"daily .*\(0.0300\) reached"),
+    ("daily unknown", inputs(baselines=attrs.evolve(BASELINES, day=None)), LIMITS, "daily loss is"),
+    ("weekly", inputs(baselines=worth(100_000.0, 107_000.0)), LIMITS, "weekly drawdown"),
+    ("weekly unknown", inputs(baselines=attrs.evolve(BASELINES, week=None)), LIMITS, "weekly"),
+    ("positions", inputs(ledger=HELD), low(max_open_positions=1), r"open positions \(2\)"),
+    ("rate", inputs(recent_orders=after(3, 30)), low(max_orders_per_minute=1), r"minute \(2\)"),
+    ("price", inputs(wire_order(10, limit_price=631.0)), LIMITS, "deviation of the price 631"),
+    ("no last price", inputs(wire_order(10), quote=quote(last=None, bid=None)), LIMITS, "no last"),
+    ("duplicate", inputs(recent_orders=after(10, 4.9)), LIMITS, "duplicate of"),
+    ("short", inputs(market_order(10, action=OrderAction.SELL)), LIMITS, "short selling"),
+]
+
+
+@pytest.mark.req("RSK-1", "RSK-2", "RSK-3", "RSK-6")
+@pytest.mark.parametrize(
+    ("given", "limits", "words"),
+    [row[1:] for row in REJECTIONS],
+    ids=[row[0] for row in REJECTIONS],
+)
+def test_a_rule_rejects_with_its_one_reason(
+    given: RiskInputs, limits: RiskLimits, words: str
+) -> None:
+    verdict = judge_opening(given, limits)
+
+    assert not verdict.approved
+    assert len(verdict.rejection_reasons) == 1, verdict.rejection_reasons
+    with pytest.raises(AssertionError, match=words):
+        raise AssertionError(verdict.rejection_reasons[0])
+
+
+SALE = market_order(10, action=OrderAction.SELL)
+WIDE = wire_order(1, contract=SPY_CALL, limit_price=7.0)
+
+APPROVALS: list[tuple[str, RiskInputs, RiskLimits]] = [
+    ("a sale of what is held", inputs(SALE, ledger=ledger(holding(10))), LIMITS),
+    ("shorts allowed", inputs(SALE), low(allow_short=True)),
+    ("rich day trader", inputs(day_trades=9), LIMITS),
+    ("no day-trade rule", inputs(market_order(1), day_trades=None, **POOR), NO_DAY_TRADE_RULE),
+    ("by margin", inputs(), BY_MARGIN),
+    ("twin of long ago", inputs(recent_orders=after(10, 6.0)), LIMITS),
+    ("itself again", inputs(recent_orders=(earlier(market_order(10), 1.0),)), LIMITS),
+    ("an option", inputs(OPTION, **OPTION_QUOTE), LIMITS),
+    ("a wide option limit", inputs(WIDE, **OPTION_QUOTE), LIMITS),
+]
+
+
+@pytest.mark.req("RSK-1")
+@pytest.mark.parametrize(
+    ("given", "limits"), [row[1:] for row in APPROVALS], ids=[row[0] for row in APPROVALS]
+)
+def test_what_no_rule_minds_is_approved(given: RiskInputs, limits: RiskLimits) -> None:
+    assert judge_opening(given, limits).rejection_reasons == ()
+
+
+@pytest.mark.req("RSK-2", "RSK-3")
+def test_every_reason_is_told_when_nothing_is_known() -> None:
+    given = inputs(ledger=EMPTY, account=None, quote=None, baselines=NO_BASELINES)
+
+    reasons = " | ".join(judge_opening(given, LIMITS).rejection_reasons)
+
+    for words in ("positions are unknown", "net liquidation", "no quote", "daily", "weekly"):
+        assert words in reasons
+
+
+@pytest.mark.req("RSK-3")
+@pytest.mark.parametrize("net", [math.nan, math.inf, 0.0, -1.0])
+def test_a_worth_that_is_no_number_rejects(net: float) -> None:
+    assert not judge_opening(inputs(account=account(net)), LIMITS).approved
+
+
+@pytest.mark.req("RSK-3")
+def test_a_price_that_is_no_number_rejects() -> None:
+    odd = quote(last=math.nan, ask=math.nan)
+
+    assert not judge_opening(inputs(quote=odd), LIMITS).approved
+
+
+@pytest.mark.req("RSK-3")
+def test_a_rule_that_raises_rejects_under_its_name() -> None:
+    broken: Any = inputs(recent_orders=(object(),))
+
+    reasons = judge_opening(broken, LIMITS).rejection_reasons
+
+    assert any("order_rate failed" in reason for reason in reasons)
+
+
+@pytest.mark.req("RSK-3")
+def test_inputs_that_make_no_sense_reject() -> None:
+    broken: Any = inputs(ledger=None)
+
+    assert "could not be judged" in judge_opening(broken, LIMITS).rejection_reasons[0]
+
+
+@pytest.mark.req("RSK-1")
+def test_every_rule_has_a_rejection_here() -> None:
+    assert len(RULES) == 18
+
+
+@pytest.mark.req("RSK-4")
+@pytest.mark.parametrize(
+    ("held", "order", "words"),
+    [
+        (100.0, closing_order(100), None),
+        (100.0, closing_order(101), r"\(101\) exceeds what is reducible \(100\)"),
+        (100.0, closing_order(math.nan), "exceeds"),
+        (100.0, closing_order(10, action=OrderAction.BUY), "does not reduce"),
+        (-100.0, closing_order(100, action=OrderAction.BUY), None),
+        (0.0, closing_order(1), "does not reduce"),
+        (100.0, market_order(10, action=OrderAction.SELL), "purpose must be close"),
+    ],
+)
+def test_a_close_may_only_reduce(held: float, order: WireOrder, words: str | None) -> None:
+    verdict = judge_closing(inputs(order, ledger=ledger(holding(held))), LIMITS)
+
+    assert verdict.approved is (words is None)
+    if words is not None:
+        with pytest.raises(AssertionError, match=words):
+            raise AssertionError(verdict.rejection_reasons[0])
+
+
+@pytest.mark.req("RSK-4", "RSK-6")
+def test_two_closes_at_once_never_flip_the_position() -> None:
+    held = ledger(holding(100))
+    first = closing_order(60, order_ref="a")
+    after = exposure.reserve(held, exposure.reservation(held, first))
+
+    assert judge_closing(inputs(first, ledger=held)).approved
+    assert not judge_closing(inputs(closing_order(60, order_ref="b"), ledger=after)).approved
+    assert judge_closing(inputs(closing_order(40, order_ref="b"), ledger=after)).approved
+
+
+@pytest.mark.req("RSK-4")
+def test_a_close_may_be_modified_within_what_it_had_reserved() -> None:
+    held = ledger(holding(100))
+    first = closing_order(100)
+    after = exposure.reserve(held, exposure.reservation(held, first))
+    modify = attrs.evolve(first, broker_order_id=7)
+
+    assert judge_closing(inputs(modify, ledger=after)).approved
+
+
+@pytest.mark.req("RSK-7")
+def test_nothing_else_stops_a_close_but_it_is_noted() -> None:
+    given = inputs(
+        closing_order(100),
+        ledger=ledger(holding(100)),
+        account=None,
+        quote=None,
+        baselines=NO_BASELINES,
+        latched="disconnect",
+        opening_blocked_by="maintenance",
+        recent_orders=tuple(earlier(closing_order(100, order_ref=OTHER), 1) for _ in range(99)),
+    )
+
+    verdict = judge(given, LIMITS)
+
+    assert verdict.approved
+    for words in (
+        "latched",
+        "maintenance",
+        "net liquidation",
+        "no quote",
+        "orders per",
+        "duplicate",
+    ):
+        assert any(words in note for note in verdict.notes), words
+
+
+@pytest.mark.req("RSK-3")
+def test_a_close_waits_for_known_positions() -> None:
+    assert not judge_closing(inputs(closing_order(1), ledger=EMPTY)).approved
+
+
+def test_the_memory_of_orders_is_bounded_by_time() -> None:
+    orders = (earlier(market_order(1), 61), earlier(market_order(1), 59))
+
+    assert still_recent(orders, 1_000.0, LIMITS) == orders[1:]
+
+
+@pytest.mark.req("STC-1", "RSK-1")
+@pytest.mark.parametrize(
+    ("net", "expected"),
+    [
+        (97_001.0, ()),
+        (97_000.0, (CloseReason.DAILY_LOSS_LIMIT,)),
+        (94_000.0, (CloseReason.DAILY_LOSS_LIMIT, CloseReason.WEEKLY_DRAWDOWN)),
+        (None, ()),
+    ],
+)
+def test_a_loss_limit_is_reached(net: float | None, expected: tuple[CloseReason, ...]) -> None:
+    found = loss_breaches(BASELINES, account(net), NOW, LIMITS)
+
+    assert expected == tuple(breach.reason for breach in found)
+
+
+@pytest.mark.req("RSK-5")
+def test_baselines_roll_with_the_exchanges_day_and_week() -> None:
+    known, first = roll(NO_BASELINES, account(), NOW)
+    # 03:59 UTC on Tuesday is still Monday in New York.
+    same, none = roll(known, account(90_000.0), NOW.replace(day=3, hour=3, minute=59))
+    next_day, second = roll(known, account(90_000.0), NOW.replace(day=3, hour=5))
+    _, third = roll(next_day, account(80_000.0), NOW.replace(day=9))
+
+    assert [item.kind for item in first] == ["day", "week"]
+    assert (known, ()) == (same, none)
+    assert [(item.kind, item.key, item.value) for item in second] == [
+        ("day", "2026-03-03", 90_000.0)
+    ]
+    assert [(item.kind, item.key) for item in third] == [
+        ("day", "2026-03-09"),
+        ("week", "2026-W11"),
+    ]
+
+
+@pytest.mark.req("RSK-5")
+def test_baselines_survive_a_restart() -> None:
+    rows = [("day", "2026-03-01", 1.0), ("day", "2026-03-02", 2.0), ("week", "2026-W10", 3.0)]
+
+    known = from_journal(rows)
+
+    assert known.day == Baseline(kind="day", key="2026-03-02", value=2.0)
+    assert roll(known, account(), NOW) == (known, ())
+
+
+@pytest.mark.req("RSK-5")
+@pytest.mark.parametrize("net", [None, math.nan, 0.0])
+def test_an_unknown_worth_begins_no_baseline(net: float | None) -> None:
+    assert roll(NO_BASELINES, account(net), NOW) == (NO_BASELINES, ())
+    assert roll(NO_BASELINES, None, NOW) == (NO_BASELINES, ())
+
+
+@pytest.mark.req("RSK-1")
+def test_day_trades_are_round_trips_of_one_day_within_five_business_days() -> None:
+    def trade(number: int, action: OrderAction, days_ago: int, contract: Any = SPY) -> Any:
+        return execution(
+            1,
+            f"e.{number}.01",
+            perm_id=number,
+            action=action,
+            contract=contract,
+            executed_at=NOW - timedelta(days=days_ago),
+        )
+
+    buy, sell = OrderAction.BUY, OrderAction.SELL
+    executions = [
+        trade(1, buy, 0),
+        trade(2, sell, 0),
+        trade(3, buy, 3),  # Friday: bought, sold on Monday: no day trade
+        trade(4, buy, 4, QQQ),
+        trade(5, sell, 4, QQQ),
+        trade(6, buy, 6),  # the Tuesday before: the first of the five days
+        trade(7, sell, 6),
+        trade(8, buy, 7),
+        trade(9, sell, 7),
+    ]
+
+    assert first_day(NOW) == date(2026, 2, 24)
+    assert first_day(NOW - timedelta(days=1)) == date(2026, 2, 23)
+    assert count_day_trades(executions, NOW) == 3
