@@ -97,6 +97,7 @@ def from_journal(orders: Iterable[JournaledOrder]) -> tuple[OrderRecord, ...]:
                 order.at,
                 state=OrderState.UNKNOWN,
                 correlation_id=order.correlation_id,
+                close_reason=order.close_reason,
             ),
             broker_order_id=order.broker_order_id,
         )
@@ -261,11 +262,12 @@ def _missing(
         return move(record, OrderState.FAILED, now, "it was not sent, and never will be")
     if record.state is OrderState.AT_GATE:
         return record  # The gate's own answer is on its way.
-    if give_up:
-        return move(
-            record, OrderState.LOST, now, "the broker knows nothing of it; it is not resent"
-        )
-    return record if record.state is OrderState.UNKNOWN else move(record, OrderState.UNKNOWN, now)
+    asked = record
+    if record.state is not OrderState.UNKNOWN:
+        asked = move(record, OrderState.UNKNOWN, now)
+    if not give_up:
+        return asked
+    return move(asked, OrderState.LOST, now, "the broker knows nothing of it; it is not resent")
 
 
 def _explain(before: OrderRecord, after: OrderRecord) -> list[str]:

@@ -1,0 +1,242 @@
+"""Each order's truth is found in the broker's state, and nothing is forgotten or resent."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import attrs
+import pytest
+
+from actors.logic.order_state import OrderRecord
+from actors.logic.order_table import OrderState
+from actors.logic.reconcile import (
+    GateKnowledge,
+    OrderReconciliation,
+    foreign_working,
+    from_journal,
+    is_working,
+    reconcile_orders,
+    working_orders,
+)
+from actors.messages.journal import JournaledOrder
+from actors.model.connection import BrokerState
+from actors.model.orders import OrderAction, Purpose
+from tests.unit.logic.values import (
+    LATER,
+    NOW,
+    QQQ,
+    REF,
+    broker_state,
+    execution,
+    record,
+    told,
+    told_whole,
+    trade_request,
+    wire_order,
+)
+
+pytestmark = pytest.mark.req("ORD-9", "CON-11")
+
+S = OrderState
+KNOWS_NOTHING_SENT = GateKnowledge(sent={}, since=NOW - timedelta(hours=1))
+
+
+def reconcile(
+    order: OrderRecord,
+    state: BrokerState,
+    gate: GateKnowledge | None = None,
+    give_up: bool = True,
+) -> OrderReconciliation:
+    return reconcile_orders([order], state, "CSATSPRIM", LATER, gate=gate, give_up=give_up)
+
+
+def test_an_open_order_is_adopted_with_its_ids_and_terms() -> None:
+    state = broker_state(open_orders=(told_whole("Submitted", 90, filled=10.0),))
+
+    found = reconcile(record(S.UNKNOWN), state)
+    after = found.records[0]
+
+    assert (
+        after.state,
+        after.broker_order_id,
+        after.perm_id,
+        after.order.quantity,
+    ) == (S.ACKNOWLEDGED, 7, 70, 90.0)
+    assert found.differences == (f"{REF}: UNKNOWN here, ACKNOWLEDGED at the broker",)
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [("Filled", S.FILLED), ("Cancelled", S.CANCELLED), ("Inactive", S.FAILED)],
+)
+def test_a_completed_order_is_at_its_end(status: str, expected: OrderState) -> None:
+    state = broker_state(completed_orders=(told_whole(status, order_id=0),))
+
+    assert reconcile(record(S.ACKNOWLEDGED), state).records[0].state is expected
+
+
+def test_an_ended_order_among_the_open_ones_is_at_its_end() -> None:
+    state = broker_state(open_orders=(told_whole("Cancelled"),))
+
+    assert reconcile(record(S.UNKNOWN), state).records[0].state is S.CANCELLED
+
+
+def test_executions_alone_prove_a_fill() -> None:
+    state = broker_state(executions=(execution(100),))
+
+    found = reconcile(record(S.SENT), state)
+
+    assert found.records[0].state is S.FILLED
+    assert f"{REF}: filled 0 here, 100 there" in found.differences
+
+
+def test_part_of_an_order_without_the_order_is_over() -> None:
+    after = reconcile(record(S.SENT), broker_state(executions=(execution(40),))).records[0]
+
+    assert (after.state, after.filled) == (S.CANCELLED, 40.0)
+
+
+@pytest.mark.parametrize("state", [S.SENT, S.ACKNOWLEDGED, S.HELD, S.CANCELLING, S.UNKNOWN])
+@pytest.mark.parametrize(("give_up", "expected"), [(True, S.LOST), (False, S.UNKNOWN)])
+def test_an_order_that_is_found_nowhere_is_lost(
+    state: OrderState, give_up: bool, expected: OrderState
+) -> None:
+    assert reconcile(record(state), broker_state(), give_up=give_up).records[0].state is expected
+
+
+def test_the_gate_can_prove_that_an_order_was_never_sent() -> None:
+    after = reconcile(record(S.UNKNOWN), broker_state(), KNOWS_NOTHING_SENT).records[0]
+
+    assert (after.state, after.rejection_reason) == (
+        S.FAILED,
+        "it was not sent, and never will be",
+    )
+
+
+def test_a_gate_younger_than_the_intent_proves_nothing() -> None:
+    young = GateKnowledge(sent={}, since=NOW + timedelta(seconds=1))
+
+    assert reconcile(record(S.UNKNOWN), broker_state(), young).records[0].state is S.LOST
+
+
+def test_an_acknowledged_order_was_sent_whatever_the_gate_says() -> None:
+    known = attrs.evolve(record(S.ACKNOWLEDGED), acknowledged_at=NOW)
+
+    assert reconcile(known, broker_state(), KNOWS_NOTHING_SENT).records[0].state is S.LOST
+
+
+def test_what_the_gate_sent_gets_its_address_and_may_still_be_on_its_way() -> None:
+    gate = GateKnowledge(sent={REF: 7}, since=NOW)
+
+    after = reconcile(record(S.AT_GATE), broker_state(), gate).records[0]
+
+    assert (after.state, after.broker_order_id) == (S.SENT, 7)
+
+
+@pytest.mark.parametrize("state", [S.NEW, S.AWAITING_APPROVAL, S.AWAITING_JOURNAL, S.AT_GATE])
+def test_an_order_that_has_not_left_is_not_judged(state: OrderState) -> None:
+    assert reconcile(record(state), broker_state()).records[0].state is state
+
+
+def test_an_order_that_left_after_the_read_is_not_judged() -> None:
+    fresh = attrs.evolve(record(S.SENT), sent_at=LATER)
+
+    assert reconcile(fresh, broker_state()).records[0] == fresh
+
+
+@pytest.mark.req("ORD-7")
+def test_a_fill_that_was_missed_reaches_an_order_at_its_end() -> None:
+    after = reconcile(record(S.CANCELLED), broker_state(executions=(execution(40),))).records[0]
+
+    assert (after.state, after.filled) == (S.CANCELLED, 40.0)
+
+
+def test_more_than_one_live_order_is_an_alarm_and_the_extras_are_named() -> None:
+    ours = attrs.evolve(record(S.UNKNOWN), perm_id=71, broker_order_id=8)
+    one, two = told_whole("Submitted"), told_whole("Submitted", order_id=8, perm_id=71)
+
+    found = reconcile(ours, broker_state(open_orders=(one, two)))
+
+    assert found.extras == (one,)
+    assert found.records[0].perm_id == 71
+    assert "more than one live order" in found.differences[0]
+
+
+def test_too_much_filled_is_said() -> None:
+    state = broker_state(executions=(execution(100, "a.01"), execution(100, "b.01")))
+
+    assert "too much" in reconcile(record(S.SENT), state).differences[-1]
+
+
+def test_a_live_order_of_an_earlier_process_is_adopted() -> None:
+    earlier = "CSATSPRIM:CLOSE_QQQ_320227571_zz"
+    stop = told_whole(
+        "PreSubmitted",
+        order_ref=earlier,
+        contract=QQQ,
+        action=OrderAction.SELL,
+        order_type="STP",
+        limit_price=None,
+        stop_price=480.0,
+    )
+    state = broker_state(
+        open_orders=(stop,), executions=(execution(30, order_ref=earlier, action=OrderAction.SELL),)
+    )
+
+    found = reconcile(record(S.FILLED), state)
+    adopted = found.records[1]
+
+    assert found.adopted == (earlier,)
+    assert (adopted.state, adopted.purpose, adopted.filled) == (
+        S.ACKNOWLEDGED,
+        Purpose.CLOSE,
+        30.0,
+    )
+    assert [item.signed_remaining for item in working_orders(found.records)] == [-70.0]
+
+
+def test_the_extras_of_an_adopted_order_are_named_too() -> None:
+    reference = "CSATSPRIM:ORD_x"
+    orders = tuple(
+        told_whole("Submitted", order_ref=reference, perm_id=perm_id) for perm_id in (1, 2)
+    )
+
+    found = reconcile(record(S.FILLED), broker_state(open_orders=orders))
+
+    assert found.extras == orders[1:]
+
+
+@pytest.mark.req("STC-6")
+def test_orders_of_others_are_foreign_and_count_for_risk() -> None:
+    by_hand = told_whole("Submitted", order_ref="", remaining=60.0)
+    odd = told_whole("Submitted", order_ref="CSATSPRIM:ORD_y", order_type="TRAIL")
+    bare = told("Submitted", order_ref="other")
+
+    found = reconcile(record(S.FILLED), broker_state(open_orders=(by_hand, odd, bare)))
+
+    assert set(found.foreign) == {by_hand, odd, bare}
+    assert [item.signed_remaining for item in foreign_working(found.foreign)] == [60.0, 100.0]
+
+
+def test_the_journal_makes_records_whose_fate_is_unknown() -> None:
+    order = wire_order()
+    journaled = JournaledOrder(
+        order=order,
+        request=trade_request(order),
+        order_id="ORD_1",
+        correlation_id="c",
+        state="SENT",
+        broker_order_id=7,
+        filled=0.0,
+        at=NOW,
+        close_reason=None,
+    )
+
+    found = from_journal([journaled])[0]
+
+    assert (found.state, found.broker_order_id, found.correlation_id) == (S.UNKNOWN, 7, "c")
+
+
+def test_a_status_that_does_not_exist_counts_as_working() -> None:
+    assert is_working(told("Nonsense"))
+    assert not is_working(told("Inactive"))
