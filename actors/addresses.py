@@ -29,6 +29,7 @@ from actors.errors import (
     UnknownMessageError,
     describe,
 )
+from actors.failure import presentable
 from actors.mailbox import (
     KERNEL,
     Lease,
@@ -274,7 +275,7 @@ class AddressBook:
         try:
             callback(parcel.body, parcel.sender)
         except BaseException as error:  # noqa: BLE001 - it must not reach the sender
-            reason = f"the callback raised {type(error).__name__}: {error}"
+            reason = f"the callback raised {type(error).__name__}: {presentable(error)}"
             self.dead_letters.add(parcel.body, name, reason, parcel.sender.name)
 
     def _show(self, name: str, parcel: Parcel) -> None:
@@ -291,7 +292,9 @@ class AddressBook:
                 tap(record)
             except BaseException as error:  # noqa: BLE001 - it must not reach the sender
                 self._untap(tap)
-                reason = f"a tap raised {type(error).__name__}: {error}; it was removed"
+                reason = (
+                    f"a tap raised {type(error).__name__}: {presentable(error)}; it was removed"
+                )
                 self.dead_letters.add(parcel.body, name, reason, sender.name)
 
     def _tell_overflow(self, mailbox: Mailbox) -> None:

@@ -30,7 +30,6 @@ An actor whose thread runs an asyncio loop is a `actors.loop_actor.LoopActor`.
 from __future__ import annotations
 
 import threading
-import traceback
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
@@ -46,6 +45,7 @@ from actors.errors import (
     UnknownMessageError,
     describe,
 )
+from actors.failure import presentable, where_raised
 from actors.mailbox import STOP, Lease, Parcel, Sender
 from actors.messages.lifecycle import (
     ActorEnded,
@@ -295,6 +295,7 @@ class SupervisedActor(pykka.ThreadingActor):
         try:
             if not self._book.revoke(self._lease, superseded=True):
                 return
+            error = presentable(error)
             self.give_up(error, parcels)
             # Reported last, so that the successor finds free what `abandoned` lets go of.
             self.report_end(self.failure(error, context, parcels))
@@ -317,7 +318,7 @@ class SupervisedActor(pykka.ThreadingActor):
             incarnation=self.incarnation,
             at=self.clock.now(),
             message_type=type(parcels[-1].body).__name__ if parcels else "",
-            trace="".join(traceback.format_exception(error)),
+            trace=where_raised(error),
         )
 
     def give_up(self, error: BaseException, parcels: tuple[Parcel, ...]) -> None:
@@ -351,7 +352,7 @@ class SupervisedActor(pykka.ThreadingActor):
         try:
             return call()
         except BaseException as error:  # noqa: BLE001 - it has failed already
-            reason = f"{hook} raised {type(error).__name__}: {error}"
+            reason = f"{hook} raised {type(error).__name__}: {presentable(error)}"
             self._book.dead_letters.add(None, self.name, reason, self.name)
             return None
 

@@ -8,6 +8,7 @@ from collections.abc import Coroutine
 from typing import Any, ClassVar
 
 from actors.base import ActorContext, SupervisedActor
+from actors.failure import presentable
 from actors.mailbox import STOP
 from actors.messages.lifecycle import ActorEnded, ActorFailed
 
@@ -85,7 +86,7 @@ class LoopActor(SupervisedActor):
         try:
             self._close_loop()
         except BaseException as error:  # noqa: BLE001 - the incarnation has ended already
-            reason = f"closing the loop raised {type(error).__name__}: {error}"
+            reason = f"closing the loop raised {type(error).__name__}: {presentable(error)}"
             self._book.dead_letters.add(None, self.name, reason, self.name)
         if self._last_report is not None:
             super().report_end(self._last_report)

@@ -20,6 +20,7 @@ import attrs
 
 from actors.base import ActorContext, SupervisedActor
 from actors.errors import ActorFailedError, describe
+from actors.failure import presentable
 from actors.mailbox import KERNEL, Sender
 from actors.messages.lifecycle import (
     ActorEnded,
@@ -340,7 +341,7 @@ class Supervisor(SupervisedActor):
             failed = ActorFailed(
                 supervisor=self.name,
                 context="factory",
-                reason=describe(error),
+                reason=describe(presentable(error)),
                 offender=child.name,
                 incarnation=child.incarnation,
                 at=self.clock.now(),

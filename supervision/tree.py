@@ -28,6 +28,7 @@ from actors.errors import (
     describe,
     restore,
 )
+from actors.failure import presentable
 from actors.mailbox import KERNEL, Sender
 from actors.messages.lifecycle import (
     ActorEnded,
@@ -323,7 +324,7 @@ class Tree:
         self._book.tell(KERNEL, SUPERVISOR, Watch())
 
     def _on_timer_died(self, error: BaseException) -> None:
-        reason = f"{type(error).__name__}: {error}"
+        reason = f"{type(error).__name__}: {presentable(error)}"
         self._book.tell(KERNEL, SUPERVISOR, TimerDied(reason=reason))
 
     # -- the end ----------------------------------------------------------------------------------------------------

@@ -266,6 +266,25 @@ def test_pykka_ask_gets_what_the_handler_returns_and_proxies_are_refused(
     assert stage.total("actor") == 6
 
 
+class UnspeakableError(Exception):
+    def __str__(self) -> str:
+        raise SystemExit("no words")
+
+
+@pytest.mark.req("SUP-5")
+@pytest.mark.parametrize("factory", ADDERS)
+def test_exception_that_cannot_be_put_into_words_is_a_failure_like_any_other(
+    start: Start, factory: Factory
+) -> None:
+    stage = start(factory)
+
+    with pytest.raises(ActorFailedError, match="UnspeakableError, whose text raised SystemExit"):
+        stage.ask("actor", Break, error=UnspeakableError)
+
+    assert stage.events.wait_for(ActorFailed).context == "handler"
+    assert stage.total("actor") == 1
+
+
 @pytest.mark.req("SUP-5")
 def test_failing_actor_leaves_no_zombie_in_the_registry(start: Start) -> None:
     stage = start(Adder)
