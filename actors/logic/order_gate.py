@@ -27,6 +27,7 @@ import attrs
 from actors.logic.order_ids import ORDER_REF_SEPARATOR
 from actors.logic.permits import MIN_KEY_BYTES, is_genuine
 from actors.model.connection import GateState
+from actors.model.contracts import SecurityType
 from actors.model.orders import Permit, Purpose, WireOrder
 
 K = TypeVar("K")
@@ -81,6 +82,7 @@ class OrderGate:
         self._fill_counts: dict[int, int] = {}
         self.sequence = 0
         self.losses = 0
+        self.executions_counted = 0
 
     # --- opening and closing --------------------------------------------------------------------------------------
 
@@ -147,11 +149,15 @@ class OrderGate:
         reason = self._judge(attempt, now)
         if reason is None:
             return None
-        reference = attempt.order.order_ref
-        if attempt.order.broker_order_id is None and reference not in self._sent:
-            self._remember(self._void, reference, None)
+        self.give_up(attempt.order, reason)
         if self._key is not None and is_genuine(self._key, attempt.permit, attempt.order):
             self._use(attempt.permit, now)
+        return reason
+
+    def give_up(self, order: WireOrder, reason: str) -> str:
+        """Make a new order void; returns the reason. One that was sent, or the change of one, is left alone."""
+        if order.broker_order_id is None and order.order_ref not in self._sent:
+            self._remember(self._void, order.order_ref, None)
         return reason
 
     def _judge(self, attempt: Attempt, now: float) -> str | None:
@@ -205,6 +211,8 @@ class OrderGate:
         head = self._operator_id + ORDER_REF_SEPARATOR
         if not order.order_ref.startswith(head) or order.order_ref == head:
             return f"order_ref must begin with {head!r} and go on"
+        if order.contract.security_type is SecurityType.OTHER:
+            return "only stocks and options are ordered"
         if not order.account or order.account not in self._accounts:
             return "account must be one that the session manages"
         return None
@@ -276,6 +284,7 @@ class OrderGate:
             return False
         self._remember(self._counted, base_id, con_id)
         self._fill_counts[con_id] = self._fill_counts.get(con_id, 0) + 1
+        self.executions_counted += 1
         return True
 
     def fill_count(self, con_id: int) -> int:

@@ -1,0 +1,587 @@
+"""The link actor: the one thread that speaks to the gateway (D1, D8).
+
+It opens one session at a time, answers what is asked of the gateway, hands on what the gateway says, and holds the
+order gate. Whatever it is told comes as a message; whatever it has to say goes out as one.
+
+Guarantees: nothing reaches the wire as an order unless `logic.order_gate` let it pass in the same call; the gate closes
+in the call in which a loss is seen; every request ends at its deadline, and all of them when the session ends.
+"""
+
+# mypy: disable-error-code="no-untyped-call"
+# ib_insync's methods have no annotations.
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import ClassVar
+
+from actors.base import ActorContext
+from actors.errors import (
+    GatewayConnectionError,
+    GatewayError,
+    GatewayNotConnectedError,
+    GatewayTimeoutError,
+    OutcomeUnknownError,
+    SupersededError,
+    describe,
+)
+from actors.link.broker_state import read_broker_state
+from actors.link.market_requests import qualify, read_bars, read_option_chain, take_snapshot
+from actors.link.opening import open_failure
+from actors.link.orders import OrderSender
+from actors.link.registry import PROCESS_LINKS
+from actors.link.session import Session
+from actors.link.settings import LinkSettings
+from actors.link.wrapper import TIME
+from actors.logic.broker_codes import NoticeMeaning, notice_meaning
+from actors.logic.order_gate import Attempt, OrderGate
+from actors.logic.pacing import PacingLane
+from actors.loop_actor import LoopActor
+from actors.mailbox import Sender
+from actors.messages.addresses import CONNECTION, EXECUTOR, POSITION, RISK
+from actors.messages.connection import (
+    AdoptSession,
+    BrokerStateRead,
+    EndSession,
+    NoticeReceived,
+    OpenSession,
+    Probe,
+    Probed,
+    ReadBrokerState,
+    SessionEnded,
+    SessionOpened,
+)
+from actors.messages.lifecycle import Message, Reply, Request, RequestFailed
+from actors.messages.market_data import (
+    BarsRead,
+    ContractQualified,
+    OptionChainRead,
+    QualifyContract,
+    ReadBars,
+    ReadOptionChain,
+    SnapshotTaken,
+    TakeSnapshot,
+)
+from actors.messages.orders import (
+    BrokerOrderReported,
+    CommissionReported,
+    ExecutionReported,
+    GateAnswered,
+    InstallPermitKey,
+    OrderErrorReported,
+    OrderRefusedAtGate,
+    OrderSent,
+    OrderSimulated,
+    QueryGate,
+    SendCancel,
+    SendGlobalCancel,
+    SendOrder,
+    SetGate,
+)
+from actors.messages.positions import AccountChanged, HoldingReported
+from actors.messages.risk import LatchChanged
+from actors.model.account import Account, Holding
+from actors.model.connection import DisconnectCause
+from actors.model.orders import BrokerOrder, Execution, Purpose
+from actors.ports import EventLog, no_log
+
+_LOSSES = (NoticeMeaning.UPSTREAM_LOST, NoticeMeaning.PORT_RESET)
+
+
+class LinkActor(LoopActor):
+    """See the module's docstring. Everything here runs on the link's loop, `abandoned` excepted."""
+
+    handlers: ClassVar[Mapping[type[Message], str]] = {
+        OpenSession: "on_open_session",
+        AdoptSession: "on_adopt_session",
+        EndSession: "on_end_session",
+        Probe: "on_probe",
+        ReadBrokerState: "on_read_broker_state",
+        QualifyContract: "on_qualify_contract",
+        TakeSnapshot: "on_take_snapshot",
+        ReadBars: "on_read_bars",
+        ReadOptionChain: "on_read_option_chain",
+        InstallPermitKey: "on_install_permit_key",
+        SetGate: "on_set_gate",
+        LatchChanged: "on_latch_changed",
+        SendOrder: "on_send_order",
+        SendCancel: "on_send_cancel",
+        SendGlobalCancel: "on_send_global_cancel",
+        QueryGate: "on_query_gate",
+    }
+
+    def __init__(
+        self, context: ActorContext, *, settings: LinkSettings, log: EventLog = no_log
+    ) -> None:
+        super().__init__(context)
+        self.settings = settings
+        self.log = log
+        self.gate = OrderGate(settings.operator_id, self.clock.now())
+        self.session: Session | None = None
+        self.opening: OpenSession | None = None
+        self.began_at = 0.0
+        self.sessions_made = 0
+        self.last_order_id = 0
+        self.undecodable_count = 0
+        self._order_sender = OrderSender() if settings.sends_orders else None
+
+    def started(self) -> None:
+        """Say that whatever session an earlier incarnation had is gone; the gate is closed and has no key."""
+        if self.incarnation > 1:
+            self.tell(
+                CONNECTION,
+                SessionEnded(
+                    link_session=None,
+                    cause=DisconnectCause.LINK_FAILED,
+                    reason="the link was restarted",
+                ),
+            )
+
+    def stopping(self) -> None:
+        """Close in order."""
+        self._end_session(DisconnectCause.ASKED, "the link stops", graceful=True)
+
+    def abandoned(self) -> None:
+        """Cut the connection. A thread that hangs may still hold the loop, so the socket is shut down from here."""
+        session, self.session = self.session, None
+        if session is None:
+            return
+        self.gate.session_ended("the link failed")
+        PROCESS_LINKS.release(self)
+        if not self._own_loop or threading.current_thread() is self.thread:
+            session.client.abort()
+            return
+        session.client.cut()
+        with suppress(RuntimeError):  # the loop is closed, and the socket with it
+            self.loop.call_soon_threadsafe(session.client.abort)
+
+    def failure_answer(self, message: Message, error: BaseException) -> Message | None:
+        """An order that was at the gate when something broke may have been sent: its fate has to be asked for."""
+        if not isinstance(message, SendOrder):
+            return None
+        unknown = OutcomeUnknownError(f"the link failed at the gate: {type(error).__name__}")
+        return RequestFailed(correlation_id=message.correlation_id, error=describe(unknown))
+
+    # --- the session ----------------------------------------------------------------------------------------------
+
+    def on_open_session(self, request: OpenSession) -> None:
+        """Open a session; one that is open or on its way ends first."""
+        self._end_session(DisconnectCause.ASKED, "another session is opened")
+        try:
+            PROCESS_LINKS.claim(self)
+        except GatewayError as error:
+            self.refuse(request, error)
+            return
+        self.sessions_made += 1
+        self.opening = request
+        self.began_at = self.clock.monotonic()
+        self.undecodable_count = 0
+        self.session = Session(
+            number=self.sessions_made,
+            request=request,
+            settings=self.settings,
+            clock=self.clock,
+            loop=self.loop,
+            owner=self,
+        )
+        self.spawn(self._open(self.session, request))
+
+    async def _open(self, session: Session, request: OpenSession) -> None:
+        try:
+            async with asyncio.timeout(self._left_s(request)) as limit:
+                await session.client.open(request.host, request.port, request.client_id)
+                await session.settled
+        except (OSError, GatewayError) as error:
+            failure = open_failure(error, request, timed_out=limit.expired())
+            if self.session is session and not session.is_ready:
+                self._end_session(DisconnectCause.LINK_FAILED, str(failure), failure)
+
+    def session_ready(self, session: Session) -> None:
+        """Answer `OpenSession` in the same call, so that nothing the gateway says next overtakes it."""
+        request, self.opening = self.opening, None
+        if request is None or session is not self.session:
+            return
+        floor = max(session.client.next_valid_id, request.order_id_floor)
+        self.last_order_id = max(self.last_order_id, floor - 1)
+        self.gate.session_opened(session.accounts, readonly=session.readonly)
+        if self.settings.market_data_type != 1 and session.pacer.try_now(PacingLane.PRIORITY):
+            session.client.reqMarketDataType(int(self.settings.market_data_type))
+        self.reply(request, self._describe_session(session, request))
+
+    def _describe_session(self, session: Session, request: Request) -> SessionOpened:
+        return SessionOpened(
+            correlation_id=request.correlation_id,
+            link_session=session.number,
+            server_version=session.server_version,
+            accounts=session.accounts,
+            next_order_id=self.last_order_id + 1,
+            client_id=session.client_id,
+            elapsed_ms=(self.clock.monotonic() - self.began_at) * 1000,
+        )
+
+    def on_adopt_session(self, request: AdoptSession) -> None:
+        """Describe the session that is open."""
+        session = self.session
+        if session is None or not session.is_ready:
+            self.refuse(request, GatewayNotConnectedError("no session is open"))
+            return
+        self.reply(request, self._describe_session(session, request))
+
+    def on_end_session(self, message: EndSession) -> None:
+        """End the session, whichever it is."""
+        self._end_session(message.cause, message.reason, graceful=message.graceful)
+
+    def _end_session(
+        self,
+        cause: DisconnectCause,
+        reason: str,
+        error: GatewayError | None = None,
+        *,
+        graceful: bool = False,
+    ) -> None:
+        """Close the gate, then the socket; fail whoever waits; tell the connection."""
+        session, self.session = self.session, None
+        if session is None:
+            return
+        self.gate.session_ended(reason)
+        was_ready = session.is_ready
+        session.end(
+            error or GatewayConnectionError(f"the session ended: {reason}"), graceful=graceful
+        )
+        PROCESS_LINKS.release(self)
+        request, self.opening = self.opening, None
+        if request is not None:
+            self.refuse(request, error or GatewayConnectionError(f"not connected: {reason}"))
+        if was_ready:
+            self.tell(
+                CONNECTION,
+                SessionEnded(link_session=session.number, cause=cause, reason=reason),
+            )
+
+    def session_broken(self, session: Session, error: Exception) -> None:
+        """The socket was closed, or what came out of it was no message of IB's."""
+        if session is not self.session:
+            return
+        closed = isinstance(error, GatewayConnectionError)
+        cause = DisconnectCause.SOCKET_CLOSED if closed else DisconnectCause.LINK_FAILED
+        reason = str(error) if closed else f"undecodable: {type(error).__name__}: {error}"
+        with suppress(SupersededError):  # then a successor has the session's place already
+            self._end_session(cause, reason)
+
+    def undecodable(self, session: Session, fields: list[str], error: Exception) -> None:
+        """Count what could not be decoded and carried no order; too much of it ends the session."""
+        if session is not self.session:
+            return
+        self.undecodable_count += 1
+        self.log(
+            "message_undecodable",
+            level="WARNING",
+            message_number=fields[0],
+            field_count=len(fields),
+            error_type=type(error).__name__,
+            count=self.undecodable_count,
+        )
+        if self.undecodable_count > self.settings.max_undecodable:
+            raise error
+
+    def notice(self, session: Session, code: int, text: str) -> None:
+        """Close the gate when the notice says that the link to the exchange is lost, then hand it on (CON-10)."""
+        if session is not self.session:
+            return
+        if notice_meaning(code, text).meaning in _LOSSES:
+            self.gate.close(f"{text} (code {code})")
+        if session.is_ready:
+            self.tell(CONNECTION, NoticeReceived(link_session=session.number, code=code, text=text))
+
+    # --- asking the gateway ---------------------------------------------------------------------------------------
+
+    def _left_s(self, request: Request) -> float:
+        return max(0.0, request.deadline - self.clock.monotonic())
+
+    def _serve(self, request: Request, work: Callable[[Session], Awaitable[Reply]]) -> None:
+        """Do what takes time on behalf of ``request``; it is answered by its deadline, whatever happens."""
+        session = self.session
+        if session is None or not session.is_ready:
+            self.refuse(request, GatewayNotConnectedError("no session is open"))
+            return
+        self.spawn(self._answer(request, session, work))
+
+    async def _answer(
+        self, request: Request, session: Session, work: Callable[[Session], Awaitable[Reply]]
+    ) -> None:
+        try:
+            async with asyncio.timeout(self._left_s(request)):
+                answer = await work(session)
+        except GatewayError as error:
+            self.refuse(request, error)
+        except TimeoutError:
+            self._on_timeout(request, session)
+        else:
+            self.reply(request, answer)
+
+    def _on_timeout(self, request: Request, session: Session) -> None:
+        late = GatewayTimeoutError(
+            f"{type(request).__name__}: the gateway did not answer before the deadline"
+        )
+        if session.unanswered is not None and session is self.session:
+            what = session.unanswered
+            self._end_session(
+                DisconnectCause.REQUEST_UNANSWERED, f"the gateway did not answer: {what}"
+            )
+        self.refuse(request, late)
+
+    def on_probe(self, request: Probe) -> None:
+        """Make a round trip. Only one is under way; it goes ahead of everything but never ends the session."""
+        self._serve(request, lambda session: self._probe(session, request))
+
+    async def _probe(self, session: Session, request: Probe) -> Probed:
+        async with session.probing:
+            await session.pacer.turn(PacingLane.PRIORITY)
+            pending = session.expect_time()
+            began_at = self.clock.monotonic()
+            session.client.reqCurrentTime()
+            try:
+                await pending.done
+            finally:
+                session.answers.forget(TIME)
+            elapsed_s = self.clock.monotonic() - began_at
+        return Probed(
+            correlation_id=request.correlation_id,
+            latency_ms=elapsed_s * 1000,
+            gateway_time=datetime.fromtimestamp(pending.items[0], UTC),
+        )
+
+    def on_read_broker_state(self, request: ReadBrokerState) -> None:
+        """Read the world whole."""
+
+        async def work(session: Session) -> Reply:
+            state = await read_broker_state(session, self.gate, request.account)
+            return BrokerStateRead(correlation_id=request.correlation_id, state=state)
+
+        self._serve(request, work)
+
+    def on_qualify_contract(self, request: QualifyContract) -> None:
+        """Find exactly one contract."""
+
+        async def work(session: Session) -> Reply:
+            contract = await qualify(session, request.query)
+            return ContractQualified(
+                correlation_id=request.correlation_id, query=request.query, contract=contract
+            )
+
+        self._serve(request, work)
+
+    def on_take_snapshot(self, request: TakeSnapshot) -> None:
+        """Read one snapshot."""
+
+        async def work(session: Session) -> Reply:
+            quote = await take_snapshot(session, request.contract, snapshot=request.snapshot)
+            return SnapshotTaken(correlation_id=request.correlation_id, quote=quote)
+
+        self._serve(request, work)
+
+    def on_read_bars(self, request: ReadBars) -> None:
+        """Read at most one hour of bars."""
+
+        async def work(session: Session) -> Reply:
+            bars = await read_bars(
+                session,
+                request.contract,
+                minutes=request.duration_minutes,
+                bar_size=request.bar_size,
+            )
+            return BarsRead(
+                correlation_id=request.correlation_id, contract=request.contract, bars=bars
+            )
+
+        self._serve(request, work)
+
+    def on_read_option_chain(self, request: ReadOptionChain) -> None:
+        """Read an option chain."""
+
+        async def work(session: Session) -> Reply:
+            chain = await read_option_chain(session, request.underlying)
+            return OptionChainRead(correlation_id=request.correlation_id, chain=chain)
+
+        self._serve(request, work)
+
+    # --- the gate -------------------------------------------------------------------------------------------------
+
+    def on_install_permit_key(self, message: InstallPermitKey) -> None:
+        """Take the key of a new incarnation of risk."""
+        self.gate.install_key(message.key)
+
+    def on_set_gate(self, message: SetGate) -> None:
+        """Open or close for the connection."""
+        if not self.gate.set_open(message.open, message.reason):
+            self.log("gate_stays_closed", level="WARNING", reason="the state was not read yet")
+
+    def on_latch_changed(self, message: LatchChanged) -> None:
+        """Let only closes pass while latched."""
+        self.gate.set_latched(message.latched)
+
+    def on_query_gate(self, request: QueryGate) -> None:
+        """Tell which orders were sent; the others never will be."""
+        self.reply(
+            request,
+            GateAnswered(
+                correlation_id=request.correlation_id,
+                sent=self.gate.answer(request.order_refs),
+                gate_started_at=self.gate.knows_since,
+            ),
+        )
+
+    def on_send_order(self, request: SendOrder) -> None:
+        """Pass the gate and write, in one step; or wait for a turn at the wire first."""
+        session = self.session
+        closing = request.order.purpose is Purpose.CLOSE
+        lane = PacingLane.PRIORITY if closing else PacingLane.ORDER
+        if session is None or not session.is_ready or session.pacer.try_now(lane):
+            self._pass(request, self.sender)
+        else:
+            self.spawn(self._pass_later(request, self.sender, session, lane))
+
+    async def _pass_later(
+        self, request: SendOrder, sender: Sender, session: Session, lane: PacingLane
+    ) -> None:
+        """Wait for a turn; the gate judges when it has come, so what happened meanwhile counts."""
+        try:
+            async with asyncio.timeout(self._left_s(request)):
+                await session.pacer.turn(lane)
+        except (TimeoutError, GatewayError) as error:
+            reason = str(error) or "its turn at the wire did not come before the deadline"
+            self._refuse_at_gate(request, self.gate.give_up(request.order, reason))
+        else:
+            self._pass(request, sender)
+
+    def _refuse_at_gate(self, request: SendOrder, reason: str) -> None:
+        self.reply(
+            request,
+            OrderRefusedAtGate(
+                correlation_id=request.correlation_id,
+                order_ref=request.order.order_ref,
+                reason=reason,
+            ),
+        )
+
+    def _pass(self, request: SendOrder, sender: Sender) -> None:
+        order, session = request.order, self.session
+        attempt = Attempt(
+            order=order,
+            permit=request.permit,
+            deadline=request.deadline,
+            sender_superseded=sender.superseded,
+        )
+        reason = self.gate.refusal(attempt, self.clock.monotonic())
+        if reason is None and (session is None or not session.client.can_write):
+            reason = self.gate.give_up(order, "the connection takes no bytes")
+        if reason is not None or session is None:
+            self._refuse_at_gate(request, reason or "there is no session")
+            return
+        sender_of_orders = self._order_sender
+        if sender_of_orders is None:
+            sequence = self.gate.passed(order, None, self.clock.now())
+            self.reply(
+                request,
+                OrderSimulated(
+                    correlation_id=request.correlation_id,
+                    order_ref=order.order_ref,
+                    gate_sequence=sequence,
+                ),
+            )
+            return
+        order_id = order.broker_order_id
+        if order_id is None:
+            order_id = self.last_order_id = self.last_order_id + 1
+        sequence = self.gate.passed(order, order_id, self.clock.now())
+        sender_of_orders.place(session.client, order_id, order)
+        self.reply(
+            request,
+            OrderSent(
+                correlation_id=request.correlation_id,
+                order_ref=order.order_ref,
+                broker_order_id=order_id,
+                gate_sequence=sequence,
+            ),
+        )
+
+    def on_send_cancel(self, message: SendCancel) -> None:
+        """Cancel one order; needs no permit."""
+        sender = self._order_sender
+        if sender is not None:
+            self._cancel(lambda session: sender.cancel(session.client, message.broker_order_id))
+
+    def on_send_global_cancel(self, _: SendGlobalCancel) -> None:
+        """Cancel every order of the account."""
+        sender = self._order_sender
+        if sender is not None:
+            self._cancel(lambda session: sender.cancel_all(session.client))
+
+    def _cancel(self, write: Callable[[Session], None]) -> None:
+        """Write a cancel at once, or with the first turn; without a session there is nothing to write to."""
+        session = self.session
+        if session is None or not session.is_ready or session.readonly:
+            self.log("cancel_not_sent", level="WARNING", reason="no session that takes orders")
+            return
+        if session.pacer.try_now(PacingLane.PRIORITY):
+            with suppress(GatewayError):  # the end of the session follows, and is told
+                write(session)
+        else:
+            self.spawn(self._cancel_later(session, write))
+
+    async def _cancel_later(self, session: Session, write: Callable[[Session], None]) -> None:
+        with suppress(GatewayError):
+            await session.pacer.turn(PacingLane.PRIORITY)
+            write(session)
+
+    # --- what the gateway says ------------------------------------------------------------------------------------
+
+    def order_reported(self, session: Session, order: BrokerOrder) -> None:
+        """Hand on an order's terms or state; one of ours can be modified from now on."""
+        if order.order_ref and order.client_id == session.client_id:
+            self.gate.learn(order.order_ref, order.order_id)
+        self.tell(EXECUTOR, BrokerOrderReported(order=order, received_at=session.received_at))
+
+    def order_error(self, broker_order_id: int, code: int, text: str) -> None:
+        """Hand on an error that came under an order's id."""
+        self.tell(
+            EXECUTOR,
+            OrderErrorReported(
+                broker_order_id=broker_order_id,
+                code=code,
+                text=text,
+                received_at=self.clock.now(),
+            ),
+        )
+
+    def executed(self, session: Session, execution: Execution, *, live: bool) -> None:
+        """Count an execution at the gate; hand it on when nobody asked for it."""
+        self.gate.count_execution(execution.contract.con_id, execution.base_id)
+        if live:
+            self.tell(
+                EXECUTOR,
+                ExecutionReported(execution=execution, received_at=session.received_at),
+            )
+
+    def commission_reported(self, exec_id: str, commission: float, pnl: float | None) -> None:
+        """Hand on a commission."""
+        self.tell(
+            EXECUTOR,
+            CommissionReported(exec_id=exec_id, commission=commission, realized_pnl=pnl),
+        )
+
+    def holding_reported(self, holding: Holding) -> None:
+        """Hand on a position that changed."""
+        self.tell(POSITION, HoldingReported(holding=holding))
+
+    def account_changed(self, account: Account) -> None:
+        """Hand on the account's numbers."""
+        for address in (POSITION, RISK):
+            self.tell(address, AccountChanged(account=account))
+
+
+__all__ = ["LinkActor", "LinkSettings"]

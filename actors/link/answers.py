@@ -1,0 +1,118 @@
+"""Requests that wait for the gateway: each ends by its end marker, by an error, or by the end of the session."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Hashable
+from typing import Any, Final
+
+from actors.errors import (
+    ContractQualificationError,
+    GatewayError,
+    MarketDataUnavailableError,
+    ReadOnlyError,
+)
+from actors.logic.broker_codes import Meaning, RequestKind, history_meaning, meaning
+
+FIRST_REQUEST_ID: Final = 1_000_000_000
+"""Order ids stay far below: the gateway reports errors of both under one number (D15)."""
+
+_LIVES_ON: Final = frozenset({Meaning.ADVISORY, Meaning.NOTICE, Meaning.DELAYED})
+_WARNINGS: Final = range(2100, 2200)
+
+
+class Pending:
+    """One request that waits. What arrives for it is collected in ``items``."""
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, what: str, kind: RequestKind, max_items: int
+    ) -> None:
+        self.done: asyncio.Future[None] = loop.create_future()
+        self.items: list[Any] = []
+        self.what = what
+        self._kind = kind
+        self._max_items = max_items
+
+    def add(self, item: Any) -> None:
+        """Keep a part of the answer; an answer without end fails."""
+        if len(self.items) >= self._max_items:
+            self.fail(
+                GatewayError(f"{self.what}: the answer has more than {self._max_items} parts")
+            )
+            return
+        self.items.append(item)
+
+    def finish(self) -> None:
+        """The end marker came."""
+        if not self.done.done():
+            self.done.set_result(None)
+
+    def fail(self, error: GatewayError) -> None:
+        """It ends without an answer."""
+        if not self.done.done():
+            self.done.set_exception(error)
+            self.done.exception()  # seen, even when nobody waits for it any more
+
+    def on_error(self, code: int, text: str) -> None:
+        """Read an error that came under this request's id."""
+        error = error_of(self.what, self._kind, code, text)
+        if error is not None:
+            self.fail(error)
+
+
+def error_of(what: str, kind: RequestKind, code: int, text: str) -> GatewayError | None:
+    """Choose the error that a code means for a request; None when the request lives on."""
+    found = history_meaning(code, text) if kind is RequestKind.HISTORY else meaning(code, kind)
+    if found in _LIVES_ON or (found is Meaning.QUERY and code in _WARNINGS):
+        return None
+    said = f"{what}: {text} (code {code})"
+    if found is Meaning.NO_CONTRACT:
+        return ContractQualificationError(said)
+    if found is Meaning.OUR_DEFECT:
+        return ReadOnlyError(said) if "read-only" in text.lower() else GatewayError(said)
+    if kind is RequestKind.NONE:
+        return GatewayError(said)
+    return MarketDataUnavailableError(said)
+
+
+class Answers:
+    """The requests of one session that wait, by request id or, where IB has none, by name."""
+
+    def __init__(self) -> None:
+        self._pending: dict[Hashable, Pending] = {}
+        self._last_id = FIRST_REQUEST_ID - 1
+
+    def next_id(self) -> int:
+        """Draw a request id."""
+        self._last_id += 1
+        return self._last_id
+
+    def expect(self, key: Hashable, pending: Pending) -> None:
+        """Wait for the answer to ``key``."""
+        self._pending[key] = pending
+
+    def forget(self, key: Hashable) -> None:
+        """Ignore whatever still comes for ``key``."""
+        self._pending.pop(key, None)
+
+    def get(self, key: Hashable) -> Pending | None:
+        """Find who waits for ``key``; nobody waits for late answers."""
+        return self._pending.get(key)
+
+    def add(self, key: Hashable, item: Any) -> None:
+        """Give a part of an answer to who waits for it."""
+        pending = self._pending.get(key)
+        if pending is not None:
+            pending.add(item)
+
+    def finish(self, key: Hashable) -> None:
+        """Give the end marker to who waits for it."""
+        pending = self._pending.get(key)
+        if pending is not None:
+            pending.finish()
+
+    def fail_all(self, error: GatewayError) -> None:
+        """End everything that waits."""
+        for pending in self._pending.values():
+            pending.fail(error)
+        self._pending.clear()

@@ -1,0 +1,147 @@
+"""Reading the broker's state whole, so that holdings and executions agree (CON-11).
+
+::
+
+    executions ─▶ positions ─▶ own open orders ─▶ all open orders ─▶ completed ─▶ account ─▶ executions again
+         └────────────── a new execution in between? then once more, a bounded number of times ───────────┘
+
+Everything is read to its end marker.
+"""
+
+# mypy: disable-error-code="no-untyped-call"
+# ib_insync's methods have no annotations.
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import attrs
+from ib_insync.objects import ExecutionFilter
+
+from actors.errors import GatewayConnectionError
+from actors.link.session import Session
+from actors.link.wrapper import ACCOUNT, COMPLETED_ORDERS, OPEN_ORDERS, POSITIONS
+from actors.logic.broker_codes import RequestKind
+from actors.logic.order_gate import OrderGate
+from actors.logic.pacing import PacingLane
+from actors.model.account import Account, Holding
+from actors.model.connection import BrokerState
+from actors.model.orders import BrokerOrder, Execution
+
+_READ_AT_ALL = ExecutionFilter(clientId=0)
+"""Executions of every client."""
+
+
+async def read_broker_state(session: Session, gate: OrderGate, account: str | None) -> BrokerState:
+    """Read until nothing was executed in between; raises `GatewayConnectionError` when that never happens."""
+    async with session.reading:
+        for _ in range(session.settings.max_state_reads):
+            state = await _read_once(session, gate, account or session.accounts[0])
+            if state is not None:
+                return state
+        raise GatewayConnectionError(
+            f"executions kept coming in while the broker's state was read "
+            f"{session.settings.max_state_reads} times"
+        )
+
+
+async def _read_once(session: Session, gate: OrderGate, account: str) -> BrokerState | None:
+    session.commissions.clear()
+    losses = gate.losses
+    before = await _executions(session)
+    counted = gate.executions_counted
+    holdings = await _holdings(session)
+    open_orders: tuple[BrokerOrder, ...] = ()
+    completed: tuple[BrokerOrder, ...] = ()
+    if not session.readonly:
+        open_orders = await _open_orders(session)
+        completed = await _completed_orders(session)
+    values = await _account(session, account)
+    after = await _executions(session)
+    if counted != gate.executions_counted or before.keys() != after.keys():
+        return None
+    gate.state_was_read(losses)
+    return BrokerState(
+        read_at=session.clock.now(),
+        holdings=holdings,
+        open_orders=open_orders,
+        completed_orders=completed,
+        executions=tuple(_with_commission(session, item) for item in after.values()),
+        account=values,
+        fill_counts=gate.fill_counts,
+    )
+
+
+async def _executions(session: Session) -> dict[str, Execution]:
+    with session.expecting("executions", RequestKind.NONE) as (request_id, pending):
+        await session.pacer.turn(PacingLane.ORDER)
+        session.client.reqExecutions(request_id, _READ_AT_ALL)
+        await pending.done
+    return {item.exec_id: item for item in cast("list[Execution]", pending.items)}
+
+
+def _with_commission(session: Session, execution: Execution) -> Execution:
+    paid = session.commissions.get(execution.exec_id)
+    if paid is None:
+        return execution
+    return attrs.evolve(execution, commission=paid[0], realized_pnl=paid[1])
+
+
+async def _holdings(session: Session) -> tuple[Holding, ...]:
+    """Read the positions; the gateway pushes their changes from then on. The last word on each contract counts."""
+    async with session.single(POSITIONS) as pending:
+        session.client.reqPositions()
+    newest = {
+        (item.account, item.contract.con_id): item for item in cast("list[Holding]", pending.items)
+    }
+    return tuple(holding for holding in newest.values() if holding.quantity)
+
+
+async def _open_orders(session: Session) -> tuple[BrokerOrder, ...]:
+    """Read our own orders, which come with their ids, then those of everybody."""
+    async with session.single(OPEN_ORDERS) as own:
+        session.client.reqOpenOrders()
+    async with session.single(OPEN_ORDERS) as everybody:
+        session.client.reqAllOpenOrders()
+    return merge_orders([*own.items, *everybody.items])
+
+
+def merge_orders(reports: list[BrokerOrder]) -> tuple[BrokerOrder, ...]:
+    """Join openOrder (terms) and orderStatus (quantities) of each order; the newest report counts."""
+    merged: dict[object, BrokerOrder] = {}
+    for report in reports:
+        key = report.perm_id or (report.client_id, report.order_id)
+        known = merged.get(key)
+        merged[key] = report if known is None else _join(known, report)
+    return tuple(order for order in merged.values() if order.order_type)
+
+
+def _join(known: BrokerOrder, report: BrokerOrder) -> BrokerOrder:
+    terms, quantities = (report, known) if report.order_type else (known, report)
+    numbers: dict[str, Any] = {
+        name: getattr(quantities, name)
+        for name in ("filled", "remaining", "average_fill_price", "why_held")
+    }
+    if report.order_type and known.order_type:
+        numbers = {name: getattr(known, name) for name in numbers}
+    return attrs.evolve(
+        terms, **numbers, status=report.status, order_id=report.order_id or known.order_id
+    )
+
+
+async def _completed_orders(session: Session) -> tuple[BrokerOrder, ...]:
+    async with session.single(COMPLETED_ORDERS) as pending:
+        session.client.reqCompletedOrders(False)
+    return tuple(cast("list[BrokerOrder]", pending.items))
+
+
+async def _account(session: Session, account: str) -> Account:
+    """Read the account's numbers; the gateway pushes their changes from then on."""
+    if session.account_values is not None:
+        await session.pacer.turn(PacingLane.ORDER)
+        session.client.reqAccountUpdates(False, session.account_values.account_id)
+    async with session.single(ACCOUNT):
+        session.watch_account(account)
+        session.client.reqAccountUpdates(True, account)
+    assert session.account_values is not None  # noqa: S101 - just set
+    return session.account_values.account(session.clock.now())

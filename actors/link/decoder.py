@@ -1,0 +1,158 @@
+"""ib_insync's decoder, made strict: nothing that it cannot decode is swallowed.
+
+The library logs and forgets what it cannot decode; a fill with one field too many would vanish (TWS_WIRE §11.5). Here
+every such message raises, and the session decides. Messages that the link has no use for are skipped undecoded.
+"""
+
+# mypy: disable-error-code="no-untyped-call"
+# ib_insync's methods have no annotations.
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from ib_insync.decoder import Decoder
+from ib_insync.util import UNSET_DOUBLE
+
+ORDER_MESSAGES: Final = frozenset({3, 4, 5, 9, 11, 15, 53, 54, 55, 59, 61, 62, 101, 102})
+"""orderStatus, errors, openOrder, nextValidId, executions, managedAccounts, the end markers, commissions, positions,
+completed orders: losing one of these could lose an order, so their field counts must be right."""
+
+DATA_MESSAGES: Final = frozenset({1, 2, 6, 10, 17, 21, 45, 46, 49, 52, 57, 58, 75, 76})
+"""Ticks, account values, contracts, bars, time, option chains."""
+
+_EXACT_FIELDS: Final = {
+    3: 12,
+    9: 3,
+    11: 31,
+    15: 3,
+    53: 2,
+    54: 3,
+    55: 3,
+    59: 8,
+    61: 16,
+    62: 2,
+    102: 1,
+}
+_REJECT_JSON_FROM: Final = 166
+_OPEN_ORDER_FIELDS: Final = ((170, 136), (162, 131), (160, 130), (159, 129), (0, 128))
+"""Fields of an openOrder without anything that repeats, from a server version on (TWS_WIRE §4.2)."""
+_TIME_FIELD: Final = 15
+_ANY_TIME: Final = "20000101 00:00:00 UTC"
+
+
+class UndecodableError(ValueError):
+    """A message does not have the shape that it must have."""
+
+
+class StrictDecoder(Decoder):
+    """Calls the wrapper's method of the same name as ib_insync does; raises instead of logging."""
+
+    def __init__(self, wrapper: Any) -> None:
+        """Keep the handlers that the link needs."""
+        super().__init__(wrapper, 0)
+        self.handlers: dict[int, Callable[[list[str]], None]] = {
+            number: handler
+            for number, handler in self.handlers.items()
+            if number in ORDER_MESSAGES or number in DATA_MESSAGES
+        }
+        self.execution_time = ""
+
+    def wrap(
+        self,
+        methodName: str,  # noqa: N803 - the library's name
+        types: Sequence[type],
+        skip: int = 2,
+    ) -> Callable[[list[str]], None]:
+        """Make a handler that converts the fields and lets every error out."""
+
+        def handler(fields: list[str]) -> None:
+            if len(fields) < skip + len(types):
+                raise UndecodableError(f"{methodName} has {len(fields)} fields")
+            converted = [
+                _convert(kind, field) for kind, field in zip(types, fields[skip:], strict=False)
+            ]
+            getattr(self.wrapper, methodName)(*converted)
+
+        return handler
+
+    def interpret(self, fields: list[str]) -> int | None:
+        """Decode a message and call the wrapper; returns its number, None when the link has no use for it.
+
+        Raises whatever is wrong with it.
+        """
+        number = int(fields[0])
+        handler = self.handlers.get(number)
+        if handler is None:
+            return None
+        exact = _EXACT_FIELDS.get(number)
+        if exact is not None and len(fields) != exact:
+            raise UndecodableError(f"message {number} must have {exact} fields (has {len(fields)})")
+        handler(fields)
+        return number
+
+    def errorMsg(self, fields: list[str]) -> None:  # noqa: N802 - the library's name
+        """Check the count, then decode as the library does."""
+        exact = 6 if self.serverVersion >= _REJECT_JSON_FROM else 5
+        if len(fields) != exact:
+            raise UndecodableError(f"an error must have {exact} fields (has {len(fields)})")
+        super().errorMsg(fields)
+
+    def execDetails(self, fields: list[str]) -> None:  # noqa: N802 - the library's name
+        """Keep the time as text: the library drops an execution whose time zone it does not know."""
+        self.execution_time = fields[_TIME_FIELD]
+        fields[_TIME_FIELD] = _ANY_TIME
+        super().execDetails(fields)
+
+    def openOrder(self, fields: list[str]) -> None:  # noqa: N802 - the library's name
+        """Decode, then check that no field was left over."""
+        receiver: Any = self.wrapper
+        catch: Any = _Catch()
+        self.wrapper = catch
+        try:
+            super().openOrder(fields)
+        finally:
+            self.wrapper = receiver
+        order_id, contract, order, state = catch.caught
+        expected = self._plain_open_order() + _repeated(contract, order)
+        if len(fields) != expected:
+            raise UndecodableError(f"openOrder must have {expected} fields (has {len(fields)})")
+        receiver.openOrder(order_id, contract, order, state)
+
+    def _plain_open_order(self) -> int:
+        return next(count for since, count in _OPEN_ORDER_FIELDS if self.serverVersion >= since)
+
+
+class _Catch:
+    """Takes in what the library decoded."""
+
+    caught: tuple[Any, ...] = ()
+
+    def openOrder(self, *arguments: Any) -> None:  # noqa: N802 - the library's name
+        self.caught = arguments
+
+
+def _convert(kind: type, field: str) -> object:
+    if kind is str:
+        return field
+    if kind is bool:
+        return bool(int(field or 0))
+    return kind(field or 0)
+
+
+def _repeated(contract: Any, order: Any) -> int:
+    """Count the fields of an openOrder that are there only sometimes."""
+    count = 8 if order.deltaNeutralOrderType else 0
+    count += 8 * len(contract.comboLegs or ())
+    count += len(order.orderComboLegs or ())
+    count += 2 * len(order.smartComboRoutingParams or ())
+    count += 7 if 0 < order.scalePriceIncrement < UNSET_DOUBLE else 0
+    count += 1 if order.hedgeType else 0
+    count += 3 if contract.deltaNeutralContract else 0
+    count += 1 + 2 * len(order.algoParams or ()) if order.algoStrategy else 0
+    count += 5 if order.orderType == "PEG BENCH" else 0
+    for condition in order.conditions:
+        count += len(dataclasses.fields(condition))
+    return count + (2 if order.conditions else 0)

@@ -1,0 +1,215 @@
+"""Takes in what the gateway says: ib_insync's decoder calls these methods by name.
+
+No `Trade`, no ticker, no event: each message is turned into a value and handed to the session (D8). What raises here
+counts as an undecodable message, which ends the session when the message carries an order.
+"""
+
+# ruff: noqa: N802 - the names are IB's
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from actors.link.snapshot import SnapshotPending
+from actors.link.translation import (
+    execution_from_ib,
+    holding_from_ib,
+    order_from_completed,
+    order_from_open,
+    order_from_status,
+    required,
+    time_from_ib,
+)
+
+if TYPE_CHECKING:
+    from actors.link.session import Session
+
+TIME = "time"
+POSITIONS = "positions"
+OPEN_ORDERS = "open orders"
+COMPLETED_ORDERS = "completed orders"
+ACCOUNT = "account values"
+
+
+class RawWrapper:
+    """The receiver of one session's messages."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._answers = session.answers
+
+    # --- the connection -------------------------------------------------------------------------------------------
+
+    def tcpDataArrived(self) -> None:
+        """A batch begins."""
+        self._session.batch_began()
+
+    def tcpDataProcessed(self) -> None:
+        """A batch ends."""
+        self._session.batch_ended()
+
+    def nextValidId(self, order_id: int) -> None:
+        """The client reads it by itself."""
+
+    def managedAccounts(self, accounts: str) -> None:
+        """The client reads it by itself."""
+
+    def error(self, request_id: int, code: int, text: str, _advanced: str) -> None:
+        """An error, an advisory or a notice."""
+        self._session.on_error(request_id, code, text)
+
+    def currentTime(self, time: int) -> None:
+        """The answer to reqCurrentTime."""
+        self._answers.add(TIME, time)
+        self._answers.finish(TIME)
+
+    # --- contracts, bars, chains ----------------------------------------------------------------------------------
+
+    def contractDetails(self, request_id: int, details: Any) -> None:
+        """One contract that fits."""
+        self._answers.add(request_id, details)
+
+    def contractDetailsEnd(self, request_id: int) -> None:
+        """No more contracts."""
+        self._answers.finish(request_id)
+
+    def historicalData(self, request_id: int, bar: Any) -> None:
+        """One bar."""
+        self._answers.add(request_id, bar)
+
+    def historicalDataEnd(self, request_id: int, _start: str, _end: str) -> None:
+        """No more bars."""
+        self._answers.finish(request_id)
+
+    def securityDefinitionOptionParameter(self, request_id: int, *parameters: Any) -> None:
+        """The chain of one exchange and trading class."""
+        self._answers.add(request_id, parameters)
+
+    def securityDefinitionOptionParameterEnd(self, request_id: int) -> None:
+        """No more chains."""
+        self._answers.finish(request_id)
+
+    # --- ticks ----------------------------------------------------------------------------------------------------
+
+    def _snapshot(self, request_id: int) -> SnapshotPending | None:
+        pending = self._answers.get(request_id)
+        return pending if isinstance(pending, SnapshotPending) else None
+
+    def priceSizeTick(self, request_id: int, tick: int, price: float, size: float) -> None:
+        """A price with its size."""
+        if snapshot := self._snapshot(request_id):
+            snapshot.on_price(tick, price, size)
+
+    def tickSize(self, request_id: int, tick: int, size: float) -> None:
+        """A size."""
+        if snapshot := self._snapshot(request_id):
+            snapshot.on_size(tick, size)
+
+    def tickString(self, request_id: int, tick: int, value: str) -> None:
+        """A text, such as the time of the last trade."""
+        if snapshot := self._snapshot(request_id):
+            snapshot.on_text(tick, value)
+
+    def tickGeneric(self, request_id: int, tick: int, value: float) -> None:
+        """A number, such as the halt."""
+        if snapshot := self._snapshot(request_id):
+            snapshot.on_generic(tick, value)
+
+    def tickOptionComputation(
+        self,
+        request_id: int,
+        tick: int,
+        _attribute: int,
+        volatility: float,
+        delta: float,
+        _option_price: float,
+        _present_dividend: float,
+        gamma: float,
+        vega: float,
+        theta: float,
+        underlying: float,
+    ) -> None:
+        """Volatility and greeks."""
+        if snapshot := self._snapshot(request_id):
+            snapshot.on_computation(tick, (volatility, delta, gamma, vega, theta, underlying))
+
+    def marketDataType(self, request_id: int, kind: int) -> None:
+        """Live, frozen or delayed."""
+        if snapshot := self._snapshot(request_id):
+            snapshot.on_data_type(kind)
+
+    def tickSnapshotEnd(self, request_id: int) -> None:
+        """The snapshot is complete."""
+        self._answers.finish(request_id)
+
+    # --- orders and executions ------------------------------------------------------------------------------------
+
+    def openOrder(self, _order_id: int, contract: Any, order: Any, state: Any) -> None:
+        """An order's terms and state."""
+        self._session.on_order(order_from_open(contract, order, state))
+
+    def orderStatus(
+        self,
+        order_id: int,
+        status: str,
+        filled: float,
+        remaining: float,
+        average_price: float,
+        perm_id: int,
+        _parent_id: int,
+        _last_price: float,
+        client_id: int,
+        why_held: str,
+        _cap_price: float,
+    ) -> None:
+        """An order's state and quantities."""
+        self._session.on_order(
+            order_from_status(
+                order_id, status, filled, remaining, average_price, perm_id, client_id, why_held
+            )
+        )
+
+    def openOrderEnd(self) -> None:
+        """No more open orders."""
+        self._answers.finish(OPEN_ORDERS)
+
+    def completedOrder(self, contract: Any, order: Any, state: Any) -> None:
+        """An order that ended today."""
+        self._answers.add(COMPLETED_ORDERS, order_from_completed(contract, order, state))
+
+    def completedOrdersEnd(self) -> None:
+        """No more completed orders."""
+        self._answers.finish(COMPLETED_ORDERS)
+
+    def execDetails(self, request_id: int, contract: Any, execution: Any) -> None:
+        """An execution: live (request id −1) or asked for."""
+        executed_at = time_from_ib(self._session.client.decoder.execution_time)
+        self._session.on_execution(request_id, execution_from_ib(contract, execution, executed_at))
+
+    def execDetailsEnd(self, request_id: int) -> None:
+        """No more executions."""
+        self._answers.finish(request_id)
+
+    def commissionReport(self, report: Any) -> None:
+        """The commission of an execution."""
+        self._session.on_commission(
+            report.execId, required(report.commission, "commission"), report.realizedPNL
+        )
+
+    # --- positions and the account --------------------------------------------------------------------------------
+
+    def position(self, account: str, contract: Any, quantity: float, cost: float) -> None:
+        """A position, as asked for or as it changed."""
+        self._session.on_holding(holding_from_ib(account, contract, quantity, cost))
+
+    def positionEnd(self) -> None:
+        """No more positions."""
+        self._answers.finish(POSITIONS)
+
+    def updateAccountValue(self, key: str, value: str, currency: str, account: str) -> None:
+        """One number of the account."""
+        self._session.on_account_value(key, value, currency, account)
+
+    def accountDownloadEnd(self, account: str) -> None:
+        """The account's numbers are complete."""
+        self._session.on_account_end(account)
