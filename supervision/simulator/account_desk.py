@@ -36,6 +36,7 @@ class AccountDesk:
         self._summaries: dict[tuple[Session, int], tuple[str, ...]] = {}
         self._positions: dict[Session, None] = {}
         self._positions_multi: dict[tuple[Session, int], str] = {}
+        self._dirty: dict[tuple[str, int], None] = {}
         self._timer_runs = False
 
     def handlers(self) -> dict[int, Handler]:
@@ -269,19 +270,31 @@ class AccountDesk:
     # Changes ------------------------------------------------------------------------------------
 
     def changed(self, account: str, con_id: int) -> None:
-        """Push a position and the account values that changed with it."""
-        held = self._simulator.broker.books.accounts[account].positions.get(con_id)
-        if held is None:
-            return
+        """Push a position and the account values that changed with it, in the loop's next turn.
+
+        A gateway sends these after the order's own messages, and once for several fills.
+        """
+        if not self._dirty:
+            self._simulator.loop.call_soon(self._push_changes)
+        self._dirty[account, con_id] = None
+
+    def _push_changes(self) -> None:
+        changes, self._dirty = list(self._dirty), {}
+        for account, con_id in changes:
+            held = self._simulator.broker.books.accounts[account].positions.get(con_id)
+            if held is not None:
+                self._push_position(held)
+        self._push_values()
+
+    def _push_position(self, held: Position) -> None:
         for session in list(self._positions):
-            session.send("61", "3", account, *_position_fields(held))
+            session.send("61", "3", held.account, *_position_fields(held))
         for (session, request_id), name in list(self._positions_multi.items()):
-            if name == account:
+            if name == held.account:
                 _send_multi(session, request_id, held)
         for session, (name, _) in list(self._updates.items()):
-            if name == account:
+            if name == held.account:
                 self._send_portfolio(session, held)
-        self._push_values()
 
     def _push_values(self) -> None:
         for session in list(self._updates):

@@ -21,7 +21,7 @@ class FrameError(ValueError):
 
 def encode(fields: Iterable[str]) -> bytes:
     """Make one frame of `fields`."""
-    payload = "".join([f"{field}\0" for field in fields]).encode()
+    payload = ("\0".join(fields) + "\0").encode()
     return _LENGTH.pack(len(payload)) + payload
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import selectors
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -211,12 +211,3 @@ def order(
     tail: list[object] = ["", "", 0, "", ""]
     message = head + body
     return message + tail if version >= 170 else message
-
-
-async def eventually(check: Callable[[], Awaitable[bool]], tries: int = 50) -> bool:
-    """Whether a condition becomes true within some turns of the loop."""
-    for _ in range(tries):
-        if await check():
-            return True
-        await asyncio.sleep(0.05)
-    return False
