@@ -185,7 +185,8 @@ def apply_status(record: OrderRecord, told: BrokerOrder, now: datetime) -> Order
     if word is None:
         return known
     to = next_by_word(record.state, word)
-    if to is OrderState.FILLED and not _claims_everything(known, told):
+    is_news = to is not record.state
+    if is_news and to is OrderState.FILLED and not _claims_everything(known, told):
         # "Filled" with a remainder contradicts itself; the broker is asked.
         to = OrderState.UNKNOWN
     reason = _ending_reason(known, told, to)
