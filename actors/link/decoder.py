@@ -37,8 +37,8 @@ _EXACT_FIELDS: Final = {
     102: 1,
 }
 _REJECT_JSON_FROM: Final = 166
-_OPEN_ORDER_FIELDS: Final = ((170, 136), (162, 131), (160, 130), (159, 129), (0, 128))
-"""Fields of an openOrder without anything that repeats, from a server version on (TWS_WIRE §4.2)."""
+_OPEN_ORDER_FIELDS: Final = ((170, 128), (162, 123), (160, 122), (158, 121), (0, 120))
+"""Fields of an openOrder without anything that is there only sometimes, from a server version on (TWS_WIRE §4.2)."""
 _TIME_FIELD: Final = 15
 _ANY_TIME: Final = "20000101 00:00:00 UTC"
 
