@@ -59,8 +59,7 @@ class Simulator:
     ) -> None:
         """Build a gateway; nothing is opened before `start`.
 
-        Raises `ReplayError` for a bad replay file, `ScenarioError` never (scenarios are checked
-        when they are read), `ValueError` for bad hours.
+        Raises `ValueError` for bad hours.
         """
         self.config = config or SimulatorConfig()
         self.now = now
@@ -99,13 +98,20 @@ class Simulator:
     # Life ---------------------------------------------------------------------------------------
 
     async def start(self) -> int:
-        """Restore the state, listen, begin the scenario; returns the port."""
+        """Restore the state, listen, begin the scenario; returns the port.
+
+        Raises `ReplayError`, `StateError`, and `OSError` when the port is taken.
+        """
         self._loop = asyncio.get_running_loop()
         self._timers = Timers(self._loop)
         self._stopped = False
-        changes = self._state.open()
-        self._build(changes)
-        await self._listen()
+        try:
+            self._build(self._state.open())
+            await self._listen()
+        except BaseException:
+            self.timers.end()
+            self._state.close()
+            raise
         if self.config.scenario is not None:
             self.config.scenario.begin(self)
         return self._port
