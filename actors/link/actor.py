@@ -32,17 +32,18 @@ from actors.errors import (
 from actors.link.broker_state import read_broker_state
 from actors.link.market_requests import qualify, read_bars, read_option_chain, take_snapshot
 from actors.link.opening import open_failure
+from actors.link.order_desk import OrderDesk
 from actors.link.orders import OrderSender
 from actors.link.registry import PROCESS_LINKS
+from actors.link.reports import Reports
 from actors.link.session import Session
 from actors.link.settings import LinkSettings
 from actors.link.wrapper import TIME
 from actors.logic.broker_codes import NoticeMeaning, notice_meaning
-from actors.logic.order_gate import Attempt, OrderGate
+from actors.logic.order_gate import OrderGate
 from actors.logic.pacing import PacingLane
 from actors.loop_actor import LoopActor
-from actors.mailbox import Sender
-from actors.messages.addresses import CONNECTION, EXECUTOR, POSITION, RISK
+from actors.messages.addresses import CONNECTION
 from actors.messages.connection import (
     AdoptSession,
     BrokerStateRead,
@@ -67,26 +68,16 @@ from actors.messages.market_data import (
     TakeSnapshot,
 )
 from actors.messages.orders import (
-    BrokerOrderReported,
-    CommissionReported,
-    ExecutionReported,
     GateAnswered,
     InstallPermitKey,
-    OrderErrorReported,
-    OrderRefusedAtGate,
-    OrderSent,
-    OrderSimulated,
     QueryGate,
     SendCancel,
     SendGlobalCancel,
     SendOrder,
     SetGate,
 )
-from actors.messages.positions import AccountChanged, HoldingReported
 from actors.messages.risk import LatchChanged
-from actors.model.account import Account, Holding
 from actors.model.connection import DisconnectCause
-from actors.model.orders import BrokerOrder, Execution, Purpose
 from actors.ports import EventLog, no_log
 
 _LOSSES = (NoticeMeaning.UPSTREAM_LOST, NoticeMeaning.PORT_RESET)
@@ -125,9 +116,9 @@ class LinkActor(LoopActor):
         self.opening: OpenSession | None = None
         self.began_at = 0.0
         self.sessions_made = 0
-        self.last_order_id = 0
         self.undecodable_count = 0
-        self._order_sender = OrderSender() if settings.sends_orders else None
+        self.desk = OrderDesk(self, self.gate, OrderSender() if settings.sends_orders else None)
+        self.reports = Reports(self.tell, self.gate)
 
     def started(self) -> None:
         """Say that whatever session an earlier incarnation had is gone; the gate is closed and has no key."""
@@ -187,12 +178,13 @@ class LinkActor(LoopActor):
             clock=self.clock,
             loop=self.loop,
             owner=self,
+            reports=self.reports,
         )
         self.spawn(self._open(self.session, request))
 
     async def _open(self, session: Session, request: OpenSession) -> None:
         try:
-            async with asyncio.timeout(self._left_s(request)) as limit:
+            async with asyncio.timeout(self.left_s(request)) as limit:
                 await session.client.open(request.host, request.port, request.client_id)
                 await session.settled
         except (OSError, GatewayError) as error:
@@ -206,7 +198,7 @@ class LinkActor(LoopActor):
         if request is None or session is not self.session:
             return
         floor = max(session.client.next_valid_id, request.order_id_floor)
-        self.last_order_id = max(self.last_order_id, floor - 1)
+        self.desk.raise_floor(floor)
         self.gate.session_opened(session.accounts, readonly=session.readonly)
         if self.settings.market_data_type != 1 and session.pacer.try_now(PacingLane.PRIORITY):
             session.client.reqMarketDataType(int(self.settings.market_data_type))
@@ -218,7 +210,7 @@ class LinkActor(LoopActor):
             link_session=session.number,
             server_version=session.server_version,
             accounts=session.accounts,
-            next_order_id=self.last_order_id + 1,
+            next_order_id=self.desk.last_order_id + 1,
             client_id=session.client_id,
             elapsed_ms=(self.clock.monotonic() - self.began_at) * 1000,
         )
@@ -299,7 +291,8 @@ class LinkActor(LoopActor):
 
     # --- asking the gateway ---------------------------------------------------------------------------------------
 
-    def _left_s(self, request: Request) -> float:
+    def left_s(self, request: Request) -> float:
+        """Tell how long until the request's deadline."""
         return max(0.0, request.deadline - self.clock.monotonic())
 
     def _serve(self, request: Request, work: Callable[[Session], Awaitable[Reply]]) -> None:
@@ -314,7 +307,7 @@ class LinkActor(LoopActor):
         self, request: Request, session: Session, work: Callable[[Session], Awaitable[Reply]]
     ) -> None:
         try:
-            async with asyncio.timeout(self._left_s(request)):
+            async with asyncio.timeout(self.left_s(request)):
                 answer = await work(session)
         except GatewayError as error:
             self.refuse(request, error)
@@ -436,152 +429,16 @@ class LinkActor(LoopActor):
         )
 
     def on_send_order(self, request: SendOrder) -> None:
-        """Pass the gate and write, in one step; or wait for a turn at the wire first."""
-        session = self.session
-        closing = request.order.purpose is Purpose.CLOSE
-        lane = PacingLane.PRIORITY if closing else PacingLane.ORDER
-        if session is None or not session.is_ready or session.pacer.try_now(lane):
-            self._pass(request, self.sender)
-        else:
-            self.spawn(self._pass_later(request, self.sender, session, lane))
-
-    async def _pass_later(
-        self, request: SendOrder, sender: Sender, session: Session, lane: PacingLane
-    ) -> None:
-        """Wait for a turn; the gate judges when it has come, so what happened meanwhile counts."""
-        try:
-            async with asyncio.timeout(self._left_s(request)):
-                await session.pacer.turn(lane)
-        except (TimeoutError, GatewayError) as error:
-            reason = str(error) or "its turn at the wire did not come before the deadline"
-            self._refuse_at_gate(request, self.gate.give_up(request.order, reason))
-        else:
-            self._pass(request, sender)
-
-    def _refuse_at_gate(self, request: SendOrder, reason: str) -> None:
-        self.reply(
-            request,
-            OrderRefusedAtGate(
-                correlation_id=request.correlation_id,
-                order_ref=request.order.order_ref,
-                reason=reason,
-            ),
-        )
-
-    def _pass(self, request: SendOrder, sender: Sender) -> None:
-        order, session = request.order, self.session
-        attempt = Attempt(
-            order=order,
-            permit=request.permit,
-            deadline=request.deadline,
-            sender_superseded=sender.superseded,
-        )
-        reason = self.gate.refusal(attempt, self.clock.monotonic())
-        if reason is None and (session is None or not session.client.can_write):
-            reason = self.gate.give_up(order, "the connection takes no bytes")
-        if reason is not None or session is None:
-            self._refuse_at_gate(request, reason or "there is no session")
-            return
-        sender_of_orders = self._order_sender
-        if sender_of_orders is None:
-            sequence = self.gate.passed(order, None, self.clock.now())
-            self.reply(
-                request,
-                OrderSimulated(
-                    correlation_id=request.correlation_id,
-                    order_ref=order.order_ref,
-                    gate_sequence=sequence,
-                ),
-            )
-            return
-        order_id = order.broker_order_id
-        if order_id is None:
-            order_id = self.last_order_id = self.last_order_id + 1
-        sequence = self.gate.passed(order, order_id, self.clock.now())
-        sender_of_orders.place(session.client, order_id, order)
-        self.reply(
-            request,
-            OrderSent(
-                correlation_id=request.correlation_id,
-                order_ref=order.order_ref,
-                broker_order_id=order_id,
-                gate_sequence=sequence,
-            ),
-        )
+        """Pass the gate and write, in one step."""
+        self.desk.send(request, self.sender)
 
     def on_send_cancel(self, message: SendCancel) -> None:
         """Cancel one order; needs no permit."""
-        sender = self._order_sender
-        if sender is not None:
-            self._cancel(lambda session: sender.cancel(session.client, message.broker_order_id))
+        self.desk.cancel(message.broker_order_id)
 
     def on_send_global_cancel(self, _: SendGlobalCancel) -> None:
         """Cancel every order of the account."""
-        sender = self._order_sender
-        if sender is not None:
-            self._cancel(lambda session: sender.cancel_all(session.client))
-
-    def _cancel(self, write: Callable[[Session], None]) -> None:
-        """Write a cancel at once, or with the first turn; without a session there is nothing to write to."""
-        session = self.session
-        if session is None or not session.is_ready or session.readonly:
-            self.log("cancel_not_sent", level="WARNING", reason="no session that takes orders")
-            return
-        if session.pacer.try_now(PacingLane.PRIORITY):
-            with suppress(GatewayError):  # the end of the session follows, and is told
-                write(session)
-        else:
-            self.spawn(self._cancel_later(session, write))
-
-    async def _cancel_later(self, session: Session, write: Callable[[Session], None]) -> None:
-        with suppress(GatewayError):
-            await session.pacer.turn(PacingLane.PRIORITY)
-            write(session)
-
-    # --- what the gateway says ------------------------------------------------------------------------------------
-
-    def order_reported(self, session: Session, order: BrokerOrder) -> None:
-        """Hand on an order's terms or state; one of ours can be modified from now on."""
-        if order.order_ref and order.client_id == session.client_id:
-            self.gate.learn(order.order_ref, order.order_id)
-        self.tell(EXECUTOR, BrokerOrderReported(order=order, received_at=session.received_at))
-
-    def order_error(self, broker_order_id: int, code: int, text: str) -> None:
-        """Hand on an error that came under an order's id."""
-        self.tell(
-            EXECUTOR,
-            OrderErrorReported(
-                broker_order_id=broker_order_id,
-                code=code,
-                text=text,
-                received_at=self.clock.now(),
-            ),
-        )
-
-    def executed(self, session: Session, execution: Execution, *, live: bool) -> None:
-        """Count an execution at the gate; hand it on when nobody asked for it."""
-        self.gate.count_execution(execution.contract.con_id, execution.base_id)
-        if live:
-            self.tell(
-                EXECUTOR,
-                ExecutionReported(execution=execution, received_at=session.received_at),
-            )
-
-    def commission_reported(self, exec_id: str, commission: float, pnl: float | None) -> None:
-        """Hand on a commission."""
-        self.tell(
-            EXECUTOR,
-            CommissionReported(exec_id=exec_id, commission=commission, realized_pnl=pnl),
-        )
-
-    def holding_reported(self, holding: Holding) -> None:
-        """Hand on a position that changed."""
-        self.tell(POSITION, HoldingReported(holding=holding))
-
-    def account_changed(self, account: Account) -> None:
-        """Hand on the account's numbers."""
-        for address in (POSITION, RISK):
-            self.tell(address, AccountChanged(account=account))
+        self.desk.cancel_all()
 
 
 __all__ = ["LinkActor", "LinkSettings"]

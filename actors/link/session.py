@@ -27,6 +27,7 @@ from actors.link.account_values import AccountValues
 from actors.link.answers import FIRST_REQUEST_ID, Answers, Pending
 from actors.link.client import SessionClient
 from actors.link.pacer import Pacer
+from actors.link.reports import Reports
 from actors.link.settings import LinkSettings
 from actors.link.wrapper import (
     ACCOUNT,
@@ -39,7 +40,7 @@ from actors.link.wrapper import (
 from actors.logic.broker_codes import RequestKind
 from actors.logic.pacing import PacingLane, PacingLimits
 from actors.messages.connection import OpenSession
-from actors.model.account import Account, Holding
+from actors.model.account import Holding
 from actors.model.orders import BrokerOrder, Execution
 
 _HANDSHAKE_ERRORS: dict[int, type[GatewayError]] = {
@@ -67,24 +68,6 @@ class SessionOwner(Protocol):
     def notice(self, session: Session, code: int, text: str) -> None:
         """Something that belongs to no request."""
 
-    def order_reported(self, session: Session, order: BrokerOrder) -> None:
-        """An openOrder or orderStatus."""
-
-    def order_error(self, broker_order_id: int, code: int, text: str) -> None:
-        """An error or advisory under an order's id."""
-
-    def executed(self, session: Session, execution: Execution, *, live: bool) -> None:
-        """An execution; ``live`` when nobody asked for it."""
-
-    def commission_reported(self, exec_id: str, commission: float, pnl: float | None) -> None:
-        """A commission."""
-
-    def holding_reported(self, holding: Holding) -> None:
-        """A position that changed."""
-
-    def account_changed(self, account: Account) -> None:
-        """Numbers of the account that changed, once per batch."""
-
     def undecodable(self, session: Session, fields: list[str], error: Exception) -> None:
         """A message without an order that could not be decoded."""
 
@@ -101,6 +84,7 @@ class Session:
         clock: Clock,
         loop: asyncio.AbstractEventLoop,
         owner: SessionOwner,
+        reports: Reports,
     ) -> None:
         self.number = number
         self.client_id = request.client_id
@@ -134,6 +118,7 @@ class Session:
         self._account_dirty = False
         self._account_complete = False
         self._owner = owner
+        self._reports = reports
 
     # --- life -----------------------------------------------------------------------------------------------------
 
@@ -200,7 +185,7 @@ class Session:
         """Tell the account's numbers once per batch."""
         if self._account_dirty and self._account_complete and self.account_values is not None:
             self._account_dirty = False
-            self._owner.account_changed(self.account_values.account(self.received_at))
+            self._reports.account(self.account_values.account(self.received_at))
 
     # --- asking ---------------------------------------------------------------------------------------------------
 
@@ -267,7 +252,7 @@ class Session:
             if code == 10197:
                 self._owner.notice(self, code, text)
         elif request_id > 0:
-            self._owner.order_error(request_id, code, text)
+            self._reports.order_error(request_id, code, text, at=self.received_at)
         else:
             self._refused_without_id(code, text)
             self._owner.notice(self, code, text)
@@ -284,19 +269,21 @@ class Session:
     def on_order(self, order: BrokerOrder) -> None:
         """An order's terms or state; it may be the answer to a question."""
         self.answers.add(OPEN_ORDERS, order)
-        self._owner.order_reported(self, order)
+        self._reports.order(order, ours=order.client_id == self.client_id, at=self.received_at)
 
     def on_execution(self, request_id: int, execution: Execution) -> None:
         """An execution, live or asked for."""
         self.answers.add(request_id, execution)
-        self._owner.executed(self, execution, live=request_id < FIRST_REQUEST_ID)
+        self._reports.execution(
+            execution, asked=request_id >= FIRST_REQUEST_ID, at=self.received_at
+        )
 
     def on_commission(self, exec_id: str, commission: float, pnl: float) -> None:
         """A commission; IB says "unset" for the profit of an opening trade."""
         realized = pnl if abs(pnl) < 1e300 else None
         if len(self.commissions) < self.settings.max_items_per_answer:
             self.commissions[exec_id] = (commission, realized)
-        self._owner.commission_reported(exec_id, commission, realized)
+        self._reports.commission(exec_id, commission, realized)
 
     def on_holding(self, holding: Holding) -> None:
         """A position: part of an answer, or news."""
@@ -304,7 +291,7 @@ class Session:
         if pending is not None:
             pending.add(holding)
         else:
-            self._owner.holding_reported(holding)
+            self._reports.holding(holding)
 
     def on_account_value(self, key: str, value: str, currency: str, account: str) -> None:
         """One number of the account."""

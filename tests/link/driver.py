@@ -248,9 +248,7 @@ class LinkDriver:
         self, order: WireOrder, permit: Permit | None = None, timeout_s: float = 5.0
     ) -> SendOrder:
         """Make the request that brings an order to the gate."""
-        return SendOrder(
-            **self.header(timeout_s), permit=permit or self.permit(order), order=order
-        )
+        return SendOrder(**self.header(timeout_s), permit=permit or self.permit(order), order=order)
 
     async def failure(self, request: Request) -> GatewayError:
         """Send a request that is to fail; returns its error."""

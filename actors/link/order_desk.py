@@ -1,0 +1,173 @@
+"""Where orders meet the gate and the wire: judged and written in one call (D13).
+
+Turn at the wire first, then the gate, then the bytes: nothing sits between "allowed" and "sent".
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import Any, Protocol
+
+from actors.clock import Clock
+from actors.errors import GatewayError
+from actors.link.orders import OrderSender
+from actors.link.session import Session
+from actors.logic.order_gate import Attempt, OrderGate
+from actors.logic.pacing import PacingLane
+from actors.mailbox import Sender
+from actors.messages.lifecycle import Reply, Request
+from actors.messages.orders import (
+    OrderRefusedAtGate,
+    OrderSent,
+    OrderSimulated,
+    SendOrder,
+)
+from actors.model.orders import Purpose, WireOrder
+from actors.ports import EventLog
+
+
+class Desk(Protocol):
+    """What the order desk needs of the actor that it belongs to."""
+
+    clock: Clock
+    log: EventLog
+    session: Session | None
+
+    def reply(self, request: Request, answer: Reply) -> None:
+        """Answer a request."""
+
+    def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Run a coroutine on the loop."""
+
+    def left_s(self, request: Request) -> float:
+        """Tell how long until the request's deadline."""
+
+
+class OrderDesk:
+    """Sends orders and cancels. ``sender`` None: there is nothing behind the gate (MODE-1)."""
+
+    def __init__(self, desk: Desk, gate: OrderGate, sender: OrderSender | None) -> None:
+        self._desk = desk
+        self._gate = gate
+        self._sender = sender
+        self.last_order_id = 0
+
+    def raise_floor(self, next_order_id: int) -> None:
+        """Use no order id below this one."""
+        self.last_order_id = max(self.last_order_id, next_order_id - 1)
+
+    # --- orders ---------------------------------------------------------------------------------------------------
+
+    def send(self, request: SendOrder, sender: Sender) -> None:
+        """Pass the gate and write; or wait for a turn at the wire first."""
+        session = self._desk.session
+        closing = request.order.purpose is Purpose.CLOSE
+        lane = PacingLane.PRIORITY if closing else PacingLane.ORDER
+        if session is None or not session.is_ready or session.pacer.try_now(lane):
+            self._pass(request, sender)
+        else:
+            self._desk.spawn(self._pass_later(request, sender, session, lane))
+
+    async def _pass_later(
+        self, request: SendOrder, sender: Sender, session: Session, lane: PacingLane
+    ) -> None:
+        """Wait for a turn; the gate judges when it has come, so that what happened meanwhile counts."""
+        try:
+            async with asyncio.timeout(self._desk.left_s(request)):
+                await session.pacer.turn(lane)
+        except (TimeoutError, GatewayError) as error:
+            reason = str(error) or "its turn at the wire did not come before the deadline"
+            self._refuse(request, self._gate.give_up(request.order, reason))
+        else:
+            self._pass(request, sender)
+
+    def _pass(self, request: SendOrder, sender: Sender) -> None:
+        order, session = request.order, self._desk.session
+        attempt = Attempt(
+            order=order,
+            permit=request.permit,
+            deadline=request.deadline,
+            sender_superseded=sender.superseded,
+        )
+        reason = self._gate.refusal(attempt, self._desk.clock.monotonic())
+        if reason is None and (session is None or not session.client.can_write):
+            reason = self._gate.give_up(order, "the connection takes no bytes")
+        if reason is not None or session is None:
+            self._refuse(request, reason or "there is no session")
+        elif self._sender is None:
+            self._simulate(request, order)
+        else:
+            self._write(request, order, session, self._sender)
+
+    def _write(
+        self, request: SendOrder, order: WireOrder, session: Session, sender: OrderSender
+    ) -> None:
+        order_id = order.broker_order_id
+        if order_id is None:
+            order_id = self.last_order_id = self.last_order_id + 1
+        sequence = self._gate.passed(order, order_id, self._desk.clock.now())
+        sender.place(session.client, order_id, order)
+        self._desk.reply(
+            request,
+            OrderSent(
+                correlation_id=request.correlation_id,
+                order_ref=order.order_ref,
+                broker_order_id=order_id,
+                gate_sequence=sequence,
+            ),
+        )
+
+    def _simulate(self, request: SendOrder, order: WireOrder) -> None:
+        sequence = self._gate.passed(order, None, self._desk.clock.now())
+        self._desk.reply(
+            request,
+            OrderSimulated(
+                correlation_id=request.correlation_id,
+                order_ref=order.order_ref,
+                gate_sequence=sequence,
+            ),
+        )
+
+    def _refuse(self, request: SendOrder, reason: str) -> None:
+        self._desk.reply(
+            request,
+            OrderRefusedAtGate(
+                correlation_id=request.correlation_id,
+                order_ref=request.order.order_ref,
+                reason=reason,
+            ),
+        )
+
+    # --- cancels --------------------------------------------------------------------------------------------------
+
+    def cancel(self, broker_order_id: int) -> None:
+        """Cancel one order; needs no permit."""
+        sender = self._sender
+        if sender is not None:
+            self._cancel(lambda session: sender.cancel(session.client, broker_order_id))
+
+    def cancel_all(self) -> None:
+        """Cancel every order of the account, those of other clients too."""
+        sender = self._sender
+        if sender is not None:
+            self._cancel(lambda session: sender.cancel_all(session.client))
+
+    def _cancel(self, write: Callable[[Session], None]) -> None:
+        """Write at once, or with the first turn; without a session there is nothing to write to."""
+        session = self._desk.session
+        if session is None or not session.is_ready or session.readonly:
+            self._desk.log("cancel_not_sent", level="WARNING", reason="no session takes orders")
+        elif session.pacer.try_now(PacingLane.PRIORITY):
+            with suppress(GatewayError):  # the end of the session follows, and is told
+                write(session)
+        else:
+            self._desk.spawn(self._cancel_later(session, write))
+
+    async def _cancel_later(self, session: Session, write: Callable[[Session], None]) -> None:
+        with suppress(
+            GatewayError
+        ):  # the session ended: its orders are read again after the next one began
+            await session.pacer.turn(PacingLane.PRIORITY)
+            write(session)

@@ -1,0 +1,66 @@
+"""Handing on what the gateway says of orders, executions, positions and the account, each to whom it concerns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from actors.logic.order_gate import OrderGate
+from actors.messages.addresses import EXECUTOR, POSITION, RISK
+from actors.messages.lifecycle import Message
+from actors.messages.orders import (
+    BrokerOrderReported,
+    CommissionReported,
+    ExecutionReported,
+    OrderErrorReported,
+)
+from actors.messages.positions import AccountChanged, HoldingReported
+from actors.model.account import Account, Holding
+from actors.model.orders import BrokerOrder, Execution
+
+Tell = Callable[[str, Message], None]
+
+
+class Reports:
+    """Tells the actors, and lets the gate know first. ``at`` is when the batch of bytes arrived, by our clock."""
+
+    def __init__(self, tell: Tell, gate: OrderGate) -> None:
+        self._tell = tell
+        self._gate = gate
+
+    def order(self, order: BrokerOrder, *, ours: bool, at: datetime) -> None:
+        """Hand on an order's terms or state; one of ours can be modified from now on."""
+        if ours and order.order_ref:
+            self._gate.learn(order.order_ref, order.order_id)
+        self._tell(EXECUTOR, BrokerOrderReported(order=order, received_at=at))
+
+    def order_error(self, broker_order_id: int, code: int, text: str, *, at: datetime) -> None:
+        """Hand on an error or an advisory that came under an order's id."""
+        self._tell(
+            EXECUTOR,
+            OrderErrorReported(
+                broker_order_id=broker_order_id, code=code, text=text, received_at=at
+            ),
+        )
+
+    def execution(self, execution: Execution, *, asked: bool, at: datetime) -> None:
+        """Count an execution at the gate; hand it on when nobody asked for it."""
+        self._gate.count_execution(execution.contract.con_id, execution.base_id)
+        if not asked:
+            self._tell(EXECUTOR, ExecutionReported(execution=execution, received_at=at))
+
+    def commission(self, exec_id: str, commission: float, realized_pnl: float | None) -> None:
+        """Hand on a commission."""
+        self._tell(
+            EXECUTOR,
+            CommissionReported(exec_id=exec_id, commission=commission, realized_pnl=realized_pnl),
+        )
+
+    def holding(self, holding: Holding) -> None:
+        """Hand on a position that changed."""
+        self._tell(POSITION, HoldingReported(holding=holding))
+
+    def account(self, account: Account) -> None:
+        """Hand on the account's numbers."""
+        for address in (POSITION, RISK):
+            self._tell(address, AccountChanged(account=account))
