@@ -16,8 +16,9 @@ Write a subclass, name its handlers, tell messages to names::
 
 Guarantees (pykka alone gives none of them):
 
-* whatever a hook or a handler raises, `BaseException` included, ends this incarnation and nothing else: the waiting
-  requester is answered, the message goes to dead letters, the supervisor is told, pykka never sees the exception;
+* whatever a hook or a handler raises, `BaseException` included, ends this incarnation and nothing else: every requester
+  that it has not answered yet is answered, the message goes to dead letters, the supervisor is told, pykka never sees
+  the exception;
 * an incarnation that was replaced cannot act: `tell`, `reply`, `schedule` and `recovered` raise `SupersededError`;
 * a request whose deadline has passed is refused when it is taken out, with `GatewayTimeoutError`;
 * a message without a handler is refused with `UnknownMessageError` and a dead letter; the actor lives on.
@@ -57,6 +58,9 @@ from actors.messages.lifecycle import (
     RequestFailed,
     StopActor,
 )
+
+MAX_UNANSWERED = 10_000
+"""Beyond so many requests in hand, those whose deadline has passed are forgotten: nobody waits for them."""
 
 __all__ = ["ActorContext", "SupervisedActor", "current_actor"]
 
@@ -108,6 +112,7 @@ class SupervisedActor(pykka.ThreadingActor):
         self._batch: list[Parcel] | None = (
             None if type(self).drained is SupervisedActor.drained else []
         )
+        self._unanswered: dict[str, Request] = {}
         self.thread: threading.Thread | None = None
         self.name = context.name
         self.incarnation = context.incarnation
@@ -153,6 +158,7 @@ class SupervisedActor(pykka.ThreadingActor):
 
     def reply(self, request: Request, answer: Reply) -> None:
         """Answer a request; raises `SupersededError`."""
+        self._unanswered.pop(request.correlation_id, None)
         self._book.tell(self._lease.sender, request.reply_to, answer)
 
     def refuse(self, request: Request, error: BaseException) -> None:
@@ -229,8 +235,10 @@ class SupervisedActor(pykka.ThreadingActor):
         if handler is None:
             self._handle_other(parcel)
             return
-        if isinstance(body, Request) and self._expired(parcel, body):
-            return
+        if isinstance(body, Request):
+            if self._expired(parcel, body):
+                return
+            self._await_answer(body)
         self.sender = parcel.sender
         result = handler(body)
         if parcel.future is not None:
@@ -238,6 +246,14 @@ class SupervisedActor(pykka.ThreadingActor):
             parcel.future = None
         if self._batch is not None:
             self._batch.append(parcel)
+
+    def _await_answer(self, request: Request) -> None:
+        """Remember who waits: an actor may answer long after its handler returned, or fail before that."""
+        if len(self._unanswered) >= MAX_UNANSWERED:
+            now = self.clock.monotonic()
+            left = {key: held for key, held in self._unanswered.items() if held.deadline > now}
+            self._unanswered = left
+        self._unanswered[request.correlation_id] = request
 
     def _expired(self, parcel: Parcel, request: Request) -> bool:
         now = self._lease.since
@@ -326,26 +342,37 @@ class SupervisedActor(pykka.ThreadingActor):
 
         Runs in the actor's thread after a failure, and in another one when it hung.
         """
+        waiting = self._unanswered.copy()
         for parcel in parcels:
+            waiting.pop(getattr(parcel.body, "correlation_id", ""), None)
             self._answer_for(parcel, error)
+        for request in waiting.values():
+            self._answer_request(request, error)
         self._quietly("abandoned", self.abandoned)
 
     def _answer_for(self, parcel: Parcel, error: BaseException) -> None:
-        told = error
-        if not isinstance(error, GatewayError):
-            told = ActorFailedError(f"{self.name} failed: {type(error).__name__}: {error}")
         reason = f"{type(error).__name__}: {error}"
         self._book.dead_letters.add(parcel.body, self.name, reason, parcel.sender.name)
         if isinstance(parcel.body, Request):
-            answer: Message | None = self._quietly(
-                "failure_answer", lambda: self.failure_answer(parcel.body, error)
-            )
-            if answer is None:
-                self._book.refuse(self._lease.sender, parcel.body, told)
-            else:
-                self._book.answer(self._lease.sender, parcel.body, answer)
+            self._answer_request(parcel.body, error)
         if parcel.future is not None:
+            told = self._told(error)
             parcel.future.set_exception((type(told), told, told.__traceback__))
+
+    def _answer_request(self, request: Request, error: BaseException) -> None:
+        answer: Message | None = self._quietly(
+            "failure_answer", lambda: self.failure_answer(request, error)
+        )
+        if answer is None:
+            self._book.refuse(self._lease.sender, request, self._told(error))
+        else:
+            self._book.answer(self._lease.sender, request, answer)
+
+    def _told(self, error: BaseException) -> BaseException:
+        """What others learn of a failure."""
+        if isinstance(error, GatewayError):
+            return error
+        return ActorFailedError(f"{self.name} failed: {type(error).__name__}: {error}")
 
     def _quietly(self, hook: str, call: Callable[[], Any]) -> Any:
         """Run a hook of an incarnation that ends: what it raises can only be noted."""

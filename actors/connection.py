@@ -263,6 +263,8 @@ class ConnectionActor(SupervisedActor):
         self.wanted = False
         self.disconnects.append(request)
         self._refuse_connects(GatewayConnectionError("disconnect was asked for"))
+        self.number += 1  # a reconciliation under way leads nowhere any more
+        self.outstanding.clear()
         self.tell(LINK, SetGate(open=False, reason=request.reason))
         if self.session is None:
             self._disconnected(request.reason)
@@ -461,7 +463,10 @@ class ConnectionActor(SupervisedActor):
         self.schedule(self.settings.timeout_s, _ReconciliationOverdue(number=self.number))
         self._ask(
             LINK,
-            ReadBrokerState(**self.conversations.of_our_own("state", self.settings.timeout_s)),
+            ReadBrokerState(
+                **self.conversations.of_our_own("state", self.settings.timeout_s),
+                account=self.account,
+            ),
             lambda reply: self._on_broker_state(reply),
             lambda error: self._lost(DisconnectCause.REQUEST_UNANSWERED, error.text),
         )

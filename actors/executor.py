@@ -241,6 +241,19 @@ class ExecutorActor(SupervisedActor):
         self.suffix = context.entropy.uuid4()[:6]
         self.gate: GateKnowledge | None = None
 
+    def failure_answer(self, message: Message, error: BaseException) -> Message | None:
+        """What had passed the gate has an unknown outcome; its successor will ask for it (D5)."""
+        tracked = next((held for held in self.book if held.submit is message), None)
+        if tracked is None or tracked.record.state in UNSENT or not isinstance(message, Request):
+            return None
+        unknown = attrs.evolve(tracked.record, state=OrderState.UNKNOWN)
+        reason = f"the executor failed ({type(error).__name__}); the broker is asked"
+        told = attrs.evolve(
+            result(unknown, self.settings.mode, self.clock.now(), tracked.validation),
+            rejection_reason=reason,
+        )
+        return OrderConcluded(correlation_id=message.correlation_id, result=told)
+
     # --- recovery -------------------------------------------------------------------------------------------------
 
     def started(self) -> None:

@@ -178,6 +178,7 @@ class MarketDataActor(SupervisedActor):
         self.reply(request, MarketDataRead(correlation_id=request.correlation_id, market_data=data))
         self.log(
             "quote_read",
+            level="DEBUG",
             correlation_id=root_id(request.correlation_id),
             symbol=contract.symbol,
             last=data.last_price,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 from enum import IntEnum
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -26,6 +25,7 @@ from actors.errors import (
 from supervision.config import Config, load
 from supervision.control import call
 from supervision.gateway import checked_mode
+from supervision.version import VERSION
 
 DEFAULT_CONFIG = Path("config.toml")
 
@@ -93,7 +93,7 @@ def run(
         if symbol:
             general = attrs.evolve(settings.general, symbols=tuple(symbol))
             settings = attrs.evolve(settings, general=general)
-        code = asyncio.run(run_process(settings, chosen, cycles, _version()))
+        code = asyncio.run(run_process(settings, chosen, cycles, VERSION))
     raise typer.Exit(code)
 
 
@@ -163,13 +163,6 @@ def _command(config: Path | None, command: dict[str, Any]) -> dict[str, Any]:
     settings = _load(config, None, None)
     timeout_s = settings.control.timeout_s
     return call(Path(settings.general.state_dir), {**command, "timeout_s": timeout_s}, timeout_s)
-
-
-def _version() -> str:
-    try:
-        return version("ibkr-actors")
-    except PackageNotFoundError:
-        return "(not installed)"
 
 
 class _explained:  # noqa: N801 - reads as a statement where it is used

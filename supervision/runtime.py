@@ -13,12 +13,11 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
-from actors.link.actor import LinkActor
-
 from actors.base import ActorContext, SupervisedActor
 from actors.clock import Clock, Entropy
 from actors.connection import ConnectionActor
 from actors.executor import ExecutorActor
+from actors.link.actor import LinkActor
 from actors.market_data import MarketDataActor
 from actors.messages.addresses import (
     CONNECTION,
@@ -173,7 +172,7 @@ def child_specs(
 
     return (
         child(JOURNAL, journal),
-        child(LINK, lambda context: LinkActor(context, settings=link)),
+        child(LINK, lambda context: LinkActor(context, settings=link, log=log)),
         child(
             STRATEGY_C,
             lambda context: StrategyCActor(context, settings=strategy_c, log=log),

@@ -16,6 +16,11 @@ from supervision.observe.masking import Masker
 LONGEST_VALUE: Final = 160
 """So many characters of a value are shown to people; the JSON line has it whole."""
 
+FOR_MACHINES: Final = frozenset(
+    {"session_id", "old_state", "new_state", "client_id", "order_ref", "retry_count"}
+)
+"""Fields that stand in the JSON line only: ids and states that the line's event says in a word."""
+
 EVENT_WIDTH: Final = 22
 TIME, NAME, WEAK, PLAIN = "\x1b[2m", "\x1b[36m", "\x1b[2m", "\x1b[0m"
 NAME_BY_LEVEL: Final = {"DEBUG": WEAK, "WARNING": "\x1b[33m", "ERROR": "\x1b[31m"}
@@ -48,9 +53,16 @@ def json_line(event: Event, masker: Masker) -> str:
 
 
 def human_line(event: Event, masker: Masker, *, colours: bool) -> str:
-    """Write an event for people: local time, event, the bare symbol, ``key=value``, a short correlation id."""
+    """Write an event for people: local time, event, the bare symbol, ``key=value``, a short correlation id.
+
+    Empty fields, and those for machines, are left out.
+    """
     at = event.at.astimezone().strftime("%H:%M:%S")
-    fields = {name: _short(masker.field(name, plain(each))) for name, each in event.fields.items()}
+    fields = {
+        name: _short(masker.field(name, plain(each)))
+        for name, each in event.fields.items()
+        if each is not None and each != "" and name not in FOR_MACHINES
+    }
     symbol = fields.pop("symbol", "")
     texts = [f"{_paint(name + '=', WEAK, colours)}{shown}" for name, shown in fields.items()]
     if event.correlation_id:
