@@ -13,8 +13,12 @@ from typing import ClassVar, Final
 import attrs
 
 from actors.addresses import Cancellable
-from actors.base import ActorContext, SupervisedActor
-from actors.conversations import ConversationExpired, Conversations, child_id
+from actors.base import ActorContext
+from actors.conversations import (
+    ANSWERS,
+    ConversingActor,
+    child_id,
+)
 from actors.errors import (
     ErrorInfo,
     GatewayConnectionError,
@@ -72,7 +76,7 @@ from actors.messages.connection import (
     VerifyConnection,
 )
 from actors.messages.journal import JournalRead, RaiseOrderIdFloor, ReadJournal, RecordSession
-from actors.messages.lifecycle import Message, Reply, Request, RequestFailed
+from actors.messages.lifecycle import Message, Reply, Request
 from actors.messages.market_data import QuoteRead
 from actors.messages.orders import SetGate
 from actors.model.connection import BrokerState, ConnectionState, DisconnectCause
@@ -148,7 +152,7 @@ class _ConnectOverdue(Message):
     correlation_id: str
 
 
-class ConnectionActor(SupervisedActor):
+class ConnectionActor(ConversingActor):
     """See the module's docstring.
 
     ``epoch`` counts attempts and sessions: a timer or an answer that belongs to an earlier one changes nothing.
@@ -173,8 +177,7 @@ class ConnectionActor(SupervisedActor):
         BrokerStateRead: "on_answer",
         Probed: "on_answer",
         QuoteRead: "on_answer",
-        RequestFailed: "on_failure_answer",
-        ConversationExpired: "on_expired",
+        **ANSWERS,
     }
 
     def __init__(
@@ -183,7 +186,6 @@ class ConnectionActor(SupervisedActor):
         super().__init__(context)
         self.settings = settings
         self.log = log
-        self.conversations = Conversations(self)
         self.machine = ConnectionMachine(max_attempts=settings.retries + 1)
         self.ready = False
         self.wanted = settings.connect_at_start
@@ -735,8 +737,6 @@ class ConnectionActor(SupervisedActor):
             self.refuse(request, error)
         self.connects.clear()
 
-    # --- answers --------------------------------------------------------------------------------------------------
-
     def _ask(
         self,
         to: str,
@@ -756,15 +756,3 @@ class ConnectionActor(SupervisedActor):
                 on_failure(error)
 
         self.conversations.ask(to, request, replied, failed)
-
-    def on_answer(self, reply: Reply) -> None:
-        """Continue the conversation that the reply belongs to."""
-        self.conversations.answered(reply)
-
-    def on_failure_answer(self, reply: RequestFailed) -> None:
-        """End the conversation that failed."""
-        self.conversations.failed(reply)
-
-    def on_expired(self, message: ConversationExpired) -> None:
-        """End the conversation whose answer did not come."""
-        self.conversations.expired(message)

@@ -7,12 +7,13 @@ after that is ignored.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import TypedDict
 
 import attrs
 
-from actors.base import SupervisedActor
+from actors.base import ActorContext, SupervisedActor
 from actors.errors import ErrorInfo, GatewayTimeoutError, describe
 from actors.messages.lifecycle import Message, Reply, Request, RequestFailed
 
@@ -54,8 +55,7 @@ class _Pending:
 class Conversations:
     """The requests under way of one actor.
 
-    The actor lists the reply types that it expects, `RequestFailed` and `ConversationExpired` in its dispatch table
-    and hands each to `answered`, `failed` and `expired`.
+    What comes back reaches it by `ConversingActor`.
     """
 
     def __init__(self, actor: SupervisedActor) -> None:
@@ -120,3 +120,29 @@ class Conversations:
     def forget(self, correlation_id: str) -> None:
         """Drop a request whose answer no longer matters."""
         self._pending.pop(correlation_id, None)
+
+
+class ConversingActor(SupervisedActor):
+    """An actor that asks others. Its dispatch table takes `ANSWERS` in, and lists the reply types that it expects."""
+
+    def __init__(self, context: ActorContext) -> None:
+        super().__init__(context)
+        self.conversations = Conversations(self)
+
+    def on_answer(self, reply: Reply) -> None:
+        """Continue the conversation that the reply belongs to."""
+        self.conversations.answered(reply)
+
+    def on_failure_answer(self, reply: RequestFailed) -> None:
+        """End the conversation that failed."""
+        self.conversations.failed(reply)
+
+    def on_expired(self, message: ConversationExpired) -> None:
+        """End the conversation whose answer did not come."""
+        self.conversations.expired(message)
+
+
+ANSWERS: Mapping[type[Message], str] = MappingProxyType(
+    {RequestFailed: "on_failure_answer", ConversationExpired: "on_expired"}
+)
+"""The part of a dispatch table that every `ConversingActor` has."""

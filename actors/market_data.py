@@ -12,8 +12,13 @@ from typing import ClassVar, TypeVar
 
 import attrs
 
-from actors.base import ActorContext, SupervisedActor
-from actors.conversations import ConversationExpired, Conversations, child_id, root_id
+from actors.base import ActorContext
+from actors.conversations import (
+    ANSWERS,
+    ConversingActor,
+    child_id,
+    root_id,
+)
 from actors.errors import (
     ErrorInfo,
     GatewayError,
@@ -26,7 +31,7 @@ from actors.logic.indicators import indicators
 from actors.logic.quality import market_data
 from actors.messages.addresses import EXECUTOR, GATEWAY, LINK, POSITION, RISK
 from actors.messages.connection import ConnectionStateChanged, ProveMarketData
-from actors.messages.lifecycle import Message, Reply, Request, RequestFailed
+from actors.messages.lifecycle import Message, Reply, Request
 from actors.messages.market_data import (
     BarsRead,
     ContractQualified,
@@ -94,7 +99,7 @@ class _Feed:
     interrupted: bool = False
 
 
-class MarketDataActor(SupervisedActor):
+class MarketDataActor(ConversingActor):
     """See the module's docstring."""
 
     handlers: ClassVar[Mapping[type[Message], str]] = {
@@ -112,8 +117,7 @@ class MarketDataActor(SupervisedActor):
         SnapshotTaken: "on_answer",
         BarsRead: "on_answer",
         OptionChainRead: "on_answer",
-        RequestFailed: "on_failure_answer",
-        ConversationExpired: "on_expired",
+        **ANSWERS,
     }
 
     def __init__(
@@ -126,7 +130,6 @@ class MarketDataActor(SupervisedActor):
         super().__init__(context)
         self.settings = settings or MarketDataSettings()
         self.log = log
-        self.conversations = Conversations(self)
         self.contracts: dict[ContractQuery, Contract] = {}
         self.quotes: dict[int, Quote] = {}
         self.bars: dict[tuple[int, int], _BarsHeld] = {}
@@ -491,20 +494,6 @@ class MarketDataActor(SupervisedActor):
             self.contracts.clear()
             self.quotes.clear()
             self.bars.clear()
-
-    # --- answers --------------------------------------------------------------------------------------------------
-
-    def on_answer(self, reply: Reply) -> None:
-        """Continue the conversation that the reply belongs to."""
-        self.conversations.answered(reply)
-
-    def on_failure_answer(self, reply: RequestFailed) -> None:
-        """End the conversation that failed."""
-        self.conversations.failed(reply)
-
-    def on_expired(self, message: ConversationExpired) -> None:
-        """End the conversation whose answer did not come."""
-        self.conversations.expired(message)
 
 
 def _still_newest(read_at: datetime, now: datetime) -> bool:

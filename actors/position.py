@@ -11,8 +11,12 @@ from typing import ClassVar
 
 import attrs
 
-from actors.base import ActorContext, SupervisedActor
-from actors.conversations import ConversationExpired, Conversations, root_id
+from actors.base import ActorContext
+from actors.conversations import (
+    ANSWERS,
+    ConversingActor,
+    root_id,
+)
 from actors.errors import (
     ErrorInfo,
     GatewayNotConnectedError,
@@ -31,7 +35,7 @@ from actors.messages.connection import (
     ReconciliationCompleted,
     RequestReconciliation,
 )
-from actors.messages.lifecycle import Message, Reply, Request, RequestFailed
+from actors.messages.lifecycle import Message, Reply, Request
 from actors.messages.market_data import GetQuote, QuoteRead, QuoteUpdated
 from actors.messages.orders import ExecutionRecorded, OrderConcluded, SubmitOrder
 from actors.messages.positions import (
@@ -91,7 +95,7 @@ class _CloseAll:
     pending: set[int] = attrs.field(factory=set)
 
 
-class PositionActor(SupervisedActor):
+class PositionActor(ConversingActor):
     """See the module's docstring."""
 
     recovers = True
@@ -113,8 +117,7 @@ class PositionActor(SupervisedActor):
         _CheckDue: "on_check_due",
         OrderConcluded: "on_answer",
         QuoteRead: "on_answer",
-        RequestFailed: "on_failure_answer",
-        ConversationExpired: "on_expired",
+        **ANSWERS,
     }
 
     def __init__(
@@ -127,7 +130,6 @@ class PositionActor(SupervisedActor):
         super().__init__(context)
         self.settings = settings or PositionSettings()
         self.log = log
-        self.conversations = Conversations(self)
         self.holdings: dict[int, Holding] = {}
         self.known = False
         self.connected = False
@@ -426,17 +428,3 @@ class PositionActor(SupervisedActor):
         event = PositionsChanged(positions=views, at=self.clock.now())
         self.tell(GATEWAY, event)
         self.tell(GATEWAY, SyncRiskManager(positions=views))
-
-    # --- answers --------------------------------------------------------------------------------------------------
-
-    def on_answer(self, reply: Reply) -> None:
-        """Continue the conversation that the reply belongs to."""
-        self.conversations.answered(reply)
-
-    def on_failure_answer(self, reply: RequestFailed) -> None:
-        """End the conversation that failed."""
-        self.conversations.failed(reply)
-
-    def on_expired(self, message: ConversationExpired) -> None:
-        """End the conversation whose answer did not come."""
-        self.conversations.expired(message)

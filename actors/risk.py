@@ -11,8 +11,12 @@ from typing import ClassVar
 
 import attrs
 
-from actors.base import ActorContext, SupervisedActor
-from actors.conversations import ConversationExpired, Conversations, root_id
+from actors.base import ActorContext
+from actors.conversations import (
+    ANSWERS,
+    ConversingActor,
+    root_id,
+)
 from actors.errors import ErrorInfo, GatewayError
 from actors.logic import baselines as calendar
 from actors.logic import exposure
@@ -38,7 +42,7 @@ from actors.messages.connection import (
     RequestReconciliation,
 )
 from actors.messages.journal import JournalRead, ReadJournal, RecordBaseline
-from actors.messages.lifecycle import Message, Reply, RequestFailed
+from actors.messages.lifecycle import Message, Reply
 from actors.messages.market_data import QuoteUpdated
 from actors.messages.orders import (
     ExecutionRecorded,
@@ -79,7 +83,7 @@ class RiskSettings:
     external_timeout_s: float = 5.0
 
 
-class RiskActor(SupervisedActor):
+class RiskActor(ConversingActor):
     """See the module's docstring."""
 
     recovers = True
@@ -99,8 +103,7 @@ class RiskActor(SupervisedActor):
         ReconciliationCompleted: "on_reconciliation_completed",
         JournalRead: "on_answer",
         RiskManagerAnswered: "on_answer",
-        RequestFailed: "on_failure_answer",
-        ConversationExpired: "on_expired",
+        **ANSWERS,
     }
 
     def __init__(
@@ -109,7 +112,6 @@ class RiskActor(SupervisedActor):
         super().__init__(context)
         self.settings = settings or RiskSettings()
         self.log = log
-        self.conversations = Conversations(self)
         self.key = (context.entropy.uuid4() + context.entropy.uuid4()).encode()
         self.permits = 0
         self.ledger = exposure.EMPTY
@@ -370,17 +372,3 @@ class RiskActor(SupervisedActor):
         if event.previous is ConnectionState.CONNECTED:
             self.ledger = exposure.forget(self.ledger)
             self.opening_blocked_by = f"the link is {event.state}"
-
-    # --- answers --------------------------------------------------------------------------------------------------
-
-    def on_answer(self, reply: Reply) -> None:
-        """Continue the conversation that the reply belongs to."""
-        self.conversations.answered(reply)
-
-    def on_failure_answer(self, reply: RequestFailed) -> None:
-        """End the conversation that failed."""
-        self.conversations.failed(reply)
-
-    def on_expired(self, message: ConversationExpired) -> None:
-        """End the conversation whose answer did not come."""
-        self.conversations.expired(message)

@@ -9,13 +9,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from actors.connection import ConnectionSettings
-from actors.executor import ExecutorSettings
 from actors.link.settings import LinkSettings
 from actors.logic.closures import ClosureLimits
 from actors.logic.liquidation_words import LiquidationLimits
 from actors.logic.risk_limits import DayTradePolicy, RiskLimits
 from actors.market_data import MarketDataSettings
 from actors.model.orders import ExecutionMode
+from actors.order_desk import ExecutorSettings
 from actors.position import PositionSettings
 from actors.risk import RiskSettings
 from supervision.config import Config

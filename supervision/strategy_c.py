@@ -12,8 +12,12 @@ from typing import ClassVar
 
 import attrs
 
-from actors.base import ActorContext, SupervisedActor
-from actors.conversations import ConversationExpired, Conversations, RequestHeader
+from actors.base import ActorContext
+from actors.conversations import (
+    ANSWERS,
+    ConversingActor,
+    RequestHeader,
+)
 from actors.errors import ErrorInfo, GatewayError, OrderValidationError
 from actors.logic import liquidation
 from actors.logic import liquidation_words as words
@@ -49,7 +53,7 @@ from actors.messages.journal import (
     RecordStep,
     StepDurable,
 )
-from actors.messages.lifecycle import Message, Reply, Request, RequestFailed, StopTree
+from actors.messages.lifecycle import Message, Reply, Request, StopTree
 from actors.messages.liquidation import (
     DataQuarantined,
     GetLiquidationStatus,
@@ -109,7 +113,7 @@ class _ReadOverdue(Message):
     turn: int
 
 
-class StrategyCActor(SupervisedActor):
+class StrategyCActor(ConversingActor):
     """See the module's docstring."""
 
     recovers = True
@@ -133,8 +137,7 @@ class StrategyCActor(SupervisedActor):
         StepDurable: "on_answer",
         AllOrdersCancelled: "on_answer",
         OrderConcluded: "on_answer",
-        RequestFailed: "on_failure_answer",
-        ConversationExpired: "on_expired",
+        **ANSWERS,
     }
 
     def __init__(
@@ -147,7 +150,6 @@ class StrategyCActor(SupervisedActor):
         super().__init__(context)
         self.settings = settings or StrategyCSettings()
         self.log = log
-        self.conversations = Conversations(self)
         self.state: LiquidationState | None = None
         self.latched: str | None = None
         self.report: LiquidationReport | None = None
@@ -570,18 +572,6 @@ class StrategyCActor(SupervisedActor):
         on_failure: Callable[[ErrorInfo], None],
     ) -> None:
         self.conversations.ask(to, request, on_reply, on_failure)
-
-    def on_answer(self, reply: Reply) -> None:
-        """Continue the conversation that the reply belongs to."""
-        self.conversations.answered(reply)
-
-    def on_failure_answer(self, reply: RequestFailed) -> None:
-        """End the conversation that failed."""
-        self.conversations.failed(reply)
-
-    def on_expired(self, message: ConversationExpired) -> None:
-        """End the conversation whose answer did not come."""
-        self.conversations.expired(message)
 
 
 def _said(close: words.Close, result: OrderResult) -> str:

@@ -1,0 +1,260 @@
+"""Changing and cancelling orders, and what happens when a caller's deadline comes (ORD-3, ORD-6, STC-2)."""
+
+from __future__ import annotations
+
+import attrs
+
+from actors.errors import (
+    GatewayError,
+    GatewayTimeoutError,
+    ModeError,
+    OrderNotFoundError,
+    restore,
+)
+from actors.logic.order_state import (
+    begin_change,
+    is_settled,
+    request_cancel,
+    signed_remaining,
+)
+from actors.logic.order_table import UNSENT, WORKING, OrderState
+from actors.logic.order_validation import validate_modification
+from actors.messages.addresses import (
+    JOURNAL,
+    LINK,
+    RISK,
+)
+from actors.messages.journal import (
+    RecordModification,
+)
+from actors.messages.lifecycle import Message, Reply
+from actors.messages.orders import (
+    AllOrdersCancelled,
+    CancelAllOrders,
+    CancelOrder,
+    GetOpenOrders,
+    ModifyOrder,
+    OpenOrdersRead,
+    OrderRefusedAtGate,
+    SendCancel,
+    SendGlobalCancel,
+    SendOrder,
+)
+from actors.messages.risk import OrderApproved, OrderRejected, RequestApproval
+from actors.model.orders import (
+    Purpose,
+    TradeRequest,
+    WireOrder,
+)
+from actors.order_book import Tracked
+from actors.order_desk import OrderDesk
+
+ANSWER_MARGIN_S = 0.005
+"""The caller is answered this much before its deadline, so that the answer is there in time."""
+
+
+@attrs.frozen(kw_only=True)
+class CancelDue(Message):
+    """The order's remainder shall be cancelled now (ORD-6)."""
+
+    order_ref: str
+
+
+@attrs.frozen(kw_only=True)
+class AnswerDue(Message):
+    """Whoever waits for the order has to be answered now."""
+
+    order_ref: str
+
+
+@attrs.frozen(kw_only=True)
+class CancelAllDue(Message):
+    """Whoever waits for all cancels has to be answered now."""
+
+    correlation_id: str
+
+
+class OrderChanges(OrderDesk):
+    """A change needs a permit for its new content; a cancel needs none."""
+
+    # --- changing and cancelling ----------------------------------------------------------------------------------
+
+    def on_modify_order(self, modify: ModifyOrder) -> None:
+        """Have the new terms approved and send them under the same broker order id (ORD-3)."""
+        tracked = self.book.by_order_id(modify.order_id)
+        if tracked is None or tracked.record.state not in WORKING:
+            state = "unknown" if tracked is None else tracked.record.state
+            self.refuse(
+                modify,
+                OrderNotFoundError(f"order {modify.order_id} is not working (it is {state})"),
+            )
+            return
+        if self.latched is not None and tracked.record.purpose is Purpose.OPEN:
+            self.refuse(modify, ModeError(f"Strategy C is latched: {self.latched}"))
+            return
+        record = tracked.record
+        try:
+            request = validate_modification(
+                record.request,
+                quantity=modify.quantity,
+                limit_price=modify.limit_price,
+                stop_price=modify.stop_price,
+            )
+        except GatewayError as error:
+            self.refuse(modify, error)
+            return
+        order = attrs.evolve(
+            record.order,
+            quantity=request.quantity,
+            limit_price=request.limit_price,
+            stop_price=request.stop_price,
+            broker_order_id=record.broker_order_id,
+        )
+        tracked.modify, tracked.change_sent = modify, False
+        self.ask(
+            RISK,
+            RequestApproval(
+                **self.conversations.on_behalf(modify, "risk"),
+                order=order,
+                request=request,
+                quote=self.quotes.get(order.contract.con_id),
+                replaced=signed_remaining(record),
+            ),
+            lambda reply: self._modify_judged(tracked, modify, request, order, reply),
+            lambda error: self.change_failed(tracked, restore(error)),
+        )
+
+    def _modify_judged(
+        self,
+        tracked: Tracked,
+        modify: ModifyOrder,
+        request: TradeRequest,
+        order: WireOrder,
+        reply: Reply,
+    ) -> None:
+        if isinstance(reply, OrderRejected):
+            reasons = "; ".join(reply.validation.rejection_reasons)
+            self.change_failed(tracked, ModeError(f"the change was rejected by risk: {reasons}"))
+            return
+        assert isinstance(reply, OrderApproved)  # noqa: S101 - risk answers in kind
+        permit = reply.permit
+        self.ask(
+            JOURNAL,
+            RecordModification(
+                **self.conversations.on_behalf(modify, "intent"),
+                order=order,
+                request=request,
+                at=self.clock.now(),
+            ),
+            lambda _: self.ask(
+                LINK,
+                SendOrder(
+                    **self.conversations.on_behalf(modify, "gate"), permit=permit, order=order
+                ),
+                lambda answer: self._modify_sent(tracked, request, order, answer),
+                lambda error: self.change_failed(tracked, restore(error)),
+            ),
+            lambda error: self.change_failed(tracked, restore(error)),
+        )
+
+    def _modify_sent(
+        self, tracked: Tracked, request: TradeRequest, order: WireOrder, reply: Reply
+    ) -> None:
+        if isinstance(reply, OrderRefusedAtGate):
+            self.change_failed(tracked, ModeError(f"refused at the gate: {reply.reason}"))
+            return
+        tracked.change_sent = True
+        record = attrs.evolve(begin_change(tracked.record, order), request=request)
+        self.update(tracked, record, "change sent")
+
+    def on_cancel_order(self, cancel: CancelOrder) -> None:
+        """Cancel one order; needs no permit, and is answered once the order is at its end."""
+        tracked = self.book.by_order_id(cancel.order_id)
+        if tracked is None:
+            self.refuse(cancel, OrderNotFoundError(f"no order has the id {cancel.order_id}"))
+            return
+        tracked.cancels.append(cancel)
+        if not tracked.record.is_terminal:
+            left_s = cancel.deadline - self.clock.monotonic() - ANSWER_MARGIN_S
+            self.schedule(max(0.0, left_s), AnswerDue(order_ref=tracked.record.order_ref))
+        self.cancel(tracked, "cancel asked for")
+
+    def cancel(self, tracked: Tracked, why: str) -> None:
+        record = request_cancel(tracked.record, self.clock.now())
+        if record.is_live and record.broker_order_id is not None:
+            self.tell(
+                LINK,
+                SendCancel(order_ref=record.order_ref, broker_order_id=record.broker_order_id),
+            )
+        self.update(tracked, record, why)
+
+    def on_cancel_all_orders(self, message: CancelAllOrders) -> None:
+        """Cancel whatever works, and answer when all of it is at its end (STC-2)."""
+        working = [
+            tracked
+            for tracked in self.book
+            if not is_settled(tracked.record) and tracked.record.state is not OrderState.UNKNOWN
+        ]
+        references = frozenset(tracked.record.order_ref for tracked in working)
+        if not self.settings.sends_orders:
+            self.reply(
+                message,
+                AllOrdersCancelled(
+                    correlation_id=message.correlation_id, cancelled=(), simulated=True
+                ),
+            )
+            return
+        self.cancel_alls[message.correlation_id] = (message, references)
+        for tracked in working:
+            if not tracked.record.is_terminal:
+                self.cancel(tracked, "cancel of all orders")
+        if message.whole_account:
+            self.tell(LINK, SendGlobalCancel())
+        left_s = message.deadline - self.clock.monotonic() - ANSWER_MARGIN_S
+        self.schedule(max(0.0, left_s), CancelAllDue(correlation_id=message.correlation_id))
+        self.answer_cancel_alls()
+
+    def on_cancel_all_due(self, message: CancelAllDue) -> None:
+        """Name the orders whose end was not confirmed in time."""
+        held = self.cancel_alls.pop(message.correlation_id, None)
+        if held is not None:
+            request, references = held
+            left = sorted(reference for reference in references if not self.is_over(reference))
+            self.refuse(request, GatewayTimeoutError(f"not confirmed cancelled: {left}"))
+
+    def on_get_open_orders(self, request: GetOpenOrders) -> None:
+        """List what works or is being asked for."""
+        orders = tuple(
+            self.result_of(tracked) for tracked in self.book if not tracked.record.is_terminal
+        )
+        self.reply(request, OpenOrdersRead(correlation_id=request.correlation_id, orders=orders))
+
+    # --- deadlines ------------------------------------------------------------------------------------------------
+
+    def on_cancel_due(self, message: CancelDue) -> None:
+        """Cancel the remainder shortly before the deadline, so that nothing stays behind unnoticed (ORD-6)."""
+        tracked = self.book.by_ref(message.order_ref)
+        if tracked is not None and tracked.submit is not None and not tracked.record.is_terminal:
+            tracked.timed_out = True
+            self.cancel(tracked, "the deadline is near")
+
+    def on_answer_due(self, message: AnswerDue) -> None:
+        """Answer with the quantities that are known now."""
+        tracked = self.book.by_ref(message.order_ref)
+        if tracked is None:
+            return
+        now = self.clock.monotonic() + 2 * ANSWER_MARGIN_S
+        if tracked.submit is not None and tracked.submit.deadline <= now:
+            tracked.timed_out = True
+            if tracked.record.state in UNSENT:
+                tracked.record = request_cancel(tracked.record, self.clock.now())
+            self.conclude(tracked)
+        for cancel in tuple(tracked.cancels):
+            if cancel.deadline <= now:
+                tracked.cancels.remove(cancel)
+                self.refuse(
+                    cancel,
+                    GatewayTimeoutError(f"the cancel of {cancel.order_id} is not confirmed yet"),
+                )
+        if tracked.modify is not None and tracked.modify.deadline <= now:
+            self.change_failed(tracked, GatewayTimeoutError("the change is not confirmed yet"))

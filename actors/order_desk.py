@@ -1,0 +1,357 @@
+"""The executor's desk: the orders that it knows, what the broker says of them, and who is told of every change.
+
+Each version of a record goes through `update`: journal, event stream, risk's reservation, and whoever waits for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import attrs
+
+from actors.base import ActorContext
+from actors.conversations import ConversingActor, root_id
+from actors.errors import (
+    ErrorInfo,
+    GatewayError,
+    ModeError,
+)
+from actors.logic.executions import NO_EXECUTIONS, count
+from actors.logic.order_result import result
+from actors.logic.order_state import (
+    OrderRecord,
+    apply_commission,
+    apply_error,
+    apply_execution,
+    apply_status,
+    is_settled,
+    signed_remaining,
+)
+from actors.logic.order_table import LIVE, UNSENT, WORKING, OrderState
+from actors.logic.reconcile import (
+    GateKnowledge,
+)
+from actors.messages.addresses import (
+    CONNECTION,
+    GATEWAY,
+    JOURNAL,
+    POSITION,
+    RISK,
+)
+from actors.messages.connection import (
+    ConnectionStateChanged,
+    RequestReconciliation,
+)
+from actors.messages.journal import (
+    RecordExecution,
+    RecordTransition,
+)
+from actors.messages.lifecycle import Reply, Request
+from actors.messages.market_data import (
+    QuoteUpdated,
+)
+from actors.messages.orders import (
+    AllOrdersCancelled,
+    BrokerOrderReported,
+    CancelAllOrders,
+    CommissionReported,
+    ExecutionRecorded,
+    ExecutionReported,
+    OrderChanged,
+    OrderConcluded,
+    OrderErrorReported,
+    OrderSettled,
+    SubmitOrder,
+)
+from actors.messages.risk import LatchChanged
+from actors.model.connection import ConnectionState
+from actors.model.contracts import Contract, ContractQuery
+from actors.model.market import Quote
+from actors.model.orders import (
+    Execution,
+    ExecutionMode,
+    OrderResult,
+    OrderStatus,
+    WaitFor,
+)
+from actors.order_book import OrderBook, Tracked
+from actors.ports import EventLog, no_log
+
+NEVER_AT_BROKER = UNSENT | {OrderState.REJECTED, OrderState.SIMULATED}
+"""What the broker says of such an order cannot be about it."""
+
+
+@attrs.frozen(kw_only=True)
+class ExecutorSettings:
+    """What the executor needs to know; times in seconds. ``sends_orders`` is false in dry run (MODE-6)."""
+
+    mode: ExecutionMode = ExecutionMode.DRY_RUN
+    sends_orders: bool = False
+    readonly: bool = False
+    operator_id: str = "CSATSPRIM"
+    quote_max_age_s: float = 5.0
+    cancel_before_deadline_s: float = 1.0
+    unknown_after_s: float = 10.0
+    lost_after_s: float = 60.0
+    max_working: int = 100
+    history_bound: int = 10_000
+
+
+class OrderDesk(ConversingActor):
+    """What all parts of the executor stand on; see the module's docstring."""
+
+    def __init__(
+        self, context: ActorContext, *, settings: ExecutorSettings, log: EventLog = no_log
+    ) -> None:
+        super().__init__(context)
+        self.settings = settings
+        self.log = log
+        self.book = OrderBook(settings.history_bound)
+        self.executions = NO_EXECUTIONS
+        self.contracts: dict[ContractQuery, Contract] = {}
+        self.quotes: dict[int, Quote] = {}
+        self.cancel_alls: dict[str, tuple[CancelAllOrders, frozenset[str]]] = {}
+        self.connected = False
+        self.account: str | None = None
+        self.client_id: int | None = None
+        self.latched: str | None = None
+        self.sequence = 0
+        self.suffix = context.entropy.uuid4()[:6]
+        self.gate: GateKnowledge | None = None
+
+    # --- what the broker says -------------------------------------------------------------------------------------
+
+    def on_broker_order_reported(self, event: BrokerOrderReported) -> None:
+        """Take over a status; one of somebody else's order is none of ours."""
+        tracked = self.book.of_report(event.order, self.client_id)
+        if tracked is None or tracked.record.state in NEVER_AT_BROKER:
+            return
+        self.update(
+            tracked,
+            apply_status(tracked.record, event.order, self.clock.now()),
+            f"broker: {event.order.status}",
+        )
+
+    def on_execution_reported(self, event: ExecutionReported) -> None:
+        """Count an execution, once."""
+        self.record_execution(event.execution)
+
+    def record_execution(self, execution: Execution) -> None:
+        counted = count(self.executions, execution)
+        self.executions = counted.executions
+        tracked = self.book.of_execution(execution, self.client_id)
+        if counted.counted:
+            recorded = ExecutionRecorded(
+                execution=execution,
+                replaces=counted.replaces,
+                correlation_id=tracked.record.correlation_id if tracked else "",
+            )
+            for address in (RISK, POSITION, GATEWAY):
+                self.tell(address, recorded)
+            self.tell(JOURNAL, RecordExecution(execution=execution))
+        if tracked is not None:
+            record = apply_execution(tracked.record, execution, self.clock.now())
+            if record is not tracked.record:
+                price = execution.price
+                self.update(tracked, record, f"filled {execution.quantity:g} at {price:g}")
+
+    def on_commission_reported(self, event: CommissionReported) -> None:
+        """Put a commission on its execution."""
+        tracked = self.book.of_commission(event.exec_id)
+        if tracked is not None:
+            tracked.record = apply_commission(
+                tracked.record, event.exec_id, event.commission, event.realized_pnl
+            )
+            self.tell_change(tracked, "commission")
+
+    def on_order_error_reported(self, event: OrderErrorReported) -> None:
+        """Read a broker's code in the table (ORD-8); what is unclear is asked for, never assumed."""
+        tracked = self.book.by_broker_id(event.broker_order_id)
+        if tracked is None or tracked.record.state in NEVER_AT_BROKER:
+            return
+        before = tracked.record
+        changing = before.pending_change is not None
+        record = apply_error(before, event.code, event.text, self.clock.now())
+        self.update(tracked, record, f"broker code {event.code}: {event.text}")
+        if changing and record.pending_change is None and tracked.modify is not None:
+            self.change_failed(
+                tracked, ModeError(f"the broker refused the change: {event.code} {event.text}")
+            )
+        if record.state is OrderState.UNKNOWN and before.state is not OrderState.UNKNOWN:
+            self.ask_for_reconciliation()
+
+    def on_connection_state_changed(self, event: ConnectionStateChanged) -> None:
+        """Know whether anything can be sent. What was under way may have been filled: it is asked for on reconnect."""
+        self.connected = event.state is ConnectionState.CONNECTED
+        if event.previous is ConnectionState.CONNECTED:
+            self.contracts.clear()
+            self.quotes.clear()
+
+    def on_latch_changed(self, event: LatchChanged) -> None:
+        """Refuse openings from now on, or no longer."""
+        self.latched = event.reason if event.latched else None
+
+    def on_quote_updated(self, event: QuoteUpdated) -> None:
+        """Remember the newest quote."""
+        self.quotes[event.quote.contract.con_id] = event.quote
+
+    # --- after every change ---------------------------------------------------------------------------------------
+
+    def update(self, tracked: Tracked, record: OrderRecord, detail: str) -> None:
+        """Take over a record's new version and tell everybody whom it concerns."""
+        before, tracked.record = tracked.record, record
+        self.book.index(tracked)
+        if record.state is not before.state or record.known_filled != before.known_filled:
+            if before.state not in UNSENT or record.state is OrderState.AT_GATE:
+                self._journal(tracked, detail)
+            self.tell_change(tracked, detail)
+        self.tell_risk(tracked)
+        self.settle(tracked)
+
+    def _journal(self, tracked: Tracked, detail: str) -> None:
+        record = tracked.record
+        self.tell(
+            JOURNAL,
+            RecordTransition(
+                order_ref=record.order_ref,
+                state=record.state,
+                detail=detail,
+                at=self.clock.now(),
+                broker_order_id=record.broker_order_id,
+                perm_id=record.perm_id,
+                filled=record.known_filled,
+            ),
+        )
+
+    def tell_change(self, tracked: Tracked, detail: str) -> None:
+        self.tell(
+            GATEWAY,
+            OrderChanged(result=self.result_of(tracked), detail=detail, at=self.clock.now()),
+        )
+        record = tracked.record
+        self.log(
+            f"order_{record.state.lower()}",
+            level="DEBUG" if record.state in LIVE else "INFO",
+            correlation_id=record.correlation_id,
+            order_id=record.order_id,
+            symbol=str(record.order.contract),
+            action=record.order.action.value,
+            quantity=record.order.quantity,
+            filled=record.known_filled,
+            detail=detail,
+        )
+
+    def tell_risk(self, tracked: Tracked, *, force: bool = False) -> None:
+        """A reservation shrinks only by what can certainly not fill any more (RSK-6)."""
+        record = tracked.record
+        if record.is_terminal and not is_settled(record):
+            return
+        remaining = signed_remaining(record)
+        if remaining != tracked.reported or force:
+            tracked.reported = remaining
+            self.tell(RISK, OrderSettled(order_ref=record.order_ref, signed_remaining=remaining))
+
+    def settle(self, tracked: Tracked) -> None:
+        """Answer those who waited for what has now happened."""
+        record = tracked.record
+        over = is_settled(record)
+        submit = tracked.submit
+        if submit is not None and (
+            over or (submit.wait_for is WaitFor.ACK and record.state in WORKING)
+        ):
+            self.conclude(tracked)
+        if tracked.modify is not None and tracked.change_sent and record.pending_change is None:
+            modify, tracked.modify = tracked.modify, None
+            self.answer(modify, tracked)
+        if over:
+            for cancel in tracked.cancels:
+                self.answer(cancel, tracked)
+            tracked.cancels.clear()
+        if self.cancel_alls:
+            self.answer_cancel_alls()
+
+    def conclude(self, tracked: Tracked) -> None:
+        submit, tracked.submit = tracked.submit, None
+        if submit is not None:
+            self.answer(submit, tracked)
+
+    def answer(self, request: Request, tracked: Tracked) -> None:
+        self.reply(
+            request,
+            OrderConcluded(correlation_id=request.correlation_id, result=self.result_of(tracked)),
+        )
+
+    def _conclude_early(self, submit: SubmitOrder, status: OrderStatus, reason: str) -> None:
+        """Answer for an order that never got an id at the broker, nor with us."""
+        request = submit.request
+        self.log(
+            f"order_{status.lower()}",
+            level="WARNING",
+            correlation_id=root_id(submit.correlation_id),
+            symbol=request.symbol,
+            reason=reason,
+        )
+        self.reply(
+            submit,
+            OrderConcluded(
+                correlation_id=submit.correlation_id,
+                result=OrderResult(
+                    order_id="",
+                    status=status,
+                    symbol=request.symbol,
+                    action=request.action,
+                    quantity=request.quantity,
+                    rejection_reason=reason,
+                    execution_mode=self.settings.mode,
+                    timestamp=self.clock.now(),
+                    correlation_id=root_id(submit.correlation_id),
+                ),
+            ),
+        )
+
+    def result_of(self, tracked: Tracked) -> OrderResult:
+        quote = self.quotes.get(tracked.record.order.contract.con_id) or tracked.quote
+        return result(
+            tracked.record,
+            self.settings.mode,
+            self.clock.now(),
+            tracked.validation,
+            timed_out=tracked.timed_out,
+            quote_price=quote.price if quote else None,
+        )
+
+    def change_failed(self, tracked: Tracked, error: GatewayError) -> None:
+        modify, tracked.modify = tracked.modify, None
+        if modify is not None:
+            self.refuse(modify, error)
+        self.tell_risk(tracked, force=True)
+
+    def answer_cancel_alls(self) -> None:
+        for correlation_id, (request, references) in tuple(self.cancel_alls.items()):
+            if all(self.is_over(reference) for reference in references):
+                del self.cancel_alls[correlation_id]
+                self.reply(
+                    request,
+                    AllOrdersCancelled(
+                        correlation_id=correlation_id, cancelled=tuple(sorted(references))
+                    ),
+                )
+
+    def is_over(self, reference: str) -> bool:
+        tracked = self.book.by_ref(reference)
+        return tracked is None or is_settled(tracked.record)
+
+    # --- requests -------------------------------------------------------------------------------------------------
+
+    def ask(
+        self,
+        to: str,
+        request: Request,
+        on_reply: Callable[[Reply], None],
+        on_failure: Callable[[ErrorInfo], None],
+    ) -> None:
+        """Ask on behalf of a caller, whose own deadline is watched anyway."""
+        self.conversations.ask(to, request, on_reply, on_failure, watched=False)
+
+    def ask_for_reconciliation(self) -> None:
+        self.tell(CONNECTION, RequestReconciliation(sender=self.name))

@@ -1,0 +1,149 @@
+"""How the executor finds out what became of its orders: after a restart, and on every reconnection (ORD-9, CON-11)."""
+
+from __future__ import annotations
+
+import attrs
+
+from actors.errors import (
+    ErrorInfo,
+    GatewayError,
+)
+from actors.logic.executions import count
+from actors.logic.order_table import OrderState
+from actors.logic.reconcile import (
+    GateKnowledge,
+    foreign_working,
+    from_journal,
+    reconcile_orders,
+    working_orders,
+)
+from actors.messages.addresses import (
+    CONNECTION,
+    JOURNAL,
+    LINK,
+    RISK,
+)
+from actors.messages.connection import (
+    NothingToReconcile,
+    Reconcile,
+    Reconciled,
+    ReconciliationCompleted,
+)
+from actors.messages.journal import (
+    JournalRead,
+    ReadJournal,
+)
+from actors.messages.lifecycle import Message, Reply
+from actors.messages.orders import (
+    GateAnswered,
+    QueryGate,
+    SendCancel,
+    WorkingOrdersKnown,
+)
+from actors.order_book import Tracked
+from actors.order_desk import OrderDesk
+
+RECOVERY_S = 10.0
+"""How long a restarted executor waits for the journal and the gate."""
+
+
+@attrs.frozen(kw_only=True)
+class AskAgain(Message):
+    """The broker shall be asked again about orders whose fate is unknown."""
+
+
+class OrderRecovery(OrderDesk):
+    """Journal, then gate, then broker; business waits until the three agree (SUP-6)."""
+
+    # --- recovery -------------------------------------------------------------------------------------------------
+
+    def started(self) -> None:
+        """Learn from the journal what was under way (SUP-6)."""
+        self.conversations.ask(
+            JOURNAL,
+            ReadJournal(**self.conversations.of_our_own("journal", RECOVERY_S)),
+            self._on_journal,
+            lambda error: self._cannot_recover("journal", error),
+        )
+
+    def _on_journal(self, reply: Reply) -> None:
+        assert isinstance(reply, JournalRead)  # noqa: S101 - the journal answers in kind
+        for execution in reply.executions:
+            self.executions = count(self.executions, execution).executions
+        for record in from_journal(reply.orders):
+            self.book.add(Tracked(record=record))
+        if not reply.orders:
+            self.ask_for_reconciliation()
+            return
+        references = tuple(held.order.order_ref for held in reply.orders)
+        self.conversations.ask(
+            LINK,
+            QueryGate(**self.conversations.of_our_own("gate", RECOVERY_S), order_refs=references),
+            self._on_gate_answered,
+            lambda error: self._cannot_recover("gate", error),
+        )
+
+    def _on_gate_answered(self, reply: Reply) -> None:
+        assert isinstance(reply, GateAnswered)  # noqa: S101 - the link answers in kind
+        self.gate = GateKnowledge(sent=dict(reply.sent), since=reply.gate_started_at)
+        self.ask_for_reconciliation()
+
+    def _cannot_recover(self, step: str, error: ErrorInfo) -> None:
+        """Without its past an executor would send orders twice: it fails, and the supervisor tries again."""
+        raise GatewayError(f"the executor cannot recover from the {step}: {error.text}")
+
+    def on_nothing_to_reconcile(self, _: NothingToReconcile) -> None:
+        """There is no session: serve what needs none. The reconciliation comes with the next session."""
+        self.recovered()
+
+    def on_reconciliation_completed(self, _: ReconciliationCompleted) -> None:
+        """Nothing is left to do: this actor took over its part in `on_reconcile`."""
+
+    def on_reconcile(self, message: Reconcile) -> None:
+        """Take over the broker's state: adopt what works, end what ended, count every execution (CON-11)."""
+        self.account = message.account
+        self.client_id = message.client_id
+        for execution in message.state.executions:
+            self.record_execution(execution)
+        outcome = reconcile_orders(
+            [tracked.record for tracked in self.book],
+            message.state,
+            self.settings.operator_id,
+            self.clock.now(),
+            gate=self.gate,
+            give_up=self._gives_up(),
+        )
+        self.gate = None
+        for record in outcome.records:
+            tracked = self.book.by_ref(record.order_ref)
+            if tracked is None:
+                self.book.add(Tracked(record=record))
+            else:
+                self.update(tracked, record, "reconciled")
+        for extra in outcome.extras:
+            self.tell(LINK, SendCancel(order_ref=extra.order_ref, broker_order_id=extra.order_id))
+        working = working_orders(tracked.record for tracked in self.book)
+        foreign = foreign_working(outcome.foreign)
+        self.tell(RISK, WorkingOrdersKnown(number=message.number, orders=(*working, *foreign)))
+        self.tell(
+            CONNECTION,
+            Reconciled(number=message.number, sender=self.name, differences=outcome.differences),
+        )
+        self.recovered()
+        if any(tracked.record.state is OrderState.UNKNOWN for tracked in self.book):
+            self.schedule(self.settings.unknown_after_s, AskAgain())
+
+    def _gives_up(self) -> bool:
+        """An order that nobody knows is LOST once the broker has had its time to tell of it."""
+        now = self.clock.now()
+        ages = [
+            (now - tracked.record.created_at).total_seconds()
+            for tracked in self.book
+            if tracked.record.is_live
+        ]
+        return bool(ages) and min(ages) >= self.settings.lost_after_s
+
+    def on_ask_again(self, _: AskAgain) -> None:
+        """Ask the broker again about what is still unknown."""
+        if any(tracked.record.state is OrderState.UNKNOWN for tracked in self.book):
+            self.ask_for_reconciliation()
