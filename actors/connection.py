@@ -522,6 +522,7 @@ class ConnectionActor(ConversingActor):
         for requester in sorted(self.requesters):
             self.tell(requester, ReconciliationCompleted(number=self.number))
         if self.machine.state is ConnectionState.CONNECTED:
+            self._tell_readiness()  # to a risk actor that was restarted meanwhile
             return
         self.missed = 0
         self.last_error = None
@@ -588,13 +589,17 @@ class ConnectionActor(ConversingActor):
         if epoch != self.epoch:
             return
         self.opening_blocked_by = blocked_by
-        self.tell(RISK, OpeningReadinessChanged(ready=blocked_by is None, reason=blocked_by))
+        self._tell_readiness()
         if blocked_by is not None:
             self.log("opening_blocked", level="WARNING", reason=blocked_by)
             self.schedule(self.settings.probe_retry_s, _ProofDue(epoch=epoch))
         for request in self.connects.values():
             self._answer_connect(request)
         self.connects.clear()
+
+    def _tell_readiness(self) -> None:
+        blocked_by = self.opening_blocked_by
+        self.tell(RISK, OpeningReadinessChanged(ready=blocked_by is None, reason=blocked_by))
 
     # --- loss -----------------------------------------------------------------------------------------------------
 

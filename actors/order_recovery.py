@@ -97,7 +97,8 @@ class OrderRecovery(OrderDesk):
         self.recovered()
 
     def on_reconciliation_completed(self, _: ReconciliationCompleted) -> None:
-        """Nothing is left to do: this actor took over its part in `on_reconcile`."""
+        """The link is up, though this incarnation did not hear of it when that happened."""
+        self.connected = True
 
     def on_reconcile(self, message: Reconcile) -> None:
         """Take over the broker's state: adopt what works, end what ended, count every execution (CON-11)."""
