@@ -1,7 +1,8 @@
 """Keeping IB's message limit by ourselves, so that nothing is dropped or delayed in silence (D9, CON-14).
 
-IB counts the messages that arrived in the last second (50 are allowed). So does this: a sliding window of send times,
-with a part that only the priority lane may use::
+IB counts the messages that arrived in the last second (50 are allowed). This counts those that were sent in a sliding
+window, which is a little longer, since messages do not arrive as evenly as they leave: two bursts that left a second
+apart may arrive closer. A part of the window is for the priority lane only::
 
     |<----------------- rate_per_s ----------------->|
     |<-- data, openings -->|<-- reserve: closes,  -->|
@@ -20,8 +21,8 @@ import attrs
 
 from actors.errors import ConfigurationError
 
-WINDOW_S: Final = 1.0
-"""The span over which IB counts messages."""
+WINDOW_S: Final = 1.1
+"""The second over which IB counts, and a tenth for what the network does to the spacing of messages."""
 
 
 class PacingLane(IntEnum):
