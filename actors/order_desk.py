@@ -158,11 +158,14 @@ class OrderDesk(ConversingActor):
     def on_commission_reported(self, event: CommissionReported) -> None:
         """Put a commission on its execution."""
         tracked = self.book.of_commission(event.exec_id)
-        if tracked is not None:
-            tracked.record = apply_commission(
-                tracked.record, event.exec_id, event.commission, event.realized_pnl
-            )
-            self.tell_change(tracked, "commission")
+        if tracked is None:
+            return
+        record = apply_commission(
+            tracked.record, event.exec_id, event.commission, event.realized_pnl
+        )
+        if record != tracked.record:
+            tracked.record = record
+            self.tell_change(tracked, "commission", level="DEBUG")
 
     def on_order_error_reported(self, event: OrderErrorReported) -> None:
         """Read a broker's code in the table (ORD-8); what is unclear is asked for, never assumed."""
@@ -223,7 +226,7 @@ class OrderDesk(ConversingActor):
             ),
         )
 
-    def tell_change(self, tracked: Tracked, detail: str) -> None:
+    def tell_change(self, tracked: Tracked, detail: str, level: str = "INFO") -> None:
         self.tell(
             GATEWAY,
             OrderChanged(result=self.result_of(tracked), detail=detail, at=self.clock.now()),
@@ -231,7 +234,7 @@ class OrderDesk(ConversingActor):
         record = tracked.record
         self.log(
             f"order_{record.state.lower()}",
-            level="DEBUG" if record.state in LIVE else "INFO",
+            level="DEBUG" if record.state in LIVE else level,
             correlation_id=record.correlation_id,
             order_id=record.order_id,
             symbol=str(record.order.contract),

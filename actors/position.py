@@ -25,7 +25,7 @@ from actors.errors import (
 )
 from actors.logic.close_orders import close_order
 from actors.logic.closures import ClosureLimits
-from actors.logic.pnl import position_views
+from actors.logic.pnl import exit_price, position_views
 from actors.messages.addresses import CONNECTION, EXECUTOR, GATEWAY, MARKET_DATA
 from actors.messages.connection import (
     ConnectionStateChanged,
@@ -353,15 +353,33 @@ class PositionActor(ConversingActor):
                 contract=holding.contract,
                 max_age_s=self.settings.check_interval_s,
             ),
-            lambda _: self.asking.discard(con_id),
-            lambda _: self.asking.discard(con_id),
+            lambda reply: self._priced(holding, reply),
+            lambda error: self._unpriced(holding, error.text),
         )
+
+    def _priced(self, holding: Holding, reply: Reply) -> None:
+        assert isinstance(reply, QuoteRead)  # noqa: S101 - market data answers in kind
+        self.asking.discard(holding.contract.con_id)
+        if exit_price(holding, reply.quote) is None:
+            self._unpriced(holding, "the broker has no price")
+        else:
+            self.warned.discard(holding.contract.con_id)
+
+    def _unpriced(self, holding: Holding, why: str) -> None:
+        """An unknown price triggers nothing but a warning, once (POS-2)."""
+        con_id = holding.contract.con_id
+        self.asking.discard(con_id)
+        if con_id not in self.warned:
+            self.warned.add(con_id)
+            self.log(
+                "price_unknown",
+                level="WARNING",
+                position_id=holding.contract.position_id,
+                why=why,
+            )
 
     def _look(self, view: Position) -> None:
         con_id = view.contract.con_id
-        if view.current_price is None and con_id not in self.warned:
-            self.warned.add(con_id)
-            self.log("price_unknown", level="WARNING", position_id=view.position_id)
         due = view.closure_trigger is not None and con_id not in self.closing
         if not due or not self.settings.closes_by_itself or view.closure_trigger is None:
             return

@@ -24,7 +24,7 @@ from actors.errors import (
 )
 from supervision.config import Config, load
 from supervision.control import call
-from supervision.gateway import checked_mode
+from supervision.gateway_core import checked_mode
 from supervision.version import VERSION
 
 DEFAULT_CONFIG = Path("config.toml")

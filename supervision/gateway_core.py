@@ -1,0 +1,425 @@
+"""What the facade stands on: the tree's life, requests with their deadlines, and events on the caller's loop.
+
+Every call of `supervision.gateway.IBKRGateway` ends here in one of three ways to ask: `ask` (once), `command` (once,
+and only after connect()), `read` (again after a reconnect, within its deadline: GW-12).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import attrs
+
+from actors.errors import (
+    GatewayConnectionError,
+    GatewayError,
+    GatewayNotConnectedError,
+    GatewayStoppedError,
+    LiveTradingBlockedError,
+    ModeError,
+    OrderValidationError,
+)
+from actors.messages.addresses import (
+    CONNECTION,
+    GATEWAY,
+    MARKET_DATA,
+)
+from actors.messages.connection import (
+    Connect,
+    Connected,
+    ConnectionStateChanged,
+    ConnectionVerified,
+    Disconnect,
+    Disconnected,
+    VerifyConnection,
+)
+from actors.messages.lifecycle import Message, Reply, Request
+from actors.messages.liquidation import (
+    LiquidationReport,
+)
+from actors.messages.market_data import (
+    FeedsLost,
+    QuotesInterrupted,
+    QuotesResumed,
+    QuoteUpdated,
+    SubscribeQuotes,
+)
+from actors.messages.orders import (
+    ExecutionRecorded,
+    OrderChanged,
+)
+from actors.messages.positions import (
+    AccountChanged,
+    PositionsChanged,
+)
+from actors.messages.risk import ConsultRiskManager, SyncRiskManager
+from actors.model.account import Account, Position
+from actors.model.connection import ConnectionState
+from actors.model.market import Quote
+from actors.model.orders import (
+    OPERATOR_ID,
+    Execution,
+    ExecutionMode,
+    OrderResult,
+)
+from supervision.bridge import Bridge
+from supervision.config import Config, GatewayConfig, load
+from supervision.process import Process
+from supervision.risk_manager import RiskManager, RiskManagerHost
+from supervision.streams import ConflatedStream, EventStream
+
+R = TypeVar("R", bound=Reply)
+
+RESUBSCRIBE_S = 30.0
+RECONNECT_POLL_S = 0.005
+
+
+class GatewayCore:
+    """See the module's docstring; made and used on one asyncio loop."""
+
+    def __init__(
+        self,
+        config: Config | GatewayConfig | Path | str | None = None,
+        risk_manager: RiskManager | None = None,
+        mode: ExecutionMode | str = ExecutionMode.DRY_RUN,
+        operator_id: str = OPERATOR_ID,
+        *,
+        process: Callable[[Config, ExecutionMode, str, bool], Process] | None = None,
+    ) -> None:
+        self._mode = checked_mode(mode)
+        if not operator_id.strip():
+            raise OrderValidationError("operator_id must not be empty: it stands on every order")
+        self._config = as_config(config)
+        self._risk_manager = risk_manager
+        self._operator_id = operator_id
+        self._make_process = process or _default_process
+        self._process: Process | None = None
+        self._bridge: Bridge | None = None
+        self._connected = asyncio.Event()
+        self._asked_to_connect = False
+        self._order_streams: list[EventStream[OrderResult]] = []
+        self._fill_streams: list[EventStream[Execution]] = []
+        self._account_streams: list[ConflatedStream[Account]] = []
+        self._position_streams: list[ConflatedStream[tuple[Position, ...]]] = []
+        self._quote_streams: dict[str, QuoteSubscription] = {}
+        self._reports: list[LiquidationReport] = []
+
+    # --- life -----------------------------------------------------------------------------------------------------
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the link is up, proved healthy and reconciled."""
+        return self._connected.is_set()
+
+    @property
+    def execution_mode(self) -> ExecutionMode:
+        """What happens to approved orders."""
+        return self._mode
+
+    @property
+    def operator_id(self) -> str:
+        """The id that stands on every order."""
+        return self._operator_id
+
+    @property
+    def process(self) -> Process:
+        """The running process handle, for injection and taps (SUP-10); raises `GatewayNotConnectedError` before."""
+        if self._process is None:
+            raise GatewayNotConnectedError("not started: call connect() first")
+        return self._process
+
+    async def __aenter__(self) -> Self:
+        await self.connect()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.disconnect()
+
+    async def connect(self, timeout: float = 30.0) -> None:
+        """Start the tree and connect. A timeout leaves the retrying running (GW-12)."""
+        if not self._config.features.integration_layer and not self._direct_reads:
+            raise ModeError(
+                "features.integration_layer is false: set it to true to connect, or set"
+                " features.fallback_to_direct_broker for read-only quotes and positions"
+            )
+        await self._ensure_started()
+        self._asked_to_connect = True
+        await self.ask(CONNECTION, Connect, Connected, timeout)
+
+    async def disconnect(self) -> None:
+        """End the session in order and stop the tree; does nothing when it is not running."""
+        process = self._process
+        if process is None:
+            return
+        shutdown_s = self._config.supervision.shutdown_s
+        try:
+            if process.is_running:
+                await self.ask(CONNECTION, Disconnect, Disconnected, shutdown_s)
+        except GatewayError as error:
+            process.log("disconnect_incomplete", level="WARNING", error=str(error))
+        finally:
+            self._asked_to_connect = False
+            self._connected.clear()
+            await process.stop("disconnect() was called")
+            self._process = None
+            self._bridge = None
+            self._end_streams(None)
+
+    async def verify_connection(self, timeout: float = 5.0) -> bool:
+        """Make a round trip to the broker now (GW-11)."""
+        try:
+            await self.ask(CONNECTION, VerifyConnection, ConnectionVerified, timeout)
+        except (GatewayError, OSError):
+            return False
+        return True
+
+    # --- requests -------------------------------------------------------------------------------------------------
+
+    async def read(
+        self,
+        address: str,
+        kind: Callable[..., Request],
+        expected: type[R],
+        timeout_s: float,
+        **fields: Any,
+    ) -> R:
+        """Ask for something that may be asked again: it waits for a lost link within its deadline (GW-12)."""
+        await self._require_asked()
+        loop = asyncio.get_running_loop()
+        ends_at = loop.time() + timeout_s
+        while True:
+            await self._require_connected(ends_at - loop.time())
+            left_s = ends_at - loop.time()
+            try:
+                return await self.ask(address, kind, expected, max(left_s, 1e-3), **fields)
+            except GatewayConnectionError:
+                # The state change may still be on its way here; one turn of the loop lets it arrive first.
+                await asyncio.sleep(RECONNECT_POLL_S)
+                if loop.time() >= ends_at:
+                    raise
+
+    async def command(
+        self,
+        address: str,
+        kind: Callable[..., Request],
+        expected: type[R],
+        timeout_s: float,
+        **fields: Any,
+    ) -> R:
+        """Ask for something that is done at most once."""
+        self._refuse_direct(kind.__name__)
+        await self._require_asked()
+        return await self.ask(address, kind, expected, timeout_s, **fields)
+
+    async def _require_asked(self) -> Process:
+        process = self._process
+        if process is None or not self._asked_to_connect:
+            raise GatewayNotConnectedError("not connected: call connect() first")
+        if not process.is_running:
+            raise GatewayStoppedError(f"the tree has stopped: {process.stop_reason}")
+        return process
+
+    async def _require_connected(self, timeout_s: float) -> Process:
+        process = await self._require_asked()
+        if not self._connected.is_set():
+            try:
+                async with asyncio.timeout(max(timeout_s, 0.0)):
+                    await self._connected.wait()
+            except TimeoutError:
+                raise GatewayConnectionError(
+                    "the link is down, and did not come back before the deadline"
+                ) from None
+        return process
+
+    @property
+    def _direct_reads(self) -> bool:
+        features = self._config.features
+        return features.fallback_to_direct_broker and not features.integration_layer
+
+    def _refuse_direct(self, what: str) -> None:
+        if self._direct_reads:
+            raise ModeError(
+                f"{what}: features.fallback_to_direct_broker reads quotes and positions only;"
+                " set features.integration_layer = true"
+            )
+
+    # --- from the tree to this loop -------------------------------------------------------------------------------
+
+    async def _ensure_started(self) -> Process:
+        if self._process is not None:
+            if not self._process.is_running:
+                raise GatewayStoppedError(f"the tree has stopped: {self._process.stop_reason}")
+            return self._process
+        process = self._make_process(
+            self._config, self._mode, self._operator_id, self._risk_manager is not None
+        )
+        self._bridge = Bridge(
+            GATEWAY, process.tell, process.clock, process.entropy, self._routes(process)
+        )
+        process.register(GATEWAY, self._bridge.receive)
+        process.on_stopped(self._tree_stopped)
+        self._process = process
+        try:
+            await process.start()
+        except BaseException:
+            self._process = self._bridge = None
+            raise
+        return process
+
+    def _routes(self, process: Process) -> Mapping[type[Message], Callable[[Any], None]]:
+        """What happens on the caller's loop to messages that are no replies."""
+        routes: dict[type[Message], Callable[[Any], None]] = {
+            ConnectionStateChanged: self._on_connection_state,
+            OrderChanged: lambda event: _push(self._order_streams, event.result),
+            ExecutionRecorded: lambda event: _push(self._fill_streams, event.execution),
+            AccountChanged: lambda event: _push(self._account_streams, event.account),
+            PositionsChanged: lambda event: _push(self._position_streams, event.positions),
+            QuoteUpdated: self._on_quote,
+            QuotesInterrupted: self._on_interrupted,
+            QuotesResumed: self._on_resumed,
+            FeedsLost: self._on_feeds_lost,
+            LiquidationReport: self._reports.append,
+        }
+        if self._risk_manager is not None:
+            host = RiskManagerHost(self._risk_manager, process.tell, process.log)
+            routes |= {ConsultRiskManager: host.on_consult, SyncRiskManager: host.on_sync}
+        return routes
+
+    async def ask(
+        self,
+        address: str,
+        kind: Callable[..., Request],
+        expected: type[R],
+        timeout_s: float,
+        *,
+        grace_s: float = 0.0,
+        **fields: Any,
+    ) -> R:
+        if self._bridge is None:
+            raise GatewayNotConnectedError("not connected: call connect() first")
+        return await self._bridge.ask(address, kind, expected, timeout_s, grace_s=grace_s, **fields)
+
+    def _tree_stopped(self, reason: str) -> None:
+        if self._bridge is not None:
+            self._bridge.call_soon(self._after_stop, self._bridge, reason)
+
+    def _after_stop(self, bridge: Bridge, reason: str) -> None:
+        text = f"the tree has stopped: {reason}"
+        self._connected.clear()
+        bridge.fail_all(text)
+        self._end_streams(GatewayStoppedError(text))
+
+    def _end_streams(self, error: GatewayError | None) -> None:
+        streams: list[Any] = [
+            *self._order_streams,
+            *self._fill_streams,
+            *self._account_streams,
+            *self._position_streams,
+            *(held.stream for held in self._quote_streams.values()),
+        ]
+        for stream in streams:
+            stream.end(error)
+
+    def _on_connection_state(self, event: ConnectionStateChanged) -> None:
+        if event.state is ConnectionState.CONNECTED:
+            self._connected.set()
+        else:
+            self._connected.clear()
+
+    def _on_quote(self, event: QuoteUpdated) -> None:
+        for held in self._quote_streams.values():
+            if event.quote.symbol in held.symbols:
+                held.stream.push(event.quote)
+
+    def _on_interrupted(self, event: QuotesInterrupted) -> None:
+        self.process.log(
+            "quotes_interrupted", level="WARNING", symbols=event.symbols, reason=event.reason
+        )
+
+    def _on_resumed(self, event: QuotesResumed) -> None:
+        self.process.log("quotes_resumed", symbols=event.symbols)
+
+    def _on_feeds_lost(self, _: FeedsLost) -> None:
+        """Subscribe again at a market-data actor that was restarted; it sends the same ids twice without harm."""
+        for subscription_id, held in self._quote_streams.items():
+            self.process.tell(
+                MARKET_DATA,
+                SubscribeQuotes(
+                    correlation_id=self.process.entropy.uuid4(),
+                    deadline=self.process.clock.monotonic() + RESUBSCRIBE_S,
+                    reply_to=GATEWAY,
+                    subscription_id=subscription_id,
+                    subscriber=GATEWAY,
+                    symbols=held.symbols,
+                ),
+            )
+
+    # --- streams --------------------------------------------------------------------------------------------------
+
+    def _event_stream(self, streams: list[EventStream[Any]]) -> EventStream[Any]:
+        stream: EventStream[Any] = EventStream(
+            streams.remove, self._config.supervision.stream_bound
+        )
+        streams.append(stream)
+        return stream
+
+    def _conflated_stream(
+        self, streams: list[ConflatedStream[Any]], key: Callable[[Any], Any]
+    ) -> ConflatedStream[Any]:
+        stream: ConflatedStream[Any] = ConflatedStream(streams.remove, key)
+        streams.append(stream)
+        return stream
+
+
+@attrs.frozen
+class QuoteSubscription:
+    symbols: tuple[str, ...]
+    stream: ConflatedStream[Quote]
+
+
+def _push(streams: list[Any], event: object) -> None:
+    for stream in tuple(streams):
+        stream.push(event)
+
+
+def checked_mode(mode: ExecutionMode | str) -> ExecutionMode:
+    """Read an execution mode; live is refused with what to use instead (MODE-3)."""
+    try:
+        checked = ExecutionMode(mode)
+    except ValueError:
+        raise ModeError(f"mode must be dry_run or paper (was {mode!r})") from None
+    if checked is ExecutionMode.LIVE:
+        raise LiveTradingBlockedError(
+            "live trading is blocked by construction, and no setting turns it on: use mode"
+            " 'dry_run' (the default) or 'paper' with a paper account"
+        )
+    return checked
+
+
+def as_config(config: Config | GatewayConfig | Path | str | None) -> Config:
+    """Take a configuration in any of the forms that `IBKRGateway` accepts."""
+    if isinstance(config, Config):
+        return config
+    if isinstance(config, GatewayConfig):
+        return Config(gateway=config)
+    return load(None if config is None else Path(config), os.environ)
+
+
+def _default_process(
+    config: Config, mode: ExecutionMode, operator_id: str, has_risk_manager: bool
+) -> Process:
+    from supervision.runtime import build_process  # the composition root imports everything
+
+    return build_process(
+        config, mode=mode, operator_id=operator_id, has_risk_manager=has_risk_manager
+    )
