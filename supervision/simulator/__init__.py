@@ -5,6 +5,8 @@ here. See `Simulator` (inside a running loop), `ThreadedSimulator` (in a thread 
 `python -m supervision.simulator --help` (a process of its own).
 """
 
+from loguru import logger
+
 from .account import Position
 from .config import Commissions, Limits, SimulatorConfig
 from .faults import Faults
@@ -35,3 +37,6 @@ __all__ = [
     "read_ledger",
     "read_scenario",
 ]
+
+# A library stays silent until the program that embeds it says otherwise; `__main__` does.
+logger.disable(__name__)

@@ -57,6 +57,7 @@ def main(
     Prints one line, `simulated gateway listening on HOST:PORT`, when clients may connect. Exit code
     0 after a signal, 2 for input that cannot be used.
     """
+    logger.enable("supervision.simulator")
     logger.remove()
     logger.add(sys.stderr, level="DEBUG" if verbose else "WARNING")
     try:
