@@ -163,6 +163,7 @@ class SupervisedActor(pykka.ThreadingActor):
 
     def refuse(self, request: Request, error: BaseException) -> None:
         """Answer a request with an error; raises `SupersededError`."""
+        self._unanswered.pop(request.correlation_id, None)
         failed = RequestFailed(correlation_id=request.correlation_id, error=describe(error))
         self._book.tell(self._lease.sender, request.reply_to, failed)
 
