@@ -1,0 +1,105 @@
+"""The simulated gateway as a warm, busily polling process, which tells when the bytes of each order arrived.
+
+As a program: prints its port, then answers each line on stdin with one line: the arrivals since the last question, as
+JSON of orderRef → nanoseconds of the clock that all processes of the machine share (`time.perf_counter_ns` on Linux).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+import threading
+from types import TracebackType
+from typing import Self
+
+from loguru import logger
+
+from supervision.simulator import Simulator, SimulatorConfig
+from supervision.simulator.config import Limits
+from supervision.simulator.threaded import new_loop
+from tests.benchmarks.cores import pin_to
+
+UNLIMITED = Limits(
+    messages_per_second=0,
+    market_data_lines=0,
+    tick_by_tick=0,
+    history_per_ten_minutes=0,
+    history_identical_s=0.0,
+    history_open=0,
+)
+
+
+class Server:
+    """The handle of such a process."""
+
+    def __init__(self, core: int | None, *, busy: bool = True) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", __name__, str(-1 if core is None else core), str(int(busy))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.port = int(self._line())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._process.communicate(timeout=10)
+
+    def arrivals(self) -> dict[str, int]:
+        """Tell when each order since the last question arrived, by orderRef."""
+        assert self._process.stdin is not None
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+        arrived: dict[str, int] = json.loads(self._line())
+        return arrived
+
+    def _line(self) -> str:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError("the simulated gateway has ended")
+        return line
+
+
+async def _serve() -> None:
+    simulator = Simulator(SimulatorConfig(limits=UNLIMITED))
+    simulator.record_arrivals = True
+    loop, ended = asyncio.get_running_loop(), asyncio.Event()
+    print(await simulator.start(), flush=True)
+    told = 0
+
+    def tell() -> None:
+        nonlocal told
+        entries = simulator.ledger[told:]
+        told += len(entries)
+        print(json.dumps({entry.order_ref: entry.arrived_ns for entry in entries}), flush=True)
+
+    def listen() -> None:
+        for _ in sys.stdin:
+            loop.call_soon_threadsafe(tell)
+        loop.call_soon_threadsafe(ended.set)
+
+    threading.Thread(target=listen, daemon=True).start()
+    await ended.wait()
+    await simulator.stop()
+
+
+def main(core: str, busy: str) -> None:
+    """Serve until stdin ends."""
+    logger.remove()
+    pin_to(int(core))
+    with asyncio.Runner(loop_factory=lambda: new_loop(busy_poll=busy == "1")) as runner:
+        runner.run(_serve())
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
