@@ -166,7 +166,7 @@ class ExecutorActor(OrderRecovery, OrderChanges):
         opening = submit.purpose is Purpose.OPEN
         if opening and self.latched is not None:
             return f"Strategy C is latched: {self.latched}; re-arm before opening anything"
-        if opening and self.settings.readonly:
+        if self.settings.readonly:
             return ReadOnlyError("gateway.readonly is true: orders are refused")
         if not self.connected:
             return GatewayNotConnectedError("the link is down: nothing can be sent")

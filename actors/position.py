@@ -60,6 +60,8 @@ from actors.model.market import Quote
 from actors.model.orders import (
     OPERATOR_ID,
     CloseReason,
+    ExecutionMode,
+    OrderAction,
     OrderResult,
     OrderStatus,
 )
@@ -78,6 +80,7 @@ class PositionSettings:
     quote_timeout_s: float = 12.0
     close_attempts: int = 3
     operator_id: str = OPERATOR_ID
+    mode: ExecutionMode = ExecutionMode.DRY_RUN
     closes_by_itself: bool = True
 
 
@@ -93,6 +96,7 @@ class _CloseAll:
     request: CloseAllPositions
     results: list[OrderResult] = attrs.field(factory=list)
     pending: set[int] = attrs.field(factory=set)
+    closed: set[int] = attrs.field(factory=set)
 
 
 class PositionActor(ConversingActor):
@@ -187,8 +191,7 @@ class PositionActor(ConversingActor):
 
     def on_get_positions(self, request: GetPositions) -> None:
         """Tell the positions; while the link is down those that were known, flagged as such (POS-5)."""
-        if not self.known:
-            self.refuse(request, GatewayNotConnectedError("positions are not known yet"))
+        if self._refuses_unknown(request):
             return
         is_cached = not self.connected
         self.reply(
@@ -211,8 +214,16 @@ class PositionActor(ConversingActor):
 
     def on_check_closures(self, request: CheckClosures) -> None:
         """Tell which positions are due to be closed."""
+        if self._refuses_unknown(request):
+            return
         due = tuple(view for view in self._views() if view.closure_trigger is not None)
         self.reply(request, ClosuresChecked(correlation_id=request.correlation_id, due=due))
+
+    def _refuses_unknown(self, request: Request) -> bool:
+        """Before the first read of the broker's state, no positions means nothing."""
+        if not self.known:
+            self.refuse(request, GatewayNotConnectedError("positions are not known yet"))
+        return not self.known
 
     def _views(self, *, is_cached: bool = False) -> tuple[Position, ...]:
         return position_views(
@@ -227,6 +238,8 @@ class PositionActor(ConversingActor):
 
     def on_close_position(self, request: ClosePosition) -> None:
         """Close one position by a market order of the opposite side."""
+        if self._refuses_unknown(request):
+            return
         holding = self._by_position_id(request.position_id)
         if holding is None:
             self.refuse(
@@ -255,6 +268,8 @@ class PositionActor(ConversingActor):
 
     def on_close_all_positions(self, request: CloseAllPositions) -> None:
         """Close everything side by side, and keep going past failures (POS-7)."""
+        if self._refuses_unknown(request):
+            return
         run = _CloseAll(request)
         run.pending = set(self.holdings)
         if not run.pending:
@@ -272,6 +287,8 @@ class PositionActor(ConversingActor):
         def closed(reply: Reply) -> None:
             assert isinstance(reply, OrderConcluded)  # noqa: S101 - the executor answers in kind
             run.results.append(reply.result)
+            if reply.result.status is OrderStatus.FILLED:
+                run.closed.add(con_id)
             retry = attempt < self.settings.close_attempts
             if reply.result.status in CLOSED or not retry:
                 self._one_closed(run, con_id)
@@ -289,6 +306,7 @@ class PositionActor(ConversingActor):
             if attempt < self.settings.close_attempts and error.retryable:
                 self._close_one_of(run, con_id, attempt + 1)
             else:
+                run.results.append(self._failed_close(run.request, holding, error))
                 self._one_closed(run, con_id)
 
         step = f"close-{con_id}-{attempt}"
@@ -301,8 +319,7 @@ class PositionActor(ConversingActor):
             self._answer_close_all(run)
 
     def _answer_close_all(self, run: _CloseAll) -> None:
-        closed = {result.symbol for result in run.results if result.status is OrderStatus.FILLED}
-        remaining = tuple(view for view in self._views() if view.symbol not in closed)
+        remaining = tuple(view for view in self._views() if view.contract.con_id not in run.closed)
         self.reply(
             run.request,
             AllPositionsClosed(
@@ -310,6 +327,20 @@ class PositionActor(ConversingActor):
                 results=tuple(run.results),
                 remaining=remaining,
             ),
+        )
+
+    def _failed_close(self, request: Request, holding: Holding, error: ErrorInfo) -> OrderResult:
+        """Tell of a close that never became an order: a failure that is left out looks like a success."""
+        return OrderResult(
+            order_id="",
+            status=OrderStatus.FAILED,
+            symbol=holding.contract.symbol,
+            action=OrderAction.SELL if holding.quantity > 0 else OrderAction.BUY,
+            quantity=abs(holding.quantity),
+            rejection_reason=error.text,
+            execution_mode=self.settings.mode,
+            timestamp=self.clock.now(),
+            correlation_id=root_id(request.correlation_id),
         )
 
     def _close_order(
@@ -381,16 +412,18 @@ class PositionActor(ConversingActor):
     def _look(self, view: Position) -> None:
         con_id = view.contract.con_id
         due = view.closure_trigger is not None and con_id not in self.closing
-        if not due or not self.settings.closes_by_itself or view.closure_trigger is None:
+        if not due or view.closure_trigger is None:
             return
         self.closing.add(con_id)
         self.log(
-            "closure_due",
+            "closure_due" if self.settings.closes_by_itself else "would_close",
             level="WARNING",
             position_id=view.position_id,
             trigger=view.closure_trigger.value,
             pnl_pct=view.unrealized_pnl_pct,
         )
+        if not self.settings.closes_by_itself:
+            return
         request = ClosePosition(
             **self.conversations.of_our_own("closure", 30.0),
             position_id=view.position_id,

@@ -152,7 +152,7 @@ def child_specs(
     link = settings.link_settings(config, mode, operator_id)
     executor = settings.executor_settings(config, mode, operator_id)
     risk = settings.risk_settings(config, consults=has_risk_manager)
-    position = settings.position_settings(config, operator_id)
+    position = settings.position_settings(config, mode, operator_id)
     market_data = settings.market_data_settings(config)
     strategy_c = settings.strategy_c_settings(config, mode, operator_id)
     section = config.supervision

@@ -141,8 +141,8 @@ def risk_settings(config: Config, *, consults: bool) -> RiskSettings:
     )
 
 
-def position_settings(config: Config, operator_id: str) -> PositionSettings:
-    """For the position actor."""
+def position_settings(config: Config, mode: ExecutionMode, operator_id: str) -> PositionSettings:
+    """For the position actor; on a read-only connection it only says what it would close (MODE-6)."""
     section = config.positions
     return PositionSettings(
         limits=ClosureLimits(
@@ -152,6 +152,8 @@ def position_settings(config: Config, operator_id: str) -> PositionSettings:
         check_interval_s=section.check_interval_s,
         quote_timeout_s=config.market_data.snapshot_timeout_s + 1.0,
         operator_id=operator_id,
+        mode=mode,
+        closes_by_itself=not config.gateway.readonly,
     )
 
 
