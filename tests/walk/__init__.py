@@ -1,0 +1,1 @@
+"""The product's first whole walk, proved through the facade against the simulated gateway."""
