@@ -216,8 +216,15 @@ class ExecutorActor(OrderRecovery, OrderChanges):
             MARKET_DATA,
             GetQuote(**self.conversations.on_behalf(submit, "quote"), contract=contract),
             judge,
-            lambda _: self._ask_approval(submit, contract, quote),
+            lambda error: self._unquoted(submit, contract, error),
         )
+
+    def _unquoted(self, submit: SubmitOrder, contract: Contract, error: ErrorInfo) -> None:
+        """Without a quote risk says what it thinks of that, unless the time is up already."""
+        if submit.deadline <= self.clock.monotonic():
+            self._conclude_early(submit, OrderStatus.TIMEOUT, error.text)
+        else:
+            self._ask_approval(submit, contract, self.quotes.get(contract.con_id))
 
     def _is_fresh(self, quote: Quote | None) -> bool:
         if quote is None:
@@ -260,7 +267,7 @@ class ExecutorActor(OrderRecovery, OrderChanges):
                 close_reason=submit.close_reason,
             ),
             lambda reply: self._on_judged(tracked, reply),
-            lambda error: self._stopped_short(tracked, OrderState.FAILED, error.text),
+            lambda error: self._unanswered(tracked, error),
         )
         self.watch_deadline(tracked, submit)
 
@@ -303,9 +310,7 @@ class ExecutorActor(OrderRecovery, OrderChanges):
                 close_reason=tracked.record.close_reason,
             ),
             lambda _: self._send(tracked, reply),
-            lambda error: self._stopped_short(
-                tracked, OrderState.FAILED, f"no durable intent, no order: {error.text}"
-            ),
+            lambda error: self._unanswered(tracked, error, "no durable intent, no order: "),
         )
 
     def _send(self, tracked: Tracked, approved: OrderApproved) -> None:
@@ -344,6 +349,15 @@ class ExecutorActor(OrderRecovery, OrderChanges):
         if tracked.record.state is OrderState.AT_GATE:
             record = move(tracked.record, OrderState.UNKNOWN, self.clock.now())
             self.update(tracked, record, f"the gate did not answer: {error.text}")
+            self.ask_gate((record.order_ref,))
+
+    def _unanswered(self, tracked: Tracked, error: ErrorInfo, what: str = "") -> None:
+        """Risk or the journal did not answer in kind; when that is for want of time, it is the deadline's end."""
+        if error.kind == GatewayTimeoutError.__name__:
+            tracked.timed_out = True
+            self._stopped_short(tracked, OrderState.CANCELLED, f"{what}{error.text}")
+        else:
+            self._stopped_short(tracked, OrderState.FAILED, f"{what}{error.text}")
 
     def _stopped_short(self, tracked: Tracked, state: OrderState, reason: str) -> None:
         """The order ends before it reached the broker."""

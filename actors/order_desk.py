@@ -40,6 +40,7 @@ from actors.messages.addresses import (
 )
 from actors.messages.connection import (
     ConnectionStateChanged,
+    Reconcile,
     RequestReconciliation,
 )
 from actors.messages.journal import (
@@ -80,6 +81,9 @@ from actors.ports import EventLog, no_log
 NEVER_AT_BROKER = UNSENT | {OrderState.REJECTED, OrderState.SIMULATED}
 """What the broker says of such an order cannot be about it."""
 
+NEVER_JOURNALED = frozenset({OrderState.NEW, OrderState.AWAITING_APPROVAL})
+"""The journal has no intent of such an order."""
+
 
 @attrs.frozen(kw_only=True)
 class ExecutorSettings:
@@ -118,6 +122,8 @@ class OrderDesk(ConversingActor):
         self.sequence = 0
         self.suffix = context.entropy.uuid4()[:6]
         self.gate: GateKnowledge | None = None
+        self.knows_its_orders = False
+        self.early_reconcile: Reconcile | None = None
 
     # --- what the broker says -------------------------------------------------------------------------------------
 
@@ -205,7 +211,7 @@ class OrderDesk(ConversingActor):
         before, tracked.record = tracked.record, record
         self.book.index(tracked)
         if record.state is not before.state or record.known_filled != before.known_filled:
-            if before.state not in UNSENT or record.state is OrderState.AT_GATE:
+            if before.state not in NEVER_JOURNALED:
                 self._journal(tracked, detail)
             self.tell_change(tracked, detail)
         self.tell_risk(tracked)
@@ -240,7 +246,7 @@ class OrderDesk(ConversingActor):
             symbol=str(record.order.contract),
             action=record.order.action.value,
             quantity=record.order.quantity,
-            filled=record.known_filled,
+            filled=self.result_of(tracked).fill_quantity,
             detail=detail,
         )
 

@@ -73,9 +73,12 @@ class OrderRecovery(OrderDesk):
         for record in from_journal(reply.orders):
             self.book.add(Tracked(record=record))
         if not reply.orders:
-            self.ask_for_reconciliation()
+            self._go_on()
             return
-        references = tuple(held.order.order_ref for held in reply.orders)
+        self.ask_gate(tuple(held.order.order_ref for held in reply.orders))
+
+    def ask_gate(self, references: tuple[str, ...]) -> None:
+        """Ask the gate, then the broker, what became of these orders; those not sent never will be (D5)."""
         self.conversations.ask(
             LINK,
             QueryGate(**self.conversations.of_our_own("gate", RECOVERY_S), order_refs=references),
@@ -86,6 +89,14 @@ class OrderRecovery(OrderDesk):
     def _on_gate_answered(self, reply: Reply) -> None:
         assert isinstance(reply, GateAnswered)  # noqa: S101 - the link answers in kind
         self.gate = GateKnowledge(sent=dict(reply.sent), since=reply.gate_started_at)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """The past is known: take over the broker's state that came early, or ask for it."""
+        self.knows_its_orders = True
+        early, self.early_reconcile = self.early_reconcile, None
+        if early is not None:
+            self.on_reconcile(early)
         self.ask_for_reconciliation()
 
     def _cannot_recover(self, step: str, error: ErrorInfo) -> None:
@@ -101,7 +112,13 @@ class OrderRecovery(OrderDesk):
         self.connected = True
 
     def on_reconcile(self, message: Reconcile) -> None:
-        """Take over the broker's state: adopt what works, end what ended, count every execution (CON-11)."""
+        """Take over the broker's state: adopt what works, end what ended, count every execution (CON-11).
+
+        One that comes before this incarnation has learnt of its orders waits until then.
+        """
+        if not self.knows_its_orders:
+            self.early_reconcile = message
+            return
         self.account = message.account
         self.client_id = message.client_id
         for execution in message.state.executions:

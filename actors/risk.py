@@ -121,7 +121,8 @@ class RiskActor(ConversingActor):
         self.recent: tuple[RecentOrder, ...] = ()
         self.latched: str | None = None
         self.opening_blocked_by: str | None = "market data is not proved yet"
-        self.breached: set[tuple[str, str]] = set()
+        self.breached: dict[tuple[str, str], bool] = {}
+        self.knows_its_past = False
         self.reconcile: Reconcile | None = None
         self.working: WorkingOrdersKnown | None = None
 
@@ -141,6 +142,8 @@ class RiskActor(ConversingActor):
         assert isinstance(reply, JournalRead)  # noqa: S101 - the journal answers in kind
         self.baselines = calendar.from_journal(reply.baselines)
         self.latched = reply.latch_reason if reply.latched else None
+        self.knows_its_past = True
+        self._reconciled()
         self.tell(CONNECTION, RequestReconciliation(sender=self.name))
 
     def _cannot_recover(self, error: ErrorInfo) -> None:
@@ -156,7 +159,7 @@ class RiskActor(ConversingActor):
     def on_reconcile(self, message: Reconcile) -> None:
         """Take over the broker's positions, once the executor has told its working orders too."""
         self.tell(LINK, InstallPermitKey(key=self.key))
-        self.reconcile = message
+        self.reconcile = message  # waits for the executor's orders, and for our own past
         self._reconciled()
 
     def on_working_orders_known(self, message: WorkingOrdersKnown) -> None:
@@ -167,6 +170,8 @@ class RiskActor(ConversingActor):
     def _reconciled(self) -> None:
         told, working = self.reconcile, self.working
         if told is None or working is None or told.number != working.number:
+            return
+        if not self.knows_its_past:
             return
         state = told.state
         differences = exposure.drift(self.ledger, state.holdings) if self.ledger.known else ()
@@ -342,9 +347,8 @@ class RiskActor(ConversingActor):
         now = self.clock.now()
         for breach in loss_breaches(self.baselines, self.account, now, self.settings.limits):
             key = (breach.reason.value, calendar.day_key(now))
-            if key in self.breached:
+            if self.breached.setdefault(key, False):
                 continue
-            self.breached.add(key)
             self.tell(
                 STRATEGY_C,
                 LossLimitBreached(
@@ -360,8 +364,10 @@ class RiskActor(ConversingActor):
         self.quotes[event.quote.contract.con_id] = event.quote
 
     def on_latch_changed(self, event: LatchChanged) -> None:
-        """Reject openings from now on, or no longer."""
+        """Reject openings from now on, or no longer. A latch confirms that the breaches were heard."""
         self.latched = event.reason if event.latched else None
+        if event.latched:
+            self.breached = dict.fromkeys(self.breached, True)
 
     def on_opening_readiness_changed(self, event: OpeningReadinessChanged) -> None:
         """Know whether market data answers (CON-4)."""

@@ -67,7 +67,7 @@ from actors.messages.liquidation import (
 )
 from actors.messages.orders import AllOrdersCancelled, CancelAllOrders, OrderConcluded
 from actors.messages.risk import LatchChanged, LossLimitBreached
-from actors.model.connection import ConnectionState, DisconnectCause
+from actors.model.connection import BrokerState, ConnectionState, DisconnectCause
 from actors.model.orders import OPERATOR_ID, CloseReason, OrderResult
 from actors.ports import EventLog, no_log
 
@@ -155,6 +155,8 @@ class StrategyCActor(ConversingActor):
         self.report: LiquidationReport | None = None
         self.linked = False
         self.disconnects = 0
+        self.in_grace = False
+        self.answered_disconnects = 0
         self.reading: int | None = None
         self.last_read: Reconcile | None = None
         self.early_reconcile: Reconcile | None = None
@@ -207,8 +209,16 @@ class StrategyCActor(ConversingActor):
             self.early_reconcile = message
             return
         self.last_read = message
+        self._face_disconnects(message.state)
         self._tell_latch()
         self.tell(CONNECTION, Reconciled(number=message.number, sender=self.name))
+
+    def _face_disconnects(self, state: BrokerState) -> None:
+        """Deal with a disconnect that never was told: the actor that should have told or heard of it had failed."""
+        unanswered = state.disconnects > max(state.answered_disconnects, self.answered_disconnects)
+        self.answered_disconnects = max(self.answered_disconnects, state.disconnects)
+        if unanswered and self.latched is None and not self.in_grace:
+            self._begin("disconnect: noticed at the reconnection", CloseReason.DISCONNECT)
 
     def on_reconciliation_completed(self, message: ReconciliationCompleted) -> None:
         """Go on with a state that everybody has taken over."""
@@ -237,6 +247,7 @@ class StrategyCActor(ConversingActor):
         """A detected disconnect is the first trigger; a restored link lets a latched liquidation run (STC-1, STC-3)."""
         if event.state is ConnectionState.CONNECTED:
             self.disconnects += 1
+            self.in_grace = False
             self.linked = True
             self._advance(words.LinkUp())
             return
@@ -249,6 +260,7 @@ class StrategyCActor(ConversingActor):
             return
         trigger = f"disconnect ({event.cause}): {event.reason}"
         if self.settings.grace_s > 0:
+            self.in_grace = True
             self.schedule(
                 self.settings.grace_s, _GraceOver(number=self.disconnects, trigger=trigger)
             )
@@ -258,6 +270,7 @@ class StrategyCActor(ConversingActor):
     def on_grace_over(self, message: _GraceOver) -> None:
         """The link did not come back within the grace (STC-5)."""
         if message.number == self.disconnects and not self.linked:
+            self.in_grace = False
             self._trigger(message.trigger, CloseReason.DISCONNECT)
 
     def on_loss_limit_breached(self, event: LossLimitBreached) -> None:
@@ -396,7 +409,10 @@ class StrategyCActor(ConversingActor):
 
     def _tell_latch(self) -> None:
         change = LatchChanged(
-            latched=self.latched is not None, reason=self.latched or "", at=self.clock.now()
+            latched=self.latched is not None,
+            reason=self.latched or "",
+            at=self.clock.now(),
+            answered_disconnects=self.answered_disconnects,
         )
         for address in REFUSERS:
             self.tell(address, change)

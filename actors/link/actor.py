@@ -123,6 +123,7 @@ class LinkActor(LoopActor):
     def started(self) -> None:
         """Say that whatever session an earlier incarnation had is gone; the gate is closed and has no key."""
         if self.incarnation > 1:
+            self.gate.assume_disconnect()
             self.tell(
                 CONNECTION,
                 SessionEnded(
@@ -239,7 +240,7 @@ class LinkActor(LoopActor):
         session, self.session = self.session, None
         if session is None:
             return
-        self.gate.session_ended(reason)
+        self.gate.session_ended(reason, planned=cause is DisconnectCause.ASKED)
         was_ready = session.is_ready
         session.end(
             error or GatewayConnectionError(f"the session ended: {reason}"), graceful=graceful
@@ -415,7 +416,7 @@ class LinkActor(LoopActor):
 
     def on_latch_changed(self, message: LatchChanged) -> None:
         """Let only closes pass while latched."""
-        self.gate.set_latched(message.latched)
+        self.gate.set_latched(message.latched, message.answered_disconnects)
 
     def on_query_gate(self, request: QueryGate) -> None:
         """Tell which orders were sent; the others never will be."""

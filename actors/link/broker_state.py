@@ -69,6 +69,8 @@ async def _read_once(session: Session, gate: OrderGate, account: str) -> BrokerS
         executions=tuple(_with_commission(session, item) for item in after.values()),
         account=values,
         fill_counts=gate.fill_counts,
+        disconnects=gate.disconnects,
+        answered_disconnects=gate.answered_disconnects,
     )
 
 

@@ -21,12 +21,13 @@ from ib_insync.client import Client
 from ib_insync.contract import Contract
 from ib_insync.util import UNSET_DOUBLE, UNSET_INTEGER
 
-from actors.errors import GatewayConnectionError, IncompatibleVersionError
+from actors.errors import GatewayConnectionError, GatewayError, IncompatibleVersionError
 from actors.link.decoder import ORDER_MESSAGES, StrictDecoder
 from actors.link.frames import FrameBuffer, FrameError, prefix
 
 _NEXT_VALID_ID: Final = 9
 _MANAGED_ACCOUNTS: Final = 15
+_NULS_IN_CONTRACT: Final = 11
 
 
 class ClientOwner(Protocol):
@@ -211,13 +212,18 @@ class SessionClient(Client):
             encode = encoders.get(type(field))
             parts.append(encode(field) if encode is not None else _encode_other(field))
         parts.append("")
-        self._write("\0".join(parts).encode())
+        text = "\0".join(parts)
+        contracts = sum([isinstance(field, Contract) for field in fields])
+        if text.count("\0") != len(fields) + contracts * _NULS_IN_CONTRACT:
+            raise GatewayError("a text for the gateway may not contain NUL: it would be two fields")
+        self.sendMsg(text)
 
     def sendMsg(self, msg: str) -> None:  # noqa: N802 - the library's name
-        """Write one message that is encoded already."""
-        self._write(msg.encode())
-
-    def _write(self, payload: bytes) -> None:
+        """Write one message whose fields are joined already."""
+        try:
+            payload = msg.encode()
+        except UnicodeEncodeError as error:
+            raise GatewayError("a text for the gateway must be proper Unicode") from error
         transport = self.transport
         if transport is None or not self.can_write:
             raise GatewayConnectionError("the connection is gone, or the gateway does not read")

@@ -82,6 +82,9 @@ class OrderGate:
         self._fill_counts: dict[int, int] = {}
         self.sequence = 0
         self.losses = 0
+        self.disconnects = 0
+        self.answered_disconnects = 0
+        self._is_established = False
         self.executions_counted = 0
 
     # --- opening and closing --------------------------------------------------------------------------------------
@@ -91,7 +94,8 @@ class OrderGate:
         """What passes now."""
         if not self._is_open:
             return GateState.CLOSED
-        return GateState.CLOSES_ONLY if self._is_latched else GateState.OPEN
+        restricted = self._is_latched or self.disconnects > self.answered_disconnects
+        return GateState.CLOSES_ONLY if restricted else GateState.OPEN
 
     def install_key(self, key: bytes) -> None:
         """Take the key of a new incarnation of risk; permits made with another one are void from now on."""
@@ -102,12 +106,15 @@ class OrderGate:
     def session_opened(self, accounts: Collection[str], *, readonly: bool) -> None:
         """Learn which accounts the session manages; the gate stays closed."""
         self.close("the session is new")
+        self._is_established = False
         self._accounts = frozenset(accounts)
         self._readonly = readonly
         self._has_session = True
 
-    def session_ended(self, reason: str) -> None:
-        """Close, since there is nothing to write to."""
+    def session_ended(self, reason: str, *, planned: bool = False) -> None:
+        """Close, since there is nothing to write to. Nobody has to answer for a loss that was ``planned``."""
+        if planned:
+            self._is_established = False
         self.close(reason)
         self._accounts = frozenset()
         self._has_session = False
@@ -118,6 +125,13 @@ class OrderGate:
         self._has_been_read = False
         self._why_closed = reason
         self.losses += 1
+        if self._is_established:
+            self._is_established = False
+            self.disconnects += 1
+
+    def assume_disconnect(self) -> None:
+        """Reckon with a loss before this gate existed: an earlier incarnation of the link failed with its session."""
+        self.disconnects += 1
 
     def state_was_read(self, losses_at_begin: int) -> None:
         """Note that the broker's state was read whole; it counts only if nothing was lost since it began."""
@@ -132,12 +146,17 @@ class OrderGate:
             return True
         if not (self._has_session and self._has_been_read):
             return False
-        self._is_open = True
+        self._is_open = self._is_established = True
         return True
 
-    def set_latched(self, is_latched: bool) -> None:
-        """Let only closes pass while Strategy C is latched."""
+    def set_latched(self, is_latched: bool, answered_disconnects: int = 0) -> None:
+        """Let only closes pass while Strategy C is latched.
+
+        ``answered_disconnects`` is how many it has dealt with. Each later one restricts the gate by itself, so that a
+        disconnect whose message is lost with a failing actor opens nothing.
+        """
         self._is_latched = is_latched
+        self.answered_disconnects = max(self.answered_disconnects, answered_disconnects)
 
     # --- passing --------------------------------------------------------------------------------------------------
 
@@ -182,6 +201,9 @@ class OrderGate:
             return f"the gate is closed: {self._why_closed}"
         if self._is_latched and attempt.order.purpose is not Purpose.CLOSE:
             return "Strategy C is latched: only closing orders pass"
+        unanswered = self.disconnects > self.answered_disconnects
+        if unanswered and attempt.order.purpose is not Purpose.CLOSE:
+            return "Strategy C has not dealt with the last disconnect yet"
         return None
 
     def _fault_of_permit(self, order: WireOrder, permit: Permit, now: float) -> str | None:
@@ -211,6 +233,8 @@ class OrderGate:
         head = self._operator_id + ORDER_REF_SEPARATOR
         if not order.order_ref.startswith(head) or order.order_ref == head:
             return f"order_ref must begin with {head!r} and go on"
+        if not all(map(str.isprintable, _texts(order))):
+            return "a text of the order has characters that cannot be printed"
         if order.contract.security_type is SecurityType.OTHER:
             return "only stocks and options are ordered"
         if not order.account or order.account not in self._accounts:
@@ -300,3 +324,17 @@ class OrderGate:
         if key not in memory and len(memory) >= self._max:
             del memory[next(iter(memory))]
         memory[key] = value
+
+
+def _texts(order: WireOrder) -> tuple[str, ...]:
+    """List the free texts that are written to the wire, where a NUL would begin another field."""
+    contract = order.contract
+    return (
+        order.order_ref,
+        contract.symbol,
+        contract.exchange,
+        contract.primary_exchange,
+        contract.currency,
+        contract.local_symbol,
+        contract.trading_class,
+    )

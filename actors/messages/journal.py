@@ -64,7 +64,12 @@ class RecordExecution(Message):
 
 @attrs.frozen(kw_only=True)
 class RecordLatch(Request):
-    """Make the latch's new state durable; answered by `LatchDurable`."""
+    """Make the latch's new state durable; answered by `LatchDurable`.
+
+    It shares its lane with `ReadJournal`: a successor that asks finds what its predecessor told before.
+    """
+
+    lane = Lane.RECOVERY
 
     latched: bool
     liquidation_id: str

@@ -66,13 +66,17 @@ class SyncRiskManager(Message):
 
 @attrs.frozen(kw_only=True)
 class LatchChanged(Message):
-    """Strategy C latched or was re-armed; told before the journal has it, so that refusal does not wait for a disk."""
+    """Strategy C latched or was re-armed; told before the journal has it, so that refusal does not wait for a disk.
+
+    ``answered_disconnects``: so many disconnects of the link are dealt with (see `BrokerState.disconnects`).
+    """
 
     lane = Lane.RECOVERY
 
     latched: bool
     reason: str
     at: datetime
+    answered_disconnects: int = 0
 
 
 @attrs.frozen(kw_only=True)

@@ -54,3 +54,6 @@ class BrokerState:
     account: Account
     fill_counts: tuple[tuple[int, int], ...] = ()
     """Per con_id the number of executions that the gate had counted when the read ended."""
+    disconnects: int = 0
+    """How many unplanned disconnects the gate has seen, and how many of them Strategy C has dealt with."""
+    answered_disconnects: int = 0

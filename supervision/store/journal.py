@@ -180,7 +180,8 @@ class JournalActor(SupervisedActor):
             )
 
         answer = LatchDurable(correlation_id=message.correlation_id, latched=message.latched)
-        self._gather(message, record, answer)
+        # Latching is always safe: it is accepted from an incarnation that failed right after it said so.
+        self._gather(message, record, answer, from_the_dead=message.latched)
 
     def on_record_step(self, message: RecordStep) -> None:
         """Gather a step of a liquidation."""
@@ -232,10 +233,12 @@ class JournalActor(SupervisedActor):
         message: Message,
         record: Callable[[Batch, Writer], None],
         answer: Reply | None = None,
+        *,
+        from_the_dead: bool = False,
     ) -> None:
         """Put a record into the batch, unless its writer was replaced or it contradicts the journal."""
         try:
-            record(self._open_batch(), self._writer())
+            record(self._open_batch(), self._writer(from_the_dead=from_the_dead))
         except (GatewayError, ValueError, TypeError) as error:
             self.log("journal_refused", level="ERROR", what=type(message).__name__, why=str(error))
             if isinstance(message, Request):
@@ -249,10 +252,10 @@ class JournalActor(SupervisedActor):
             self._gathered = self._opened().batch()
         return self._gathered
 
-    def _writer(self) -> Writer:
+    def _writer(self, *, from_the_dead: bool = False) -> Writer:
         """Name who writes; a successor's first record shuts out its predecessors for good (D6)."""
         sender = self.sender
-        if sender.superseded:
+        if sender.superseded and not from_the_dead:
             raise SupersededError(f"incarnation {sender.incarnation} of {sender.name} was replaced")
         known = self._incarnations.get(sender.name, 1)
         if sender.incarnation > known:

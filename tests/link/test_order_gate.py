@@ -105,6 +105,9 @@ def test_it_starts_closed_and_without_a_key() -> None:
         (_attempt(_order(order_ref="ORD_1")), "order_ref must begin with"),
         (_attempt(_order(order_ref=f"{OPERATOR}:")), "order_ref must begin with"),
         (_attempt(_order(broker_order_id=17)), "order 17 is not known"),
+        (_attempt(_order(order_ref=f"{OPERATOR}:A\0B")), "cannot be printed"),
+        (_attempt(_order(order_ref=f"{OPERATOR}:A\ud800")), "cannot be printed"),
+        (_attempt(_order(contract=attrs.evolve(SPY, symbol="S\0PY"))), "cannot be printed"),
         (
             _attempt(
                 _order(contract=attrs.evolve(SPY, security_type=SecurityType.OTHER)),
@@ -186,7 +189,28 @@ def test_it_opens_only_after_the_state_was_read_since_the_last_loss() -> None:
     assert not gate.set_open(True, "the read had begun before the loss")
     gate.state_was_read(gate.losses)
     assert gate.set_open(True, "read since")
+    assert _state(gate) is GateState.CLOSES_ONLY
+    gate.set_latched(False, answered_disconnects=gate.disconnects)
     assert _state(gate) is GateState.OPEN
+
+
+@pytest.mark.req("STC-1", "STC-2")
+def test_a_disconnect_that_strategy_c_has_not_dealt_with_opens_nothing() -> None:
+    gate = _gate()
+    gate.close("1100")
+    gate.state_was_read(gate.losses)
+    gate.set_open(True, "reconciled")
+    opening = _refusal(gate, _attempt(_order()))
+
+    assert "has not dealt with the last disconnect" in opening
+    assert gate.disconnects == 1
+
+
+def test_a_planned_end_of_the_session_is_no_disconnect() -> None:
+    gate = _gate()
+    gate.session_ended("asked", planned=True)
+
+    assert gate.disconnects == 0
 
 
 def test_the_end_of_the_session_closes_it() -> None:

@@ -8,18 +8,19 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from actors.link.settings import LinkSettings
+from supervision.proof_loop import Proof, run_proof
 from supervision.simulator import Limits, Simulator, SimulatorConfig
 
 from .driver import LinkDriver
 
 
-def run(scenario: Callable[[], Coroutine[Any, Any, None]], timeout_s: float = 20.0) -> None:
-    """Run a scenario on a loop of its own."""
+def run(scenario: Callable[[], Coroutine[Any, Any, None]], timeout_s: float = 60.0) -> None:
+    """Run a scenario on a loop with virtual time: what the machine does besides matters to nothing."""
 
-    async def bounded() -> None:
+    async def bounded(_: Proof) -> None:
         await asyncio.wait_for(scenario(), timeout_s)
 
-    asyncio.run(bounded())
+    run_proof(bounded, seed=1)
 
 
 @asynccontextmanager

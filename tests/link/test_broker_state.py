@@ -1,0 +1,213 @@
+"""The broker's state, read whole, and what is pushed afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from actors.errors import GatewayConnectionError
+from actors.link.broker_state import merge_orders
+from actors.link.settings import LinkSettings
+from actors.messages.addresses import EXECUTOR, POSITION, RISK
+from actors.messages.connection import BrokerStateRead, ReadBrokerState
+from actors.messages.orders import ExecutionReported, OrderSent
+from actors.messages.positions import AccountChanged, HoldingReported
+from actors.model.orders import BrokerOrder, OrderType
+from supervision.simulator import Simulator
+
+from .driver import ACCOUNT, LinkDriver
+from .worlds import run, world
+
+
+def _trade_when_asked(simulator: Simulator, number: int, times: int) -> None:
+    """Let somebody else trade the moment the gateway gets this kind of request."""
+    dispatch = simulator.dispatch
+    left = times
+
+    def act(session: Any, values: list[str]) -> None:
+        nonlocal left
+        if values[0] == str(number) and left:
+            left -= 1
+            simulator.faults.trade_elsewhere("SPY", 10)
+        dispatch(session, values)
+
+    simulator.dispatch = act  # type: ignore[method-assign]  # a market that moves in between
+
+
+@pytest.mark.req("CON-11")
+def test_the_state_has_every_part() -> None:
+    async def scenario() -> None:
+        async with world() as (driver, simulator):
+            await driver.trade_ready(simulator.port)
+            spy = await driver.qualify()
+            resting = driver.order(spy, order_type=OrderType.LIMIT, limit_price=1.0)
+            await driver.ask(driver.send_order(driver.order(spy)), OrderSent)
+            await driver.ask(driver.send_order(resting), OrderSent)
+            await driver.until(lambda: driver.of(EXECUTOR, ExecutionReported))
+            await asyncio.sleep(0.05)
+            state = await driver.read_state()
+
+            (holding,) = state.holdings
+            (execution,) = state.executions
+            (open_order,) = state.open_orders
+            assert (holding.account, holding.quantity) == (ACCOUNT, 10.0)
+            assert holding.contract.con_id == spy.con_id
+            assert holding.contract.exchange == "SMART"
+            assert execution.commission is not None
+            assert execution.executed_at is not None
+            assert open_order.order_ref == resting.order_ref
+            assert (open_order.limit_price, open_order.stop_price) == (1.0, None)
+            assert (open_order.filled, open_order.remaining) == (0.0, 10.0)
+            assert open_order.order_id == 2
+            assert [order.status for order in state.completed_orders] == ["Filled"]
+            assert state.account.net_liquidation
+            assert state.account.cash
+            assert state.fill_counts == ((spy.con_id, 1),)
+
+    run(scenario)
+
+
+@pytest.mark.req("CON-11")
+def test_orders_and_executions_of_other_clients_are_in_the_state() -> None:
+    async def scenario() -> None:
+        async with world() as (driver, simulator):
+            other = LinkDriver()
+            await other.trade_ready(simulator.port, client_id=2)
+            spy = await other.qualify()
+            theirs = other.order(spy, order_type=OrderType.LIMIT, limit_price=1.0)
+            await other.ask(other.send_order(theirs), OrderSent)
+            await other.ask(other.send_order(other.order(spy)), OrderSent)
+            await asyncio.sleep(0.05)
+            await driver.open(simulator.port)
+            state = await driver.read_state()
+            other.actor.abandoned()
+
+            assert [order.order_ref for order in state.open_orders] == [theirs.order_ref]
+            assert [execution.client_id for execution in state.executions] == [2]
+
+    run(scenario)
+
+
+@pytest.mark.req("CON-11", "STC-6")
+@pytest.mark.parametrize("between", [61, 5, 16, 99, 6])
+def test_a_trade_while_the_state_is_read_makes_it_read_again(between: int) -> None:
+    """Holdings and executions of one state always agree."""
+
+    async def scenario() -> None:
+        async with world() as (driver, simulator):
+            await driver.open(simulator.port)
+            _trade_when_asked(simulator, between, times=2)
+            state = await driver.read_state()
+
+            held = sum(holding.quantity for holding in state.holdings)
+            traded = sum(execution.signed_quantity for execution in state.executions)
+            assert held == traded == 20
+            assert state.fill_counts == ((756733, 2),)
+
+    run(scenario)
+
+
+def test_a_state_that_never_stands_still_fails_after_a_bounded_number_of_reads() -> None:
+    async def scenario() -> None:
+        async with world(LinkSettings(max_state_reads=2)) as (driver, simulator):
+            await driver.open(simulator.port)
+            _trade_when_asked(simulator, 61, times=100)
+            error = await driver.failure(ReadBrokerState(**driver.header()))
+
+            assert type(error) is GatewayConnectionError
+            assert "read 2 times" in str(error)
+
+    run(scenario)
+
+
+@pytest.mark.req("MODE-5")
+def test_a_readonly_session_reads_what_a_readonly_gateway_allows() -> None:
+    async def scenario() -> None:
+        async with world(read_only=True) as (driver, simulator):
+            simulator.faults.trade_elsewhere("SPY", 5)
+            await driver.open(simulator.port, readonly=True)
+            state = await driver.read_state()
+
+            assert [holding.quantity for holding in state.holdings] == [5]
+            assert state.open_orders == ()
+
+    run(scenario)
+
+
+@pytest.mark.req("POS-4", "GW-6")
+def test_positions_and_account_are_pushed_after_they_were_read() -> None:
+    async def scenario() -> None:
+        async with world() as (driver, simulator):
+            await driver.open(simulator.port)
+            await driver.read_state()
+            for messages in driver.told.values():
+                messages.clear()
+            simulator.faults.trade_elsewhere("SPY", 25)
+            (reported,) = await driver.until(lambda: driver.of(POSITION, HoldingReported))
+            await driver.until(lambda: driver.of(RISK, AccountChanged))
+
+            assert reported.holding.quantity == 25
+            assert len(driver.of(RISK, AccountChanged)) == 1
+            assert len(driver.of(POSITION, AccountChanged)) == 1
+            account = driver.of(RISK, AccountChanged)[0].account
+            assert account.account_id == ACCOUNT
+            assert account.buying_power
+
+    run(scenario)
+
+
+@pytest.mark.req("CON-11")
+def test_of_several_accounts_the_named_one_is_read() -> None:
+    async def scenario() -> None:
+        async with world(accounts=("DU1234567", "DU7654321")) as (driver, simulator):
+            await driver.open(simulator.port)
+            first = await driver.read_state()
+            reply = await driver.ask(
+                ReadBrokerState(**driver.header(), account="DU7654321"), BrokerStateRead
+            )
+
+            assert first.account.account_id == "DU1234567"
+            assert reply.state.account.account_id == "DU7654321"
+            assert reply.state.account.net_liquidation
+
+    run(scenario)
+
+
+def _report(**fields: Any) -> BrokerOrder:
+    values: dict[str, Any] = {
+        "order_id": 3,
+        "client_id": 1,
+        "perm_id": 99,
+        "order_ref": "",
+        "contract": None,
+        "action": None,
+        "quantity": None,
+        "order_type": "",
+        "limit_price": None,
+        "stop_price": None,
+        "status": "Submitted",
+    }
+    return BrokerOrder(**(values | fields))
+
+
+def test_terms_and_quantities_of_an_order_are_joined_whichever_comes_first() -> None:
+    terms = _report(order_type="LMT", quantity=5.0, order_ref="A:1", limit_price=2.0)
+    quantities = _report(filled=2.0, remaining=3.0, average_fill_price=1.9, why_held="trigger")
+    anonymous = _report(order_type="LMT", quantity=5.0, order_ref="A:1", order_id=0)
+
+    for reports in (
+        [terms, quantities],
+        [quantities, terms],
+        [terms, quantities, terms],
+        [terms, quantities, anonymous],
+    ):
+        (joined,) = merge_orders(reports)
+
+        assert (joined.order_id, joined.order_ref, joined.quantity) == (3, "A:1", 5.0)
+        assert (joined.filled, joined.remaining, joined.why_held) == (2.0, 3.0, "trigger")
+
+
+def test_an_order_of_which_only_the_state_is_known_is_left_out() -> None:
+    assert merge_orders([_report(filled=1.0)]) == ()
