@@ -267,7 +267,7 @@ class ExecutorActor(OrderRecovery, OrderChanges):
                 close_reason=submit.close_reason,
             ),
             lambda reply: self._on_judged(tracked, reply),
-            lambda error: self._unanswered(tracked, error),
+            lambda error: self._not_answered(tracked, error),
         )
         self.watch_deadline(tracked, submit)
 
@@ -310,7 +310,7 @@ class ExecutorActor(OrderRecovery, OrderChanges):
                 close_reason=tracked.record.close_reason,
             ),
             lambda _: self._send(tracked, reply),
-            lambda error: self._unanswered(tracked, error, "no durable intent, no order: "),
+            lambda error: self._not_answered(tracked, error, "no durable intent, no order: "),
         )
 
     def _send(self, tracked: Tracked, approved: OrderApproved) -> None:
@@ -351,7 +351,7 @@ class ExecutorActor(OrderRecovery, OrderChanges):
             self.update(tracked, record, f"the gate did not answer: {error.text}")
             self.ask_gate((record.order_ref,))
 
-    def _unanswered(self, tracked: Tracked, error: ErrorInfo, what: str = "") -> None:
+    def _not_answered(self, tracked: Tracked, error: ErrorInfo, what: str = "") -> None:
         """Risk or the journal did not answer in kind; when that is for want of time, it is the deadline's end."""
         if error.kind == GatewayTimeoutError.__name__:
             tracked.timed_out = True
