@@ -20,6 +20,7 @@ from actors.conversations import (
     child_id,
 )
 from actors.errors import (
+    ClientIDInUseError,
     ErrorInfo,
     GatewayConnectionError,
     GatewayError,
@@ -29,6 +30,7 @@ from actors.errors import (
 from actors.logic.accounts import choose_account
 from actors.logic.backoff import retry_delay_s
 from actors.logic.broker_codes import NoticeMeaning, notice_meaning
+from actors.logic.client_ids import ClientIds
 from actors.logic.connection_state import (
     ConnectionMachine,
     begin_attempt,
@@ -112,6 +114,9 @@ class ConnectionSettings:
     heartbeat_s: float = 30.0
     heartbeat_timeout_s: float = 5.0
     missed_beats: int = 2
+    same_id_retries: int = 3
+    same_id_delay_s: float = 1.0
+    client_id_tries: int = 10
     probe_symbol: str = "SPY"
     probe_retry_s: float = 5.0
     connect_at_start: bool = True
@@ -120,6 +125,13 @@ class ConnectionSettings:
 @attrs.frozen(kw_only=True)
 class _AttemptDue(Message):
     """It is time for the next attempt of ``epoch``."""
+
+    epoch: int
+
+
+@attrs.frozen(kw_only=True)
+class _ReopenDue(Message):
+    """Another try within the attempt of ``epoch``, since the client id was taken."""
 
     epoch: int
 
@@ -168,6 +180,7 @@ class ConnectionActor(ConversingActor):
         SessionEnded: "on_session_ended",
         NoticeReceived: "on_notice_received",
         _AttemptDue: "on_attempt_due",
+        _ReopenDue: "on_reopen_due",
         _BeatDue: "on_beat_due",
         _ReconciliationOverdue: "on_reconciliation_overdue",
         _ProofDue: "on_proof_due",
@@ -192,7 +205,10 @@ class ConnectionActor(ConversingActor):
         self.epoch = 0
         self.session: SessionOpened | None = None
         self.account: str | None = None
-        self.order_id_floor = 1
+        self.floors: dict[int, int] = {}
+        self.client_ids = ClientIds.starting_at(
+            settings.client_id, settings.same_id_retries, settings.client_id_tries
+        )
         self.number = 0
         self.outstanding: set[str] = set()
         self.requesters: set[str] = set()
@@ -215,8 +231,7 @@ class ConnectionActor(ConversingActor):
 
     def _on_journal(self, reply: Reply) -> None:
         assert isinstance(reply, JournalRead)  # noqa: S101 - the journal answers in kind
-        floors = dict(reply.order_id_floors)
-        self.order_id_floor = floors.get(self.settings.client_id, 0) + 1
+        self.floors = dict(reply.order_id_floors)
         self.ready = True
         if self.incarnation == 1:
             if self.wanted:
@@ -339,6 +354,11 @@ class ConnectionActor(ConversingActor):
             self._move(ConnectionState.CONNECTING, "connecting")
         self._open_session()
 
+    def on_reopen_due(self, message: _ReopenDue) -> None:
+        """Try again under the client id that is due."""
+        if message.epoch == self.epoch and self.wanted:
+            self._open_session()
+
     def _open_session(self) -> None:
         self._next_epoch()
         settings = self.settings
@@ -346,7 +366,7 @@ class ConnectionActor(ConversingActor):
             "connection_attempt",
             host=settings.host,
             port=settings.port,
-            client_id=settings.client_id,
+            client_id=self.client_ids.current,
             retry_count=self.machine.attempts - 1,
         )
         self._ask(
@@ -355,9 +375,9 @@ class ConnectionActor(ConversingActor):
                 **self.conversations.of_our_own("open", self.settings.timeout_s),
                 host=settings.host,
                 port=settings.port,
-                client_id=settings.client_id,
+                client_id=self.client_ids.current,
                 readonly=settings.readonly,
-                order_id_floor=self.order_id_floor,
+                order_id_floor=self.floors.get(self.client_ids.current, 0) + 1,
             ),
             self._on_session_opened,
             lambda error: self._attempt_failed(restore(error)),
@@ -366,11 +386,7 @@ class ConnectionActor(ConversingActor):
     def _on_session_opened(self, reply: Reply) -> None:
         assert isinstance(reply, SessionOpened)  # noqa: S101 - the link answers in kind
         self.session = reply
-        self.order_id_floor = max(self.order_id_floor, reply.next_order_id)
-        self.tell(
-            JOURNAL,
-            RaiseOrderIdFloor(client_id=reply.client_id, floor=reply.next_order_id - 1),
-        )
+        self._raise_floor(reply.client_id, reply.next_order_id - 1)
         try:
             self.account = choose_account(
                 reply.accounts,
@@ -383,15 +399,23 @@ class ConnectionActor(ConversingActor):
             return
         self._reconcile()
 
+    def _raise_floor(self, client_id: int, highest: int) -> None:
+        """Never use an order id again, whatever the gateway says later (D15)."""
+        if highest > self.floors.get(client_id, 0):
+            self.floors[client_id] = highest
+            self.tell(JOURNAL, RaiseOrderIdFloor(client_id=client_id, floor=highest))
+
     def _attempt_failed(self, error: GatewayError) -> None:
         """Retry what is worth it, at growing intervals; rest at the cap once the retries are used up (CON-5)."""
         self.last_error = str(error)
+        if isinstance(error, ClientIDInUseError) and self._try_other_id():
+            return
         self.log(
             "connection_failure",
             level="ERROR",
             host=self.settings.host,
             port=self.settings.port,
-            client_id=self.settings.client_id,
+            client_id=self.client_ids.current,
             error_type=type(error).__name__,
             error_message=str(error),
             retry_count=self.machine.attempts - 1,
@@ -409,6 +433,22 @@ class ConnectionActor(ConversingActor):
             if self.machine.state is ConnectionState.CONNECTING:
                 self._move(ConnectionState.RECONNECTING, str(error))
             self._schedule_attempt(self._retry_delay_s())
+
+    def _try_other_id(self) -> bool:
+        """Try the same id again for a while, since its old session may be dying, then the next ones (CON-8)."""
+        taken = self.client_ids.current
+        following = self.client_ids.after_conflict()
+        self.log(
+            "client_id_conflict", level="WARNING", client_id=taken, conflicts=following.conflicts
+        )
+        self.client_ids = following
+        if following.is_exhausted or not self.wanted:
+            self.client_ids = self.client_ids.from_the_start()
+            return False
+        self._next_epoch()
+        delay_s = self.settings.same_id_delay_s if following.current == taken else 0.0
+        self.timer = self.schedule(delay_s, _ReopenDue(epoch=self.epoch))
+        return True
 
     def _retry_delay_s(self) -> float:
         settings = self.settings
@@ -482,6 +522,7 @@ class ConnectionActor(ConversingActor):
             state=reply.state,
             account=self.account,
             client_id=self.session.client_id,
+            client_id_is_fallback=self.client_ids.is_fallback,
         )
         self._log_state(reply.state)
         for address in RECONCILED_BY:
@@ -588,6 +629,8 @@ class ConnectionActor(ConversingActor):
     def _readiness(self, epoch: int, blocked_by: str | None) -> None:
         if epoch != self.epoch:
             return
+        if self.client_ids.is_fallback:
+            blocked_by = blocked_by or self.client_ids.explanation
         self.opening_blocked_by = blocked_by
         self._tell_readiness()
         if blocked_by is not None:
@@ -638,6 +681,7 @@ class ConnectionActor(ConversingActor):
     def _lost(self, cause: DisconnectCause, reason: str) -> None:
         """Leave a session that does not work, and try for another at once."""
         self.last_error = reason
+        self.client_ids = self.client_ids.from_the_start()
         self.outstanding.clear()
         self.requesters.clear()
         for requester in sorted(self.next_requesters):
@@ -690,6 +734,7 @@ class ConnectionActor(ConversingActor):
             at=self.clock.now(),
             account=self.account if session else None,
             accounts=session.accounts if session else (),
+            client_id_is_fallback=self.client_ids.is_fallback,
         )
         for address in LISTENERS:
             self.tell(address, event)
@@ -723,7 +768,7 @@ class ConnectionActor(ConversingActor):
             "connection_success" if connected else "disconnection",
             host=settings.host,
             port=settings.port,
-            client_id=settings.client_id,
+            client_id=self.client_ids.current,
             session_id=event.session_id or previous.session_id,
             old_state=previous.state.value,
             new_state=event.state.value,

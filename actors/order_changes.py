@@ -181,7 +181,7 @@ class OrderChanges(OrderDesk):
 
     def cancel(self, tracked: Tracked, why: str) -> None:
         record = request_cancel(tracked.record, self.clock.now())
-        if record.is_live and record.broker_order_id is not None:
+        if record.is_live and record.broker_order_id is not None and not self.is_fallback:
             self.tell(
                 LINK,
                 SendCancel(order_ref=record.order_ref, broker_order_id=record.broker_order_id),
@@ -208,7 +208,7 @@ class OrderChanges(OrderDesk):
         for tracked in working:
             if not tracked.record.is_terminal:
                 self.cancel(tracked, "cancel of all orders")
-        if message.whole_account:
+        if message.whole_account or self.is_fallback:
             self.tell(LINK, SendGlobalCancel())
         left_s = message.deadline - self.clock.monotonic() - ANSWER_MARGIN_S
         self.schedule(max(0.0, left_s), CancelAllDue(correlation_id=message.correlation_id))

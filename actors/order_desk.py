@@ -118,6 +118,7 @@ class OrderDesk(ConversingActor):
         self.connected = False
         self.account: str | None = None
         self.client_id: int | None = None
+        self.is_fallback = False
         self.latched: str | None = None
         self.sequence = 0
         self.suffix = context.entropy.uuid4()[:6]

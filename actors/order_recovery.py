@@ -121,6 +121,7 @@ class OrderRecovery(OrderDesk):
             return
         self.account = message.account
         self.client_id = message.client_id
+        self.is_fallback = message.client_id_is_fallback
         for execution in message.state.executions:
             self.record_execution(execution)
         outcome = reconcile_orders(

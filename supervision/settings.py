@@ -69,6 +69,9 @@ def connection_settings(
         heartbeat_s=section.heartbeat_s,
         heartbeat_timeout_s=section.heartbeat_timeout_s,
         missed_beats=section.missed_beats,
+        same_id_retries=section.same_id_retries,
+        same_id_delay_s=section.same_id_delay_s,
+        client_id_tries=section.client_id_tries,
         probe_symbol=config.general.symbols[0],
         connect_at_start=False,
     )

@@ -256,13 +256,23 @@ def _check_range(faults: _Faults, field: str, value: object, low: float, high: f
 def _check_words(
     faults: _Faults, operator_id: object, signal: TradingSignal, strategy: StrategyContext
 ) -> None:
-    if not isinstance(operator_id, str) or not _OPERATOR_ID.fullmatch(operator_id):
-        faults.add("operator_id", "be 1 to 20 letters, digits, '_', '.' or '-'", operator_id)
+    faults.attempt("operator_id", checked_operator_id, operator_id)
     known: object = strategy.strategy_id
     if not isinstance(known, str) or not known.strip():
         faults.add("strategy_context.strategy_id", "be given", known)
     elif signal.strategy_id not in ("", known):
         faults.add("strategy_id", f"be that of the context, {known!r}", signal.strategy_id)
+
+
+def checked_operator_id(operator_id: str) -> str:
+    """Read the operator's id, which has to fit on every order; raise `OrderValidationError`."""
+    if not operator_id.strip():
+        raise OrderValidationError("operator_id must not be empty: it stands on every order")
+    if not _OPERATOR_ID.fullmatch(operator_id):
+        raise OrderValidationError(
+            f"operator_id must be 1 to {MAX_OPERATOR_ID_CHARS} letters, digits, '_', '.' or '-' (was {operator_id!r})"
+        )
+    return operator_id
 
 
 def _check_strategy(faults: _Faults, strategy: StrategyContext) -> dict[str, float | None]:

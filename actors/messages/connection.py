@@ -127,6 +127,7 @@ class Reconcile(Message):
     state: BrokerState
     account: str
     client_id: int
+    client_id_is_fallback: bool = False
 
 
 @attrs.frozen(kw_only=True)

@@ -1,0 +1,44 @@
+"""A client id that somebody else holds (CON-8)."""
+
+from __future__ import annotations
+
+import pytest
+
+from supervision import OrderStatus
+from tests.worlds import CONTEXT, ProofWorld, buy, prove
+
+SAME_ID_RETRIES = 3
+
+
+@pytest.mark.req("CON-8")
+def test_an_id_that_becomes_free_in_time_is_kept() -> None:
+    async def scenario(world: ProofWorld) -> None:
+        world.simulator.faults.client_id_taken(1, times=SAME_ID_RETRIES)
+
+        await world.gateway.connect()
+
+        assert tuple(world.simulator.client_ids()) == (1,)
+        assert OrderStatus.FILLED is (await world.gateway.submit_order(buy(), CONTEXT)).status
+
+    prove(scenario, connect=False)
+
+
+@pytest.mark.req("CON-8")
+def test_under_a_fallback_id_nothing_is_opened_and_everything_can_be_closed() -> None:
+    async def scenario(world: ProofWorld) -> None:
+        bought = await world.gateway.submit_order(buy(), CONTEXT)
+        world.simulator.faults.client_id_taken(1, times=100)
+        world.simulator.faults.drop_connections()
+        await world.until(lambda: bool(world.gateway.liquidation_reports))
+        await world.gateway.rearm("a test", "the liquidation is over")
+        opening = await world.gateway.submit_order(buy(), CONTEXT)
+
+        assert OrderStatus.FILLED is bought.status
+        assert tuple(world.simulator.client_ids()) == (2,)
+        assert world.gateway.liquidation_reports[0].flat
+        assert not world.simulator.positions()
+        assert "global_cancel" in [entry.kind for entry in world.simulator.ledger]
+        assert OrderStatus.REJECTED is opening.status
+        assert "fallback id 2" in str(opening.rejection_reason)
+
+    prove(scenario)

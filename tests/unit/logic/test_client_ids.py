@@ -1,0 +1,44 @@
+"""Which client id is used when one is taken."""
+
+from __future__ import annotations
+
+import pytest
+
+from actors.logic.client_ids import MAX_CLIENT_ID, ClientIds
+
+IDS = ClientIds.starting_at(1, same_id_retries=3, tries=10)
+
+
+def _after(ids: ClientIds, conflicts: int) -> ClientIds:
+    for _ in range(conflicts):
+        ids = ids.after_conflict()
+    return ids
+
+
+@pytest.mark.req("CON-8")
+@pytest.mark.parametrize(
+    ("conflicts", "expected"), [(0, 1), (1, 1), (3, 1), (4, 2), (5, 3), (12, 10)]
+)
+def test_the_same_id_is_tried_first_and_then_the_next_ones(conflicts: int, expected: int) -> None:
+    ids = _after(IDS, conflicts)
+
+    assert expected == ids.current
+    assert (expected != 1) == ids.is_fallback
+    assert not ids.is_exhausted
+
+
+@pytest.mark.req("CON-8")
+def test_the_tries_are_bounded_and_begin_anew_after_a_rest() -> None:
+    exhausted = _after(IDS, 13)
+
+    assert exhausted.is_exhausted
+    assert exhausted.from_the_start().current == 1
+    assert not exhausted.from_the_start().is_exhausted
+
+
+@pytest.mark.req("CON-8")
+def test_behind_the_highest_id_comes_the_lowest() -> None:
+    ids = _after(ClientIds.starting_at(MAX_CLIENT_ID, same_id_retries=0, tries=10), 1)
+
+    assert ids.current == 1
+    assert ids.is_fallback
