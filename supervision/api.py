@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from actors.errors import (
+    ActorFailedError,
     AlphaLearningViolationError,
     CircuitBreakerOpenError,
     ClientIDInUseError,
@@ -14,10 +15,16 @@ from actors.errors import (
     GatewayNotConnectedError,
     GatewayStoppedError,
     GatewayTimeoutError,
+    IllegalTransitionError,
     IncompatibleVersionError,
     InsufficientDataError,
+    JournalError,
+    JournalLockedError,
+    LatchedError,
     LiveTradingBlockedError,
+    MailboxFullError,
     MarketDataUnavailableError,
+    ModeError,
     NetworkUnreachableError,
     NotPaperAccountError,
     OrderNotFoundError,
@@ -26,6 +33,10 @@ from actors.errors import (
     PositionNotFoundError,
     ReadOnlyError,
     SnapshotModeViolationError,
+    SupersededError,
+    SupervisionError,
+    TooManyLinksError,
+    UnknownMessageError,
 )
 from actors.model.account import Account, Position
 from actors.model.market import Bar, DataQuality, MarketData, OptionChain, Quote
@@ -50,6 +61,7 @@ from supervision.status import ProcessStatus
 
 __all__ = [
     "Account",
+    "ActorFailedError",
     "AlphaLearningViolationError",
     "Bar",
     "CircuitBreakerOpenError",
@@ -69,11 +81,17 @@ __all__ = [
     "GatewayStoppedError",
     "GatewayTimeoutError",
     "IBKRGateway",
+    "IllegalTransitionError",
     "IncompatibleVersionError",
     "InsufficientDataError",
+    "JournalError",
+    "JournalLockedError",
+    "LatchedError",
     "LiveTradingBlockedError",
+    "MailboxFullError",
     "MarketData",
     "MarketDataUnavailableError",
+    "ModeError",
     "NetworkUnreachableError",
     "NotPaperAccountError",
     "OptionChain",
@@ -92,8 +110,12 @@ __all__ = [
     "RiskManager",
     "SnapshotModeViolationError",
     "StrategyContext",
+    "SupersededError",
+    "SupervisionError",
+    "TooManyLinksError",
     "TradeRequest",
     "TradingSignal",
+    "UnknownMessageError",
     "ValidationResult",
     "WaitFor",
 ]

@@ -20,10 +20,11 @@ from actors.errors import (
     GatewayError,
     GatewayNotConnectedError,
     GatewayStoppedError,
+    GatewayTimeoutError,
     LiveTradingBlockedError,
     ModeError,
-    OrderValidationError,
 )
+from actors.logic.order_validation import checked_operator_id
 from actors.messages.addresses import (
     CONNECTION,
     GATEWAY,
@@ -92,11 +93,9 @@ class GatewayCore:
         process: Callable[[Config, ExecutionMode, str, bool], Process] | None = None,
     ) -> None:
         self._mode = checked_mode(mode)
-        if not operator_id.strip():
-            raise OrderValidationError("operator_id must not be empty: it stands on every order")
         self._config = as_config(config)
         self._risk_manager = risk_manager
-        self._operator_id = operator_id
+        self._operator_id = checked_operator_id(operator_id)
         self._make_process = process or _default_process
         self._process: Process | None = None
         self._bridge: Bridge | None = None
@@ -134,7 +133,11 @@ class GatewayCore:
         return self._process
 
     async def __aenter__(self) -> Self:
-        await self.connect()
+        try:
+            await self.connect()
+        except BaseException:
+            await self.disconnect()  # nobody would: the block is not entered
+            raise
         return self
 
     async def __aexit__(
@@ -195,6 +198,8 @@ class GatewayCore:
     ) -> R:
         """Ask for something that may be asked again: it waits for a lost link within its deadline (GW-12)."""
         await self._require_asked()
+        if not timeout_s > 0:
+            raise GatewayTimeoutError(f"timeout must be > 0 s (was {timeout_s})")
         loop = asyncio.get_running_loop()
         ends_at = loop.time() + timeout_s
         while True:
