@@ -280,8 +280,7 @@ class ConnectionActor(ConversingActor):
         self.wanted = False
         self.disconnects.append(request)
         self._refuse_connects(GatewayConnectionError("disconnect was asked for"))
-        self.number += 1  # a reconciliation under way leads nowhere any more
-        self.outstanding.clear()
+        self._end_reconciliation()
         self.tell(LINK, SetGate(open=False, reason=request.reason))
         if self.session is None:
             self._disconnected(request.reason)
@@ -463,6 +462,7 @@ class ConnectionActor(ConversingActor):
     def _give_up(self, error: GatewayError) -> None:
         """Stop trying: an operator has to mend this first."""
         self.last_error = str(error)
+        self._end_reconciliation()
         self._drop_session(DisconnectCause.LINK_FAILED, str(error))
         self._next_epoch()
         if self.machine.state is ConnectionState.DISCONNECTED:
@@ -535,6 +535,15 @@ class ConnectionActor(ConversingActor):
             open_orders=len(state.open_orders),
             executions=len(state.executions),
         )
+
+    def _end_reconciliation(self) -> None:
+        """Give up a reconciliation that is under way: whoever waits for it may serve what needs no session."""
+        self.number += 1
+        self.outstanding.clear()
+        for requester in sorted(self.requesters | self.next_requesters):
+            self.tell(requester, NothingToReconcile())
+        self.requesters.clear()
+        self.next_requesters.clear()
 
     def on_reconciled(self, message: Reconciled) -> None:
         """Open the gate once everybody has taken over the broker's state."""
@@ -682,11 +691,7 @@ class ConnectionActor(ConversingActor):
         """Leave a session that does not work, and try for another at once."""
         self.last_error = reason
         self.client_ids = self.client_ids.from_the_start()
-        self.outstanding.clear()
-        self.requesters.clear()
-        for requester in sorted(self.next_requesters):
-            self.tell(requester, NothingToReconcile())
-        self.next_requesters.clear()
+        self._end_reconciliation()
         self.opening_blocked_by = reason
         self._drop_session(cause, reason)
         self._next_epoch()
