@@ -498,7 +498,8 @@ class ConnectionActor(ConversingActor):
 
     def _reconcile(self) -> None:
         """Read the broker's state; nothing is opened while that is under way (CON-11)."""
-        self.requesters, self.next_requesters = self.next_requesters, set()
+        self.requesters |= self.next_requesters
+        self.next_requesters = set()
         self.number += 1
         self.outstanding = set(RECONCILED_BY)
         self.tell(LINK, SetGate(open=False, reason="reconciling"))
@@ -555,7 +556,6 @@ class ConnectionActor(ConversingActor):
         if self.outstanding:
             return
         if self.next_requesters:
-            self.next_requesters |= self.requesters
             self._reconcile()
             return
         self._established()
@@ -571,6 +571,7 @@ class ConnectionActor(ConversingActor):
         self.tell(LINK, SetGate(open=True, reason="reconciled"))
         for requester in sorted(self.requesters):
             self.tell(requester, ReconciliationCompleted(number=self.number))
+        self.requesters.clear()
         if self.machine.state is ConnectionState.CONNECTED:
             self._tell_readiness()  # to a risk actor that was restarted meanwhile
             return
