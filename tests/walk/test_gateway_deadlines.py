@@ -1,0 +1,252 @@
+"""Every call of the facade ends by its deadline, whatever the gateway does; the caller's loop is never blocked."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+
+from actors.errors import GatewayTimeoutError
+from actors.model.orders import OrderStatus
+from supervision import IBKRGateway
+from tests.walk.watching import ending
+from tests.worlds import CONTEXT, ProofWorld, RealWorld, buy, prove, real_world
+
+DEADLINES_S = (0.5, 5.0)
+LATE_S = 0.05
+"""GW-8: no call ends later than this after its deadline."""
+
+LIMIT = 590.0
+HELD = 10
+MOST_BLOCKED_S = 0.25
+SILENT_S = 1.0
+"""A loop that were blocked by waiting would show a gap of this size."""
+
+SPY_ID = "SPY_756733"
+
+Call = Callable[[IBKRGateway, float], Awaitable[Any]]
+
+READS: dict[str, Call] = {
+    "get_market_data": lambda gateway, s: gateway.get_market_data("SPY", s),
+    "get_historical_data": lambda gateway, s: gateway.get_historical_data("QQQ", timeout=s),
+    "get_option_chain": lambda gateway, s: gateway.get_option_chain("SPY", s),
+    "get_option_quote": lambda gateway, s: gateway.get_option_quote(
+        "SPY", "20991231", 600.0, "C", timeout=s
+    ),
+}
+FROM_MEMORY: dict[str, Call] = {
+    "get_positions": lambda gateway, s: gateway.get_positions(s),
+    "get_account": lambda gateway, s: gateway.get_account(s),
+    "get_open_orders": lambda gateway, s: gateway.get_open_orders(s),
+    "check_strategy_c_closures": lambda gateway, s: gateway.check_strategy_c_closures(s),
+    "status": lambda gateway, s: gateway.status(s),
+}
+SUBMITS: dict[str, Call] = {
+    "submit_order, nothing known": lambda gateway, s: gateway.submit_order(
+        buy(symbol="QQQ"), CONTEXT, s
+    ),
+    "submit_order, contract known": lambda gateway, s: gateway.submit_order(buy(), CONTEXT, s),
+    "submit_order, ack": lambda gateway, s: gateway.submit_order(
+        buy(order_type="LMT", limit_price=LIMIT), CONTEXT, s, wait_for="ack"
+    ),
+}
+
+
+@attrs.frozen
+class Silenced:
+    """What was set up before the gateway fell silent."""
+
+    order_id: str
+
+
+async def _fall_silent(world: ProofWorld) -> Silenced:
+    """Hold a position, leave an order working, then hear no more."""
+    gateway = world.gateway
+    await gateway.submit_order(buy(HELD), CONTEXT)
+    working = await gateway.submit_order(
+        buy(order_type="LMT", limit_price=LIMIT), CONTEXT, wait_for="ack"
+    )
+    await gateway.get_market_data("SPY")
+    world.simulator.faults.silence()
+    return Silenced(working.order_id)
+
+
+def _in_time(after_s: float, timeout_s: float) -> bool:
+    return timeout_s - LATE_S <= after_s <= timeout_s + LATE_S
+
+
+@pytest.mark.req("GW-8")
+@pytest.mark.parametrize("timeout_s", DEADLINES_S)
+@pytest.mark.parametrize("call", READS.values(), ids=READS)
+def test_a_read_from_a_silent_gateway_times_out_at_its_deadline(
+    call: Call, timeout_s: float
+) -> None:
+    async def scenario(world: ProofWorld) -> Any:
+        world.simulator.faults.silence()
+        return await ending(world, call(world.gateway, timeout_s))
+
+    ended = prove(scenario)
+
+    assert isinstance(ended.error, TimeoutError), ended
+    assert isinstance(ended.error, GatewayTimeoutError)
+    assert _in_time(ended.after_s, timeout_s)
+
+
+@pytest.mark.req("GW-8")
+@pytest.mark.parametrize("call", FROM_MEMORY.values(), ids=FROM_MEMORY)
+def test_what_is_pushed_or_known_needs_no_answer_of_the_gateway(call: Call) -> None:
+    async def scenario(world: ProofWorld) -> Any:
+        world.simulator.faults.silence()
+        return await ending(world, call(world.gateway, 5.0))
+
+    ended = prove(scenario)
+
+    assert (ended.error, ended.after_s) == (None, 0.0)
+
+
+@pytest.mark.req("GW-8", "ORD-6")
+@pytest.mark.parametrize("timeout_s", DEADLINES_S)
+@pytest.mark.parametrize("call", SUBMITS.values(), ids=SUBMITS)
+def test_submit_order_answers_timeout_at_its_deadline(call: Call, timeout_s: float) -> None:
+    async def scenario(world: ProofWorld) -> Any:
+        await _fall_silent(world)
+        return await ending(world, call(world.gateway, timeout_s))
+
+    ended = prove(scenario)
+
+    assert ended.error is None
+    assert ended.result.status is OrderStatus.TIMEOUT
+    assert ended.result.fill_quantity == 0
+    assert _in_time(ended.after_s, timeout_s)
+
+
+@pytest.mark.req("GW-8", "ORD-6")
+def test_an_order_that_timed_out_before_it_was_sent_is_not_sent_afterwards() -> None:
+    async def scenario(world: ProofWorld) -> int:
+        world.simulator.faults.ignore_requests("reqContractDetails")
+        result = await world.gateway.submit_order(buy(symbol="QQQ"), CONTEXT, 2.0)
+        assert result.status is OrderStatus.TIMEOUT
+        world.simulator.faults.answer_requests()
+        await asyncio.sleep(60.0)
+        return len(world.simulator.ledger)
+
+    assert prove(scenario) == 0
+
+
+@pytest.mark.req("GW-8")
+@pytest.mark.parametrize("timeout_s", DEADLINES_S)
+@pytest.mark.parametrize("name", ["modify_order", "cancel_order"])
+def test_changing_an_order_at_a_silent_gateway_times_out(name: str, timeout_s: float) -> None:
+    async def scenario(world: ProofWorld) -> Any:
+        silenced = await _fall_silent(world)
+        gateway = world.gateway
+        if name == "cancel_order":
+            return await ending(world, gateway.cancel_order(silenced.order_id, timeout_s))
+        change = gateway.modify_order(silenced.order_id, limit_price=LIMIT + 1, timeout=timeout_s)
+        return await ending(world, change)
+
+    ended = prove(scenario)
+
+    assert isinstance(ended.error, TimeoutError)
+    assert _in_time(ended.after_s, timeout_s)
+
+
+@pytest.mark.req("GW-8", "POS-6", "POS-7")
+@pytest.mark.parametrize("timeout_s", DEADLINES_S)
+@pytest.mark.parametrize("every", [False, True], ids=["one", "all"])
+def test_a_close_at_a_silent_gateway_answers_by_its_deadline_and_is_sent_once(
+    every: bool, timeout_s: float
+) -> None:
+    async def scenario(world: ProofWorld) -> Any:
+        await _fall_silent(world)
+        gateway = world.gateway
+        if every:
+            ended = await ending(world, gateway.close_all_positions("MANUAL", timeout_s))
+            result = ended.result[0]
+        else:
+            ended = await ending(world, gateway.close_position(SPY_ID, "MANUAL", timeout_s))
+            result = ended.result
+        sells = [entry for entry in world.simulator.ledger if entry.action == "SELL"]
+        return ended, result, sells
+
+    ended, result, sells = prove(scenario)
+
+    assert _in_time(ended.after_s, timeout_s)
+    assert (result.status, result.cancel_confirmed) == (OrderStatus.TIMEOUT, False)
+    assert [sell.quantity for sell in sells] == [HELD]
+
+
+@pytest.mark.req("GW-8", "GW-12")
+def test_connecting_to_a_silent_gateway_times_out_at_the_deadline() -> None:
+    async def scenario(world: ProofWorld) -> Any:
+        world.simulator.faults.silence()
+        return await ending(world, world.gateway.connect(5.0))
+
+    ended = prove(scenario, connect=False)
+
+    assert isinstance(ended.error, TimeoutError)
+    assert _in_time(ended.after_s, 5.0)
+
+
+# --- in reality -------------------------------------------------------------------------------------------------------
+
+
+async def _largest_gap_s(until: asyncio.Task[Any]) -> float:
+    """Tick on the caller's loop as often as it lets us; give the longest pause between two ticks."""
+    largest, last = 0.0, time.perf_counter()
+    while not until.done():
+        await asyncio.sleep(0)
+        now = time.perf_counter()
+        largest, last = max(largest, now - last), now
+    return largest
+
+
+async def _work_hard(world: RealWorld) -> None:
+    gateway = world.gateway
+    for _ in range(5):
+        await asyncio.gather(
+            gateway.get_market_data("SPY"),
+            gateway.get_option_chain("SPY"),
+            gateway.submit_order(buy(), CONTEXT, 10.0),
+            gateway.get_positions(),
+            gateway.status(),
+        )
+    await gateway.close_all_positions("MANUAL", 10.0)
+    world.simulator.faults.silence()
+    with pytest.raises(TimeoutError):
+        await gateway.get_option_chain("QQQ", SILENT_S)
+
+
+@pytest.mark.req("GW-8")
+def test_the_callers_loop_is_never_blocked(tmp_path: Path) -> None:
+    async def scenario() -> float:
+        async with real_world(tmp_path) as world:
+            work = asyncio.create_task(_work_hard(world))
+            largest_s = await _largest_gap_s(work)
+            await work
+            return largest_s
+
+    assert asyncio.run(scenario()) < MOST_BLOCKED_S
+
+
+@pytest.mark.req("GW-8")
+def test_deadlines_hold_in_reality_too(tmp_path: Path) -> None:
+    async def scenario() -> list[float]:
+        late = []
+        async with real_world(tmp_path) as world:
+            world.simulator.faults.silence()
+            for call in READS.values():
+                began_at = time.perf_counter()
+                with pytest.raises(TimeoutError):
+                    await call(world.gateway, 0.3)
+                late.append(time.perf_counter() - began_at - 0.3)
+        return late
+
+    late = asyncio.run(scenario())
+
+    assert all(-LATE_S <= seconds <= LATE_S for seconds in late), late
