@@ -170,7 +170,7 @@ class ExecutorActor(OrderRecovery, OrderChanges):
             return ReadOnlyError("gateway.readonly is true: orders are refused")
         if not self.connected:
             return GatewayNotConnectedError("the link is down: nothing can be sent")
-        if sum(tracked.record.is_live for tracked in self.book) >= self.settings.max_working:
+        if self.book.live_count() >= self.settings.max_working:
             return ModeError(f"orders.max_working is reached ({self.settings.max_working})")
         return None
 

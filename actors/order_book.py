@@ -39,6 +39,8 @@ class OrderBook:
     def __init__(self, bound: int) -> None:
         self._bound = bound
         self._by_ref: dict[str, Tracked] = {}
+        self._by_order_id: dict[str, Tracked] = {}
+        self._not_ended: dict[str, Tracked] = {}
         self._ref_by_broker_id: dict[int, str] = {}
         self._ref_by_perm_id: dict[int, str] = {}
 
@@ -48,13 +50,16 @@ class OrderBook:
     def add(self, tracked: Tracked) -> None:
         """Take in a new order, and let go of the oldest ended ones beyond the bound."""
         self._by_ref[tracked.record.order_ref] = tracked
+        self._by_order_id[tracked.record.order_id] = tracked
         self.index(tracked)
         if len(self._by_ref) > self._bound:
             self._forget_oldest()
 
     def index(self, tracked: Tracked) -> None:
-        """Note the broker's addresses of an order once they are known."""
+        """Note the broker's addresses of an order once they are known, and that it lives or lives again."""
         record = tracked.record
+        if not record.is_terminal:
+            self._not_ended[record.order_ref] = tracked
         if record.broker_order_id:
             self._ref_by_broker_id[record.broker_order_id] = record.order_ref
         if record.perm_id:
@@ -66,10 +71,14 @@ class OrderBook:
 
     def by_order_id(self, order_id: str) -> Tracked | None:
         """Find by the id that the caller was told."""
-        for tracked in self._by_ref.values():
-            if tracked.record.order_id == order_id:
-                return tracked
-        return None
+        return self._by_order_id.get(order_id)
+
+    def live_count(self) -> int:
+        """Count the orders that may be at the broker; costs as much as there are orders that have not ended."""
+        for reference, tracked in tuple(self._not_ended.items()):
+            if tracked.record.is_terminal:
+                del self._not_ended[reference]
+        return sum(tracked.record.is_live for tracked in self._not_ended.values())
 
     def by_broker_id(self, broker_order_id: int) -> Tracked | None:
         """Find by the broker's order id, of our own client only."""
@@ -112,6 +121,8 @@ class OrderBook:
         for ref, tracked in self._by_ref.items():
             if tracked.record.is_terminal and tracked.submit is None:
                 del self._by_ref[ref]
+                self._by_order_id.pop(tracked.record.order_id, None)
+                self._not_ended.pop(ref, None)
                 self._ref_by_broker_id.pop(tracked.record.broker_order_id or 0, None)
                 self._ref_by_perm_id.pop(tracked.record.perm_id or 0, None)
                 return

@@ -23,6 +23,7 @@ from actors.logic import exposure
 from actors.logic.baselines import Baselines
 from actors.logic.day_trades import count_day_trades
 from actors.logic.permits import issue_permit
+from actors.logic.risk_checks import needs_day_trades
 from actors.logic.risk_limits import (
     RecentOrder,
     RiskInputs,
@@ -220,8 +221,9 @@ class RiskActor(ConversingActor):
         )
 
     def _inputs(self, request: RequestApproval) -> RiskInputs:
-        now = self.clock.now()
-        executions = tuple(self.ledger.executions.values())
+        now, account = self.clock.now(), self.account
+        worth = None if account is None else account.net_liquidation
+        count = needs_day_trades(worth, self.settings.limits)
         return RiskInputs(
             order=request.order,
             request=request.request,
@@ -229,7 +231,7 @@ class RiskActor(ConversingActor):
             monotonic=self.clock.monotonic(),
             ledger=self.ledger,
             quote=self.quotes.get(request.order.contract.con_id, request.quote),
-            account=self.account,
+            account=account,
             baselines=self.baselines,
             prices={
                 con_id: quote.price
@@ -237,7 +239,7 @@ class RiskActor(ConversingActor):
                 if quote.price is not None
             },
             recent_orders=self.recent,
-            day_trades=count_day_trades(executions, now),
+            day_trades=count_day_trades(self.ledger.executions.values(), now) if count else None,
             latched=self.latched,
             opening_blocked_by=self.opening_blocked_by,
         )

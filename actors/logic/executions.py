@@ -12,6 +12,7 @@ from typing import Final
 
 import attrs
 
+from actors.logic.frozen_maps import put
 from actors.model.orders import Execution
 
 Executions = Mapping[str, Execution]
@@ -38,7 +39,7 @@ def count(executions: Executions, execution: Execution) -> Count:
         execution = attrs.evolve(
             execution, commission=known.commission, realized_pnl=known.realized_pnl
         )
-    merged = MappingProxyType({**executions, execution.base_id: execution})
+    merged = put(executions, execution.base_id, execution)
     return Count(executions=merged, counted=True, replaces=known)
 
 
@@ -51,7 +52,7 @@ def with_commission(
     if known is None:
         return executions
     paid = attrs.evolve(known, commission=commission, realized_pnl=realized_pnl)
-    return MappingProxyType({**executions, base_id: paid})
+    return put(executions, base_id, paid)
 
 
 def quantity_of(executions: Executions) -> float:

@@ -12,19 +12,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import Final, TypeVar
+from typing import Final
 
 import attrs
 
 from actors.logic import executions as counting
 from actors.logic.executions import NO_EXECUTIONS, Executions
+from actors.logic.frozen_maps import drop, put
 from actors.messages.orders import WorkingOrder
 from actors.model.account import Holding
 from actors.model.contracts import Contract
 from actors.model.orders import Execution, OrderAction, Purpose, WireOrder
-
-K = TypeVar("K")
-V = TypeVar("V")
 
 _NOTHING: Final = 1e-9
 """Quantities below this are 0: they are whole numbers of units carried as floats."""
@@ -129,7 +127,7 @@ def reserve(ledger: Ledger, order: WorkingOrder) -> Ledger:
     known = ledger.reservations.get(order.order_ref)
     if known is not None and abs(known.signed_remaining) > abs(order.signed_remaining):
         order = attrs.evolve(order, signed_remaining=known.signed_remaining)
-    return attrs.evolve(ledger, reservations=_put(ledger.reservations, order.order_ref, order))
+    return attrs.evolve(ledger, reservations=put(ledger.reservations, order.order_ref, order))
 
 
 def settle(ledger: Ledger, order_ref: str, signed_remaining: float = 0.0) -> Ledger:
@@ -138,9 +136,9 @@ def settle(ledger: Ledger, order_ref: str, signed_remaining: float = 0.0) -> Led
     if known is None:
         return ledger
     if abs(signed_remaining) <= _NOTHING:
-        return attrs.evolve(ledger, reservations=_drop(ledger.reservations, order_ref))
+        return attrs.evolve(ledger, reservations=drop(ledger.reservations, order_ref))
     left = attrs.evolve(known, signed_remaining=signed_remaining)
-    return attrs.evolve(ledger, reservations=_put(ledger.reservations, order_ref, left))
+    return attrs.evolve(ledger, reservations=put(ledger.reservations, order_ref, left))
 
 
 def apply_execution(ledger: Ledger, execution: Execution) -> Ledger:
@@ -152,7 +150,7 @@ def apply_execution(ledger: Ledger, execution: Execution) -> Ledger:
     con_id = execution.contract.con_id
     counts = ledger.fill_counts
     if counted.replaces is None:
-        counts = _put(counts, con_id, counts.get(con_id, 0) + 1)
+        counts = put(counts, con_id, counts.get(con_id, 0) + 1)
     else:
         change -= counted.replaces.signed_quantity
     moved = attrs.evolve(
@@ -283,7 +281,7 @@ def _moved(
     before = 0.0 if held is None else held.quantity
     after = before + change
     if abs(after) <= _NOTHING:
-        return _drop(positions, contract.con_id)
+        return drop(positions, contract.con_id)
     unit_cost = execution.price * contract.multiplier
     if held is None or before * after < 0.0:
         cost = unit_cost
@@ -295,7 +293,7 @@ def _moved(
     moved = Exposure(
         contract=contract if held is None else held.contract, quantity=after, average_cost=cost
     )
-    return _put(positions, contract.con_id, moved)
+    return put(positions, contract.con_id, moved)
 
 
 def _take_off(ledger: Ledger, order_ref: str, change: float) -> Ledger:
@@ -313,11 +311,3 @@ def _by_reference(working: Iterable[WorkingOrder]) -> Mapping[str, WorkingOrder]
     return MappingProxyType(
         {order.order_ref: order for order in working if abs(order.signed_remaining) > _NOTHING}
     )
-
-
-def _put(mapping: Mapping[K, V], key: K, value: V) -> Mapping[K, V]:
-    return MappingProxyType({**mapping, key: value})
-
-
-def _drop(mapping: Mapping[K, V], key: K) -> Mapping[K, V]:
-    return MappingProxyType({known: value for known, value in mapping.items() if known != key})

@@ -11,6 +11,7 @@ strategy that sells too much has a fault.
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -18,7 +19,13 @@ import attrs
 
 from actors.logic import baselines, exposure, quality
 from actors.logic.exposure import Ledger
-from actors.logic.risk_limits import DayTradePolicy, RecentOrder, RiskInputs, RiskLimits
+from actors.logic.risk_limits import (
+    TIME_OF,
+    DayTradePolicy,
+    RecentOrder,
+    RiskInputs,
+    RiskLimits,
+)
 from actors.model.contracts import Contract, SecurityType
 from actors.model.market import Quote
 from actors.model.orders import OrderAction, Purpose, WireOrder
@@ -28,13 +35,18 @@ _RATE_WINDOW_S: Final = 60.0
 
 @attrs.frozen(kw_only=True)
 class Case:
-    """An order with what follows from it: its price per unit, and the ledger before and after it."""
+    """An order with what follows from it: its price per unit, and the ledger before and after it.
+
+    ``quantity`` is the largest position that is possible after it, ``added`` by how much it raises that; in units.
+    """
 
     inputs: RiskInputs
     limits: RiskLimits
     price: float | None
     before: Ledger
     after: Ledger
+    quantity: float
+    added: float
 
     @property
     def order(self) -> WireOrder:
@@ -43,13 +55,6 @@ class Case:
     @property
     def contract(self) -> Contract:
         return self.inputs.order.contract
-
-    @property
-    def added(self) -> float:
-        """By how much the order raises the largest position that is possible, in units."""
-        con_id = self.contract.con_id
-        after = exposure.worst_case_quantity(self.after, con_id)
-        return max(0.0, after - exposure.worst_case_quantity(self.before, con_id))
 
     @property
     def net_liquidation(self) -> float | None:
@@ -80,12 +85,18 @@ def case_of(inputs: RiskInputs, limits: RiskLimits) -> Case:
     """Work out what follows from an order."""
     price = order_price(inputs.order, inputs.quote)
     order = exposure.reservation(inputs.ledger, inputs.order, price)
+    before = exposure.settle(inputs.ledger, inputs.order.order_ref)
+    after = exposure.reserve(inputs.ledger, order)
+    con_id = inputs.order.contract.con_id
+    quantity = exposure.worst_case_quantity(after, con_id)
     return Case(
         inputs=inputs,
         limits=limits,
         price=price,
-        before=exposure.settle(inputs.ledger, inputs.order.order_ref),
-        after=exposure.reserve(inputs.ledger, order),
+        before=before,
+        after=after,
+        quantity=quantity,
+        added=max(0.0, quantity - exposure.worst_case_quantity(before, con_id)),
     )
 
 
@@ -143,17 +154,15 @@ def position_quantity(case: Case) -> Finding:
     """The largest possible position stays within its number of units."""
     if case.added == 0.0:
         return _FINE
-    quantity = exposure.worst_case_quantity(case.after, case.contract.con_id)
     limit = case.limits.max_position_quantity
-    return _within("position quantity", quantity, limit, "position_quantity")
+    return _within("position quantity", case.quantity, limit, "position_quantity")
 
 
 def position_value(case: Case) -> Finding:
     """The largest possible position stays within its value."""
     if case.price is None or case.added == 0.0:
         return _FINE
-    quantity = exposure.worst_case_quantity(case.after, case.contract.con_id)
-    value = quantity * case.price * case.contract.multiplier
+    value = case.quantity * case.price * case.contract.multiplier
     return _within("position value", value, case.limits.max_position_value, "position_value")
 
 
@@ -198,6 +207,13 @@ def affordable(case: Case) -> Finding:
     return _within(f"cost in view of {name}", cost, funds, "order_cost")
 
 
+def needs_day_trades(worth: float | None, limits: RiskLimits) -> bool:
+    """Tell whether the count of day trades matters at this net liquidation; counting goes through every execution."""
+    if limits.day_trade_policy is not DayTradePolicy.PDT or worth is None:
+        return False
+    return not worth >= limits.pdt_minimum_equity
+
+
 def day_trades(case: Case) -> Finding:
     """The day-trade policy allows one more position that may have to be closed today."""
     worth, limits = case.net_liquidation, case.limits
@@ -210,7 +226,7 @@ def day_trades(case: Case) -> Finding:
             f"equity ({worth:,.6g}) is below the minimum for margin"
             f" ({limits.margin_minimum_equity:,.6g})"
         ), {}
-    if worth >= limits.pdt_minimum_equity:
+    if not needs_day_trades(worth, limits):
         return _FINE
     count = case.inputs.day_trades
     if count is None:
@@ -245,7 +261,8 @@ def open_positions(case: Case) -> Finding:
 def order_rate(case: Case) -> Finding:
     """The orders of the last minute, this one included, stay within their number."""
     horizon = case.inputs.monotonic - _RATE_WINDOW_S
-    count = 1.0 + sum(order.at > horizon for order in case.inputs.recent_orders)
+    recent = case.inputs.recent_orders
+    count = 1.0 + len(recent) - bisect_right(recent, horizon, key=TIME_OF)
     limit = case.limits.max_orders_per_minute
     return _within("orders per minute", count, limit, "orders_per_minute")
 
@@ -271,8 +288,9 @@ def price_sane(case: Case) -> Finding:
 def no_duplicate(case: Case) -> Finding:
     """No other order with the same contract, side, quantity and prices came a moment ago."""
     horizon = case.inputs.monotonic - case.limits.duplicate_window_s
-    for other in case.inputs.recent_orders:
-        if other.at > horizon and _is_twin(other, case.order):
+    recent = case.inputs.recent_orders
+    for other in recent[bisect_right(recent, horizon, key=TIME_OF) :]:
+        if _is_twin(other, case.order):
             age = case.inputs.monotonic - other.at
             window = case.limits.duplicate_window_s
             return f"duplicate of {other.order_ref}: age ({age:.3g} s) is below ({window:g} s)", {}

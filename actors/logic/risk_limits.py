@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
+from operator import attrgetter
 from types import MappingProxyType
+from typing import Final
 
 import attrs
 
@@ -68,12 +71,16 @@ class RecentOrder:
     stop_price: float | None
 
 
+TIME_OF: Final = attrgetter("at")
+"""The key by which recent orders ascend."""
+
+
 @attrs.frozen(kw_only=True)
 class RiskInputs:
     """Everything a decision is made from. ``ledger`` holds the other orders in flight, not yet this one.
 
-    ``prices`` values what is held, by con_id. ``day_trades`` is None when they could not be counted. ``latched`` and
-    ``opening_blocked_by`` carry the reason in words. ``monotonic`` is the time base of ``recent_orders``.
+    ``prices`` values what is held, by con_id. ``day_trades`` is None when they were not counted. ``latched`` and
+    ``opening_blocked_by`` carry the reason in words. ``monotonic`` is the time base of ``recent_orders``, which ascend.
     """
 
     order: WireOrder
@@ -109,4 +116,4 @@ def still_recent(
 ) -> tuple[RecentOrder, ...]:
     """Drop the orders that no rule looks at any more, so that the memory stays bounded by the rate."""
     horizon = monotonic - max(60.0, limits.duplicate_window_s)
-    return tuple(order for order in orders if order.at >= horizon)
+    return orders[bisect_left(orders, horizon, key=TIME_OF) :]
