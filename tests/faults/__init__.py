@@ -1,0 +1,1 @@
+"""Fault tests: the product survives, or it gets flat."""

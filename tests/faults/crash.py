@@ -1,0 +1,50 @@
+"""How these tests make an actor fail: by a message without its fields.
+
+Whoever handles such a message raises where it first looks into it, as if a handler had a defect. It goes through
+`Process.tell` like everything that can be injected (SUP-10); nothing of the product is patched.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from actors.messages.addresses import (
+    CONNECTION,
+    EXECUTOR,
+    JOURNAL,
+    LINK,
+    MARKET_DATA,
+    POSITION,
+    RISK,
+    STRATEGY_C,
+)
+from actors.messages.connection import EndSession, Reconciled
+from actors.messages.journal import RecordTransition
+from actors.messages.lifecycle import Message
+from actors.messages.liquidation import DataQuarantined
+from actors.messages.market_data import UnsubscribeQuotes
+from actors.messages.orders import ExecutionReported, OrderSettled
+from actors.messages.positions import HoldingReported
+from supervision.process import Process
+
+POISON: Final[dict[str, type[Message]]] = {
+    JOURNAL: RecordTransition,
+    LINK: EndSession,
+    STRATEGY_C: DataQuarantined,
+    RISK: OrderSettled,
+    EXECUTOR: ExecutionReported,
+    MARKET_DATA: UnsubscribeQuotes,
+    POSITION: HoldingReported,
+    CONNECTION: Reconciled,
+}
+"""Every child of the tree, and the type of message whose handler fails when it has no fields."""
+
+
+def hollow(kind: type[Message]) -> Message:
+    """Make a message of a type without any of its fields."""
+    return object.__new__(kind)
+
+
+def crash(process: Process, name: str) -> None:
+    """Make the actor fail when it comes to this message."""
+    process.tell(name, hollow(POISON[name]))
