@@ -173,10 +173,10 @@ class GatewayCore:
         finally:
             self._asked_to_connect = False
             self._connected.clear()
+            self._end_streams(None)  # before the stop, which is no failure to the readers of streams
             await process.stop("disconnect() was called")
             self._process = None
             self._bridge = None
-            self._end_streams(None)
 
     async def verify_connection(self, timeout: float = 5.0) -> bool:
         """Make a round trip to the broker now (GW-11)."""

@@ -41,16 +41,17 @@ class _Stream(AsyncIterator[T]):
             await self._ready.wait()
 
     def end(self, error: BaseException | None = None) -> None:
-        """End the stream; what was received before is still handed out, then ``error`` is raised."""
-        self._ended = self._ended or error
-        self._closed = True
-        self._ready.set()
-
-    async def aclose(self) -> None:
-        """Stop receiving."""
+        """End the stream, once; what was received before is still handed out, then ``error`` is raised."""
+        if self._closed:
+            return
+        self._ended = error
         self._closed = True
         self._ready.set()
         self._on_close(self)
+
+    async def aclose(self) -> None:
+        """Stop receiving; a stream that has ended stays as it is."""
+        self.end()
 
     def _has_next(self) -> bool:
         raise NotImplementedError
