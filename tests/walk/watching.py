@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
-from typing import Any
+import asyncio
+from collections.abc import AsyncIterator, Awaitable
+from typing import Any, TypeVar
 
 import attrs
 
@@ -11,6 +12,8 @@ from actors.addresses import TapRecord
 from actors.messages.lifecycle import Message
 from supervision.process import Process
 from tests.worlds import ProofWorld
+
+T = TypeVar("T")
 
 
 def tapped(process: Process, *kinds: type[Message]) -> list[Any]:
@@ -43,3 +46,9 @@ async def ending(world: ProofWorld, call: Awaitable[Any]) -> Ending:
     except Exception as raised:  # noqa: BLE001 - the test says what it expects
         error = raised
     return Ending(result, error, world.proof.loop.time() - began_at)
+
+
+async def taken(stream: AsyncIterator[T], count: int, within_s: float = 30.0) -> list[T]:
+    """Take the next ``count`` values of a stream; TimeoutError when they do not come."""
+    async with asyncio.timeout(within_s):
+        return [await anext(stream) for _ in range(count)]
