@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from actors.connection import ConnectionSettings
+from actors.connection_desk import ConnectionSettings
 from actors.link.settings import LinkSettings
 from actors.logic.closures import ClosureLimits
 from actors.logic.liquidation_words import LiquidationLimits
