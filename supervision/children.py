@@ -10,6 +10,7 @@ import attrs
 
 from actors.base import SupervisedActor
 from actors.mailbox import Lease
+from actors.messages.lifecycle import Escalated
 from supervision.child_spec import ChildSpec, dependents, start_order
 from supervision.restart_policy import RestartPolicy
 
@@ -87,7 +88,7 @@ class Children:
         by_name = {spec.name: spec for spec in specs}
         self._children = {name: _child(by_name[name], policy) for name in order}
         self._dependents = {name: dependents(specs, name) for name in order}
-        self.escalated = False
+        self.escalated: Escalated | None = None
         self.stop_reason: str | None = None
         self.stop_failed = False
 

@@ -290,7 +290,7 @@ class StrategyCActor(ConversingActor):
         """An actor cannot be kept alive: liquidate, then stop (D7)."""
         self.stop_when_done = f"{event.actor} passed its restart limit: {event.reason}"
         self._trigger(self.stop_when_done, CloseReason.EMERGENCY_STOP)
-        if self.state is not None and self.state.step is Step.DONE:
+        if self.state is not None and self.state.step is Step.DONE and self.state.recorded:
             self._stop_tree()
 
     def on_liquidate(self, request: Liquidate) -> None:

@@ -133,6 +133,7 @@ class Supervisor(SupervisedActor):
                     name=child.name, incarnation=child.incarnation, restarts=child.restarts
                 )
             )
+        self._remind(child)
         self._advance()
 
     def on_actor_ended(self, message: ActorEnded) -> None:
@@ -273,12 +274,12 @@ class Supervisor(SupervisedActor):
 
     def _escalate(self, child: Child, reason: str) -> None:
         plan = self._plan
-        if plan is None or self._children.escalated:
+        if plan is None or self._children.escalated is not None:
             self._book.announce(Escalated(offender=child.name, reason=reason, rebuilt=()))
             self._begin_stop(reason, failed=True)
             return
-        self._children.escalated = True
         event = Escalated(offender=child.name, reason=reason, rebuilt=plan.rebuild)
+        self._children.escalated = event
         self._book.announce(event)
         self._book.tell(KERNEL, plan.notify, plan.message_factory(event))
         if child.name not in plan.rebuild:
@@ -289,6 +290,12 @@ class Supervisor(SupervisedActor):
             other.not_before = 0.0
             other.wanted = True
         self._ask_to_leave(group)
+
+    def _remind(self, child: Child) -> None:
+        """Tell of the escalation at every start of whoever has to act on it: it is rebuilt itself, and forgets."""
+        plan, event = self._plan, self._children.escalated
+        if plan is not None and event is not None and child.name == plan.notify:
+            self._book.tell(KERNEL, plan.notify, plan.message_factory(event))
 
     def _give_up(self, child: Child, reason: str) -> None:
         child.wanted = False
