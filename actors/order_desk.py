@@ -234,11 +234,8 @@ class OrderDesk(ConversingActor):
         )
 
     def tell_change(self, tracked: Tracked, detail: str, level: str = "INFO") -> None:
-        self.tell(
-            GATEWAY,
-            OrderChanged(result=self.result_of(tracked), detail=detail, at=self.clock.now()),
-        )
-        record = tracked.record
+        record, told = tracked.record, self.result_of(tracked)
+        self.tell(GATEWAY, OrderChanged(result=told, detail=detail, at=told.timestamp))
         self.log(
             f"order_{record.state.lower()}",
             level="DEBUG" if record.state in LIVE else level,
@@ -247,7 +244,7 @@ class OrderDesk(ConversingActor):
             symbol=str(record.order.contract),
             action=record.order.action.value,
             quantity=record.order.quantity,
-            filled=self.result_of(tracked).fill_quantity,
+            filled=told.fill_quantity,
             detail=detail,
         )
 

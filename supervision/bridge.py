@@ -7,8 +7,9 @@ sent it and is handed to the loop with `call_soon_threadsafe`. Nothing here bloc
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping, Sized
+from types import MappingProxyType
+from typing import Any, Final, TypeVar
 
 import attrs
 
@@ -20,6 +21,8 @@ from supervision.correlation import current_correlation
 
 R = TypeVar("R", bound=Reply)
 
+_SOMEBODY: Final = ("somebody",)
+
 
 @attrs.frozen
 class _Waiting:
@@ -30,7 +33,8 @@ class _Waiting:
 class Bridge:
     """Requests from one asyncio loop into the tree, and what the tree tells that loop.
 
-    ``routes`` says what happens on the loop to messages that are not replies. Must be made on the loop.
+    ``routes`` says what happens on the loop to messages that are not replies; one whose ``listeners`` are none does not
+    wake the loop, which would cost the sender more than anything else it does. Must be made on the loop.
     """
 
     def __init__(
@@ -40,12 +44,14 @@ class Bridge:
         clock: Clock,
         entropy: Entropy,
         routes: Mapping[type[Message], Callable[[Any], None]],
+        listeners: Mapping[type[Message], Sized] = MappingProxyType({}),
     ) -> None:
         self._address = address
         self._tell = tell
         self._clock = clock
         self._entropy = entropy
         self._routes = routes
+        self._listeners = listeners
         self._loop = asyncio.get_running_loop()
         self._waiting: dict[str, _Waiting] = {}
         self._children = 0
@@ -100,8 +106,9 @@ class Bridge:
         return child_id(root, str(self._children))
 
     def receive(self, message: Message) -> None:
-        """Take a message in its sender's thread and hand it to the loop."""
-        self.call_soon(self._dispatch, message)
+        """Take a message in its sender's thread and hand it to the loop, if anybody there wants it."""
+        if self._listeners.get(type(message), _SOMEBODY):
+            self.call_soon(self._dispatch, message)
 
     def call_soon(self, function: Callable[..., None], *arguments: object) -> None:
         """Run a function on the loop soon, from any thread; nothing happens once the loop is closed."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sized
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -269,7 +269,12 @@ class GatewayCore:
             self._config, self._mode, self._operator_id, self._risk_manager is not None
         )
         self._bridge = Bridge(
-            GATEWAY, process.tell, process.clock, process.entropy, self._routes(process)
+            GATEWAY,
+            process.tell,
+            process.clock,
+            process.entropy,
+            self._routes(process),
+            self._listeners(),
         )
         process.register(GATEWAY, self._bridge.receive)
         process.on_stopped(self._tree_stopped)
@@ -299,6 +304,16 @@ class GatewayCore:
             host = RiskManagerHost(self._risk_manager, process.tell, process.log)
             routes |= {ConsultRiskManager: host.on_consult, SyncRiskManager: host.on_sync}
         return routes
+
+    def _listeners(self) -> Mapping[type[Message], Sized]:
+        """Who wants the events that come with every order or quote."""
+        return {
+            OrderChanged: self._order_streams,
+            ExecutionRecorded: self._fill_streams,
+            AccountChanged: self._account_streams,
+            PositionsChanged: self._position_streams,
+            QuoteUpdated: self._quote_streams,
+        }
 
     async def ask(
         self,

@@ -12,7 +12,7 @@ from typing import Final
 
 import attrs
 
-from actors.logic.frozen_maps import put
+from actors.logic.frozen import evolve, put
 from actors.model.orders import Execution
 
 Executions = Mapping[str, Execution]
@@ -36,9 +36,7 @@ def count(executions: Executions, execution: Execution) -> Count:
     if known is not None and not _is_newer(execution, known):
         return Count(executions=executions, counted=False)
     if known is not None and execution.commission is None:
-        execution = attrs.evolve(
-            execution, commission=known.commission, realized_pnl=known.realized_pnl
-        )
+        execution = evolve(execution, commission=known.commission, realized_pnl=known.realized_pnl)
     merged = put(executions, execution.base_id, execution)
     return Count(executions=merged, counted=True, replaces=known)
 
@@ -51,7 +49,7 @@ def with_commission(
     known = executions.get(base_id)
     if known is None:
         return executions
-    paid = attrs.evolve(known, commission=commission, realized_pnl=realized_pnl)
+    paid = evolve(known, commission=commission, realized_pnl=realized_pnl)
     return put(executions, base_id, paid)
 
 

@@ -18,7 +18,7 @@ import attrs
 
 from actors.logic import executions as counting
 from actors.logic.executions import NO_EXECUTIONS, Executions
-from actors.logic.frozen_maps import drop, put
+from actors.logic.frozen import drop, evolve, put
 from actors.messages.orders import WorkingOrder
 from actors.model.account import Holding
 from actors.model.contracts import Contract
@@ -89,12 +89,12 @@ def reconcile(
 
 def forget(ledger: Ledger) -> Ledger:
     """Mark the positions as unknown, as after the loss of the link; reservations and counted executions stay."""
-    return attrs.evolve(ledger, known=False)
+    return evolve(ledger, known=False)
 
 
 def with_working(ledger: Ledger, working: Iterable[WorkingOrder]) -> Ledger:
     """Replace all reservations by the orders that can still fill."""
-    return attrs.evolve(ledger, reservations=_by_reference(working))
+    return evolve(ledger, reservations=_by_reference(working))
 
 
 def reservation(ledger: Ledger, order: WireOrder, price: float | None = None) -> WorkingOrder:
@@ -126,8 +126,8 @@ def reserve(ledger: Ledger, order: WorkingOrder) -> Ledger:
     """Reserve an order. For a reference that is reserved already (a modify) the larger remainder counts."""
     known = ledger.reservations.get(order.order_ref)
     if known is not None and abs(known.signed_remaining) > abs(order.signed_remaining):
-        order = attrs.evolve(order, signed_remaining=known.signed_remaining)
-    return attrs.evolve(ledger, reservations=put(ledger.reservations, order.order_ref, order))
+        order = evolve(order, signed_remaining=known.signed_remaining)
+    return evolve(ledger, reservations=put(ledger.reservations, order.order_ref, order))
 
 
 def settle(ledger: Ledger, order_ref: str, signed_remaining: float = 0.0) -> Ledger:
@@ -136,9 +136,9 @@ def settle(ledger: Ledger, order_ref: str, signed_remaining: float = 0.0) -> Led
     if known is None:
         return ledger
     if abs(signed_remaining) <= _NOTHING:
-        return attrs.evolve(ledger, reservations=drop(ledger.reservations, order_ref))
-    left = attrs.evolve(known, signed_remaining=signed_remaining)
-    return attrs.evolve(ledger, reservations=put(ledger.reservations, order_ref, left))
+        return evolve(ledger, reservations=drop(ledger.reservations, order_ref))
+    left = evolve(known, signed_remaining=signed_remaining)
+    return evolve(ledger, reservations=put(ledger.reservations, order_ref, left))
 
 
 def apply_execution(ledger: Ledger, execution: Execution) -> Ledger:
@@ -153,7 +153,7 @@ def apply_execution(ledger: Ledger, execution: Execution) -> Ledger:
         counts = put(counts, con_id, counts.get(con_id, 0) + 1)
     else:
         change -= counted.replaces.signed_quantity
-    moved = attrs.evolve(
+    moved = evolve(
         ledger,
         executions=counted.executions,
         fill_counts=counts,
@@ -203,16 +203,20 @@ def reserved(ledger: Ledger, con_id: int, action: OrderAction) -> float:
 
 def worst_case(ledger: Ledger, con_id: int) -> tuple[float, float]:
     """The lowest and the highest position that orders in flight could lead to."""
-    held = position(ledger, con_id)
-    return (
-        held - reserved(ledger, con_id, OrderAction.SELL),
-        held + reserved(ledger, con_id, OrderAction.BUY),
-    )
+    lowest = highest = position(ledger, con_id)
+    for order in ledger.reservations.values():
+        if order.contract.con_id == con_id:
+            if order.signed_remaining > 0.0:
+                highest += order.signed_remaining
+            else:
+                lowest += order.signed_remaining
+    return lowest, highest
 
 
 def worst_case_quantity(ledger: Ledger, con_id: int) -> float:
     """The largest |position| that orders in flight could lead to."""
-    return max(abs(edge) for edge in worst_case(ledger, con_id))
+    lowest, highest = worst_case(ledger, con_id)
+    return max(abs(lowest), abs(highest))
 
 
 def total_value(ledger: Ledger, prices: Mapping[int, float]) -> float:

@@ -17,6 +17,7 @@ from actors.errors import IllegalTransitionError
 from actors.logic import broker_codes, executions
 from actors.logic.broker_codes import Meaning, RequestKind
 from actors.logic.executions import NO_EXECUTIONS, Executions
+from actors.logic.frozen import evolve
 from actors.logic.order_table import (
     LIVE,
     NEXT_BY_MEANING,
@@ -37,6 +38,8 @@ from actors.model.orders import (
     TradeRequest,
     WireOrder,
 )
+
+_SENT_ONCE: Final = LIVE | TERMINAL
 
 QUANTITY_TOLERANCE: Final = 1e-9
 """Two quantities that differ by less are the same; quantities are whole numbers of units carried as floats."""
@@ -135,7 +138,7 @@ def move(
     ``reason`` becomes the rejection reason; None keeps the one there is.
     """
     check_step(record.state, to)
-    return attrs.evolve(
+    return evolve(
         record,
         state=to,
         rejection_reason=record.rejection_reason if reason is None else reason,
@@ -151,13 +154,13 @@ def move(
 
 def mark_sent(record: OrderRecord, broker_order_id: int, now: datetime) -> OrderRecord:
     """Note that the bytes left under this address; a status that came first keeps its state."""
-    known = attrs.evolve(record, broker_order_id=broker_order_id, sent_at=record.sent_at or now)
+    known = evolve(record, broker_order_id=broker_order_id, sent_at=record.sent_at or now)
     return move(known, OrderState.SENT, now) if record.state is OrderState.AT_GATE else known
 
 
 def request_cancel(record: OrderRecord, now: datetime) -> OrderRecord:
     """Note that a cancel is asked for: one that never left is CANCELLED at once, a live one is CANCELLING."""
-    marked = attrs.evolve(record, cancel_requested=True)
+    marked = evolve(record, cancel_requested=True)
     if record.state in UNSENT:
         return move(marked, OrderState.CANCELLED, now, "cancelled before it was sent")
     if record.state in (OrderState.SENT, OrderState.ACKNOWLEDGED, OrderState.HELD):
@@ -167,7 +170,7 @@ def request_cancel(record: OrderRecord, now: datetime) -> OrderRecord:
 
 def begin_change(record: OrderRecord, order: WireOrder) -> OrderRecord:
     """Note that a modify with these terms was sent; they hold once the broker repeats them."""
-    return attrs.evolve(record, pending_change=order)
+    return evolve(record, pending_change=order)
 
 
 def apply_status(record: OrderRecord, told: BrokerOrder, now: datetime) -> OrderRecord:
@@ -177,7 +180,7 @@ def apply_status(record: OrderRecord, told: BrokerOrder, now: datetime) -> Order
     kept in ``last_status`` and moves nothing. Raises `IllegalTransitionError` for an order that was never sent.
     """
     word = word_of(told.status, told.why_held)
-    if record.state not in LIVE | TERMINAL:
+    if record.state not in _SENT_ONCE:
         raise IllegalTransitionError(
             f"the broker says {told.status!r} of {record.order_ref}, which is {record.state}"
         )
@@ -201,7 +204,7 @@ def adopt(record: OrderRecord, told: BrokerOrder, now: datetime) -> OrderRecord:
     ``cancel_requested`` kept, so that it can be cancelled again.
     """
     if record.state in LIVE:
-        record = attrs.evolve(record, state=OrderState.UNKNOWN)
+        record = evolve(record, state=OrderState.UNKNOWN)
     return apply_status(record, told, now)
 
 
@@ -221,7 +224,7 @@ def apply_execution(record: OrderRecord, execution: Execution, now: datetime) ->
     claimed = record.reported_filled
     if counted.replaces is not None and claimed:
         claimed = max(0.0, claimed + execution.quantity - counted.replaces.quantity)
-    known = attrs.evolve(
+    known = evolve(
         record,
         executions=counted.executions,
         reported_filled=claimed,
@@ -242,9 +245,9 @@ def apply_commission(
     """Put a commission on its execution; one that comes first waits for it."""
     paid = executions.with_commission(record.executions, exec_id, commission, realized_pnl)
     if paid is not record.executions:
-        return attrs.evolve(record, executions=paid)
+        return evolve(record, executions=paid)
     waiting = (*record.early_commissions, (exec_id, commission, realized_pnl))
-    return attrs.evolve(record, early_commissions=waiting)
+    return evolve(record, early_commissions=waiting)
 
 
 def request_kind(record: OrderRecord) -> RequestKind:
@@ -261,9 +264,9 @@ def apply_error(record: OrderRecord, code: int, text: str, now: datetime) -> Ord
     """
     said = f"{code}: {text}"
     meaning = broker_codes.meaning(code, request_kind(record), record.state in WORKING)
-    noted = attrs.evolve(record, last_notice=said)
+    noted = evolve(record, last_notice=said)
     if meaning is Meaning.LIVES_ON:
-        return attrs.evolve(noted, pending_change=None)
+        return evolve(noted, pending_change=None)
     to = NEXT_BY_MEANING.get(meaning)
     if to is None or record.state not in LIVE or to is record.state:
         return noted
@@ -299,7 +302,7 @@ def _with_numbers(record: OrderRecord, told: BrokerOrder, word: BrokerWord | Non
     if filled is None and word is BrokerWord.FILLED:
         filled = told.quantity if told.quantity is not None else record.order.quantity
     is_news = filled is not None and filled >= record.reported_filled and filled > 0
-    return attrs.evolve(
+    return evolve(
         record,
         broker_order_id=told.order_id or record.broker_order_id,
         client_id=told.client_id if told.order_id else record.client_id,
@@ -318,14 +321,16 @@ def _with_terms(record: OrderRecord, told: BrokerOrder) -> OrderRecord:
     """
     if told.quantity is None or not told.quantity or record.is_terminal:
         return record
-    in_force = attrs.evolve(
+    in_force = evolve(
         record.order,
         quantity=told.quantity,
         limit_price=told.limit_price if record.order.limit_price is not None else None,
         stop_price=told.stop_price if record.order.stop_price is not None else None,
     )
+    if record.pending_change is None and in_force == record.order:
+        return record
     confirmed = record.pending_change is not None and _same_terms(in_force, record.pending_change)
-    return attrs.evolve(
+    return evolve(
         record, order=in_force, pending_change=None if confirmed else record.pending_change
     )
 
@@ -353,7 +358,7 @@ def _ending_reason(record: OrderRecord, told: BrokerOrder, to: OrderState) -> st
 
 def _complete(record: OrderRecord, now: datetime) -> OrderRecord:
     """Executions that add up to the whole quantity end the order as FILLED."""
-    if record.state is OrderState.FILLED or record.state not in LIVE | TERMINAL:
+    if record.state is OrderState.FILLED or record.state not in _SENT_ONCE:
         return record
     if record.filled < record.order.quantity - QUANTITY_TOLERANCE:
         return record
