@@ -182,11 +182,14 @@ class OrderDesk(ConversingActor):
         before = tracked.record
         changing = before.pending_change is not None
         record = apply_error(before, event.code, event.text, self.clock.now())
+        modify = tracked.modify if changing and record.pending_change is None else None
+        if modify is not None:
+            tracked.modify = None  # `update` would take it for made
         self.update(tracked, record, f"broker code {event.code}: {event.text}")
-        if changing and record.pending_change is None and tracked.modify is not None:
-            self.change_failed(
-                tracked, ModeError(f"the broker refused the change: {event.code} {event.text}")
-            )
+        if modify is not None:
+            why = f"the broker refused the change: {event.code} {event.text}"
+            self.refuse(modify, ModeError(why))
+            self.tell_risk(tracked, force=True)
         if record.state is OrderState.UNKNOWN and before.state is not OrderState.UNKNOWN:
             self.ask_for_reconciliation()
 
