@@ -28,6 +28,7 @@ from actors.logic.liquidation_words import (
     LiquidationState,
     Step,
 )
+from actors.logic.order_ids import operator_of
 from actors.messages.addresses import (
     CONNECTION,
     EXECUTOR,
@@ -157,6 +158,7 @@ class StrategyCActor(ConversingActor):
         self.disconnects = 0
         self.in_grace = False
         self.answered_disconnects = 0
+        self.managed: set[int] = set()
         self.reading: int | None = None
         self.last_read: Reconcile | None = None
         self.early_reconcile: Reconcile | None = None
@@ -199,8 +201,8 @@ class StrategyCActor(ConversingActor):
         if self.early_reconcile is not None:
             early, self.early_reconcile = self.early_reconcile, None
             self.on_reconcile(early)
-        elif self.incarnation > 1:
-            self.tell(CONNECTION, RequestReconciliation(sender=self.name))
+        if self.incarnation > 1:
+            self._request_reconciliation()  # its end says that the link is up
         self.recovered()
 
     def on_reconcile(self, message: Reconcile) -> None:
@@ -235,7 +237,17 @@ class StrategyCActor(ConversingActor):
                 self.settings.limits,
                 turn,
                 operator_id=self.settings.operator_id,
+                managed=self._managed(read.state),
             )
+        )
+
+    def _managed(self, state: BrokerState) -> frozenset[int]:
+        """The contracts of our orders, of the day's too, which the journal may not have yet."""
+        ours = self.settings.operator_id
+        return frozenset(self.managed).union(
+            execution.contract.con_id
+            for execution in state.executions
+            if operator_of(execution.order_ref) == ours
         )
 
     def on_nothing_to_reconcile(self, _: NothingToReconcile) -> None:
@@ -488,17 +500,36 @@ class StrategyCActor(ConversingActor):
 
     def _read_broker(self, effect: words.ReadBroker) -> None:
         """Read by way of a reconciliation, so that ledger and broker agree when the closes are sized."""
-        self.reading = effect.turn
-        self.tell(CONNECTION, RequestReconciliation(sender=self.name))
         self.schedule(self.settings.step_timeout_s, _ReadOverdue(turn=effect.turn))
+        self.reading = effect.turn
+        if self.settings.limits.whole_account:
+            self._request_reconciliation()
+            return
+        self._ask(
+            JOURNAL,
+            ReadJournal(**self._own("managed", self.settings.step_timeout_s)),
+            self._on_traded,
+            lambda error: self._read_failed(effect.turn, error.text),
+        )
+
+    def _on_traded(self, reply: Reply) -> None:
+        """Learn which contracts are ours: those that this operator's orders ever traded."""
+        assert isinstance(reply, JournalRead)  # noqa: S101 - the journal answers in kind
+        ours = self.settings.operator_id
+        self.managed |= {con_id for operator, con_id in reply.traded if operator == ours}
+        self._request_reconciliation()
+
+    def _request_reconciliation(self) -> None:
+        self.tell(CONNECTION, RequestReconciliation(sender=self.name))
 
     def on_read_overdue(self, message: _ReadOverdue) -> None:
         """The broker's state did not come."""
-        if self.reading == message.turn:
+        self._read_failed(message.turn, "the broker's state did not come")
+
+    def _read_failed(self, turn: int, reason: str) -> None:
+        if self.reading == turn:
             self.reading = None
-            self._advance(
-                words.StepFailed(turn=message.turn, reason="the broker's state did not come")
-            )
+            self._advance(words.StepFailed(turn=turn, reason=reason))
 
     def _submit_closes(self, effect: words.SubmitCloses) -> None:
         told: list[str] = []

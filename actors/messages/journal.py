@@ -167,3 +167,5 @@ class JournalRead(Reply):
     liquidation_step: str | None
     baselines: tuple[tuple[str, str, float], ...]
     order_id_floors: tuple[tuple[int, int], ...]
+    traded: tuple[tuple[str, int], ...] = ()
+    """Every contract (``con_id``) that was ever traded, with the operator id at the head of its orders."""

@@ -305,5 +305,6 @@ class JournalActor(SupervisedActor):
                 liquidation_step=steps[-1].step if steps else None,
                 baselines=tuple((row.kind, row.key, row.value) for row in state.baselines),
                 order_id_floors=state.floors,
+                traded=state.traded,
             ),
         )

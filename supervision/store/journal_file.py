@@ -55,6 +55,11 @@ ORDERS: Final = (
 OPEN_ORDERS: Final = ORDERS + " WHERE i.is_open ORDER BY i.created_at, i.rowid"
 ONE_ORDER: Final = ORDERS + " WHERE i.order_ref = ?"
 
+TRADED: Final = """
+    SELECT DISTINCT substr(order_ref, 1, instr(order_ref, ':') - 1), json_extract(content, '$.contract.con_id')
+    FROM executions WHERE instr(order_ref, ':') > 1 AND json_extract(content, '$.contract.con_id') IS NOT NULL"""
+"""Operator and contract of everything that was ever executed."""
+
 
 class JournalFile:
     """The open journal. ``incarnation`` counts the journal's owners in this process, from 1."""
@@ -119,6 +124,7 @@ class JournalFile:
                 steps=self.steps(),
                 baselines=self.baselines(),
                 floors=tuple(self._read("SELECT * FROM floors ORDER BY client_id")),
+                traded=tuple(self._read(TRADED)),
             )
 
     def open_orders(self) -> tuple[StoredOrder, ...]:

@@ -114,3 +114,4 @@ class JournalState:
     steps: tuple[StoredStep, ...]
     baselines: tuple[StoredBaseline, ...]
     floors: tuple[tuple[int, int], ...]
+    traded: tuple[tuple[str, int], ...] = ()

@@ -12,6 +12,7 @@ import attrs
 
 from actors.base import ActorContext, SupervisedActor
 from actors.conversations import root_id
+from actors.logic.order_ids import operator_of
 from actors.logic.order_table import TERMINAL, OrderState
 from actors.messages.journal import (
     IntentDurable,
@@ -159,5 +160,9 @@ class VolatileJournalActor(SupervisedActor):
                 liquidation_step=store.step,
                 baselines=tuple((*key, value) for key, value in store.baselines.items()),
                 order_id_floors=tuple(store.floors.items()),
+                traded=tuple(
+                    (operator_of(item.order_ref) or "", item.contract.con_id)
+                    for item in store.executions.values()
+                ),
             ),
         )
