@@ -94,6 +94,7 @@ from actors.model.orders import (
 )
 from actors.order_book import Tracked
 from actors.order_changes import ANSWER_MARGIN_S, AnswerDue, CancelAllDue, CancelDue, OrderChanges
+from actors.order_desk import ReasonOver
 from actors.order_recovery import AskAgain, OrderRecovery
 
 
@@ -122,6 +123,7 @@ class ExecutorActor(OrderRecovery, OrderChanges):
         AnswerDue: "on_answer_due",
         CancelAllDue: "on_cancel_all_due",
         AskAgain: "on_ask_again",
+        ReasonOver: "on_reason_over",
         ContractQualified: "on_answer",
         QuoteRead: "on_answer",
         OrderApproved: "on_answer",

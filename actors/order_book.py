@@ -17,7 +17,10 @@ from actors.model.orders import BrokerOrder, Execution, ValidationResult
 
 @attrs.define(kw_only=True)
 class Tracked:
-    """An order with who waits for it. ``reported`` is the remainder that risk was last told."""
+    """An order with who waits for it. ``reported`` is the remainder that risk was last told.
+
+    ``awaits_reason``: None until the broker ends it without a reason, then whether one may still come.
+    """
 
     record: OrderRecord
     submit: SubmitOrder | None = None
@@ -28,6 +31,7 @@ class Tracked:
     quote: Quote | None = None
     reported: float | None = None
     timed_out: bool = False
+    awaits_reason: bool | None = None
 
 
 class OrderBook:

@@ -25,6 +25,7 @@ from actors.logic.order_state import (
     apply_execution,
     apply_status,
     is_settled,
+    lacks_reason,
     signed_remaining,
 )
 from actors.logic.order_table import LIVE, UNSENT, WORKING, OrderState
@@ -47,7 +48,7 @@ from actors.messages.journal import (
     RecordExecution,
     RecordTransition,
 )
-from actors.messages.lifecycle import Reply, Request
+from actors.messages.lifecycle import Message, Reply, Request
 from actors.messages.market_data import (
     QuoteUpdated,
 )
@@ -78,6 +79,9 @@ from actors.model.orders import (
 from actors.order_book import OrderBook, Tracked
 from actors.ports import EventLog, no_log
 
+REASON_S = 0.1
+"""How long an answer waits for the reason of a rejection, which the broker sends in a message of its own."""
+
 NEVER_AT_BROKER = UNSENT | {OrderState.REJECTED, OrderState.SIMULATED}
 """What the broker says of such an order cannot be about it."""
 
@@ -99,6 +103,13 @@ class ExecutorSettings:
     lost_after_s: float = 60.0
     max_working: int = 100
     history_bound: int = 10_000
+
+
+@attrs.frozen(kw_only=True)
+class ReasonOver(Message):
+    """The broker had its time to say why it ended the order."""
+
+    order_ref: str
 
 
 class OrderDesk(ConversingActor):
@@ -218,6 +229,11 @@ class OrderDesk(ConversingActor):
             if before.state not in NEVER_JOURNALED:
                 self._journal(tracked, detail)
             self.tell_change(tracked, detail)
+        elif (
+            record.executions is not before.executions
+            or record.rejection_reason != before.rejection_reason
+        ):
+            self.tell_change(tracked, detail, level="DEBUG")
         self.tell_risk(tracked)
         self.settle(tracked)
 
@@ -264,7 +280,7 @@ class OrderDesk(ConversingActor):
     def settle(self, tracked: Tracked) -> None:
         """Answer those who waited for what has now happened."""
         record = tracked.record
-        over = is_settled(record)
+        over = is_settled(record) and not self._awaits_reason(tracked)
         submit = tracked.submit
         if submit is not None and (
             over or (submit.wait_for is WaitFor.ACK and record.state in WORKING)
@@ -279,6 +295,22 @@ class OrderDesk(ConversingActor):
             tracked.cancels.clear()
         if self.cancel_alls:
             self.answer_cancel_alls()
+
+    def _awaits_reason(self, tracked: Tracked) -> bool:
+        """The answer to a broker's bare "Inactive" waits a moment for the error that says why."""
+        if not lacks_reason(tracked.record):
+            return False
+        if tracked.awaits_reason is None:
+            tracked.awaits_reason = True
+            self.schedule(REASON_S, ReasonOver(order_ref=tracked.record.order_ref))
+        return tracked.awaits_reason
+
+    def on_reason_over(self, message: ReasonOver) -> None:
+        """No reason came: answer without one."""
+        tracked = self.book.by_ref(message.order_ref)
+        if tracked is not None:
+            tracked.awaits_reason = False
+            self.settle(tracked)
 
     def conclude(self, tracked: Tracked) -> None:
         submit, tracked.submit = tracked.submit, None

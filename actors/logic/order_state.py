@@ -268,11 +268,19 @@ def apply_error(record: OrderRecord, code: int, text: str, now: datetime) -> Ord
     if meaning is Meaning.LIVES_ON:
         return evolve(noted, pending_change=None)
     to = NEXT_BY_MEANING.get(meaning)
+    if to is not None and lacks_reason(record):
+        return evolve(noted, rejection_reason=said)
     if to is None or record.state not in LIVE or to is record.state:
         return noted
     if to is OrderState.HELD and record.state is OrderState.CANCELLING:
         return noted
     return move(noted, to, now, said if to in TERMINAL else None)
+
+
+def lacks_reason(record: OrderRecord) -> bool:
+    """The broker ended the order and has not said why; the reason comes in a message of its own (TWS_WIRE §7)."""
+    ended = record.state is OrderState.FAILED and bool(record.last_status)
+    return ended and record.last_notice is None
 
 
 def is_settled(record: OrderRecord) -> bool:
