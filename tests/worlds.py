@@ -7,6 +7,7 @@ the machine, with a state directory of its own.
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -38,6 +39,9 @@ LENIENT = Risk(
     allow_short=True,
 )
 """Limits for tests that are not about limits."""
+
+NEXT_PROCESS = 1_000_003
+"""Between the seeds of a process and of the next one in the same world: no two share their random ids."""
 
 SIMULATED = SimulatorConfig(seed=7, cash=1_000_000.0)
 
@@ -98,12 +102,13 @@ async def proof_world(
     """Set up a world within a running proof. ``options`` go to `IBKRGateway` (a risk manager, an operator id)."""
     simulator = Simulator(simulated, now=proof.clock.now)
     await simulator.start()
+    starts = itertools.count()
 
     def make(config: Config, mode: ExecutionMode, operator_id: str, consults: bool) -> Process:
         return build_proof_process(
             config,
             loop=proof.loop,
-            seed=proof.seed,
+            seed=proof.seed + NEXT_PROCESS * next(starts),
             simulator=simulator,
             mode=mode,
             operator_id=operator_id,
