@@ -22,6 +22,7 @@ from actors.conversations import (
 from actors.errors import (
     ErrorInfo,
     GatewayError,
+    GatewayTimeoutError,
     InsufficientDataError,
     SnapshotModeViolationError,
     restore,
@@ -91,6 +92,15 @@ class _BarsHeld:
     bars: tuple[Bar, ...]
 
 
+@attrs.frozen
+class _Reader:
+    """Somebody who waits for bars that are being read."""
+
+    request: Request
+    contract: Contract
+    then: Callable[[tuple[Bar, ...]], None]
+
+
 @attrs.define
 class _Feed:
     """One symbol that somebody subscribed to."""
@@ -133,6 +143,7 @@ class MarketDataActor(ConversingActor):
         self.contracts: dict[ContractQuery, Contract] = {}
         self.quotes: dict[int, Quote] = {}
         self.bars: dict[tuple[int, int], _BarsHeld] = {}
+        self.readers: dict[tuple[int, int], list[_Reader]] = {}
         self.subscriptions: dict[str, SubscribeQuotes] = {}
         self.feeds: dict[str, _Feed] = {}
 
@@ -338,22 +349,38 @@ class MarketDataActor(ConversingActor):
             then(held.bars)
             return
 
-        def keep(reply: BarsRead) -> None:
-            self.bars[key] = _BarsHeld(self.clock.now(), reply.bars)
-            then(reply.bars)
+        readers = self.readers.setdefault(key, [])
+        readers.append(_Reader(request, contract, then))
+        if len(readers) == 1:
+            self._read_bars(key, readers[0])
 
-        self._ask(
-            request,
-            "bars",
-            lambda correlation_id: ReadBars(
-                correlation_id=correlation_id,
-                deadline=request.deadline,
-                reply_to=self.name,
-                contract=contract,
-                duration_minutes=minutes,
+    def _read_bars(self, key: tuple[int, int], first: _Reader) -> None:
+        """Ask once for all who want the same bars: IB takes a second, identical request for an offence (CON-14)."""
+
+        def keep(reply: Reply) -> None:
+            assert isinstance(reply, BarsRead)  # noqa: S101 - the link answers in kind
+            self.bars[key] = _BarsHeld(self.clock.now(), reply.bars)
+            for reader in self.readers.pop(key):
+                reader.then(reply.bars)
+
+        def failed(error: ErrorInfo) -> None:
+            now = self.clock.monotonic()
+            out_of_time = error.kind == GatewayTimeoutError.__name__
+            for reader in self.readers.pop(key):
+                if out_of_time and reader.request.deadline > now:
+                    self._bars(reader.request, reader.contract, key[1], reader.then)
+                else:
+                    self.refuse(reader.request, restore(error))
+
+        self.conversations.ask(
+            LINK,
+            ReadBars(
+                **self.conversations.on_behalf(first.request, "bars"),
+                contract=first.contract,
+                duration_minutes=key[1],
             ),
-            BarsRead,
             keep,
+            failed,
         )
 
     def _ask(
