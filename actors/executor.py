@@ -93,7 +93,7 @@ from actors.model.orders import (
     WireOrder,
 )
 from actors.order_book import Tracked
-from actors.order_changes import ANSWER_MARGIN_S, AnswerDue, CancelAllDue, CancelDue, OrderChanges
+from actors.order_changes import AnswerDue, CancelAllDue, CancelDue, OrderChanges
 from actors.order_desk import ReasonOver
 from actors.order_recovery import AskAgain, OrderRecovery
 
@@ -284,9 +284,8 @@ class ExecutorActor(OrderRecovery, OrderChanges):
         lead_s = min(self.settings.cancel_before_deadline_s, left_s / 2)
         if submit.wait_for is WaitFor.FILL:
             self.schedule(left_s - lead_s, CancelDue(order_ref=tracked.record.order_ref))
-        self.schedule(
-            max(0.0, left_s - ANSWER_MARGIN_S), AnswerDue(order_ref=tracked.record.order_ref)
-        )
+        else:
+            self.answer_by(submit.deadline, tracked)
 
     def _on_judged(self, tracked: Tracked, reply: Reply) -> None:
         if isinstance(reply, OrderRejected):

@@ -175,8 +175,7 @@ class OrderChanges(OrderDesk):
             return
         tracked.cancels.append(cancel)
         if not tracked.record.is_terminal:
-            left_s = cancel.deadline - self.clock.monotonic() - ANSWER_MARGIN_S
-            self.schedule(max(0.0, left_s), AnswerDue(order_ref=tracked.record.order_ref))
+            self.answer_by(cancel.deadline, tracked)
         self.cancel(tracked, "cancel asked for")
 
     def cancel(self, tracked: Tracked, why: str) -> None:
@@ -234,9 +233,16 @@ class OrderChanges(OrderDesk):
     def on_cancel_due(self, message: CancelDue) -> None:
         """Cancel the remainder shortly before the deadline, so that nothing stays behind unnoticed (ORD-6)."""
         tracked = self.book.by_ref(message.order_ref)
-        if tracked is not None and tracked.submit is not None and not tracked.record.is_terminal:
+        if tracked is None or tracked.submit is None:
+            return
+        self.answer_by(tracked.submit.deadline, tracked)
+        if not tracked.record.is_terminal:
             tracked.timed_out = True
             self.cancel(tracked, "the deadline is near")
+
+    def answer_by(self, deadline: float, tracked: Tracked) -> None:
+        left_s = deadline - self.clock.monotonic() - ANSWER_MARGIN_S
+        self.schedule(max(0.0, left_s), AnswerDue(order_ref=tracked.record.order_ref))
 
     def on_answer_due(self, message: AnswerDue) -> None:
         """Answer with the quantities that are known now."""

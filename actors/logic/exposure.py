@@ -267,8 +267,10 @@ def _contracts(ledger: Ledger) -> frozenset[int]:
 
 def _unit_value(ledger: Ledger, con_id: int, prices: Mapping[int, float]) -> float:
     """What one unit is worth, with its multiplier."""
-    orders = [item for item in ledger.reservations.values() if item.contract.con_id == con_id]
     held = ledger.positions.get(con_id)
+    if held is not None and con_id in prices:
+        return abs(prices[con_id]) * held.contract.multiplier
+    orders = [item for item in ledger.reservations.values() if item.contract.con_id == con_id]
     contract = orders[0].contract if held is None else held.contract
     if con_id in prices:
         return abs(prices[con_id]) * contract.multiplier

@@ -190,7 +190,7 @@ def _check_number(faults: _Faults, field: str, value: object, maximum: float) ->
 
 def _number(value: object) -> float | None:
     """Read a finite real number; a bool is none, although Python counts with it."""
-    if isinstance(value, bool) or not isinstance(value, Real):
+    if type(value) is not float and (isinstance(value, bool) or not isinstance(value, Real)):
         return None
     try:
         number = float(value)

@@ -30,6 +30,9 @@ ROUNDS = 6
 ORDERS = 50
 WARM_UP = 10
 APART_S = 0.032
+PACING_WINDOW_S = 1.1
+"""Once everything that connecting wrote has left the pacing's window, it holds back none of the orders."""
+
 BARE_CLIENT_ID = 9
 SYNC_BYTES = 4096
 
@@ -122,6 +125,7 @@ async def _prove_ready(gateway: IBKRGateway) -> None:
         async for _ in stream:
             break
         await stream.aclose()
+    await asyncio.sleep(PACING_WINDOW_S)
 
 
 def syncs_us(state_dir: Path, count: int = 20) -> list[float]:
