@@ -19,7 +19,9 @@ from actors.conversations import (
     child_id,
 )
 from actors.errors import (
+    ErrorInfo,
     GatewayConnectionError,
+    GatewayError,
     GatewayTimeoutError,
     restore,
 )
@@ -59,8 +61,9 @@ from actors.messages.market_data import QuoteRead
 from actors.messages.orders import SetGate
 from actors.model.connection import BrokerState, ConnectionState, DisconnectCause
 
-RECONCILED_BY: Final = (STRATEGY_C, EXECUTOR, POSITION, RISK)
-"""Who has to take over the broker's state before orders flow (CON-11)."""
+RECONCILED_BY: Final = (STRATEGY_C, RISK, EXECUTOR, POSITION)
+"""Who has to take over the broker's state before orders flow (CON-11); risk before the executor, which tells it its
+working orders: so risk has them before it judges any order that is not among them."""
 
 ANSWER_MARGIN_S: Final = 0.01
 """A `Connect` that waits is answered this much before its deadline, with the last error in the text."""
@@ -115,8 +118,12 @@ class ConnectionActor(ConnectionHealth):
             JOURNAL,
             ReadJournal(**self.conversations.of_our_own("journal", self.settings.timeout_s)),
             self._on_journal,
-            lambda error: self.fail_for_good(restore(error)),
+            self._cannot_recover,
         )
+
+    def _cannot_recover(self, error: ErrorInfo) -> None:
+        """Without the order id floor it would use ids again: it fails, and the supervisor tries again."""
+        raise GatewayError(f"the connection cannot recover from the journal: {error.text}")
 
     def _on_journal(self, reply: Reply) -> None:
         assert isinstance(reply, JournalRead)  # noqa: S101 - the journal answers in kind
@@ -171,12 +178,11 @@ class ConnectionActor(ConnectionHealth):
         self.refuse_connects(GatewayConnectionError("disconnect was asked for"))
         self.end_reconciliation()
         self.tell(LINK, SetGate(open=False, reason=request.reason))
-        if self.session is None:
-            self.disconnected(request.reason)
-            return
-        self.tell(
+        self.tell(  # a session that is on its way ends too
             LINK, EndSession(cause=DisconnectCause.ASKED, reason=request.reason, graceful=True)
         )
+        if self.session is None:
+            self.disconnected(request.reason)
 
     def on_verify_connection(self, request: VerifyConnection) -> None:
         """Make one round trip on the caller's behalf."""
@@ -218,12 +224,15 @@ class ConnectionActor(ConnectionHealth):
     # --- reconciliation -------------------------------------------------------------------------------------------
 
     def on_request_reconciliation(self, message: RequestReconciliation) -> None:
-        """Read the world again for an actor that was restarted."""
-        if self.session is None:
+        """Read the world again for an actor that was restarted, or that has to know how it is now.
+
+        One that was told the state and has not answered may have failed with it in its hands: this is begun anew.
+        """
+        if self.session is None or self.upstream_lost:
             self.tell(message.sender, NothingToReconcile())
             return
         self.next_requesters.add(message.sender)
-        if not self.outstanding:
+        if not self.outstanding or (self.state_told and message.sender in self.outstanding):
             self.reconcile()
 
     def reconcile(self) -> None:
@@ -231,22 +240,28 @@ class ConnectionActor(ConnectionHealth):
         self.requesters |= self.next_requesters
         self.next_requesters = set()
         self.number += 1
-        self.outstanding = set(RECONCILED_BY)
+        self.outstanding, self.state_told = set(RECONCILED_BY), False
         self.tell(LINK, SetGate(open=False, reason="reconciling"))
-        self.schedule(self.settings.timeout_s, _ReconciliationOverdue(number=self.number))
+        number = self.number
+        self.schedule(self.settings.timeout_s, _ReconciliationOverdue(number=number))
         self.ask(
             LINK,
             ReadBrokerState(
                 **self.conversations.of_our_own("state", self.settings.timeout_s),
                 account=self.account,
             ),
-            lambda reply: self._on_broker_state(reply),
-            lambda error: self.lost(DisconnectCause.REQUEST_UNANSWERED, error.text),
+            lambda reply: self._on_broker_state(number, reply),
+            lambda error: self._state_unread(number, error),
         )
 
-    def _on_broker_state(self, reply: Reply) -> None:
+    def _state_unread(self, number: int, error: ErrorInfo) -> None:
+        """A read that still matters and has no answer is a link that does not work."""
+        if number == self.number:
+            self.lost(DisconnectCause.REQUEST_UNANSWERED, error.text)
+
+    def _on_broker_state(self, number: int, reply: Reply) -> None:
         assert isinstance(reply, BrokerStateRead)  # noqa: S101 - the link answers in kind
-        if self.session is None or self.account is None:
+        if self.session is None or self.account is None or number != self.number:
             return
         message = Reconcile(
             number=self.number,
@@ -255,6 +270,7 @@ class ConnectionActor(ConnectionHealth):
             client_id=self.session.client_id,
             client_id_is_fallback=self.client_ids.is_fallback,
         )
+        self.state_told = True
         self._log_state(reply.state)
         for address in RECONCILED_BY:
             self.tell(address, message)
@@ -289,6 +305,9 @@ class ConnectionActor(ConnectionHealth):
 
     def _established(self) -> None:
         """Open the gate, then say so: whoever hears of it can act at once."""
+        if self.upstream_lost:
+            self.wait_for_upstream()
+            return
         self.tell(LINK, SetGate(open=True, reason="reconciled"))
         for requester in sorted(self.requesters):
             self.tell(requester, ReconciliationCompleted(number=self.number))

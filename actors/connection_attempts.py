@@ -99,7 +99,7 @@ class ConnectionAttempts(ConnectionDesk):
 
     def on_session_opened(self, reply: Reply) -> None:
         assert isinstance(reply, SessionOpened)  # noqa: S101 - the link answers in kind
-        self.session = reply
+        self.session, self.upstream_lost = reply, False
         self.raise_floor(reply.client_id, reply.next_order_id - 1)
         try:
             self.account = choose_account(

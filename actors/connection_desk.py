@@ -103,8 +103,10 @@ class ConnectionDesk(ConversingActor):
         )
         self.number = 0
         self.outstanding: set[str] = set()
+        self.state_told = False
         self.requesters: set[str] = set()
         self.next_requesters: set[str] = set()
+        self.upstream_lost = False
         self.missed = 0
         self.opening_blocked_by: str | None = "not connected yet"
         self.last_error: str | None = None

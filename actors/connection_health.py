@@ -133,16 +133,26 @@ class ConnectionHealth(ConnectionAttempts):
         if meaning is NoticeMeaning.UPSTREAM_LOST:
             self._upstream_lost(message.text)
         elif meaning in (NoticeMeaning.RESTORED, NoticeMeaning.RESTORED_DATA_LOST):
-            if self.machine.state is ConnectionState.RECONNECTING:
+            self.upstream_lost = False
+            if self.machine.state is not ConnectionState.CONNECTED:
                 self.reconcile()
         elif meaning is NoticeMeaning.PORT_RESET:
             self.lost(DisconnectCause.PORT_RESET, message.text)
 
     def _upstream_lost(self, text: str) -> None:
         """The socket stays, and IB will say when it is back; the heartbeat goes on watching the socket."""
+        self.upstream_lost = True
+        self.last_error = text
         if self.machine.state is ConnectionState.CONNECTED:
             self.opening_blocked_by = text
             self.move(ConnectionState.RECONNECTING, text, DisconnectCause.UPSTREAM_LOST)
+
+    def wait_for_upstream(self) -> None:
+        """Everything is read, but the gateway itself is cut off: only the heartbeat goes on."""
+        self.end_reconciliation()
+        self.next_epoch()
+        self.missed = 0
+        self.timer = self.schedule(self.settings.heartbeat_s, BeatDue(epoch=self.epoch))
 
     def lost(self, cause: DisconnectCause, reason: str) -> None:
         """Leave a session that does not work, and try for another at once."""

@@ -84,7 +84,12 @@ class Reconciled(Message):
 
 @attrs.frozen(kw_only=True)
 class ReconciliationCompleted(Message):
-    """The reconciliation that you asked for is done: everybody has taken over the state of ``number``."""
+    """The reconciliation that you asked for is done: everybody has taken over the state of ``number``.
+
+    It travels in the lane of `ConnectionStateChanged`, so that a loss of the link never overtakes it.
+    """
+
+    lane = Lane.RECOVERY
 
     number: int
 
