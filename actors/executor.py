@@ -172,7 +172,7 @@ class ExecutorActor(OrderRecovery, OrderChanges):
             return ReadOnlyError("gateway.readonly is true: orders are refused")
         if not self.connected:
             return GatewayNotConnectedError("the link is down: nothing can be sent")
-        if self.book.live_count() >= self.settings.max_working:
+        if opening and self.book.live_count() >= self.settings.max_working:
             return ModeError(f"orders.max_working is reached ({self.settings.max_working})")
         return None
 
