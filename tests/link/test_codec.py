@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import math
 from datetime import date
 from types import SimpleNamespace
@@ -17,11 +18,15 @@ from hypothesis import strategies as st
 from ib_insync.client import Client
 from ib_insync.contract import Contract as IbContract
 from ib_insync.contract import TagValue
+from ib_insync.decoder import Decoder
+from ib_insync.objects import Execution
 from ib_insync.order import Order as IbOrder
+from ib_insync.order import OrderState
 from ib_insync.util import UNSET_DOUBLE, UNSET_INTEGER
 
 from actors.errors import GatewayConnectionError, GatewayError
 from actors.link.client import SessionClient
+from actors.link.decoder import StrictDecoder
 from actors.link.orders import OrderSender, ib_contract
 from actors.model.contracts import Contract, Right, SecurityType
 from actors.model.orders import OrderAction, OrderType, Purpose, TimeInForce, WireOrder
@@ -212,3 +217,27 @@ def test_the_library_keeps_silent(caplog: pytest.LogCaptureFixture) -> None:
     client._logger.error("an account number")
 
     assert caplog.records == []
+
+
+_TEXTS = st.sampled_from(["", "0", "1", "7", "-3"])
+
+
+@given(texts=st.lists(_TEXTS, min_size=200, max_size=200), left_out=st.integers(0, 5))
+@pytest.mark.parametrize("kind", [IbOrder, IbContract, OrderState, Execution])
+def test_texts_are_converted_as_the_library_converts_them(
+    kind: type, texts: list[str], left_out: int
+) -> None:
+    ours, theirs = kind(), kind()
+    for at, (field, text) in enumerate(zip(dataclasses.fields(kind), texts, strict=False)):
+        if field.default is not dataclasses.MISSING and at % 6 != left_out:
+            setattr(ours, field.name, text)
+            setattr(theirs, field.name, text)
+
+    StrictDecoder(SimpleNamespace()).parse(ours)
+    receiver: Any = SimpleNamespace()
+    Decoder(receiver, 176).parse(theirs)
+
+    assert vars(theirs) == vars(ours)
+    assert [type(value) for value in vars(theirs).values()] == [
+        type(value) for value in vars(ours).values()
+    ]
