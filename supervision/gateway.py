@@ -7,6 +7,8 @@ to fan out events. Reads survive a disconnect within their deadline; orders are 
 
 from __future__ import annotations
 
+import asyncio
+
 from actors.errors import (
     GatewayTimeoutError,
     OrderValidationError,
@@ -108,6 +110,9 @@ class IBKRGateway(GatewayCore):
     ) -> MarketData:
         """Read a quote with indicators. Raises `SnapshotModeViolationError` when ``snapshot`` is false (MKT-5)."""
         _require_snapshot(snapshot)
+        if self._direct is not None:
+            process = await self._require_asked()
+            return await self._direct.market_data(symbol, timeout, process.clock)
         read = await self.read(MARKET_DATA, GetMarketData, MarketDataRead, timeout, symbol=symbol)
         return read.market_data
 
@@ -157,6 +162,8 @@ class IBKRGateway(GatewayCore):
             strike=strike,
             right=Right.parse(right),
         )
+        if self._direct is not None:
+            return await self._direct.quote(query, timeout)
         read = await self.read(MARKET_DATA, GetOptionQuote, QuoteRead, timeout, query=query)
         return read.quote
 
@@ -164,6 +171,8 @@ class IBKRGateway(GatewayCore):
         self, symbols: list[str] | tuple[str, ...], timeout: float = 30.0
     ) -> ConflatedStream[Quote]:
         """Feed quotes of many symbols: iterate over what this returns, ``aclose()`` it to end the feed (GW-7)."""
+        self._refuse_direct("subscribe_quotes")
+        ends_at = asyncio.get_running_loop().time() + timeout
         process = await self._require_connected(timeout)
         subscription_id = process.entropy.uuid4()
 
@@ -174,7 +183,8 @@ class IBKRGateway(GatewayCore):
         stream: ConflatedStream[Quote] = ConflatedStream(close, lambda quote: quote.contract.con_id)
         self._quote_streams[subscription_id] = QuoteSubscription(tuple(symbols), stream)
         try:
-            await self._subscribe(subscription_id, tuple(symbols), timeout)
+            left_s = ends_at - asyncio.get_running_loop().time()
+            await self._subscribe(subscription_id, tuple(symbols), left_s)
         except BaseException:
             self._quote_streams.pop(subscription_id, None)
             raise
@@ -286,7 +296,9 @@ class IBKRGateway(GatewayCore):
 
     async def get_positions(self, timeout: float = 10.0) -> list[Position]:
         """The positions; while the link is down the last known ones, flagged ``is_cached`` (POS-5)."""
-        await self._require_asked()
+        process = await self._require_asked()
+        if self._direct is not None:
+            return await self._direct.positions(timeout, process.clock)
         read = await self.ask(POSITION, GetPositions, PositionsRead, timeout)
         return list(read.positions)
 

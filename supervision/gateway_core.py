@@ -70,6 +70,7 @@ from actors.model.orders import (
 )
 from supervision.bridge import Bridge
 from supervision.config import Config, GatewayConfig, load
+from supervision.direct_broker import DirectBroker
 from supervision.process import Process
 from supervision.risk_manager import RiskManager, RiskManagerHost
 from supervision.streams import ConflatedStream, EventStream
@@ -94,6 +95,7 @@ class GatewayCore:
     ) -> None:
         self._mode = checked_mode(mode)
         self._config = as_config(config)
+        self._direct = self._direct_broker()
         self._risk_manager = risk_manager
         self._operator_id = checked_operator_id(operator_id)
         self._make_process = process or _default_process
@@ -150,7 +152,7 @@ class GatewayCore:
 
     async def connect(self, timeout: float = 30.0) -> None:
         """Start the tree and connect. A timeout leaves the retrying running (GW-12)."""
-        if not self._config.features.integration_layer and not self._direct_reads:
+        if not self._config.features.integration_layer and self._direct is None:
             raise ModeError(
                 "features.integration_layer is false: set it to true to connect, or set"
                 " features.fallback_to_direct_broker for read-only quotes and positions"
@@ -173,7 +175,9 @@ class GatewayCore:
         finally:
             self._asked_to_connect = False
             self._connected.clear()
-            self._end_streams(None)  # before the stop, which is no failure to the readers of streams
+            self._end_streams(
+                None
+            )  # before the stop, which is no failure to the readers of streams
             await process.stop("disconnect() was called")
             self._process = None
             self._bridge = None
@@ -197,6 +201,17 @@ class GatewayCore:
         **fields: Any,
     ) -> R:
         """Ask for something that may be asked again: it waits for a lost link within its deadline (GW-12)."""
+        self._refuse_direct(kind.__name__)
+        return await self._read_again(address, kind, expected, timeout_s, **fields)
+
+    async def _read_again(
+        self,
+        address: str,
+        kind: Callable[..., Request],
+        expected: type[R],
+        timeout_s: float,
+        **fields: Any,
+    ) -> R:
         await self._require_asked()
         if not timeout_s > 0:
             raise GatewayTimeoutError(f"timeout must be > 0 s (was {timeout_s})")
@@ -246,13 +261,16 @@ class GatewayCore:
                 ) from None
         return process
 
-    @property
-    def _direct_reads(self) -> bool:
-        features = self._config.features
-        return features.fallback_to_direct_broker and not features.integration_layer
+    def _direct_broker(self) -> DirectBroker | None:
+        """Without the integration layer, quotes and positions may be read straight from the link (MODE-4)."""
+        config = self._config
+        if config.features.integration_layer or not config.features.fallback_to_direct_broker:
+            return None
+        self._config = attrs.evolve(config, gateway=attrs.evolve(config.gateway, readonly=True))
+        return DirectBroker(self._read_again, config.general.account)
 
     def _refuse_direct(self, what: str) -> None:
-        if self._direct_reads:
+        if self._direct is not None:
             raise ModeError(
                 f"{what}: features.fallback_to_direct_broker reads quotes and positions only;"
                 " set features.integration_layer = true"
