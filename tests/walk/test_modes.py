@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Any
 
 import attrs
@@ -18,13 +20,15 @@ from actors.errors import (
     OrderNotFoundError,
     ReadOnlyError,
 )
+from actors.messages.market_data import GetMarketData, GetQuote
 from actors.messages.orders import SubmitOrder
+from actors.messages.risk import RequestApproval
 from actors.model.orders import ExecutionMode, OrderStatus
 from supervision import Config, IBKRGateway
 from supervision.config import Features, GatewayConfig, General
 from supervision.settings import sends_orders
 from supervision.simulator import SimulatorConfig
-from tests.walk.watching import tapped
+from tests.walk.watching import ending, tapped
 from tests.worlds import CONTEXT, ProofWorld, a_config, buy, prove
 
 HELD = 100
@@ -271,6 +275,98 @@ def test_the_fallback_alone_changes_nothing_while_the_integration_layer_is_on() 
 
     assert rsi is not None
     assert OrderStatus.FILLED is result.status
+
+
+DIRECT_WORLD: dict[str, Any] = {"connect": False, "config": a_config(features=DIRECT)}
+
+
+@pytest.mark.req("MODE-4")
+def test_the_direct_broker_reads_quotes_and_positions_without_history_and_risk() -> None:
+    async def scenario(world: ProofWorld) -> Any:
+        gateway, faults = world.gateway, world.simulator.faults
+        faults.trade_elsewhere("SPY", HELD)
+        faults.ignore_requests("reqHistoricalData")
+        await gateway.connect()
+        asked = tapped(world.process, GetMarketData, GetQuote, RequestApproval)
+        data = await gateway.get_market_data("SPY", 5.0)
+        expiry = (world.simulator.market.today + timedelta(days=28)).strftime("%Y%m%d")
+        option = await gateway.get_option_quote("SPY", expiry, 600.0, "C")
+        (position,) = await gateway.get_positions()
+        return data, option, position, asked, world.simulator.ledger
+
+    data, option, position, asked, ledger = prove(scenario, mode="paper", **DIRECT_WORLD)
+
+    assert data.bid <= data.last_price <= data.ask
+    assert (data.rsi, data.vwap) == (None, None)
+    assert {"rsi", "vwap", "ema_fast"} <= set(data.missing_fields)
+    assert option.bid <= option.ask
+    assert (position.position_id, position.quantity) == (SPY_ID, HELD)
+    assert (position.current_price, position.unrealized_pnl) == (None, None)
+    assert [message for message in asked if not _of_a_check(message)] == []
+    assert ledger == ()
+
+
+def _of_a_check(message: Any) -> bool:
+    """The position actor looks at prices by itself."""
+    return isinstance(message, GetQuote) and message.reply_to == "position"
+
+
+ORDERS: dict[str, Callable[[IBKRGateway], Awaitable[Any]]] = {
+    "submit_order": lambda gateway: gateway.submit_order(buy(), CONTEXT),
+    "modify_order": lambda gateway: gateway.modify_order("ORD", quantity=1),
+    "cancel_order": lambda gateway: gateway.cancel_order("ORD"),
+    "close_position": lambda gateway: gateway.close_position(SPY_ID),
+    "close_all_positions": lambda gateway: gateway.close_all_positions(),
+    "get_open_orders": lambda gateway: gateway.get_open_orders(),
+    "get_historical_data": lambda gateway: gateway.get_historical_data("SPY"),
+    "get_option_chain": lambda gateway: gateway.get_option_chain("SPY"),
+    "get_account": lambda gateway: gateway.get_account(),
+    "subscribe_quotes": lambda gateway: gateway.subscribe_quotes(["SPY"]),
+}
+
+
+@pytest.mark.req("MODE-4")
+@pytest.mark.parametrize("call", ORDERS.values(), ids=ORDERS)
+def test_the_direct_broker_refuses_everything_else(
+    call: Callable[[IBKRGateway], Awaitable[Any]],
+) -> None:
+    async def scenario(world: ProofWorld) -> Any:
+        world.simulator.faults.trade_elsewhere("SPY", HELD)
+        await world.gateway.connect()
+        with pytest.raises(ModeError, match="reads quotes and positions only"):
+            await call(world.gateway)
+        return world.simulator.ledger
+
+    assert prove(scenario, mode="paper", **DIRECT_WORLD) == ()
+
+
+@pytest.mark.req("MODE-4", "GW-8")
+@pytest.mark.parametrize("name", ["get_market_data", "get_positions"])
+def test_the_direct_broker_keeps_deadlines(name: str) -> None:
+    async def scenario(world: ProofWorld) -> Any:
+        await world.gateway.connect()
+        world.simulator.faults.silence()
+        arguments = ("SPY",) if name == "get_market_data" else ()
+        return await ending(world, getattr(world.gateway, name)(*arguments, timeout=5.0))
+
+    ended = prove(scenario, mode="paper", **DIRECT_WORLD)
+
+    assert isinstance(ended.error, (TimeoutError, ConnectionError))
+    assert ended.after_s <= 5.05
+
+
+@pytest.mark.req("MODE-4", "MODE-6")
+def test_the_direct_broker_has_strategy_c_report_only() -> None:
+    async def scenario(world: ProofWorld) -> Any:
+        world.simulator.faults.trade_elsewhere("SPY", HELD)
+        await world.gateway.connect()
+        await world.gateway.liquidate("the operator wants it")
+        await world.until(lambda: bool(world.gateway.liquidation_reports))
+        return world.gateway.liquidation_reports[0], world.simulator.ledger
+
+    report, ledger = prove(scenario, mode="paper", **DIRECT_WORLD)
+
+    assert (report.simulated, report.flat, ledger) == (True, False, ())
 
 
 # --- MODE-5 -----------------------------------------------------------------------------------------------------------
