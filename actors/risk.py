@@ -113,7 +113,7 @@ class RiskActor(ConversingActor):
         super().__init__(context)
         self.settings = settings or RiskSettings()
         self.log = log
-        self.key = (context.entropy.uuid4() + context.entropy.uuid4()).encode()
+        self.key = (context.entropy.uuid4() + context.entropy.uuid4()).replace("-", "").encode()
         self.permits = 0
         self.ledger = exposure.EMPTY
         self.account: Account | None = None

@@ -25,7 +25,7 @@ from typing import Final, TypeVar
 import attrs
 
 from actors.logic.order_ids import ORDER_REF_SEPARATOR
-from actors.logic.permits import MIN_KEY_BYTES, is_genuine
+from actors.logic.permits import MAX_KEY_BYTES, MIN_KEY_BYTES, is_genuine
 from actors.model.connection import GateState
 from actors.model.contracts import SecurityType
 from actors.model.orders import Permit, Purpose, WireOrder
@@ -99,8 +99,8 @@ class OrderGate:
 
     def install_key(self, key: bytes) -> None:
         """Take the key of a new incarnation of risk; permits made with another one are void from now on."""
-        if len(key) < MIN_KEY_BYTES:
-            raise ValueError(f"a permit key must have at least {MIN_KEY_BYTES} bytes")
+        if not MIN_KEY_BYTES <= len(key) <= MAX_KEY_BYTES:
+            raise ValueError(f"a permit key must have {MIN_KEY_BYTES} to {MAX_KEY_BYTES} bytes")
         self._key = key
 
     def session_opened(self, accounts: Collection[str], *, readonly: bool) -> None:

@@ -158,9 +158,10 @@ def test_a_new_key_makes_earlier_permits_void() -> None:
     assert "not genuine" in _refusal(gate, earlier)
 
 
-def test_a_key_that_is_too_short_is_refused() -> None:
-    with pytest.raises(ValueError, match="at least 16 bytes"):
-        _gate().install_key(b"short")
+@pytest.mark.parametrize("length", [0, 15, 65])
+def test_a_key_that_is_too_short_or_too_long_is_refused(length: int) -> None:
+    with pytest.raises(ValueError, match="16 to 64 bytes"):
+        _gate().install_key(b"k" * length)
 
 
 @pytest.mark.req("MODE-5")
