@@ -1,9 +1,11 @@
 """Signing and proving permits: the capability without which no order passes the gate (D13).
 
-A signature is keyed BLAKE2b (RFC 7693) over every field of the permit and of the order: every order is signed and checked
-before its bytes leave, and HMAC-SHA256 takes twice as long. The fields are taken in one canonical text: the ``repr`` of
-a tuple of plain values. Python's ``repr`` of texts, numbers and None is unambiguous (texts are quoted and escaped,
-floats are written so that they read back exactly), so two different orders never share a text.
+A signature is keyed BLAKE2b (RFC 7693) over every field of the permit and of the order. Each order is signed and
+checked before its bytes leave, and HMAC-SHA256 takes twice as long.
+
+The fields are taken in one canonical text: the ``repr`` of a tuple of plain values. Python's ``repr`` of texts, numbers
+and None is unambiguous (texts are quoted and escaped, floats are written so that they read back exactly), so two
+different orders never share a text.
 
 Whoever holds the key can issue permits: the risk actor makes it, the link checks with it, nobody else sees it.
 """
