@@ -19,9 +19,9 @@ from actors.order_desk import ExecutorSettings
 from actors.position import PositionSettings
 from actors.risk import RiskSettings
 from supervision.config import Config
+from supervision.liquidation_desk import StrategyCSettings
 from supervision.restart_policy import RestartPolicy
 from supervision.simulator import SimulatorConfig
-from supervision.strategy_c import StrategyCSettings
 
 
 def sends_orders(config: Config, mode: ExecutionMode) -> bool:

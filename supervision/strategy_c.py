@@ -7,36 +7,24 @@ not wait for a disk.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import ClassVar
 
 import attrs
 
-from actors.base import ActorContext
 from actors.conversations import (
     ANSWERS,
-    ConversingActor,
-    RequestHeader,
 )
 from actors.errors import ErrorInfo, GatewayError, OrderValidationError
 from actors.logic import liquidation
 from actors.logic import liquidation_words as words
-from actors.logic.close_orders import close_order
 from actors.logic.liquidation_words import (
-    Event,
-    LiquidationLimits,
-    LiquidationState,
     Step,
 )
 from actors.logic.order_ids import operator_of
 from actors.messages.addresses import (
     CONNECTION,
-    EXECUTOR,
-    GATEWAY,
     JOURNAL,
-    LINK,
-    RISK,
-    SUPERVISOR,
 )
 from actors.messages.connection import (
     ConnectionStateChanged,
@@ -44,52 +32,33 @@ from actors.messages.connection import (
     Reconcile,
     Reconciled,
     ReconciliationCompleted,
-    RequestReconciliation,
 )
 from actors.messages.journal import (
     JournalRead,
     LatchDurable,
     ReadJournal,
     RecordLatch,
-    RecordStep,
     StepDurable,
 )
-from actors.messages.lifecycle import Message, Reply, Request, StopTree
+from actors.messages.lifecycle import Message, Reply
 from actors.messages.liquidation import (
     DataQuarantined,
     GetLiquidationStatus,
     Liquidate,
-    LiquidationAccepted,
-    LiquidationReport,
     LiquidationStatus,
     Rearm,
     Rearmed,
     RestartLimitExceeded,
 )
-from actors.messages.orders import AllOrdersCancelled, CancelAllOrders, OrderConcluded
-from actors.messages.risk import LatchChanged, LossLimitBreached
+from actors.messages.orders import AllOrdersCancelled, OrderConcluded
+from actors.messages.risk import LossLimitBreached
 from actors.model.connection import BrokerState, ConnectionState, DisconnectCause
-from actors.model.orders import OPERATOR_ID, CloseReason, OrderResult
-from actors.ports import EventLog, no_log
+from actors.model.orders import CloseReason
+from supervision.liquidation_desk import DelayOver, LiquidationDesk, ReadOverdue
 
 RECOVERY_S = 10.0
 NOT_RUNNING = "IDLE"
 """What `status` calls a Strategy C that never ran."""
-
-REFUSERS = (LINK, RISK, EXECUTOR)
-"""Who refuses opening orders while the latch is on; the gate first."""
-
-
-@attrs.frozen(kw_only=True)
-class StrategyCSettings:
-    """The ``[strategy_c]`` section as this actor needs it; times in seconds."""
-
-    limits: LiquidationLimits = attrs.field(factory=LiquidationLimits)
-    grace_s: float = 0.0
-    step_timeout_s: float = 10.0
-    close_timeout_s: float = 30.0
-    sends_orders: bool = False
-    operator_id: str = OPERATOR_ID
 
 
 @attrs.frozen(kw_only=True)
@@ -100,21 +69,7 @@ class _GraceOver(Message):
     trigger: str
 
 
-@attrs.frozen(kw_only=True)
-class _DelayOver(Message):
-    """A delay that the liquidation asked for is over."""
-
-    turn: int
-
-
-@attrs.frozen(kw_only=True)
-class _ReadOverdue(Message):
-    """The broker's state should have been there by now."""
-
-    turn: int
-
-
-class StrategyCActor(ConversingActor):
+class StrategyCActor(LiquidationDesk):
     """See the module's docstring."""
 
     recovers = True
@@ -131,8 +86,8 @@ class StrategyCActor(ConversingActor):
         ReconciliationCompleted: "on_reconciliation_completed",
         NothingToReconcile: "on_nothing_to_reconcile",
         _GraceOver: "on_grace_over",
-        _DelayOver: "on_delay_over",
-        _ReadOverdue: "on_read_overdue",
+        DelayOver: "on_delay_over",
+        ReadOverdue: "on_read_overdue",
         JournalRead: "on_answer",
         LatchDurable: "on_answer",
         StepDurable: "on_answer",
@@ -141,38 +96,13 @@ class StrategyCActor(ConversingActor):
         **ANSWERS,
     }
 
-    def __init__(
-        self,
-        context: ActorContext,
-        *,
-        settings: StrategyCSettings | None = None,
-        log: EventLog = no_log,
-    ) -> None:
-        super().__init__(context)
-        self.settings = settings or StrategyCSettings()
-        self.log = log
-        self.state: LiquidationState | None = None
-        self.latched: str | None = None
-        self.report: LiquidationReport | None = None
-        self.linked = False
-        self.disconnects = 0
-        self.in_grace = False
-        self.answered_disconnects = 0
-        self.managed: set[int] = set()
-        self.reading: int | None = None
-        self.last_read: Reconcile | None = None
-        self.early_reconcile: Reconcile | None = None
-        self.is_ready = False
-        self.accepting: list[Liquidate] = []
-        self.stop_when_done: str | None = None
-
     # --- recovery -------------------------------------------------------------------------------------------------
 
     def started(self) -> None:
         """Learn from the journal whether the latch is on: it survives everything (STC-4)."""
-        self._ask(
+        self.ask(
             JOURNAL,
-            ReadJournal(**self._own("journal", RECOVERY_S)),
+            ReadJournal(**self.own("journal", RECOVERY_S)),
             self._on_journal,
             self._cannot_recover,
         )
@@ -186,8 +116,8 @@ class StrategyCActor(ConversingActor):
         if reply.latched:
             self.latched = reply.latch_reason or "latched by an earlier process"
             self.log("latch_found", level="WARNING", reason=self.latched)
-            self._tell_latch()
-            self._take(
+            self.tell_latch()
+            self.take(
                 liquidation.resume(
                     reply.liquidation_id or self.entropy.uuid4(),
                     self.latched,
@@ -202,7 +132,7 @@ class StrategyCActor(ConversingActor):
             early, self.early_reconcile = self.early_reconcile, None
             self.on_reconcile(early)
         if self.incarnation > 1:
-            self._request_reconciliation()  # its end says that the link is up
+            self.request_reconciliation()  # its end says that the link is up
         self.recovered()
 
     def on_reconcile(self, message: Reconcile) -> None:
@@ -212,7 +142,7 @@ class StrategyCActor(ConversingActor):
             return
         self.last_read = message
         self._face_disconnects(message.state)
-        self._tell_latch()
+        self.tell_latch()
         self.tell(CONNECTION, Reconciled(number=message.number, sender=self.name))
 
     def _face_disconnects(self, state: BrokerState) -> None:
@@ -226,12 +156,12 @@ class StrategyCActor(ConversingActor):
         """Go on with a state that everybody has taken over."""
         if not self.linked:
             self.linked = True
-            self._advance(words.LinkUp())
+            self.advance(words.LinkUp())
         turn, read = self.reading, self.last_read
         if turn is None or read is None or read.number != message.number:
             return
         self.reading = None
-        self._advance(
+        self.advance(
             liquidation.in_scope(
                 read.state,
                 self.settings.limits,
@@ -261,13 +191,13 @@ class StrategyCActor(ConversingActor):
             self.disconnects += 1
             self.in_grace = False
             self.linked = True
-            self._advance(words.LinkUp())
+            self.advance(words.LinkUp())
             return
         if event.previous is not ConnectionState.CONNECTED:
             return
         self.linked = False
         self.reading = None
-        self._advance(words.LinkDown())
+        self.advance(words.LinkDown())
         if event.cause is DisconnectCause.ASKED:
             return
         trigger = f"disconnect ({event.cause}): {event.reason}"
@@ -303,14 +233,14 @@ class StrategyCActor(ConversingActor):
         self.stop_when_done = f"{event.actor} passed its restart limit: {event.reason}"
         self._trigger(self.stop_when_done, CloseReason.EMERGENCY_STOP)
         if self.state is not None and self.state.step is Step.DONE and self.state.recorded:
-            self._stop_tree()
+            self.stop_tree()
 
     def on_liquidate(self, request: Liquidate) -> None:
         """An operator asks for it; the answer comes with the durable latch."""
         self.accepting.append(request)
         running = self.state is not None and self.state.step is not Step.DONE
         if running and self.state is not None and self.state.step is not Step.LATCHING:
-            self._accept()
+            self.accept()
         elif not running:
             self._begin(f"operator: {request.reason}", request.close_reason)
 
@@ -331,7 +261,7 @@ class StrategyCActor(ConversingActor):
             trigger=trigger,
             linked=self.linked,
         )
-        self._take(
+        self.take(
             liquidation.begin(
                 liquidation_id,
                 trigger,
@@ -363,7 +293,7 @@ class StrategyCActor(ConversingActor):
         if self.latched is None:
             self.reply(request, Rearmed(correlation_id=request.correlation_id))
             return
-        self._ask(
+        self.ask(
             JOURNAL,
             RecordLatch(
                 **self.conversations.on_behalf(request, "latch"),
@@ -383,7 +313,7 @@ class StrategyCActor(ConversingActor):
     def _rearmed(self, request: Rearm) -> None:
         self.latched = None
         self.state = None
-        self._tell_latch()
+        self.tell_latch()
         self.log("rearmed", level="WARNING", who=request.who, why=request.why)
         self.reply(request, Rearmed(correlation_id=request.correlation_id))
 
@@ -401,226 +331,3 @@ class StrategyCActor(ConversingActor):
                 report=self.report,
             ),
         )
-
-    # --- the steps ------------------------------------------------------------------------------------------------
-
-    def _advance(self, event: Event) -> None:
-        if self.state is not None:
-            self._take(
-                liquidation.advance(self.state, event, self.clock.now(), self.settings.limits)
-            )
-
-    def _take(self, outcome: liquidation.Outcome) -> None:
-        """Store the new state, then emit its effects."""
-        self.state, effects = outcome
-        for effect in effects:
-            self._effects[type(effect)](self, effect)
-
-    def _close_gate(self, _: words.CloseGate) -> None:
-        self._tell_latch()
-
-    def _tell_latch(self) -> None:
-        change = LatchChanged(
-            latched=self.latched is not None,
-            reason=self.latched or "",
-            at=self.clock.now(),
-            answered_disconnects=self.answered_disconnects,
-        )
-        for address in REFUSERS:
-            self.tell(address, change)
-
-    def _record_latch(self, effect: words.RecordLatch) -> None:
-        def durable(is_durable: bool) -> None:
-            self._accept()
-            self._advance(words.LatchRecorded(durable=is_durable))
-
-        self._ask(
-            JOURNAL,
-            RecordLatch(
-                **self._own("latch", self.settings.step_timeout_s),
-                latched=True,
-                liquidation_id=effect.liquidation_id,
-                reason=effect.reason,
-                who="strategy_c",
-                why="",
-                at=self.clock.now(),
-            ),
-            lambda _: durable(True),
-            lambda _: durable(False),
-        )
-
-    def _accept(self) -> None:
-        state = self.state
-        for request in self.accepting:
-            self.reply(
-                request,
-                LiquidationAccepted(
-                    correlation_id=request.correlation_id,
-                    liquidation_id=state.liquidation_id if state else "",
-                ),
-            )
-        self.accepting.clear()
-
-    def _record_step(self, effect: words.RecordStep) -> None:
-        state = self.state
-        assert state is not None  # noqa: S101 - effects exist only with a state
-        self.log(
-            "strategy_c_step",
-            correlation_id=state.liquidation_id,
-            step=effect.step.value,
-            detail=effect.detail,
-        )
-        self._ask(
-            JOURNAL,
-            RecordStep(
-                **self._own("step", self.settings.step_timeout_s),
-                liquidation_id=state.liquidation_id,
-                step=effect.step.value,
-                detail=effect.detail,
-                at=self.clock.now(),
-            ),
-            lambda _: self._advance(words.StepRecorded(turn=effect.turn)),
-            lambda _: self._advance(words.StepRecorded(turn=effect.turn, durable=False)),
-        )
-
-    def _cancel_all(self, effect: words.CancelAll) -> None:
-        def cancelled(reply: Reply) -> None:
-            assert isinstance(reply, AllOrdersCancelled)  # noqa: S101 - answered in kind
-            self._advance(words.CancelsDone(turn=effect.turn, cancelled=reply.cancelled))
-
-        self._ask(
-            EXECUTOR,
-            CancelAllOrders(
-                **self._own("cancel-all", self.settings.step_timeout_s),
-                whole_account=effect.whole_account,
-            ),
-            cancelled,
-            lambda error: self._step_failed(effect.turn, error),
-        )
-
-    def _read_broker(self, effect: words.ReadBroker) -> None:
-        """Read by way of a reconciliation, so that ledger and broker agree when the closes are sized."""
-        self.schedule(self.settings.step_timeout_s, _ReadOverdue(turn=effect.turn))
-        self.reading = effect.turn
-        if self.settings.limits.whole_account:
-            self._request_reconciliation()
-            return
-        self._ask(
-            JOURNAL,
-            ReadJournal(**self._own("managed", self.settings.step_timeout_s)),
-            self._on_traded,
-            lambda error: self._read_failed(effect.turn, error.text),
-        )
-
-    def _on_traded(self, reply: Reply) -> None:
-        """Learn which contracts are ours: those that this operator's orders ever traded."""
-        assert isinstance(reply, JournalRead)  # noqa: S101 - the journal answers in kind
-        ours = self.settings.operator_id
-        self.managed |= {con_id for operator, con_id in reply.traded if operator == ours}
-        self._request_reconciliation()
-
-    def _request_reconciliation(self) -> None:
-        self.tell(CONNECTION, RequestReconciliation(sender=self.name))
-
-    def on_read_overdue(self, message: _ReadOverdue) -> None:
-        """The broker's state did not come."""
-        self._read_failed(message.turn, "the broker's state did not come")
-
-    def _read_failed(self, turn: int, reason: str) -> None:
-        if self.reading == turn:
-            self.reading = None
-            self._advance(words.StepFailed(turn=turn, reason=reason))
-
-    def _submit_closes(self, effect: words.SubmitCloses) -> None:
-        told: list[str] = []
-        expected = len(effect.closes)
-
-        def note(text: str) -> None:
-            told.append(text)
-            if len(told) == expected:
-                self._advance(words.ClosesDone(turn=effect.turn, closed=tuple(sorted(told))))
-
-        for close in effect.closes:
-            self._close(close, effect.reason, note)
-
-    def _close(self, close: words.Close, reason: CloseReason, note: Callable[[str], None]) -> None:
-        def concluded(reply: Reply) -> None:
-            assert isinstance(reply, OrderConcluded)  # noqa: S101 - the executor answers in kind
-            note(_said(close, reply.result))
-
-        self._ask(
-            EXECUTOR,
-            close_order(
-                close.contract,
-                -close.action.sign * close.quantity,
-                reason,
-                self.settings.operator_id,
-                **self._own(f"close-{close.contract.con_id}", self.settings.close_timeout_s),
-            ),
-            concluded,
-            lambda error: note(f"{close}: {error.text}"),
-        )
-
-    def _retry_later(self, effect: words.RetryLater) -> None:
-        self.schedule(effect.delay_s, _DelayOver(turn=effect.turn))
-
-    def on_delay_over(self, message: _DelayOver) -> None:
-        """Go on after a delay."""
-        self._advance(words.DelayPassed(turn=message.turn))
-
-    def _alarm(self, effect: words.Alarm) -> None:
-        self.log("strategy_c_alarm", level="CRITICAL", text=effect.text)
-
-    def _tell_report(self, effect: words.Report) -> None:
-        report = self.report = effect.report
-        self.log(
-            "strategy_c_report",
-            level="WARNING" if report.flat or report.simulated else "CRITICAL",
-            correlation_id=report.liquidation_id,
-            flat=report.flat,
-            simulated=report.simulated,
-            cancelled=len(report.cancelled),
-            closed="; ".join(report.closed),
-            remaining="; ".join(report.remaining),
-            seconds=round((report.ended_at - report.started_at).total_seconds(), 3),
-        )
-        self.tell(GATEWAY, report)
-        if self.stop_when_done is not None:
-            self._stop_tree()
-
-    def _stop_tree(self) -> None:
-        self.tell(SUPERVISOR, StopTree(reason=self.stop_when_done or "Strategy C is done"))
-
-    def _step_failed(self, turn: int, error: ErrorInfo) -> None:
-        self._advance(words.StepFailed(turn=turn, reason=error.text))
-
-    _effects: ClassVar[Mapping[type, Callable[..., None]]] = {
-        words.CloseGate: _close_gate,
-        words.RecordLatch: _record_latch,
-        words.RecordStep: _record_step,
-        words.CancelAll: _cancel_all,
-        words.ReadBroker: _read_broker,
-        words.SubmitCloses: _submit_closes,
-        words.RetryLater: _retry_later,
-        words.Alarm: _alarm,
-        words.Report: _tell_report,
-    }
-
-    # --- requests -------------------------------------------------------------------------------------------------
-
-    def _own(self, step: str, timeout_s: float) -> RequestHeader:
-        return self.conversations.of_our_own(step, timeout_s)
-
-    def _ask(
-        self,
-        to: str,
-        request: Request,
-        on_reply: Callable[[Reply], None],
-        on_failure: Callable[[ErrorInfo], None],
-    ) -> None:
-        self.conversations.ask(to, request, on_reply, on_failure)
-
-
-def _said(close: words.Close, result: OrderResult) -> str:
-    reason = f" ({result.rejection_reason})" if result.rejection_reason else ""
-    return f"{close}: {result.status}, {result.fill_quantity:g} filled{reason}"
