@@ -38,11 +38,10 @@ from actors.logic.order_state import (
     new_record,
 )
 from actors.logic.order_table import UNSENT, OrderState
-from actors.logic.order_validation import contract_query
+from actors.logic.order_validation import contract_query, request_fault
 from actors.messages.addresses import (
     JOURNAL,
     LINK,
-    MARKET_DATA,
     RISK,
 )
 from actors.messages.connection import (
@@ -60,7 +59,6 @@ from actors.messages.journal import (
 from actors.messages.lifecycle import Message, Reply, Request
 from actors.messages.market_data import (
     ContractQualified,
-    GetQuote,
     QualifyContract,
     QuoteRead,
     QuoteUpdated,
@@ -166,6 +164,9 @@ class ExecutorActor(OrderRecovery, OrderChanges):
 
     def _refusal(self, submit: SubmitOrder) -> GatewayError | str | None:
         opening = submit.purpose is Purpose.OPEN
+        fault = request_fault(submit.request)
+        if fault is not None:
+            return fault
         if opening and self.latched is not None:
             return f"Strategy C is latched: {self.latched}; re-arm before opening anything"
         if self.settings.readonly:
@@ -205,38 +206,19 @@ class ExecutorActor(OrderRecovery, OrderChanges):
 
     def _with_contract(self, submit: SubmitOrder, contract: Contract) -> None:
         """An opening order is judged by a fresh quote; a closing one needs none (RSK-7)."""
-        quote = self.quotes.get(contract.con_id)
-        if submit.purpose is Purpose.CLOSE or self._is_fresh(quote):
-            self._ask_approval(submit, contract, quote)
-            return
-
-        def judge(reply: Reply) -> None:
-            assert isinstance(reply, QuoteRead)  # noqa: S101 - market data answers in kind
-            self._ask_approval(submit, contract, reply.quote)
-
-        self.ask(
-            MARKET_DATA,
-            GetQuote(**self.conversations.on_behalf(submit, "quote"), contract=contract),
-            judge,
-            lambda error: self._unquoted(submit, contract, error),
-        )
-
-    def _unquoted(self, submit: SubmitOrder, contract: Contract, error: ErrorInfo) -> None:
-        """Without a quote risk says what it thinks of that, unless the time is up already."""
-        if submit.deadline <= self.clock.monotonic():
-            self._conclude_early(submit, OrderStatus.TIMEOUT, error.text)
-        else:
+        if submit.purpose is Purpose.CLOSE:
             self._ask_approval(submit, contract, self.quotes.get(contract.con_id))
-
-    def _is_fresh(self, quote: Quote | None) -> bool:
-        if quote is None:
-            return False
-        age_s = (self.clock.now() - quote.received_at).total_seconds()
-        return age_s <= self.settings.quote_max_age_s
+        else:
+            self.with_quote(
+                submit, contract, lambda quote: self._ask_approval(submit, contract, quote)
+            )
 
     def _ask_approval(self, submit: SubmitOrder, contract: Contract, quote: Quote | None) -> None:
         if self.account is None:
             self.refuse(submit, GatewayNotConnectedError("no account is known yet"))
+            return
+        if submit.deadline <= self.clock.monotonic():
+            self._conclude_early(submit, OrderStatus.TIMEOUT, "no quote came before the deadline")
             return
         now = self.clock.now()
         order_id = self._order_id(submit, contract, now)

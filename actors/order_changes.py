@@ -41,6 +41,7 @@ from actors.messages.orders import (
     SendOrder,
 )
 from actors.messages.risk import OrderApproved, OrderRejected, RequestApproval
+from actors.model.market import Quote
 from actors.model.orders import (
     Purpose,
     TradeRequest,
@@ -92,6 +93,9 @@ class OrderChanges(OrderDesk):
         if self.latched is not None and tracked.record.purpose is Purpose.OPEN:
             self.refuse(modify, ModeError(f"Strategy C is latched: {self.latched}"))
             return
+        if tracked.modify is not None:
+            self.refuse(modify, ModeError(f"a change of order {modify.order_id} is under way"))
+            return
         record = tracked.record
         try:
             request = validate_modification(
@@ -111,14 +115,37 @@ class OrderChanges(OrderDesk):
             broker_order_id=record.broker_order_id,
         )
         tracked.modify, tracked.change_sent = modify, False
+        self.answer_by(modify.deadline, tracked)
+        self.with_quote(
+            modify,
+            order.contract,
+            lambda quote: self._ask_change(tracked, modify, request, order, quote),
+        )
+
+    def _ask_change(
+        self,
+        tracked: Tracked,
+        modify: ModifyOrder,
+        request: TradeRequest,
+        order: WireOrder,
+        quote: Quote | None,
+    ) -> None:
+        """Have the change approved, unless the order ended or the caller's time was up while the quote was read."""
+        if tracked.modify is not modify:
+            return
+        if tracked.record.state not in WORKING:
+            self.change_failed(
+                tracked, OrderNotFoundError(f"order {modify.order_id} is not working any more")
+            )
+            return
         self.ask(
             RISK,
             RequestApproval(
                 **self.conversations.on_behalf(modify, "risk"),
                 order=order,
                 request=request,
-                quote=self.quotes.get(order.contract.con_id),
-                replaced=signed_remaining(record),
+                quote=quote,
+                replaced=signed_remaining(tracked.record),
             ),
             lambda reply: self._modify_judged(tracked, modify, request, order, reply),
             lambda error: self.change_failed(tracked, restore(error)),

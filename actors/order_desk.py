@@ -36,6 +36,7 @@ from actors.messages.addresses import (
     CONNECTION,
     GATEWAY,
     JOURNAL,
+    MARKET_DATA,
     POSITION,
     RISK,
 )
@@ -50,6 +51,8 @@ from actors.messages.journal import (
 )
 from actors.messages.lifecycle import Message, Reply, Request
 from actors.messages.market_data import (
+    GetQuote,
+    QuoteRead,
     QuoteUpdated,
 )
 from actors.messages.orders import (
@@ -394,6 +397,30 @@ class OrderDesk(ConversingActor):
     ) -> None:
         """Ask on behalf of a caller, whose own deadline is watched anyway."""
         self.conversations.ask(to, request, on_reply, on_failure, watched=False)
+
+    def with_quote(
+        self, request: Request, contract: Contract, then: Callable[[Quote | None], None]
+    ) -> None:
+        """Go on with a fresh quote; where none can be had with the last one, and risk says what it thinks of it."""
+        held = self.quotes.get(contract.con_id)
+        if held is not None and self._is_fresh(held):
+            then(held)
+            return
+
+        def read(reply: Reply) -> None:
+            assert isinstance(reply, QuoteRead)  # noqa: S101 - market data answers in kind
+            then(reply.quote)
+
+        self.ask(
+            MARKET_DATA,
+            GetQuote(**self.conversations.on_behalf(request, "quote"), contract=contract),
+            read,
+            lambda _: then(self.quotes.get(contract.con_id)),
+        )
+
+    def _is_fresh(self, quote: Quote) -> bool:
+        age_s = (self.clock.now() - quote.received_at).total_seconds()
+        return age_s <= self.settings.quote_max_age_s
 
     def ask_for_reconciliation(self) -> None:
         self.tell(CONNECTION, RequestReconciliation(sender=self.name))
