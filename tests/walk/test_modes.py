@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -28,7 +29,8 @@ from supervision import Config, IBKRGateway
 from supervision.config import Features, GatewayConfig, General
 from supervision.settings import sends_orders
 from supervision.simulator import SimulatorConfig
-from tests.walk.watching import ending, tapped
+from tests.walk.watching import ending, tapped, until
+from tests.walk.wiretap import ORDER_MESSAGES, tapped_world
 from tests.worlds import CONTEXT, ProofWorld, a_config, buy, prove
 
 HELD = 100
@@ -425,3 +427,44 @@ def test_a_due_close_on_a_readonly_connection_is_told_once_and_not_tried_for_eve
 
     assert len(due) == 1
     assert asked == 0
+
+
+# --- at the socket ----------------------------------------------------------------------------------------------------
+
+
+async def _everything_on_the_wire(state_dir: Path, mode: str) -> tuple[int, list[str], int]:
+    """Do all that could send something; count what the wire carried and what the simulator's ledger has."""
+    async with tapped_world(state_dir, mode=mode) as world:
+        gateway = world.gateway
+        world.simulator.faults.trade_elsewhere("SPY", HELD)
+        world.simulator.faults.order_by_hand("SPY", 1, LIMIT)
+        await gateway.connect()
+        await gateway.get_market_data("SPY")
+        await gateway.submit_order(buy(), CONTEXT, 10.0)
+        resting = await gateway.submit_order(
+            buy(order_type="LMT", limit_price=LIMIT), CONTEXT, 10.0, wait_for="ack"
+        )
+        await gateway.cancel_order(resting.order_id)
+        await gateway.close_position(SPY_ID, "MANUAL", 10.0)
+        await gateway.close_all_positions("MANUAL", 10.0)
+        await gateway.liquidate("the operator wants it")
+        await until(lambda: bool(gateway.liquidation_reports))
+        await gateway.disconnect()
+        kinds = sorted({message[0] for message in world.wire.of_kind(*ORDER_MESSAGES)})
+        return len(world.wire.messages()), kinds, len(world.simulator.ledger)
+
+
+@pytest.mark.req("MODE-1")
+def test_in_dry_run_no_order_message_is_on_the_wire(tmp_path: Path) -> None:
+    messages, orders, ledger = asyncio.run(_everything_on_the_wire(tmp_path, "dry_run"))
+
+    assert messages > 10, "the session itself is on the wire"
+    assert (orders, ledger) == ([], 0)
+
+
+@pytest.mark.req("MODE-1")
+def test_in_paper_mode_the_same_calls_put_orders_on_the_wire(tmp_path: Path) -> None:
+    _, orders, ledger = asyncio.run(_everything_on_the_wire(tmp_path, "paper"))
+
+    assert orders == sorted(ORDER_MESSAGES)
+    assert ledger > 0

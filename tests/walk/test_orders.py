@@ -370,6 +370,34 @@ def test_a_change_that_risk_rejects_is_not_sent() -> None:
     assert prove(scenario) == ["place"]
 
 
+@pytest.mark.req("ORD-1", "RSK-3")
+def test_an_order_that_has_rested_long_is_changed_by_a_fresh_quote() -> None:
+    async def scenario(world: ProofWorld) -> Any:
+        gateway = world.gateway
+        working = await gateway.submit_order(limit(), CONTEXT, wait_for="ack")
+        await asyncio.sleep(10 * LONG_S)
+        return await gateway.modify_order(working.order_id, limit_price=LIMIT_BELOW + 1)
+
+    assert prove(scenario).status is OrderStatus.PENDING
+
+
+@pytest.mark.req("ORD-1")
+def test_of_two_changes_at_once_the_second_is_refused() -> None:
+    async def scenario(world: ProofWorld) -> Any:
+        gateway = world.gateway
+        working = await gateway.submit_order(limit(), CONTEXT, wait_for="ack")
+        first = gateway.modify_order(working.order_id, limit_price=LIMIT_BELOW + 1)
+        second = gateway.modify_order(working.order_id, limit_price=LIMIT_BELOW + 2)
+        answers = await asyncio.gather(first, second, return_exceptions=True)
+        return answers, world.simulator.open_orders()[0].limit_price
+
+    (first, second), price = prove(scenario)
+
+    assert first.status is OrderStatus.PENDING
+    assert isinstance(second, ModeError)
+    assert price == LIMIT_BELOW + 1
+
+
 @pytest.mark.req("ORD-10")
 def test_a_change_to_nonsense_is_refused() -> None:
     async def scenario(world: ProofWorld) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeVar
 
 import attrs
@@ -52,3 +52,10 @@ async def taken(stream: AsyncIterator[T], count: int, within_s: float = 30.0) ->
     """Take the next ``count`` values of a stream; TimeoutError when they do not come."""
     async with asyncio.timeout(within_s):
         return [await anext(stream) for _ in range(count)]
+
+
+async def until(condition: Callable[[], bool], within_s: float = 20.0) -> None:
+    """Wait in real time until ``condition`` holds; TimeoutError after ``within_s``."""
+    async with asyncio.timeout(within_s):
+        while not condition():  # noqa: ASYNC110 - what changes it is in other threads
+            await asyncio.sleep(0.005)

@@ -1,0 +1,1 @@
+"""Five rules bought with real failures, each with its regression test."""
