@@ -119,6 +119,17 @@ def validate_signal(
     )
 
 
+def request_fault(request: TradeRequest) -> OrderValidationError | None:
+    """Check the numbers of a request that did not come through `validate_signal`; None when they are sound.
+
+    A close may be of a fraction, since such positions exist.
+    """
+    faults = _Faults()
+    _check_number(faults, "quantity", request.quantity, MAX_QUANTITY)
+    _check_prices(faults, request, request.order_type)
+    return OrderValidationError("; ".join(faults.texts)) if faults.texts else None
+
+
 def validate_modification(
     request: TradeRequest,
     *,
@@ -207,7 +218,7 @@ def _check_quantity(faults: _Faults, value: object) -> float:
 
 
 def _check_prices(
-    faults: _Faults, signal: TradingSignal, order_type: OrderType | None
+    faults: _Faults, signal: TradingSignal | TradeRequest, order_type: OrderType | None
 ) -> dict[str, float | None]:
     prices: dict[str, float | None] = {"limit_price": None, "stop_price": None}
     for field in prices:
