@@ -74,6 +74,7 @@ class ConnectionAttempts(ConnectionDesk):
             self.open_session()
 
     def open_session(self) -> None:
+        """Ask the link for a session under the client id that is due."""
         self.next_epoch()
         settings = self.settings
         self.log(
@@ -98,6 +99,7 @@ class ConnectionAttempts(ConnectionDesk):
         )
 
     def on_session_opened(self, reply: Reply) -> None:
+        """Check and choose the account, then reconcile."""
         assert isinstance(reply, SessionOpened)  # noqa: S101 - the link answers in kind
         self.session, self.upstream_lost = reply, False
         self.raise_floor(reply.client_id, reply.next_order_id - 1)
@@ -186,10 +188,12 @@ class ConnectionAttempts(ConnectionDesk):
         self.refuse_connects(error)
 
     def schedule_attempt(self, delay_s: float) -> None:
+        """Try again after a delay."""
         self.next_epoch()
         self.timer = self.schedule(delay_s, AttemptDue(epoch=self.epoch))
 
     def disconnected(self, reason: str) -> None:
+        """Settle in DISCONNECTED and answer who asked for it."""
         self.next_epoch()
         if self.machine.state is not ConnectionState.DISCONNECTED:
             self.move(ConnectionState.DISCONNECTED, reason, DisconnectCause.ASKED)

@@ -198,6 +198,7 @@ class ConnectionDesk(ConversingActor):
         )
 
     def answer_connect(self, request: Connect) -> None:
+        """Answer a `Connect` with the session, or with its loss."""
         session_id = self.machine.session_id
         if session_id is None:
             self.refuse(request, GatewayConnectionError("the link was lost again"))
@@ -205,6 +206,7 @@ class ConnectionDesk(ConversingActor):
         self.reply(request, Connected(correlation_id=request.correlation_id, session_id=session_id))
 
     def refuse_connects(self, error: GatewayError) -> None:
+        """Tell everybody who waits for a connection why there is none."""
         for request in self.connects.values():
             self.refuse(request, error)
         self.connects.clear()
@@ -230,6 +232,7 @@ class ConnectionDesk(ConversingActor):
         self.conversations.ask(to, request, replied, failed)
 
     def tell_readiness(self) -> None:
+        """Tell risk whether anything may be opened."""
         blocked_by = self.opening_blocked_by
         self.tell(RISK, OpeningReadinessChanged(ready=blocked_by is None, reason=blocked_by))
 
@@ -243,12 +246,14 @@ class ConnectionDesk(ConversingActor):
         self.next_requesters.clear()
 
     def next_epoch(self) -> None:
+        """Leave behind the timers and answers of what was under way."""
         self.epoch += 1
         if self.timer is not None:
             self.timer.cancel()
             self.timer = None
 
     def drop_session(self, cause: DisconnectCause, reason: str) -> None:
+        """Have the link end the session, when there is one."""
         if self.session is not None:
             self.session = None
             self.tell(LINK, EndSession(cause=cause, reason=reason))

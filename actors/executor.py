@@ -262,6 +262,7 @@ class ExecutorActor(OrderRecovery, OrderChanges):
         return new_order_id(now, self.sequence, self.suffix)
 
     def watch_deadline(self, tracked: Tracked, submit: SubmitOrder) -> None:
+        """Come back before the caller's deadline: to cancel the remainder, and to answer."""
         left_s = max(0.0, submit.deadline - self.clock.monotonic())
         lead_s = min(self.settings.cancel_before_deadline_s, left_s / 2)
         if submit.wait_for is WaitFor.FILL:

@@ -206,6 +206,7 @@ class OrderChanges(OrderDesk):
         self.cancel(tracked, "cancel asked for")
 
     def cancel(self, tracked: Tracked, why: str) -> None:
+        """Ask for the cancel of one order: in its record, and at the broker when it is there."""
         record = request_cancel(tracked.record, self.clock.now())
         if record.is_live and record.broker_order_id is not None and not self.is_fallback:
             self.tell(

@@ -158,6 +158,7 @@ class OrderDesk(ConversingActor):
         self.record_execution(event.execution)
 
     def record_execution(self, execution: Execution) -> None:
+        """Count an execution once, tell everybody of it, and put it on its order."""
         counted = count(self.executions, execution)
         self.executions = counted.executions
         tracked = self.book.of_execution(execution, self.client_id)
@@ -256,6 +257,7 @@ class OrderDesk(ConversingActor):
         )
 
     def tell_change(self, tracked: Tracked, detail: str, level: str = "INFO") -> None:
+        """Tell the event stream and the log of an order's new state."""
         record, told = tracked.record, self.result_of(tracked)
         self.tell(GATEWAY, OrderChanged(result=told, detail=detail, at=told.timestamp))
         self.log(
@@ -316,11 +318,13 @@ class OrderDesk(ConversingActor):
             self.settle(tracked)
 
     def conclude(self, tracked: Tracked) -> None:
+        """Answer the submitter."""
         submit, tracked.submit = tracked.submit, None
         if submit is not None:
             self.answer(submit, tracked)
 
     def answer(self, request: Request, tracked: Tracked) -> None:
+        """Answer a request with the order's result as it stands."""
         self.reply(
             request,
             OrderConcluded(correlation_id=request.correlation_id, result=self.result_of(tracked)),
@@ -355,6 +359,7 @@ class OrderDesk(ConversingActor):
         )
 
     def result_of(self, tracked: Tracked) -> OrderResult:
+        """What the caller is told of the order now."""
         quote = self.quotes.get(tracked.record.order.contract.con_id) or tracked.quote
         return result(
             tracked.record,
@@ -366,12 +371,14 @@ class OrderDesk(ConversingActor):
         )
 
     def change_failed(self, tracked: Tracked, error: GatewayError) -> None:
+        """Tell whoever wanted a change that it was not made; what risk reserved for it is released."""
         modify, tracked.modify = tracked.modify, None
         if modify is not None:
             self.refuse(modify, error)
         self.tell_risk(tracked, force=True)
 
     def answer_cancel_alls(self) -> None:
+        """Answer those whose orders are all at their end."""
         for correlation_id, (request, references) in tuple(self.cancel_alls.items()):
             if all(self.is_over(reference) for reference in references):
                 del self.cancel_alls[correlation_id]
@@ -383,6 +390,7 @@ class OrderDesk(ConversingActor):
                 )
 
     def is_over(self, reference: str) -> bool:
+        """Whether nothing of the order can fill any more."""
         tracked = self.book.by_ref(reference)
         return tracked is None or is_settled(tracked.record)
 
@@ -423,4 +431,5 @@ class OrderDesk(ConversingActor):
         return age_s <= self.settings.quote_max_age_s
 
     def ask_for_reconciliation(self) -> None:
+        """Have the broker's state read again."""
         self.tell(CONNECTION, RequestReconciliation(sender=self.name))

@@ -343,6 +343,7 @@ class GatewayCore:
         grace_s: float = 0.0,
         **fields: Any,
     ) -> R:
+        """Ask once; raises what the answer says, and `GatewayNotConnectedError` before the first start."""
         if self._bridge is None:
             raise GatewayNotConnectedError("not connected: call connect() first")
         return await self._bridge.ask(address, kind, expected, timeout_s, grace_s=grace_s, **fields)
@@ -421,6 +422,8 @@ class GatewayCore:
 
 @attrs.frozen
 class QuoteSubscription:
+    """Who wants quotes of what."""
+
     symbols: tuple[str, ...]
     stream: ConflatedStream[Quote]
 

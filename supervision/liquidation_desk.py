@@ -112,6 +112,7 @@ class LiquidationDesk(ConversingActor):
     # --- the steps ------------------------------------------------------------------------------------------------
 
     def advance(self, event: Event) -> None:
+        """Let an event take the liquidation on, when there is one."""
         if self.state is not None:
             self.take(
                 liquidation.advance(self.state, event, self.clock.now(), self.settings.limits)
@@ -127,6 +128,7 @@ class LiquidationDesk(ConversingActor):
         self.tell_latch()
 
     def tell_latch(self) -> None:
+        """Tell those who refuse opening orders whether the latch is on."""
         change = LatchChanged(
             latched=self.latched is not None,
             reason=self.latched or "",
@@ -157,6 +159,7 @@ class LiquidationDesk(ConversingActor):
         )
 
     def accept(self) -> None:
+        """Answer the operators who asked for the liquidation that is under way."""
         state = self.state
         for request in self.accepting:
             self.reply(
@@ -227,6 +230,7 @@ class LiquidationDesk(ConversingActor):
         self.request_reconciliation()
 
     def request_reconciliation(self) -> None:
+        """Have the broker's state read and taken over by everybody."""
         self.tell(CONNECTION, RequestReconciliation(sender=self.name))
 
     def on_read_overdue(self, message: ReadOverdue) -> None:
@@ -234,6 +238,7 @@ class LiquidationDesk(ConversingActor):
         self.read_failed(message.turn, "the broker's state did not come")
 
     def read_failed(self, turn: int, reason: str) -> None:
+        """Go on without the broker's state."""
         if self.reading == turn:
             self.reading = None
             self.advance(words.StepFailed(turn=turn, reason=reason))
@@ -296,6 +301,7 @@ class LiquidationDesk(ConversingActor):
             self.stop_tree()
 
     def stop_tree(self) -> None:
+        """Ask the supervisor to stop the tree: an actor could not be kept alive (D7)."""
         self.tell(SUPERVISOR, StopTree(reason=self.stop_when_done or "Strategy C is done"))
 
     def _step_failed(self, turn: int, error: ErrorInfo) -> None:
@@ -316,6 +322,7 @@ class LiquidationDesk(ConversingActor):
     # --- requests -------------------------------------------------------------------------------------------------
 
     def own(self, step: str, timeout_s: float) -> RequestHeader:
+        """Head a request that nobody asked us for."""
         return self.conversations.of_our_own(step, timeout_s)
 
     def ask(
@@ -325,6 +332,7 @@ class LiquidationDesk(ConversingActor):
         on_reply: Callable[[Reply], None],
         on_failure: Callable[[ErrorInfo], None],
     ) -> None:
+        """Ask, with a timer on the answer."""
         self.conversations.ask(to, request, on_reply, on_failure)
 
 

@@ -296,14 +296,17 @@ class _Journal:
         self._lock = JournalLock(Path(config.general.state_dir) / JOURNAL_FILE)
 
     def lock(self) -> None:
+        """Take the lock; raises `JournalLockedError` when another process holds it."""
         if self._config.journal.enabled:
             self._lock.acquire()
 
     def unlock(self) -> None:
+        """Give the lock back."""
         if self._lock.is_held:
             self._lock.release()
 
     def make(self, context: ActorContext) -> SupervisedActor:
+        """Make the actor, with a disk or without."""
         if not self._config.journal.enabled:
             return VolatileJournalActor(context, self._store)
         return JournalActor(context, open_file=self._open, log=self._log)
@@ -335,6 +338,7 @@ class _EmbeddedThread:
         )
 
     def stop(self) -> None:
+        """End it."""
         if self._simulator is not None:
             self._simulator.stop()
             self._simulator = None

@@ -188,6 +188,7 @@ class _World:
 
     @classmethod
     def of(cls, state: BrokerState) -> _World:
+        """Sort the broker's state by reference."""
         ended = (order for order in state.open_orders if not is_working(order))
         executions = defaultdict(list)
         for execution in state.executions:

@@ -50,14 +50,17 @@ class Case:
 
     @property
     def order(self) -> WireOrder:
+        """The order that is judged."""
         return self.inputs.order
 
     @property
     def contract(self) -> Contract:
+        """Its contract."""
         return self.inputs.order.contract
 
     @property
     def net_liquidation(self) -> float | None:
+        """What the account is worth, or None."""
         account = self.inputs.account
         return None if account is None else account.net_liquidation
 

@@ -15,6 +15,7 @@ import logging
 import os
 import queue
 import threading
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -36,6 +37,10 @@ LOUD: Final = LEVELS["WARNING"]
 
 LIBRARIES: Final = ("asyncio", "eventkit", "ib_insync", "pykka")
 """Libraries whose warnings become events."""
+
+GATHER_S: Final = 0.01
+"""After a silence the writer lets so much time pass: formatting at once would take the interpreter away from the very
+order that the first event is about."""
 
 RETRY_S: Final = 0.25
 """So often the writer looks after lines that stdout would not take."""
@@ -145,6 +150,14 @@ class EventLogWriter:
                 self._file.remove()
 
     def _next(self) -> Event | None:
+        with suppress(queue.Empty):
+            return self._queue.get_nowait()
+        event = self._wait()
+        if event is not None:
+            time.sleep(GATHER_S)
+        return event
+
+    def _wait(self) -> Event | None:
         while self._console and self._console.waiting:
             try:
                 return self._queue.get(timeout=RETRY_S)
