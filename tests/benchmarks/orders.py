@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import os
 from pathlib import Path
+from statistics import median
 from time import perf_counter_ns
 
 import attrs
@@ -51,18 +52,21 @@ class Sent:
     filled_ns: int
 
 
+Blocks = list[list[float]]
+
+
 @attrs.define
 class Times:
-    """Microseconds from submit to two moments."""
+    """Microseconds from submit to two moments, block by block."""
 
-    bytes_us: list[float] = attrs.field(factory=list)
-    filled_us: list[float] = attrs.field(factory=list)
+    bytes_us: Blocks = attrs.field(factory=list)
+    filled_us: Blocks = attrs.field(factory=list)
 
     def add(self, orders: list[Sent], arrived: dict[str, int]) -> None:
         """Take over a block without its warm-up."""
-        for order in orders[WARM_UP:]:
-            self.bytes_us.append((arrived[order.order_ref] - order.submitted_ns) / 1e3)
-            self.filled_us.append((order.filled_ns - order.submitted_ns) / 1e3)
+        kept = orders[WARM_UP:]
+        self.bytes_us.append([(arrived[it.order_ref] - it.submitted_ns) / 1e3 for it in kept])
+        self.filled_us.append([(it.filled_ns - it.submitted_ns) / 1e3 for it in kept])
 
 
 async def bare_block(port: int, block: int, count: int = WARM_UP + ORDERS) -> list[Sent]:
@@ -159,16 +163,26 @@ async def measure(core: int | None, state_dir: Path, rounds: int = ROUNDS) -> li
     return _rows(bare, ours, journaled, summarize(syncs))
 
 
+def _all(blocks: Blocks) -> list[float]:
+    return [value for block in blocks for value in block]
+
+
+def _by_block(ours: Blocks, floors: Blocks) -> str:
+    """Tell how far the ratios of single rounds lie apart: what else runs on the machine makes that."""
+    ratios = sorted(median(mine) / median(floor) for mine, floor in zip(ours, floors, strict=True))
+    return f"rounds {ratios[0]:.1f} to {ratios[-1]:.1f} x"
+
+
 def _rows(bare: Times, ours: Times, journaled: Times, sync: Summary) -> list[Row]:
     rows = []
     for name, floors, without, with_journal, aim in (
         ("submit → bytes", bare.bytes_us, ours.bytes_us, journaled.bytes_us, AIM_BYTES),
         ("submit → filled", bare.filled_us, ours.filled_us, journaled.filled_us, AIM_FILLED),
     ):
-        floor = summarize(floors)
+        floor = summarize(_all(floors))
         for kind, values in (("", without), (", journal", with_journal)):
-            taken = summarize(values)
-            note = f"p99 {taken.p99:,.0f}, floor's {floor.p99:,.0f}"
+            taken = summarize(_all(values))
+            note = f"p99 {taken.p99:,.0f}, floor's {floor.p99:,.0f}; {_by_block(values, floors)}"
             aim_value = aim * floor.median + SYNCS_ALLOWED * sync.median if kind else None
             rows.append(
                 Row(
