@@ -40,7 +40,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Begin with no proof at all."""
-    config.stash[_PROOFS] = defaultdict(list)
+    proofs: dict[str, list[bool]] = defaultdict(list)
+    config.stash[_PROOFS] = proofs
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -57,5 +57,5 @@ async def taken(stream: AsyncIterator[T], count: int, within_s: float = 30.0) ->
 async def until(condition: Callable[[], bool], within_s: float = 20.0) -> None:
     """Wait in real time until ``condition`` holds; TimeoutError after ``within_s``."""
     async with asyncio.timeout(within_s):
-        while not condition():  # noqa: ASYNC110 - what changes it is in other threads
+        while not condition():
             await asyncio.sleep(0.005)
