@@ -42,6 +42,7 @@ from actors.context import ActorContext
 from actors.errors import (
     ActorFailedError,
     GatewayError,
+    GatewayStoppedError,
     GatewayTimeoutError,
     UnknownMessageError,
     describe,
@@ -300,10 +301,17 @@ class SupervisedActor(pykka.ThreadingActor):
             self._fail(error, "stopping", (parcel,))
             return
         if self._book.revoke(self._lease, superseded=False):
+            self._answer_in_hand(getattr(parcel.body, "reason", ""))
             self.report_end(ActorEnded(name=self.name, incarnation=self.incarnation))
         if parcel.future is not None:
             parcel.future.set(None)
         self.end()
+
+    def _answer_in_hand(self, reason: str) -> None:
+        """Answer what was taken and would have been answered later."""
+        stopped = GatewayStoppedError(f"{self.name} was stopped: {reason}")
+        for request in self._unanswered.copy().values():
+            self._answer_request(request, stopped)
 
     # -- failure ----------------------------------------------------------------------------------------------------
 

@@ -379,7 +379,8 @@ class Supervisor(SupervisedActor):
 
     def _stop_child(self, child: Child) -> None:
         child.state = ChildState.STOPPING
-        self.tell(child.name, StopActor())
+        reason = self._children.stop_reason or "the tree is rebuilt"
+        self.tell(child.name, StopActor(reason=reason))
         self.schedule(
             child.spec.shutdown_s, _StopIsDue(name=child.name, incarnation=child.incarnation)
         )

@@ -88,7 +88,9 @@ class SystemMessage(Message):
 
 @attrs.frozen(kw_only=True)
 class StopActor(SystemMessage):
-    """Stop in order: `stopping` runs, waiting messages stay in the mailbox."""
+    """Stop in order: `stopping` runs, waiting messages stay in the mailbox, what is in hand is answered with why."""
+
+    reason: str = "it was asked to"
 
 
 @attrs.frozen(kw_only=True)
