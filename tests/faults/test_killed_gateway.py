@@ -22,7 +22,7 @@ from supervision.simulator import LedgerEntry, read_ledger
 
 HELD = 40.0
 HEARTBEAT_S = 0.2
-HEARTBEAT_TIMEOUT_S = 0.2
+HEARTBEAT_TIMEOUT_S = 1.0
 MISSED_BEATS = 2
 SILENCE_LIMIT_S = HEARTBEAT_S + MISSED_BEATS * HEARTBEAT_TIMEOUT_S
 SLACK_S = 1.0
@@ -210,6 +210,12 @@ def kill(process: subprocess.Popen[str]) -> None:
     process.wait()
 
 
+def assert_filled(trader: Trader, quantity: float) -> None:
+    """Buy, and check that this was possible."""
+    bought = trader.ask("buy", quantity)
+    assert bought["status"] == "FILLED", bought
+
+
 def assert_refused(trader: Trader) -> None:
     """Check that nothing can be opened, and that the caller learns why."""
     refused = trader.ask("buy", 1.0)
@@ -225,7 +231,7 @@ def test_a_killed_gateway_latches_at_once_and_is_liquidated_when_it_is_back(
     with place(tmp_path) as here:
         gateway = here.start_gateway()
         trader = here.start_trader()
-        assert trader.ask("buy", HELD)["status"] == "FILLED"
+        assert_filled(trader, HELD)
 
         kill(gateway)
         latched_after_s = until(here.is_latched)
@@ -247,7 +253,7 @@ def test_a_stopped_gateway_latches_within_the_heartbeats_limit(tmp_path: Path) -
     with place(tmp_path) as here:
         gateway = here.start_gateway()
         trader = here.start_trader()
-        assert trader.ask("buy", HELD)["status"] == "FILLED"
+        assert_filled(trader, HELD)
 
         os.kill(gateway.pid, signal.SIGSTOP)
         latched_after_s = until(here.is_latched)
@@ -271,7 +277,7 @@ def test_the_latch_survives_our_own_death_and_the_next_process_liquidates_first(
     with place(tmp_path) as here:
         gateway = here.start_gateway()
         trader = here.start_trader()
-        assert trader.ask("buy", HELD)["status"] == "FILLED"
+        assert_filled(trader, HELD)
         kill(gateway)
         until(here.is_latched)
         kill(trader.process)
@@ -291,7 +297,7 @@ def test_the_latch_survives_our_own_death_and_the_next_process_liquidates_first(
         assert "Strategy C" in told or "latch" in told.lower()
         assert rearmed.returncode == 0, rearmed.stderr
         assert here.latch() == (0, "re-armed", "Ada")
-        assert here.start_trader().ask("buy", 1.0)["status"] == "FILLED"
+        assert_filled(here.start_trader(), 1.0)
 
 
 @needs_signals
@@ -303,7 +309,7 @@ def test_our_death_during_the_liquidation_is_taken_up_by_the_next_process(
     with place(tmp_path) as here:
         gateway = here.start_gateway()
         trader = here.start_trader()
-        assert trader.ask("buy", HELD)["status"] == "FILLED"
+        assert_filled(trader, HELD)
         kill(gateway)
         until(here.is_latched)
         here.start_gateway()
@@ -324,11 +330,11 @@ def test_a_position_without_a_latch_survives_our_death_untouched(tmp_path: Path)
     with place(tmp_path) as here:
         here.start_gateway()
         trader = here.start_trader()
-        assert trader.ask("buy", HELD)["status"] == "FILLED"
+        assert_filled(trader, HELD)
 
         kill(trader.process)
         survivor = here.start_trader()
-        assert survivor.ask("buy", 1.0)["status"] == "FILLED"
+        assert_filled(survivor, 1.0)
 
         assert here.latch() is None
         assert here.closes() == []
