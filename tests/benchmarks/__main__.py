@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import platform
 import tempfile
 import time
@@ -55,10 +56,12 @@ def _run(names: list[str], state_dir: Path, rounds: int) -> None:
         (state_dir / name).mkdir()
         print(f"measuring {name} ...", flush=True)
         rows += measure()
+    load = f"load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "load unknown"
     placed = "nothing is pinned" if core is None else f"client on one core, gateway on core {core}"
     took_s = time.monotonic() - began
     print(
-        f"\nPython {platform.python_version()}, {platform.system()}, {placed}; took {took_s:.0f} s\n"
+        f"\nPython {platform.python_version()}, {platform.system()}, {placed}, "
+        f"{load}; took {took_s:.0f} s\n"
     )
     print(show(rows))
 

@@ -67,6 +67,7 @@ async def measure(core: int | None, state_dir: Path) -> list[Row]:
             floor=floor.median,
             ours=taken.median,
             aim=AIM,
+            is_disturbed=floor.is_disturbed,
             note=note + f"; ib_insync's own {library.median:.1f}",
         ),
         Row(what="connect, tree running (p95)", unit="ms", ours=taken.p95, aim_value=250.0),

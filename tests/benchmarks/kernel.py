@@ -112,6 +112,7 @@ def _restarts() -> Row:
         floor=floor.median,
         ours=ours.median,
         aim=AIM_RESTART,
+        is_disturbed=floor.is_disturbed,
         note=f"p99 {ours.p99:,.0f}, floor's {floor.p99:,.0f}; floor: one thread start; backoff 0",
     )
 

@@ -37,6 +37,9 @@ PACING_WINDOW_S = 1.1
 BARE_CLIENT_ID = 9
 SYNC_BYTES = 4096
 
+STEADY_WITHIN = 1.5
+"""The floor's blocks have to agree within this factor, or something else was going on."""
+
 AIM_BYTES = 3.0
 AIM_FILLED = 1.0
 SYNCS_ALLOWED = 2.6
@@ -167,6 +170,11 @@ def _all(blocks: Blocks) -> list[float]:
     return [value for block in blocks for value in block]
 
 
+def _spread(blocks: Blocks) -> float:
+    medians = [median(block) for block in blocks]
+    return max(medians) / min(medians)
+
+
 def _by_block(ours: Blocks, floors: Blocks) -> str:
     """Tell how far the ratios of single rounds lie apart: what else runs on the machine makes that."""
     ratios = sorted(median(mine) / median(floor) for mine, floor in zip(ours, floors, strict=True))
@@ -180,6 +188,7 @@ def _rows(bare: Times, ours: Times, journaled: Times, sync: Summary) -> list[Row
         ("submit → filled", bare.filled_us, ours.filled_us, journaled.filled_us, AIM_FILLED),
     ):
         floor = summarize(_all(floors))
+        disturbed = floor.is_disturbed or _spread(floors) > STEADY_WITHIN
         for kind, values in (("", without), (", journal", with_journal)):
             taken = summarize(_all(values))
             note = f"p99 {taken.p99:,.0f}, floor's {floor.p99:,.0f}; {_by_block(values, floors)}"
@@ -193,6 +202,7 @@ def _rows(bare: Times, ours: Times, journaled: Times, sync: Summary) -> list[Row
                     aim=None if kind else aim,
                     aim_value=None if aim_value is None else round(aim_value),
                     note=note + (f"; one fdatasync {sync.median:,.0f}" if kind else ""),
+                    is_disturbed=disturbed or (bool(kind) and sync.is_disturbed),
                 )
             )
             if not kind:
@@ -204,6 +214,7 @@ def _rows(bare: Times, ours: Times, journaled: Times, sync: Summary) -> list[Row
                         ours=taken.p99,
                         aim=3.0,
                         note=f"bare: {floor.p99 / floor.median:.2f} x",
+                        is_disturbed=disturbed,
                     )
                 )
     return rows

@@ -7,6 +7,9 @@ from collections.abc import Iterable, Sequence
 
 import attrs
 
+DISTURBED_FROM = 10.0
+"""On a machine with nothing else to do, a floor's 99th percentile is 2 to 6 medians."""
+
 
 @attrs.frozen
 class Summary:
@@ -16,6 +19,11 @@ class Summary:
     p95: float
     p99: float
     count: int
+
+    @property
+    def is_disturbed(self) -> bool:
+        """Whether something else ran on the machine meanwhile: as a floor this proves nothing, for or against."""
+        return self.p99 > DISTURBED_FROM * self.median
 
 
 def summarize(values: Sequence[float]) -> Summary:
@@ -28,7 +36,7 @@ def summarize(values: Sequence[float]) -> Summary:
 class Row:
     """One line: ours against its floor. ``aim`` bounds ours divided by the floor, ``aim_value`` ours itself.
 
-    Without an aim the line only informs.
+    Without an aim the line only informs. Nothing is said to be reached, or missed, beside a disturbed floor.
     """
 
     what: str
@@ -38,6 +46,7 @@ class Row:
     aim: float | None = None
     aim_value: float | None = None
     note: str = ""
+    is_disturbed: bool = False
 
     @property
     def ratio(self) -> float | None:
@@ -46,7 +55,9 @@ class Row:
 
     @property
     def reached(self) -> bool | None:
-        """Whether the aim was met; None without one."""
+        """Whether the aim was met; None without one, and when that cannot be said."""
+        if self.is_disturbed:
+            return None
         if self.aim is not None and self.ratio is not None:
             return self.ratio <= self.aim
         return None if self.aim_value is None else self.ours <= self.aim_value
@@ -62,7 +73,9 @@ class Row:
             f"{_number(self.ours)} {self.unit}",
             "" if self.ratio is None else f"{self.ratio:.2f} x",
             aim,
-            {True: "yes", False: "NO", None: ""}[self.reached],
+            {True: "yes", False: "NO", None: "disturbed" if self.is_disturbed else ""}[
+                self.reached
+            ],
             self.note,
         )
 
