@@ -26,11 +26,22 @@ EXIT_NOT_CONNECTED = 4
 EXIT_ESCALATED = 7
 
 
-async def run_process(config: Config, mode: ExecutionMode, cycles: int | None, version: str) -> int:
-    """Run until the cycles are done, a signal comes, or the tree stops; returns the exit code."""
+async def run_process(
+    config: Config,
+    mode: ExecutionMode,
+    cycles: int | None,
+    version: str,
+    *,
+    gateway: IBKRGateway | None = None,
+) -> int:
+    """Run until the cycles are done, a signal comes, or the tree stops; returns the exit code.
+
+    Whoever wants to look into it brings the ``gateway``; it must not have been started.
+    """
     for line in banner(config, mode, version):
         print(line, flush=True)  # noqa: T201 - the first words of a program that talks to people
-    gateway = IBKRGateway(config, mode=mode, operator_id=config.general.operator_id)
+    if gateway is None:
+        gateway = IBKRGateway(config, mode=mode, operator_id=config.general.operator_id)
     stopping = _stop_on_signals(asyncio.get_running_loop())
     work = asyncio.create_task(_work(gateway, config, cycles))
     stop = asyncio.create_task(stopping.wait())
