@@ -12,10 +12,15 @@ import attrs
 import pytest
 
 from actors.errors import GatewayTimeoutError
+from actors.messages.addresses import EXECUTOR, POSITION
+from actors.messages.lifecycle import Message
+from actors.messages.orders import BrokerOrderReported
+from actors.messages.positions import HoldingReported
 from actors.model.orders import OrderStatus
 from supervision import IBKRGateway
+from supervision.config import Supervision
 from tests.walk.watching import ending
-from tests.worlds import CONTEXT, ProofWorld, RealWorld, buy, prove, real_world
+from tests.worlds import CONTEXT, ProofWorld, RealWorld, a_config, buy, prove, real_world
 
 DEADLINES_S = (0.5, 5.0)
 LATE_S = 0.05
@@ -250,3 +255,70 @@ def test_deadlines_hold_in_reality_too(tmp_path: Path) -> None:
     late = asyncio.run(scenario())
 
     assert all(-LATE_S <= seconds <= LATE_S for seconds in late), late
+
+
+# --- an actor that is not there ---------------------------------------------------------------------------------------
+
+BREAKERS: dict[str, Callable[[Any], Message]] = {
+    EXECUTOR: lambda nonsense: BrokerOrderReported(order=nonsense, received_at=nonsense),
+    POSITION: lambda nonsense: HoldingReported(holding=nonsense),
+}
+"""For each actor a message that it cannot handle: its handler raises."""
+
+ABSENT: dict[str, tuple[str, Call]] = {
+    "get_open_orders": (EXECUTOR, FROM_MEMORY["get_open_orders"]),
+    "cancel_order": (EXECUTOR, lambda gateway, s: gateway.cancel_order("ORD", s)),
+    "get_positions": (POSITION, FROM_MEMORY["get_positions"]),
+    "get_account": (POSITION, FROM_MEMORY["get_account"]),
+    "close_all_positions": (
+        POSITION,
+        lambda gateway, s: gateway.close_all_positions("MANUAL", s),
+    ),
+}
+
+
+async def _take_away(world: ProofWorld, address: str) -> None:
+    """Fail an actor whose restart waits long enough for the test."""
+    nonsense: Any = None
+    world.process.tell(address, BREAKERS[address](nonsense))
+    await world.until(lambda: _is_down(world, address))
+
+
+def _is_down(world: ProofWorld, address: str) -> bool:
+    return any(
+        child.name == address and child.state != "up" for child in world.process.tree.status()
+    )
+
+
+SLOW_RESTARTS = a_config(supervision=Supervision(first_delay_s=30.0, max_delay_s=30.0))
+
+
+@pytest.mark.req("GW-8", "SUP-3")
+@pytest.mark.parametrize("timeout_s", DEADLINES_S)
+@pytest.mark.parametrize(("address", "call"), ABSENT.values(), ids=ABSENT)
+def test_a_call_to_an_actor_that_is_down_times_out_at_its_deadline(
+    address: str, call: Call, timeout_s: float
+) -> None:
+    async def scenario(world: ProofWorld) -> Any:
+        await _take_away(world, address)
+        return await ending(world, call(world.gateway, timeout_s))
+
+    ended = prove(scenario, config=SLOW_RESTARTS)
+
+    assert isinstance(ended.error, TimeoutError), ended
+    assert _in_time(ended.after_s, timeout_s)
+
+
+@pytest.mark.req("GW-8", "ORD-6", "SUP-3")
+def test_submit_order_answers_for_an_executor_that_is_down_and_nothing_is_sent_later() -> None:
+    async def scenario(world: ProofWorld) -> Any:
+        await _take_away(world, EXECUTOR)
+        ended = await ending(world, world.gateway.submit_order(buy(), CONTEXT, 5.0))
+        await asyncio.sleep(120.0)
+        return ended, world.simulator.ledger, await world.gateway.get_open_orders()
+
+    ended, ledger, working = prove(scenario, config=SLOW_RESTARTS)
+
+    assert ended.result.status is OrderStatus.TIMEOUT
+    assert _in_time(ended.after_s, 5.0)
+    assert (ledger, working) == ((), [])
