@@ -183,12 +183,15 @@ def _by_block(ours: Blocks, floors: Blocks) -> str:
 
 def _rows(bare: Times, ours: Times, journaled: Times, sync: Summary) -> list[Row]:
     rows = []
+    disturbed = any(
+        summarize(_all(floors)).is_disturbed or _spread(floors) > STEADY_WITHIN
+        for floors in (bare.bytes_us, bare.filled_us)
+    )
     for name, floors, without, with_journal, aim in (
         ("submit → bytes", bare.bytes_us, ours.bytes_us, journaled.bytes_us, AIM_BYTES),
         ("submit → filled", bare.filled_us, ours.filled_us, journaled.filled_us, AIM_FILLED),
     ):
         floor = summarize(_all(floors))
-        disturbed = floor.is_disturbed or _spread(floors) > STEADY_WITHIN
         for kind, values in (("", without), (", journal", with_journal)):
             taken = summarize(_all(values))
             note = f"p99 {taken.p99:,.0f}, floor's {floor.p99:,.0f}; {_by_block(values, floors)}"
@@ -202,7 +205,7 @@ def _rows(bare: Times, ours: Times, journaled: Times, sync: Summary) -> list[Row
                     aim=None if kind else aim,
                     aim_value=None if aim_value is None else round(aim_value),
                     note=note + (f"; one fdatasync {sync.median:,.0f}" if kind else ""),
-                    is_disturbed=disturbed or (bool(kind) and sync.is_disturbed),
+                    is_disturbed=disturbed or sync.is_disturbed if kind else disturbed,
                 )
             )
             if not kind:

@@ -7,8 +7,11 @@ from collections.abc import Iterable, Sequence
 
 import attrs
 
-DISTURBED_FROM = 10.0
+UNEVEN_FROM = 10.0
 """On a machine with nothing else to do, a floor's 99th percentile is 2 to 6 medians."""
+
+SLOW_FROM = 3.0
+"""There, its median is 1.2 to 2 times the least of its values."""
 
 
 @attrs.frozen
@@ -18,18 +21,18 @@ class Summary:
     median: float
     p95: float
     p99: float
-    count: int
+    least: float
 
     @property
     def is_disturbed(self) -> bool:
         """Whether something else ran on the machine meanwhile: as a floor this proves nothing, for or against."""
-        return self.p99 > DISTURBED_FROM * self.median
+        return self.p99 > UNEVEN_FROM * self.median or self.median > SLOW_FROM * self.least
 
 
 def summarize(values: Sequence[float]) -> Summary:
     """Sum up at least two measurements."""
     cuts = statistics.quantiles(values, n=100, method="inclusive")
-    return Summary(statistics.median(values), cuts[94], cuts[98], len(values))
+    return Summary(statistics.median(values), cuts[94], cuts[98], min(values))
 
 
 @attrs.frozen(kw_only=True)
