@@ -288,11 +288,13 @@ def test_an_injected_order_without_a_fresh_permit_for_it_is_refused(change: str)
         await world.gateway.submit_order(buy(QUANTITY), CONTEXT)
         (message,) = sent
         order, permit = message.order, message.permit
-        if change == "quantity":
-            order = attrs.evolve(order, quantity=QUANTITY + 1, order_ref=order.order_ref + "x")
-        if change == "signature":
+        if change != "again":
             order = attrs.evolve(order, order_ref=order.order_ref + "x")
-            permit = attrs.evolve(permit, order_ref=order.order_ref, signature=b"forged" * 8)
+            permit = attrs.evolve(permit, order_ref=order.order_ref, permit_id="unused")
+        if change == "quantity":
+            order = attrs.evolve(order, quantity=QUANTITY + 1)
+        if change == "signature":
+            permit = attrs.evolve(permit, signature=b"forged" * 8)
         world.process.tell(
             LINK,
             SendOrder(
