@@ -41,6 +41,7 @@ from actors.logic.broker_codes import RequestKind
 from actors.logic.pacing import PacingLane, PacingLimits
 from actors.messages.connection import OpenSession
 from actors.model.account import Holding
+from actors.model.connection import BrokerState
 from actors.model.orders import BrokerOrder, Execution
 
 _HANDSHAKE_ERRORS: dict[int, type[GatewayError]] = {
@@ -112,6 +113,8 @@ class Session:
         self.received_at: datetime = clock.now()
         self.unanswered: str | None = None
         self.reading = asyncio.Lock()
+        self.reads_begun = 0
+        self.newest_read: tuple[int, BrokerState] | None = None
         self.probing = asyncio.Lock()
         self.account_values: AccountValues | None = None
         self.commissions: dict[str, tuple[float, float | None]] = {}
