@@ -138,6 +138,7 @@ class OrderDesk(ConversingActor):
         self.suffix = context.entropy.uuid4()[:6]
         self.gate: GateKnowledge | None = None
         self.knows_its_orders = False
+        self.asks_again = False
         self.early_reconcile: Reconcile | None = None
 
     # --- what the broker says -------------------------------------------------------------------------------------

@@ -130,7 +130,7 @@ class OrderRecovery(OrderDesk):
             self.settings.operator_id,
             self.clock.now(),
             gate=self.gate,
-            give_up=self._gives_up(),
+            patience_s=self.settings.lost_after_s,
         )
         self.gate = None
         for record in outcome.records:
@@ -149,20 +149,15 @@ class OrderRecovery(OrderDesk):
             Reconciled(number=message.number, sender=self.name, differences=outcome.differences),
         )
         self.recovered()
-        if any(tracked.record.state is OrderState.UNKNOWN for tracked in self.book):
+        if not self.asks_again and self._has_unknown():
+            self.asks_again = True
             self.schedule(self.settings.unknown_after_s, AskAgain())
-
-    def _gives_up(self) -> bool:
-        """An order that nobody knows is LOST once the broker has had its time to tell of it."""
-        now = self.clock.now()
-        ages = [
-            (now - tracked.record.created_at).total_seconds()
-            for tracked in self.book
-            if tracked.record.is_live
-        ]
-        return bool(ages) and min(ages) >= self.settings.lost_after_s
 
     def on_ask_again(self, _: AskAgain) -> None:
         """Ask the broker again about what is still unknown."""
-        if any(tracked.record.state is OrderState.UNKNOWN for tracked in self.book):
+        self.asks_again = False
+        if self._has_unknown():
             self.ask_for_reconciliation()
+
+    def _has_unknown(self) -> bool:
+        return any(tracked.record.state is OrderState.UNKNOWN for tracked in self.book)

@@ -112,12 +112,12 @@ def reconcile_orders(
     now: datetime,
     *,
     gate: GateKnowledge | None = None,
-    give_up: bool = True,
+    patience_s: float = 0.0,
 ) -> OrderReconciliation:
     """Compare our records with the broker's state, which was read to all its end markers.
 
-    ``gate``: what the order gate answered, None when it was not asked. ``give_up``: what is found nowhere becomes LOST,
-    else UNKNOWN. Orders that left after the read are not judged by it.
+    ``gate``: what the order gate answered, None when it was not asked. What is found nowhere becomes LOST, or UNKNOWN
+    while it is younger than ``patience_s`` seconds. Orders that left after the read are not judged by it.
     """
     world = _World.of(state)
     judged: list[OrderRecord] = []
@@ -127,7 +127,7 @@ def reconcile_orders(
         kept, more = _pick(world.open_orders.get(record.order_ref, ()), record)
         extras += more
         differences += [_alarm(record, order) for order in more]
-        after = _judge(record, kept, world, state, now, gate, give_up)
+        after = _judge(record, kept, world, state, now, gate, patience_s)
         differences += _explain(record, after)
         judged.append(after)
     found = _unknown_orders(world, {record.order_ref for record in judged}, operator_id, now)
@@ -231,7 +231,7 @@ def _judge(
     state: BrokerState,
     now: datetime,
     gate: GateKnowledge | None,
-    give_up: bool,
+    patience_s: float,
 ) -> OrderRecord:
     reference = record.order_ref
     completed = world.completed.get(reference, ())
@@ -249,11 +249,11 @@ def _judge(
         return record
     if record.sent_at is not None and record.sent_at >= state.read_at:
         return record
-    return _missing(record, now, gate, give_up)
+    return _missing(record, now, gate, patience_s)
 
 
 def _missing(
-    record: OrderRecord, now: datetime, gate: GateKnowledge | None, give_up: bool
+    record: OrderRecord, now: datetime, gate: GateKnowledge | None, patience_s: float
 ) -> OrderRecord:
     """The broker lists the order nowhere. Executions without an order prove that it is over."""
     if record.executions:
@@ -266,7 +266,7 @@ def _missing(
     asked = record
     if record.state is not OrderState.UNKNOWN:
         asked = move(record, OrderState.UNKNOWN, now)
-    if not give_up:
+    if (now - record.created_at).total_seconds() < patience_s:
         return asked
     return move(asked, OrderState.LOST, now, "the broker knows nothing of it; it is not resent")
 

@@ -45,9 +45,9 @@ def reconcile(
     order: OrderRecord,
     state: BrokerState,
     gate: GateKnowledge | None = None,
-    give_up: bool = True,
+    patience_s: float = 0.0,
 ) -> OrderReconciliation:
-    return reconcile_orders([order], state, "CSATSPRIM", LATER, gate=gate, give_up=give_up)
+    return reconcile_orders([order], state, "CSATSPRIM", LATER, gate=gate, patience_s=patience_s)
 
 
 def test_an_open_order_is_adopted_with_its_ids_and_terms() -> None:
@@ -97,11 +97,22 @@ def test_part_of_an_order_without_the_order_is_over() -> None:
 
 
 @pytest.mark.parametrize("state", [S.SENT, S.ACKNOWLEDGED, S.HELD, S.CANCELLING, S.UNKNOWN])
-@pytest.mark.parametrize(("give_up", "expected"), [(True, S.LOST), (False, S.UNKNOWN)])
-def test_an_order_that_is_found_nowhere_is_lost(
-    state: OrderState, give_up: bool, expected: OrderState
+@pytest.mark.parametrize(("patience_s", "expected"), [(1.0, S.LOST), (1.1, S.UNKNOWN)])
+def test_an_order_that_is_found_nowhere_is_lost_once_it_is_old_enough(
+    state: OrderState, patience_s: float, expected: OrderState
 ) -> None:
-    assert reconcile(record(state), broker_state(), give_up=give_up).records[0].state is expected
+    found = reconcile(record(state), broker_state(), patience_s=patience_s)
+
+    assert found.records[0].state is expected
+
+
+def test_a_younger_order_does_not_keep_an_old_one_from_being_lost() -> None:
+    young = attrs.evolve(record(S.UNKNOWN, order_ref=f"{REF}b"), created_at=LATER)
+    old = record(S.UNKNOWN)
+
+    found = reconcile_orders([old, young], broker_state(), "CSATSPRIM", LATER, patience_s=1.0)
+
+    assert [item.state for item in found.records] == [S.LOST, S.UNKNOWN]
 
 
 def test_the_gate_can_prove_that_an_order_was_never_sent() -> None:
