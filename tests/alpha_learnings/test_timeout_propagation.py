@@ -165,7 +165,7 @@ async def _inject(world: ProofWorld, address: str, make: Make) -> tuple[Reply, f
     return mine[0], world.proof.loop.time() - began_at
 
 
-@pytest.mark.req("GW-8", "SUP-8")
+@pytest.mark.req("GW-8")
 @pytest.mark.parametrize(("address", "make"), LAYERS.values(), ids=LAYERS)
 def test_each_layer_refuses_at_five_seconds_by_itself(address: str, make: Make) -> None:
     answer, after_s = prove(lambda world: _inject(world, address, make))
@@ -201,7 +201,7 @@ def _first(answer: Reply) -> OrderResult:
     return answer.results[0]
 
 
-@pytest.mark.req("GW-8", "SUP-8")
+@pytest.mark.req("GW-8")
 @pytest.mark.parametrize("address", [MARKET_DATA, CONNECTION, EXECUTOR, POSITION, LINK, STRATEGY_C])
 def test_a_request_that_comes_after_its_deadline_is_refused_without_being_served(
     address: str,

@@ -293,7 +293,7 @@ def _is_down(world: ProofWorld, address: str) -> bool:
 SLOW_RESTARTS = a_config(supervision=Supervision(first_delay_s=30.0, max_delay_s=30.0))
 
 
-@pytest.mark.req("GW-8", "SUP-3")
+@pytest.mark.req("GW-8")
 @pytest.mark.parametrize("timeout_s", DEADLINES_S)
 @pytest.mark.parametrize(("address", "call"), ABSENT.values(), ids=ABSENT)
 def test_a_call_to_an_actor_that_is_down_times_out_at_its_deadline(
@@ -309,7 +309,7 @@ def test_a_call_to_an_actor_that_is_down_times_out_at_its_deadline(
     assert _in_time(ended.after_s, timeout_s)
 
 
-@pytest.mark.req("GW-8", "ORD-6", "SUP-3")
+@pytest.mark.req("GW-8", "ORD-6")
 def test_submit_order_answers_for_an_executor_that_is_down_and_nothing_is_sent_later() -> None:
     async def scenario(world: ProofWorld) -> Any:
         await _take_away(world, EXECUTOR)

@@ -217,7 +217,7 @@ def test_a_call_before_connect_raises_not_connected(call: Call) -> None:
     assert prove(scenario, connect=False) == 0.0
 
 
-@pytest.mark.req("GW-8", "SUP-2")
+@pytest.mark.req("GW-8")
 @pytest.mark.parametrize("call", NEEDS_CONNECTION.values(), ids=NEEDS_CONNECTION)
 def test_a_call_after_the_tree_stopped_raises_stopped(call: Call) -> None:
     async def scenario(world: ProofWorld) -> None:
@@ -229,7 +229,7 @@ def test_a_call_after_the_tree_stopped_raises_stopped(call: Call) -> None:
     prove(scenario)
 
 
-@pytest.mark.req("GW-8", "SUP-2")
+@pytest.mark.req("GW-8")
 def test_calls_under_way_and_streams_end_when_the_tree_stops() -> None:
     async def scenario(world: ProofWorld) -> None:
         world.simulator.faults.silence()

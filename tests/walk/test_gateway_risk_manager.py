@@ -216,7 +216,7 @@ def test_it_never_stands_in_the_way_of_a_close(broken: Manager, external: str) -
     assert positions == {}
 
 
-@pytest.mark.req("GW-1", "POS-4")
+@pytest.mark.req("GW-1")
 @KINDS
 def test_it_is_told_the_positions_whenever_they_change(kind: type[Manager]) -> None:
     manager = kind()

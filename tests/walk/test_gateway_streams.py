@@ -171,7 +171,7 @@ def test_the_account_tells_realised_and_unrealised_results() -> None:
     assert account.unrealized_pnl > 0
 
 
-@pytest.mark.req("GW-11", "POS-4")
+@pytest.mark.req("GW-11")
 def test_positions_are_pushed_when_they_change() -> None:
     async def scenario(world: ProofWorld) -> Any:
         stream = world.gateway.position_updates()
@@ -190,7 +190,7 @@ def test_positions_are_pushed_when_they_change() -> None:
 # --- quotes -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.req("GW-7", "MKT-7")
+@pytest.mark.req("GW-7")
 def test_quotes_of_many_symbols_come_again_and_again() -> None:
     async def scenario(world: ProofWorld) -> Any:
         stream = await world.gateway.subscribe_quotes(["SPY", "QQQ", "AAPL"])
@@ -203,7 +203,7 @@ def test_quotes_of_many_symbols_come_again_and_again() -> None:
     assert quotes[0].received_at < quotes[-1].received_at
 
 
-@pytest.mark.req("GW-7", "MKT-7")
+@pytest.mark.req("GW-7")
 def test_a_slow_subscriber_gets_the_newest_quote_of_each_symbol() -> None:
     async def scenario(world: ProofWorld) -> Any:
         stream = await world.gateway.subscribe_quotes(["SPY", "QQQ"])
@@ -217,7 +217,7 @@ def test_a_slow_subscriber_gets_the_newest_quote_of_each_symbol() -> None:
     assert all((now - quote.received_at).total_seconds() <= 2 * INTERVAL_S for quote in waiting)
 
 
-@pytest.mark.req("GW-7", "MKT-7")
+@pytest.mark.req("GW-7")
 def test_nothing_is_read_any_more_once_the_subscription_is_closed() -> None:
     async def scenario(world: ProofWorld) -> int:
         stream = await world.gateway.subscribe_quotes(["QQQ"])
@@ -231,7 +231,7 @@ def test_nothing_is_read_any_more_once_the_subscription_is_closed() -> None:
     assert prove(scenario) == 0
 
 
-@pytest.mark.req("GW-7", "MKT-7")
+@pytest.mark.req("GW-7")
 def test_a_feed_goes_on_after_a_lost_link() -> None:
     async def scenario(world: ProofWorld) -> Any:
         stream = await world.gateway.subscribe_quotes(["SPY"])
@@ -246,7 +246,7 @@ def test_a_feed_goes_on_after_a_lost_link() -> None:
     assert prove(scenario, config=a_config(strategy_c=GRACEFUL))
 
 
-@pytest.mark.req("GW-7", "SUP-6")
+@pytest.mark.req("GW-7")
 def test_a_feed_goes_on_after_the_market_data_actor_failed() -> None:
     async def scenario(world: ProofWorld) -> Any:
         stream = await world.gateway.subscribe_quotes(["SPY"])
@@ -289,7 +289,7 @@ def test_the_feed_is_made_of_snapshots_only() -> None:
     assert all(request.snapshot for request in snapshots)
 
 
-@pytest.mark.req("GW-7", "MKT-7")
+@pytest.mark.req("GW-7")
 def test_more_symbols_than_allowed_are_refused() -> None:
     async def scenario(world: ProofWorld) -> None:
         with pytest.raises(GatewayError, match="max_symbols"):

@@ -51,7 +51,7 @@ needs_real_bars = pytest.mark.skipif(
 # --- one cycle --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.req("SUP-9", "MODE-1", "OBS-2")
+@pytest.mark.req("SUP-9", "MODE-1")
 def test_one_cycle_ends_by_itself_with_the_simulated_order(tmp_path: Path) -> None:
     config = write_config(tmp_path, logging={"level": "DEBUG"})
 
@@ -115,7 +115,7 @@ def test_a_signal_stops_it_in_order(number: int, tmp_path: Path) -> None:
     assert not (tmp_path / "state" / "control.json").exists()
 
 
-@pytest.mark.req("SUP-9", "CON-3")
+@pytest.mark.req("SUP-9")
 def test_a_signal_while_it_still_tries_to_connect_stops_it_in_order(tmp_path: Path) -> None:
     gateway = {"endpoint": "external", "port": _free_port()}
     config = write_config(tmp_path, gateway=gateway)
@@ -190,7 +190,7 @@ def test_a_configuration_that_is_not_there_is_told(tmp_path: Path) -> None:
     assert "nowhere.toml" in ended.err
 
 
-@pytest.mark.req("SUP-9", "CON-5")
+@pytest.mark.req("SUP-9")
 def test_cycles_without_a_gateway_end_with_their_own_code(tmp_path: Path) -> None:
     gateway = {"endpoint": "external", "port": _free_port(), "timeout_s": 1.0}
     config = write_config(tmp_path, gateway=gateway)
@@ -381,7 +381,7 @@ def test_the_readmes_example_runs_as_printed(tmp_path: Path) -> None:
 
 
 @needs_real_bars
-@pytest.mark.req("SIM-3", "MKT-2")
+@pytest.mark.req("MKT-2")
 def test_the_main_job_runs_on_real_prices_and_orders_nothing_without_volume(
     tmp_path: Path,
 ) -> None:
@@ -397,7 +397,7 @@ def test_the_main_job_runs_on_real_prices_and_orders_nothing_without_volume(
 
 
 @needs_real_bars
-@pytest.mark.req("SIM-3", "MKT-2")
+@pytest.mark.req("MKT-2")
 def test_indicators_of_real_prices_equal_an_independent_calculation() -> None:
     async def scenario(world: ProofWorld) -> Any:
         data = await world.gateway.get_market_data("SPY")

@@ -312,7 +312,7 @@ def test_an_option_quote_has_its_greeks_and_stands_in_the_chain() -> None:
     assert call.implied_volatility > 0
 
 
-@pytest.mark.req("MKT-6", "GW-8", "CON-14")
+@pytest.mark.req("MKT-6", "GW-8")
 def test_one_who_joins_a_reading_of_bars_has_a_deadline_of_its_own() -> None:
     patient_s, impatient_s = 20.0, 2.0
 

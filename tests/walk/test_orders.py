@@ -431,7 +431,7 @@ def test_changing_what_does_not_work_any_more_is_refused() -> None:
     assert kinds == ["place"]
 
 
-@pytest.mark.req("ORD-8")
+@pytest.mark.req("ORD-1", "ORD-7")
 def test_an_order_whose_cancel_is_refused_lives_on_and_may_fill() -> None:
     async def scenario(world: ProofWorld) -> Any:
         gateway, faults = world.gateway, world.simulator.faults
@@ -613,7 +613,7 @@ def test_a_fill_after_the_confirmed_cancel_reaches_order_position_and_risk() -> 
 # --- rejections and lost words ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.req("ORD-5", "ORD-8")
+@pytest.mark.req("ORD-5")
 @pytest.mark.parametrize("inactive", [False, True], ids=["error alone", "with Inactive"])
 def test_a_rejection_by_the_broker_fails_the_order_with_its_text(inactive: bool) -> None:
     async def scenario(world: ProofWorld) -> Any:
@@ -633,7 +633,7 @@ def test_a_rejection_by_the_broker_fails_the_order_with_its_text(inactive: bool)
     assert len(ledger) == 2
 
 
-@pytest.mark.req("ORD-5", "ORD-8")
+@pytest.mark.req("ORD-5")
 def test_an_order_that_the_exchange_cancels_is_cancelled() -> None:
     async def scenario(world: ProofWorld) -> Any:
         submitted = asyncio.create_task(world.gateway.submit_order(limit(), CONTEXT, 4 * TIMEOUT_S))
@@ -646,7 +646,7 @@ def test_an_order_that_the_exchange_cancels_is_cancelled() -> None:
     assert (result.status, result.fill_quantity) == (OrderStatus.CANCELLED, 0)
 
 
-@pytest.mark.req("ORD-9", "ORD-5")
+@pytest.mark.req("ORD-5")
 def test_an_order_without_acknowledgement_is_asked_for_and_never_resent() -> None:
     async def scenario(world: ProofWorld) -> Any:
         world.simulator.faults.hold_orders()
@@ -662,7 +662,7 @@ def test_an_order_without_acknowledgement_is_asked_for_and_never_resent() -> Non
     assert [entry.kind for entry in ledger if entry.kind == "place"] == ["place"]
 
 
-@pytest.mark.req("ORD-9", "ORD-4")
+@pytest.mark.req("ORD-4")
 def test_each_order_has_a_reference_of_its_own_also_after_a_reconnect() -> None:
     async def scenario(world: ProofWorld) -> Any:
         gateway = world.gateway

@@ -129,7 +129,7 @@ def test_an_unknown_price_is_none_and_closes_nothing() -> None:
 # --- what is due ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.req("POS-3", "STC-1")
+@pytest.mark.req("POS-3")
 @pytest.mark.parametrize(
     ("factor", "closes"), [(JUST_ABOVE, False), (JUST_BELOW, True)], ids=["38 %", "42 %"]
 )
@@ -164,7 +164,7 @@ def test_what_is_due_is_told_with_its_trigger_before_it_is_closed() -> None:
     assert all(position.should_close_emergency for position in due)
 
 
-@pytest.mark.req("POS-3", "STC-1")
+@pytest.mark.req("POS-3")
 @pytest.mark.parametrize(("days", "closes"), [(0, True), (3, True), (4, False)])
 def test_an_option_closes_at_three_days_to_expiry(days: int, closes: bool) -> None:
     async def scenario(world: ProofWorld) -> Any:
@@ -214,7 +214,7 @@ def test_closing_an_unknown_position_raises() -> None:
     assert prove(scenario) == ()
 
 
-@pytest.mark.req("POS-6", "ORD-9", "GW-5")
+@pytest.mark.req("POS-6", "GW-5")
 def test_a_close_sells_the_whole_position_once_under_its_own_name() -> None:
     async def scenario(world: ProofWorld) -> Any:
         hold(world)

@@ -210,7 +210,7 @@ def test_the_strategys_own_stop_and_share_bound_the_risk_of_a_trade() -> None:
     assert "risk of the trade" in wide.rejection_reason
 
 
-@pytest.mark.req("RSK-1", "STC-1")
+@pytest.mark.req("RSK-1")
 @pytest.mark.parametrize(
     ("limit", "reason"),
     [("daily_loss_ratio", "DAILY_LOSS_LIMIT"), ("weekly_drawdown_ratio", "WEEKLY_DRAWDOWN")],
@@ -263,7 +263,7 @@ def test_without_any_quote_nothing_is_opened() -> None:
     assert "quote" in result.rejection_reason
 
 
-@pytest.mark.req("RSK-3", "CON-4")
+@pytest.mark.req("RSK-3")
 def test_a_gateway_whose_market_data_does_not_answer_opens_nothing_but_closes() -> None:
     async def scenario(world: ProofWorld) -> Any:
         faults = world.simulator.faults
