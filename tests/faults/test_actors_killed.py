@@ -26,7 +26,17 @@ from supervision.config import Config, Connection, Orders, StrategyC, Supervisio
 from supervision.simulator import Simulator
 from supervision.tree import OUTSIDE
 from tests.faults.crash import POISON, crash
-from tests.worlds import CONTEXT, ProofWorld, RealWorld, a_config, buy, prove, real_world, sell
+from tests.worlds import (
+    CONTEXT,
+    SIMULATED,
+    ProofWorld,
+    RealWorld,
+    a_config,
+    buy,
+    prove,
+    real_world,
+    sell,
+)
 
 T = TypeVar("T")
 World = ProofWorld | RealWorld
@@ -40,6 +50,9 @@ PAUSES_S = (0.0, 0.0005, 0.002, 0.01, 0.05)
 
 BEFORE_THE_WIRE = (OrderStatus.REJECTED, OrderStatus.FAILED)
 LOST_AFTER_S = 5.0
+UNHURRIED = attrs.evolve(SIMULATED, fill_delay_s=0.02)
+"""A gateway that takes a moment for each fill, so that failures meet orders that work."""
+
 QUICK = a_config(
     orders=Orders(max_working=10_000, unknown_after_s=1.0, lost_after_s=LOST_AFTER_S),
     supervision=Supervision(
@@ -224,7 +237,7 @@ def _prove(
     async def scenario(world: World) -> list[TapRecord]:
         return await _kill(world, seed, victims, kills_each, trade_at_every)
 
-    trace: list[TapRecord] = prove(scenario, seed=seed, config=config)
+    trace: list[TapRecord] = prove(scenario, seed=seed, config=config, simulated=UNHURRIED)
     return trace
 
 
@@ -259,7 +272,7 @@ def test_a_failing_actor_never_costs_the_connection_unless_it_is_the_link(seed: 
 @pytest.mark.req("SUP-3", "SUP-5", "SUP-6", "ORD-9")
 def test_orders_survive_actors_failing_in_their_threads(tmp_path: Path) -> None:
     async def scenario() -> None:
-        async with real_world(tmp_path, config=QUICK) as world:
+        async with real_world(tmp_path, config=QUICK, simulated=UNHURRIED) as world:
             await _kill(world, 1, tuple(POISON), kills_each=8, trade_at_every=2)
 
     asyncio.run(scenario())
