@@ -21,7 +21,7 @@ from actors.errors import (
     IncompatibleVersionError,
 )
 from actors.logic.connection_state import TRANSITIONS
-from actors.messages.addresses import GATEWAY, JOURNAL
+from actors.messages.addresses import EXECUTOR, GATEWAY, JOURNAL, POSITION, RISK
 from actors.messages.connection import (
     BrokerStateRead,
     ConnectionStateChanged,
@@ -484,6 +484,35 @@ def test_an_actor_that_fails_while_reconciling_does_not_stall_it(victim: str) ->
             )
         ),
     )
+
+
+@pytest.mark.req("CON-11", "SUP-6")
+@pytest.mark.parametrize("seed", range(8))
+def test_a_risk_actor_that_fails_with_the_brokers_state_in_its_hands_gets_it_again(
+    seed: int,
+) -> None:
+    """It waits for the executor's working orders then, and forgets what it was told."""
+
+    async def scenario(world: ProofWorld) -> None:
+        watch = watching(world)
+        failed = False
+
+        def fail(record: TapRecord) -> None:
+            nonlocal failed
+            if not failed and type(record.message) is Reconcile and record.recipient == EXECUTOR:
+                failed = True
+                crash(world.process, RISK)
+
+        world.process.tap(fail)
+        crash(world.process, POSITION)
+        await asyncio.sleep(5.0)
+        filled = await world.gateway.submit_order(buy(1.0), CONTEXT)
+
+        assert failed
+        assert filled.status is OrderStatus.FILLED, filled.rejection_reason
+        assert watch.transitions == []
+
+    prove(scenario, seed=seed)
 
 
 # --- everything at random ---------------------------------------------------------------------------------------------
