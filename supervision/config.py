@@ -25,7 +25,6 @@ from supervision.config_fields import (
     Several,
     Text,
     UnfitError,
-    Zone,
     choice,
     fault,
     flag,
@@ -122,10 +121,6 @@ class Connection(Section):
     client_id_tries: int = whole(10, 1, 100)
     same_id_retries: int = whole(3, 0, 100)
     same_id_delay_s: float = number(1.0, 0.001, 300.0)
-    max_links: int = whole(10, 1, 10)
-    breaker_failures: int = whole(5, 1, 1000)
-    breaker_rest_s: float = number(30.0, 0.001, 3600.0)
-    breaker_successes: int = whole(2, 1, 1000)
 
 
 @attrs.frozen(kw_only=True)
@@ -137,19 +132,14 @@ class Pacing(Section):
     messages_per_s: int = whole(45, 1, 50)
     reserve_messages: int = whole(10, 0, 49)
     max_waiting: int = whole(1000, 1, 100_000)
-    history_requests: int = whole(60, 1, 60)
-    history_window_s: float = number(600.0, 600.0, DAY_S)
-    history_repeat_s: float = number(15.0, 15.0, 3600.0)
 
 
 @attrs.frozen(kw_only=True)
 class MarketData(Section):
     """Quotes and bars."""
 
-    feed: str = choice("snapshots", "ticks")
     snapshot_timeout_s: float = number(11.0, 0.1, 60.0)
     snapshot_interval_s: float = number(1.0, 0.05, 3600.0)
-    history_minutes: int = whole(60, 21, 60)
     stale_after_s: float = number(300.0, 1.0, 3600.0)
     max_symbols: int = whole(100, 1, 1000)
     max_subscriptions: int = whole(100, 1, 10_000)
@@ -186,8 +176,6 @@ class Risk(Section):
     weekly_drawdown_ratio: float = number(0.06, 0.0, 1.0)
     day_trades: str = choice("pdt", "intraday_margin", "off")
     quote_max_age_s: float = number(60.0, 0.1, 3600.0)
-    account_max_age_s: float = number(300.0, 0.1, DAY_S)
-    calendar_zone: str = key("America/New_York", Zone())
 
 
 @attrs.frozen(kw_only=True)
@@ -197,7 +185,6 @@ class Positions(Section):
     close_at_dte: int = whole(3, 0, 365)
     emergency_loss_ratio: float = number(0.4, 0.01, 1.0)
     check_interval_s: float = number(1.0, 0.01, 3600.0)
-    reconcile_interval_s: float = number(60.0, 0.1, DAY_S)
 
 
 @attrs.frozen(kw_only=True)
@@ -236,7 +223,6 @@ class Journal(Section):
 
     enabled: bool = flag(True)
     synchronous: str = choice("full", "normal")
-    max_batch: int = whole(256, 1, 10_000)
 
 
 @attrs.frozen(kw_only=True)

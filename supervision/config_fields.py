@@ -11,7 +11,6 @@ import math
 import re
 from collections.abc import Mapping
 from typing import Any, ClassVar, Protocol, cast
-from zoneinfo import ZoneInfo
 
 import attrs
 
@@ -149,29 +148,6 @@ class Text:
         if not isinstance(found, str) or re.fullmatch(self.pattern, found) is None:
             raise UnfitError
         return found
-
-    def parse(self, text: str) -> object:
-        """Take the text as it is."""
-        return text
-
-
-@attrs.frozen
-class Zone:
-    """The name of a time zone that this machine, or the tzdata package, knows."""
-
-    @property
-    def expected(self) -> str:
-        """Give an example."""
-        return 'the name of a time zone, such as "America/New_York"'
-
-    def accept(self, found: object) -> str:
-        """Look the name up."""
-        if not isinstance(found, str) or not re.fullmatch(r"[A-Za-z0-9_+/-]{1,60}", found):
-            raise UnfitError
-        try:
-            return ZoneInfo(found).key
-        except (OSError, ValueError, KeyError):
-            raise UnfitError from None
 
     def parse(self, text: str) -> object:
         """Take the text as it is."""

@@ -41,7 +41,7 @@ retries = true
 [simulator]
 replay = { spy = "bars.csv" }
 [risk]
-calendar_zone = "Mars/Olympus"
+external = "both"
 database_url = "postgresql://me:hunter2@db/x"
 [market]
 feed = "ticks"
@@ -61,7 +61,7 @@ FAULTY_KEYS = [
     "connection.first_delay_s: found 64.0, expected at most max_delay_s (32.0)",
     "connection.retries: found true, expected a whole number from 0 to 1000",
     "simulator.replay: found {'spy': 'bars.csv'}, expected a table",
-    'risk.calendar_zone: found "Mars/Olympus", expected the name of a time zone',
+    'risk.external: found "both", expected one of "in_addition", "replace"',
     "risk.database_url: is a secret and may not stand in a file; set DATABASE_URL",
     "market: unknown key; did you mean market_data?",
 ]
