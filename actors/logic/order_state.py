@@ -49,6 +49,8 @@ QUANTITY_TOLERANCE: Final = 1e-9
 class OrderRecord:
     """Everything known of one order. ``filled`` counts executions; ``reported_filled`` is what statuses claim.
 
+    ``unlisted_filled`` is what filled without an execution that the broker still lists (it lists those of a day), in
+    units: it is in the position already, and no execution of it will come any more.
     ``pending_change`` holds the terms of a modify that the broker has not confirmed: until then either may be in force.
     ``close_reason`` and ``correlation_id`` are carried for the audit trail.
     """
@@ -65,6 +67,7 @@ class OrderRecord:
     executions: Executions = NO_EXECUTIONS
     early_commissions: tuple[tuple[str, float, float | None], ...] = ()
     reported_filled: float = 0.0
+    unlisted_filled: float = 0.0
     reported_price: float | None = None
     rejection_reason: str | None = None
     last_status: str = ""
@@ -96,6 +99,11 @@ class OrderRecord:
     def known_filled(self) -> float:
         """The larger of what executions and what statuses say has filled, in units."""
         return max(self.filled, self.reported_filled)
+
+    @property
+    def accounted_filled(self) -> float:
+        """What of it positions include, in units: by the executions counted, and without one."""
+        return self.filled + self.unlisted_filled
 
     @property
     def is_terminal(self) -> bool:
@@ -250,6 +258,11 @@ def apply_commission(
     return evolve(record, early_commissions=waiting)
 
 
+def without_executions(record: OrderRecord, told_filled: float) -> OrderRecord:
+    """Note what filled without an execution, by a read of the broker's whole state that says ``told_filled``."""
+    return evolve(record, unlisted_filled=max(0.0, told_filled - record.filled))
+
+
 def request_kind(record: OrderRecord) -> RequestKind:
     """Tell what an error under this order's id most likely answers: the newest thing that was asked."""
     if record.pending_change is not None:
@@ -287,7 +300,7 @@ def is_settled(record: OrderRecord) -> bool:
     """Nothing can fill any more, and the executions add up to what the broker reported as filled."""
     if not record.is_terminal:
         return False
-    return record.filled >= record.reported_filled - QUANTITY_TOLERANCE
+    return record.accounted_filled >= record.reported_filled - QUANTITY_TOLERANCE
 
 
 def signed_remaining(record: OrderRecord) -> float:
@@ -301,7 +314,7 @@ def signed_remaining(record: OrderRecord) -> float:
     quantity = record.reported_filled if record.is_terminal else record.order.quantity
     if record.pending_change is not None:
         quantity = max(quantity, record.pending_change.quantity)
-    return record.order.action.sign * max(0.0, quantity - record.filled)
+    return record.order.action.sign * max(0.0, quantity - record.accounted_filled)
 
 
 def _with_numbers(record: OrderRecord, told: BrokerOrder, word: BrokerWord | None) -> OrderRecord:
@@ -368,6 +381,6 @@ def _complete(record: OrderRecord, now: datetime) -> OrderRecord:
     """Executions that add up to the whole quantity end the order as FILLED."""
     if record.state is OrderState.FILLED or record.state not in _SENT_ONCE:
         return record
-    if record.filled < record.order.quantity - QUANTITY_TOLERANCE:
+    if record.accounted_filled < record.order.quantity - QUANTITY_TOLERANCE:
         return record
     return move(record, OrderState.FILLED, now)

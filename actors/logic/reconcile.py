@@ -32,6 +32,7 @@ from actors.logic.order_state import (
     move,
     new_record,
     signed_remaining,
+    without_executions,
 )
 from actors.logic.order_table import LIVE, TERMINAL, BrokerWord, OrderState, word_of
 from actors.messages.journal import JournaledOrder
@@ -54,16 +55,27 @@ _NEVER_SENT = frozenset({OrderState.REJECTED, OrderState.SIMULATED})
 class GateKnowledge:
     """What the order gate knows: the orders that it sent, by reference, and since when it has existed.
 
-    Of an intent older than itself (an earlier process made it) the gate knows nothing, so nothing is concluded.
+    Of an intent older than itself (an earlier process made it) the gate knows nothing, so nothing is concluded; nor of
+    one that it was not ``asked`` about (None: it was asked about all).
     """
 
     sent: Mapping[str, int]
     since: datetime
+    asked: frozenset[str] | None = None
+
+    def joined(self, other: GateKnowledge) -> GateKnowledge:
+        """Put two answers together, both to questions about named orders."""
+        return GateKnowledge(
+            sent={**self.sent, **other.sent},
+            since=max(self.since, other.since),
+            asked=(self.asked or frozenset()) | (other.asked or frozenset()),
+        )
 
     def never_sent(self, record: OrderRecord) -> bool:
         """Tell whether it is certain that the order did not leave."""
         return (
             record.order_ref not in self.sent
+            and (self.asked is None or record.order_ref in self.asked)
             and record.created_at >= self.since
             and record.acknowledged_at is None
         )
@@ -245,11 +257,20 @@ def _judge(
         record = adopt(record, told, now)
     for execution in executed:
         record = apply_execution(record, execution, now)
+    if told is not None:
+        record = without_executions(record, _claimed(record, told))
     if told is not None or not record.is_live:
         return record
     if record.sent_at is not None and record.sent_at >= state.read_at:
         return record
     return _missing(record, now, gate, patience_s)
+
+
+def _claimed(record: OrderRecord, told: BrokerOrder) -> float:
+    """What the broker says of the order has filled; without a number, a filled one all of it."""
+    if told.filled is not None:
+        return told.filled
+    return record.reported_filled if record.state is OrderState.FILLED else 0.0
 
 
 def _missing(
@@ -311,6 +332,7 @@ def _unknown_orders(
             continue
         for execution in world.executions.get(reference, ()):
             record = apply_execution(record, execution, now)
+        record = without_executions(record, _claimed(record, orders[0]))
         adopted.append(record)
         extras += orders[1:]
         notes.append(f"{reference}: adopted from an earlier process, {orders[0].status}")

@@ -65,6 +65,7 @@ class FaultState:
     refused_cancels: int = 0
     pacing_errors: int = 0
     ignored: set[int] = attrs.field(factory=set)
+    unlisted: set[str] = attrs.field(factory=set)
     held: bool = False
     messages_sent: int = 0
     messages_received: int = 0
@@ -325,6 +326,10 @@ class Faults:
     def fill(self, perm_id: int, quantity: float | None = None, price: float | None = None) -> None:
         """Fill an order by hand, all of it or `quantity`, at `price` or the market."""
         self._simulator.broker.fill_by_hand(perm_id, quantity, price)
+
+    def unlist_executions(self) -> None:
+        """Let the day end: an execution so far is in the positions, but is not listed any more."""
+        self.state.unlisted.update(item.exec_id for item in self._simulator.executions())
 
     def trade_elsewhere(
         self, symbol: str, quantity: float, price: float | None = None, con_id: int = 0

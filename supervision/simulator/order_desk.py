@@ -153,7 +153,9 @@ class OrderDesk:
         chosen = [
             execution
             for execution in self._simulator.broker.books.effective()
-            if client_id in (0, execution.client_id) and _matches(execution, wanted)
+            if client_id in (0, execution.client_id)
+            and _matches(execution, wanted)
+            and execution.exec_id not in self._simulator.faults.state.unlisted
         ]
         for execution in chosen:
             session.send_message(reports.execution_data(execution, request_id))

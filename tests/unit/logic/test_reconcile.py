@@ -7,7 +7,7 @@ from datetime import timedelta
 import attrs
 import pytest
 
-from actors.logic.order_state import OrderRecord
+from actors.logic.order_state import OrderRecord, is_settled, signed_remaining
 from actors.logic.order_table import OrderState
 from actors.logic.reconcile import (
     GateKnowledge,
@@ -122,6 +122,31 @@ def test_the_gate_can_prove_that_an_order_was_never_sent() -> None:
         S.FAILED,
         "it was not sent, and never will be",
     )
+
+
+def test_a_gate_that_was_not_asked_about_an_order_proves_nothing_of_it() -> None:
+    of_another = attrs.evolve(KNOWS_NOTHING_SENT, asked=frozenset({"CSATSPRIM:ORD_other"}))
+    of_both = of_another.joined(attrs.evolve(KNOWS_NOTHING_SENT, asked=frozenset({REF})))
+
+    unproved = reconcile(record(S.AT_GATE), broker_state(), of_another).records[0]
+    proved = reconcile(record(S.AT_GATE), broker_state(), of_both).records[0]
+
+    assert (unproved.state, proved.state) == (S.AT_GATE, S.FAILED)
+
+
+@pytest.mark.parametrize("status", ["Submitted", "Cancelled", "Filled"])
+def test_what_filled_without_a_listed_execution_is_not_waited_for(status: str) -> None:
+    filled = 100.0 if status == "Filled" else 40.0
+    state = broker_state(open_orders=(told_whole(status, filled=filled),))
+
+    after = reconcile(record(S.UNKNOWN), state).records[0]
+    late = reconcile(
+        after, broker_state(open_orders=state.open_orders, executions=(execution(filled),))
+    ).records[0]
+
+    left = 60.0 if status == "Submitted" else 0.0
+    assert (signed_remaining(after), signed_remaining(late)) == (left, left)
+    assert is_settled(after) is is_settled(late) is (status != "Submitted")
 
 
 def test_a_gate_younger_than_the_intent_proves_nothing() -> None:
