@@ -19,6 +19,7 @@ from actors.errors import ErrorInfo, GatewayError, OrderValidationError
 from actors.logic import liquidation
 from actors.logic import liquidation_words as words
 from actors.logic.liquidation_words import (
+    LiquidationState,
     Step,
 )
 from actors.logic.order_ids import operator_of
@@ -304,13 +305,17 @@ class StrategyCActor(LiquidationDesk):
                 why=request.why,
                 at=self.clock.now(),
             ),
-            lambda _: self._rearmed(request),
+            lambda _: self._rearmed(request, state),
             lambda error: self.refuse(
                 request, GatewayError(f"still latched: the journal refused: {error.text}")
             ),
         )
 
-    def _rearmed(self, request: Rearm) -> None:
+    def _rearmed(self, request: Rearm, before: LiquidationState | None) -> None:
+        state = self.state
+        if state is not None and (before is None or state.liquidation_id != before.liquidation_id):
+            self.refuse(request, GatewayError("another liquidation was begun meanwhile"))
+            return
         self.latched = None
         self.state = None
         self.tell_latch()

@@ -461,6 +461,27 @@ def test_managed_scope_closes_what_we_bought_and_leaves_the_rest() -> None:
     prove(scenario, config=wide(strategy_c=StrategyC(scope="managed")))
 
 
+@pytest.mark.req("STC-2", "ORD-7")
+@pytest.mark.parametrize("still_works", [True, False])
+def test_a_fill_whose_execution_is_not_listed_any_more_does_not_hold_up_the_liquidation(
+    still_works: bool,
+) -> None:
+    async def scenario(world: ProofWorld) -> None:
+        resting = buy(HELD, order_type="LMT", limit_price=1.0)
+        await world.gateway.submit_order(resting, CONTEXT, wait_for="ack")
+        await world.gateway.disconnect()
+        order = world.simulator.open_orders()[0]
+        world.simulator.faults.fill(order.perm_id, 1.0 if still_works else None)
+        world.simulator.faults.unlist_executions()
+        await world.gateway.connect()
+
+        await world.gateway.liquidate("a drill")
+
+        assert_flat(world, await report_of(world))
+
+    prove(scenario, config=wide())
+
+
 # --- failures in the middle -------------------------------------------------------------------------------------------
 
 
@@ -528,7 +549,12 @@ def test_a_link_that_breaks_again_during_a_liquidation_is_waited_for(seed: int) 
 
 
 @pytest.mark.req("STC-1", "SUP-2")
-def test_an_actor_beyond_its_restart_limit_gets_flat_then_stops_the_tree() -> None:
+@pytest.mark.parametrize("fill_delay_s", [0.0, 1.0])
+def test_an_actor_beyond_its_restart_limit_gets_flat_then_stops_the_tree(
+    fill_delay_s: float,
+) -> None:
+    """Strategy C itself is rebuilt on the way, before its closes fill or after."""
+
     async def scenario(world: ProofWorld) -> None:
         await hold(world)
         process = world.process
@@ -539,12 +565,16 @@ def test_an_actor_beyond_its_restart_limit_gets_flat_then_stops_the_tree() -> No
         await world.until(lambda: not process.is_running, 300.0)
 
         assert world.simulator.positions() == {}
-        assert len(closes(world)) == 1
+        assert sold(world) == HELD
         assert "market_data" in (process.stop_reason or "")
         with pytest.raises(GatewayStoppedError):
             await world.gateway.get_positions()
 
-    prove(scenario, config=a_config(supervision=Supervision(max_delay_s=0.2)))
+    prove(
+        scenario,
+        config=wide(supervision=Supervision(max_delay_s=0.2)),
+        simulated=attrs.evolve(SIMULATED, fill_delay_s=fill_delay_s),
+    )
 
 
 # --- the latch --------------------------------------------------------------------------------------------------------
@@ -573,6 +603,25 @@ def test_only_a_person_with_a_reason_takes_the_latch_back_and_it_is_recorded() -
         await hold(world)
 
     prove(scenario)
+
+
+@pytest.mark.req("STC-4", "STC-6")
+@pytest.mark.parametrize("seed", range(8))
+def test_a_liquidation_that_is_asked_for_while_the_latch_is_taken_back_keeps_it(seed: int) -> None:
+    async def scenario(world: ProofWorld) -> None:
+        await world.gateway.liquidate("a drill")
+        await report_of(world)
+
+        await asyncio.gather(
+            world.gateway.rearm("a test", "the drill is over"),
+            world.gateway.liquidate("in earnest"),
+            return_exceptions=True,
+        )
+        await report_of(world, count=2)
+
+        await assert_latched(world, "in earnest")
+
+    prove(scenario, seed=seed, config=wide())
 
 
 @pytest.mark.req("STC-4", "STC-6")
