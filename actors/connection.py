@@ -309,7 +309,7 @@ class ConnectionActor(ConnectionHealth):
             self.wait_for_upstream()
             return
         self.tell(LINK, SetGate(open=True, reason="reconciled"))
-        for requester in sorted(self.requesters):
+        for requester in sorted(self.requesters | {EXECUTOR}):
             self.tell(requester, ReconciliationCompleted(number=self.number))
         self.requesters.clear()
         if self.machine.state is ConnectionState.CONNECTED:

@@ -91,12 +91,12 @@ from actors.model.orders import (
     WireOrder,
 )
 from actors.order_book import Tracked
-from actors.order_changes import AnswerDue, CancelAllDue, CancelDue, OrderChanges
+from actors.order_changes import AnswerDue, CancelAllDue, CancelDue
 from actors.order_desk import ReasonOver
 from actors.order_recovery import AskAgain, OrderRecovery
 
 
-class ExecutorActor(OrderRecovery, OrderChanges):
+class ExecutorActor(OrderRecovery):
     """See the module's docstring. Recovery, changes, and what the broker says are in files of their own."""
 
     recovers = True
@@ -318,6 +318,7 @@ class ExecutorActor(OrderRecovery, OrderChanges):
         now = self.clock.now()
         if isinstance(reply, OrderSent):
             self.update(tracked, mark_sent(tracked.record, reply.broker_order_id, now), "sent")
+            self.cancel_what_is_owed(tracked)
             if self.client_id is not None:
                 self.tell(
                     JOURNAL,

@@ -20,6 +20,7 @@ class Tracked:
     """An order with who waits for it. ``reported`` is the remainder that risk was last told.
 
     ``awaits_reason``: None until the broker ends it without a reason, then whether one may still come.
+    ``owes_cancel``: a cancel is wanted that could not be sent, or may have been lost with the link.
     """
 
     record: OrderRecord
@@ -27,6 +28,7 @@ class Tracked:
     modify: ModifyOrder | None = None
     change_sent: bool = False
     cancels: list[CancelOrder] = attrs.field(factory=list)
+    owes_cancel: bool = False
     validation: ValidationResult | None = None
     quote: Quote | None = None
     reported: float | None = None

@@ -43,6 +43,7 @@ from actors.messages.orders import (
 from actors.messages.risk import OrderApproved, OrderRejected, RequestApproval
 from actors.model.market import Quote
 from actors.model.orders import (
+    Permit,
     Purpose,
     TradeRequest,
     WireOrder,
@@ -75,6 +76,10 @@ class CancelAllDue(Message):
     correlation_id: str
 
 
+def _is_being_cancelled(tracked: Tracked) -> bool:
+    return tracked.owes_cancel or tracked.record.state is OrderState.CANCELLING
+
+
 class OrderChanges(OrderDesk):
     """A change needs a permit for its new content; a cancel needs none."""
 
@@ -93,13 +98,26 @@ class OrderChanges(OrderDesk):
         if self.latched is not None and tracked.record.purpose is Purpose.OPEN:
             self.refuse(modify, ModeError(f"Strategy C is latched: {self.latched}"))
             return
+        if _is_being_cancelled(tracked):
+            self.refuse(modify, ModeError(f"order {modify.order_id} is being cancelled"))
+            return
+        if not self.is_addressable(tracked.record):
+            why = f"order {modify.order_id} belongs to another client id than this session's"
+            self.refuse(modify, ModeError(why))
+            return
         if tracked.modify is not None:
             self.refuse(modify, ModeError(f"a change of order {modify.order_id} is under way"))
             return
         record = tracked.record
+        in_force = attrs.evolve(  # the request may hold terms that the broker refused
+            record.request,
+            quantity=record.order.quantity,
+            limit_price=record.order.limit_price,
+            stop_price=record.order.stop_price,
+        )
         try:
             request = validate_modification(
-                record.request,
+                in_force,
                 quantity=modify.quantity,
                 limit_price=modify.limit_price,
                 stop_price=modify.stop_price,
@@ -131,12 +149,7 @@ class OrderChanges(OrderDesk):
         quote: Quote | None,
     ) -> None:
         """Have the change approved, unless the order ended or the caller's time was up while the quote was read."""
-        if tracked.modify is not modify:
-            return
-        if tracked.record.state not in WORKING:
-            self.change_failed(
-                tracked, OrderNotFoundError(f"order {modify.order_id} is not working any more")
-            )
+        if not self._still_wanted(tracked, modify):
             return
         self.ask(
             RISK,
@@ -151,6 +164,22 @@ class OrderChanges(OrderDesk):
             lambda error: self.change_failed(tracked, restore(error)),
         )
 
+    def _still_wanted(self, tracked: Tracked, modify: ModifyOrder) -> bool:
+        """Whether the change can still be made; whoever wants one that cannot is told, and risk gets back its part.
+
+        Nothing is sent for an order at its end: it is over, and only an error could be the answer.
+        """
+        record = tracked.record
+        if tracked.modify is not modify:
+            if tracked.modify is None:
+                self.tell_risk(tracked, force=True)
+            return False
+        if record.state in WORKING and not _is_being_cancelled(tracked):
+            return True
+        why = "is being cancelled" if record.state in WORKING else "is not working any more"
+        self.change_failed(tracked, OrderNotFoundError(f"order {modify.order_id} {why}"))
+        return False
+
     def _modify_judged(
         self,
         tracked: Tracked,
@@ -164,6 +193,8 @@ class OrderChanges(OrderDesk):
             self.change_failed(tracked, ModeError(f"the change was rejected by risk: {reasons}"))
             return
         assert isinstance(reply, OrderApproved)  # noqa: S101 - risk answers in kind
+        if not self._still_wanted(tracked, modify):
+            return
         permit = reply.permit
         self.ask(
             JOURNAL,
@@ -173,26 +204,29 @@ class OrderChanges(OrderDesk):
                 request=request,
                 at=self.clock.now(),
             ),
-            lambda _: self.ask(
-                LINK,
-                SendOrder(
-                    **self.conversations.on_behalf(modify, "gate"), permit=permit, order=order
-                ),
-                lambda answer: self._modify_sent(tracked, request, order, answer),
-                lambda error: self.change_failed(tracked, restore(error)),
-            ),
+            lambda _: self._send_change(tracked, modify, order, permit),
             lambda error: self.change_failed(tracked, restore(error)),
         )
 
-    def _modify_sent(
-        self, tracked: Tracked, request: TradeRequest, order: WireOrder, reply: Reply
+    def _send_change(
+        self, tracked: Tracked, modify: ModifyOrder, order: WireOrder, permit: Permit
     ) -> None:
+        """The new terms are durable: go through the gate, unless the order ended meanwhile."""
+        if not self._still_wanted(tracked, modify):
+            return
+        self.ask(
+            LINK,
+            SendOrder(**self.conversations.on_behalf(modify, "gate"), permit=permit, order=order),
+            lambda answer: self._modify_sent(tracked, order, answer),
+            lambda error: self.change_failed(tracked, restore(error)),
+        )
+
+    def _modify_sent(self, tracked: Tracked, order: WireOrder, reply: Reply) -> None:
         if isinstance(reply, OrderRefusedAtGate):
             self.change_failed(tracked, ModeError(f"refused at the gate: {reply.reason}"))
             return
         tracked.change_sent = True
-        record = attrs.evolve(begin_change(tracked.record, order), request=request)
-        self.update(tracked, record, "change sent")
+        self.update(tracked, begin_change(tracked.record, order), "change sent")
 
     def on_cancel_order(self, cancel: CancelOrder) -> None:
         """Cancel one order; needs no permit, and is answered once the order is at its end."""
@@ -206,14 +240,24 @@ class OrderChanges(OrderDesk):
         self.cancel(tracked, "cancel asked for")
 
     def cancel(self, tracked: Tracked, why: str) -> None:
-        """Ask for the cancel of one order: in its record, and at the broker when it is there."""
+        """Ask for the cancel of one order: in its record, and at the broker when it is there.
+
+        One that cannot be sent yet is owed: at the gate an order has no address yet, and a lost link sends nothing.
+        """
         record = request_cancel(tracked.record, self.clock.now())
-        if record.is_live and record.broker_order_id is not None and not self.is_fallback:
+        tracked.owes_cancel = record.is_live
+        if record.is_live and record.broker_order_id is not None and self.is_addressable(record):
+            tracked.owes_cancel = not self.connected
             self.tell(
                 LINK,
                 SendCancel(order_ref=record.order_ref, broker_order_id=record.broker_order_id),
             )
         self.update(tracked, record, why)
+
+    def cancel_what_is_owed(self, tracked: Tracked) -> None:
+        """Send a cancel that could not be sent before: a remainder must not stay behind unnoticed (ORD-6)."""
+        if tracked.owes_cancel:
+            self.cancel(tracked, "the cancel is made up for")
 
     def on_cancel_all_orders(self, message: CancelAllOrders) -> None:
         """Cancel whatever works, and answer when all of it is at its end (STC-2)."""
@@ -237,6 +281,8 @@ class OrderChanges(OrderDesk):
                 self.cancel(tracked, "cancel of all orders")
         if message.whole_account or self.is_fallback:
             self.tell(LINK, SendGlobalCancel())
+        if self.is_fallback:  # the orders of the first id end without a word to this one
+            self.ask_for_reconciliation()
         left_s = message.deadline - self.clock.monotonic() - ANSWER_MARGIN_S
         self.schedule(max(0.0, left_s), CancelAllDue(correlation_id=message.correlation_id))
         self.answer_cancel_alls()
@@ -248,6 +294,7 @@ class OrderChanges(OrderDesk):
             request, references = held
             left = sorted(reference for reference in references if not self.is_over(reference))
             self.refuse(request, GatewayTimeoutError(f"not confirmed cancelled: {left}"))
+            self.ask_for_reconciliation()  # the confirmations may be lost: the next try has to know
 
     def on_get_open_orders(self, request: GetOpenOrders) -> None:
         """List what works or is being asked for."""
@@ -281,7 +328,7 @@ class OrderChanges(OrderDesk):
         if tracked.submit is not None and tracked.submit.deadline <= now:
             tracked.timed_out = True
             if tracked.record.state in UNSENT:
-                tracked.record = request_cancel(tracked.record, self.clock.now())
+                self.cancel(tracked, "the deadline came before it was sent")
             self.conclude(tracked)
         for cancel in tuple(tracked.cancels):
             if cancel.deadline <= now:

@@ -148,11 +148,10 @@ class OrderDesk(ConversingActor):
         tracked = self.book.of_report(event.order, self.client_id)
         if tracked is None or tracked.record.state in NEVER_AT_BROKER:
             return
-        self.update(
-            tracked,
-            apply_status(tracked.record, event.order, self.clock.now()),
-            f"broker: {event.order.status}",
-        )
+        before = tracked.record
+        record = apply_status(before, event.order, self.clock.now())
+        self.update(tracked, record, f"broker: {event.order.status}")
+        self._ask_about_unknown(before, record)
 
     def on_execution_reported(self, event: ExecutionReported) -> None:
         """Count an execution, once."""
@@ -206,6 +205,10 @@ class OrderDesk(ConversingActor):
             why = f"the broker refused the change: {event.code} {event.text}"
             self.refuse(modify, ModeError(why))
             self.tell_risk(tracked, force=True)
+        self._ask_about_unknown(before, record)
+
+    def _ask_about_unknown(self, before: OrderRecord, record: OrderRecord) -> None:
+        """What the broker said makes no sense of the order, so it is asked."""
         if record.state is OrderState.UNKNOWN and before.state is not OrderState.UNKNOWN:
             self.ask_for_reconciliation()
 
@@ -215,6 +218,8 @@ class OrderDesk(ConversingActor):
         if event.previous is ConnectionState.CONNECTED:
             self.contracts.clear()
             self.quotes.clear()
+            for tracked in self.book:
+                tracked.owes_cancel |= tracked.record.state is OrderState.CANCELLING
 
     def on_latch_changed(self, event: LatchChanged) -> None:
         """Refuse openings from now on, or no longer."""
@@ -430,6 +435,12 @@ class OrderDesk(ConversingActor):
     def _is_fresh(self, quote: Quote) -> bool:
         age_s = (self.clock.now() - quote.received_at).total_seconds()
         return age_s <= self.settings.quote_max_age_s
+
+    def is_addressable(self, record: OrderRecord) -> bool:
+        """Whether the broker's id of the order means this order to the session: ids are counted per client."""
+        if record.client_id is None:
+            return not self.is_fallback
+        return record.client_id == self.client_id
 
     def ask_for_reconciliation(self) -> None:
         """Have the broker's state read again."""

@@ -41,7 +41,7 @@ from actors.messages.orders import (
     WorkingOrdersKnown,
 )
 from actors.order_book import Tracked
-from actors.order_desk import OrderDesk
+from actors.order_changes import OrderChanges
 
 RECOVERY_S = 10.0
 """How long a restarted executor waits for the journal and the gate."""
@@ -52,7 +52,7 @@ class AskAgain(Message):
     """The broker shall be asked again about orders whose fate is unknown."""
 
 
-class OrderRecovery(OrderDesk):
+class OrderRecovery(OrderChanges):
     """Journal, then gate, then broker; business waits until the three agree (SUP-6)."""
 
     # --- recovery -------------------------------------------------------------------------------------------------
@@ -82,13 +82,14 @@ class OrderRecovery(OrderDesk):
         self.conversations.ask(
             LINK,
             QueryGate(**self.conversations.of_our_own("gate", RECOVERY_S), order_refs=references),
-            self._on_gate_answered,
+            lambda reply: self._on_gate_answered(reply, frozenset(references)),
             lambda error: self._cannot_recover("gate", error),
         )
 
-    def _on_gate_answered(self, reply: Reply) -> None:
+    def _on_gate_answered(self, reply: Reply, asked: frozenset[str]) -> None:
         assert isinstance(reply, GateAnswered)  # noqa: S101 - the link answers in kind
-        self.gate = GateKnowledge(sent=dict(reply.sent), since=reply.gate_started_at)
+        known = GateKnowledge(sent=dict(reply.sent), since=reply.gate_started_at, asked=asked)
+        self.gate = known if self.gate is None else self.gate.joined(known)
         self._go_on()
 
     def _go_on(self) -> None:
@@ -108,8 +109,9 @@ class OrderRecovery(OrderDesk):
         self.recovered()
 
     def on_reconciliation_completed(self, _: ReconciliationCompleted) -> None:
-        """The link is up, though this incarnation did not hear of it when that happened."""
+        """The gate is open. Business waits until now, so that what waited for a restarted executor can be sent."""
         self.connected = True
+        self.recovered()
 
     def on_reconcile(self, message: Reconcile) -> None:
         """Take over the broker's state: adopt what works, end what ended, count every execution (CON-11).
@@ -139,6 +141,7 @@ class OrderRecovery(OrderDesk):
                 self.book.add(Tracked(record=record))
             else:
                 self.update(tracked, record, "reconciled")
+                self.cancel_what_is_owed(tracked)
         for extra in outcome.extras:
             self.tell(LINK, SendCancel(order_ref=extra.order_ref, broker_order_id=extra.order_id))
         working = working_orders(tracked.record for tracked in self.book)
@@ -148,7 +151,6 @@ class OrderRecovery(OrderDesk):
             CONNECTION,
             Reconciled(number=message.number, sender=self.name, differences=outcome.differences),
         )
-        self.recovered()
         if not self.asks_again and self._has_unknown():
             self.asks_again = True
             self.schedule(self.settings.unknown_after_s, AskAgain())

@@ -8,6 +8,7 @@ from supervision import OrderStatus
 from tests.worlds import CONTEXT, ProofWorld, buy, prove
 
 SAME_ID_RETRIES = 3
+RESTING_PRICE = 590.0
 
 
 @pytest.mark.req("CON-8")
@@ -40,5 +41,26 @@ def test_under_a_fallback_id_nothing_is_opened_and_everything_can_be_closed() ->
         assert "global_cancel" in [entry.kind for entry in world.simulator.ledger]
         assert OrderStatus.REJECTED is opening.status
         assert "fallback id 2" in str(opening.rejection_reason)
+
+    prove(scenario)
+
+
+@pytest.mark.req("CON-8", "STC-2", "STC-6")
+def test_under_a_fallback_id_working_orders_of_the_first_id_do_not_hold_up_the_liquidation() -> (
+    None
+):
+    async def scenario(world: ProofWorld) -> None:
+        await world.gateway.submit_order(buy(), CONTEXT)
+        resting = buy(order_type="LMT", limit_price=RESTING_PRICE)
+        await world.gateway.submit_order(resting, CONTEXT, wait_for="ack")
+        world.simulator.faults.client_id_taken(1, times=100)
+        world.simulator.faults.drop_connections()
+
+        await world.until(lambda: bool(world.gateway.liquidation_reports))
+
+        assert tuple(world.simulator.client_ids()) == (2,)
+        assert world.gateway.liquidation_reports[0].flat
+        assert world.simulator.positions() == {}
+        assert world.simulator.open_orders() == ()
 
     prove(scenario)

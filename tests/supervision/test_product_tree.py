@@ -181,6 +181,7 @@ def test_commands_beyond_the_bound_are_refused_with_an_error() -> None:
                 GetOpenOrders(correlation_id=str(number), deadline=1e9, reply_to=GATEWAY),
             )
 
+        await asyncio.sleep(1.0)  # until what came with the connection is handled
         for number in range(BOUND):
             ask(number)
         with pytest.raises(MailboxFullError, match=str(BOUND)):

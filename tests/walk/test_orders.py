@@ -9,20 +9,29 @@ from typing import Any
 import attrs
 import pytest
 
+from actors.addresses import TapRecord
 from actors.errors import (
     GatewayError,
     ModeError,
     OrderNotFoundError,
     OrderValidationError,
 )
-from actors.messages.addresses import LINK
-from actors.messages.orders import OrderRefusedAtGate, SendOrder
+from actors.logic.order_ids import order_id_of
+from actors.messages.addresses import EXECUTOR, LINK
+from actors.messages.orders import CancelOrder, OrderRefusedAtGate, SendOrder
 from actors.messages.risk import OrderApproved, RequestApproval
-from actors.model.orders import OrderStatus, StrategyContext, TradingSignal
+from actors.model.orders import (
+    OrderStatus,
+    StrategyContext,
+    TradeRequest,
+    TradingSignal,
+    ValidationResult,
+)
 from supervision.config import StrategyC
 from supervision.simulator import SimulatorConfig
+from tests.faults.crash import crash
 from tests.walk.watching import ending, taken, tapped
-from tests.worlds import CONTEXT, SIMULATED, ProofWorld, a_config, buy, prove, sell
+from tests.worlds import CONTEXT, LENIENT, SIMULATED, ProofWorld, a_config, buy, prove, sell
 
 LIMIT_BELOW = 590.0
 STOP_ABOVE = 600.0
@@ -40,6 +49,24 @@ REJECTED_BY_BROKER = 201
 NO_SUCH_CONTRACT = 200
 UNRESTING = SimulatorConfig(seed=7, max_fill_quantity=SLICE, slice_delay_s=SLICE_DELAY_S)
 GRACEFUL = a_config(strategy_c=StrategyC(grace_seconds=60.0))
+CONSIDERING_S = 0.4
+TWO_ORDERS = attrs.evolve(LENIENT, max_position_quantity=2.0 * QUANTITY)
+
+
+@attrs.define
+class Considering:
+    """A risk manager that says yes, after a while."""
+
+    considers_s: float = CONSIDERING_S
+
+    async def validate_trade(self, request: TradeRequest) -> ValidationResult:
+        """Approve."""
+        del request
+        await asyncio.sleep(self.considers_s)
+        return ValidationResult(approved=True)
+
+    def sync_positions(self, positions: Any) -> None:
+        """Take no notice."""
 
 
 def limit(quantity: float = QUANTITY, price: float = LIMIT_BELOW, **fields: Any) -> TradingSignal:
@@ -360,6 +387,48 @@ def test_a_change_that_the_broker_refuses_leaves_the_order_as_it_was() -> None:
     assert len(ours) == len(theirs)
 
 
+@pytest.mark.req("ORD-1")
+def test_a_change_after_a_refused_one_starts_from_the_terms_in_force() -> None:
+    async def scenario(world: ProofWorld) -> Any:
+        gateway = world.gateway
+        working = await gateway.submit_order(limit(), CONTEXT, wait_for="ack")
+        world.simulator.faults.reject_next_order(REJECTED_BY_BROKER)
+        refused = await ending(
+            world, gateway.modify_order(working.order_id, quantity=QUANTITY + SLICE)
+        )
+        await gateway.modify_order(working.order_id, limit_price=LIMIT_BELOW + 1)
+        return refused, world.simulator.ledger[-1], world.simulator.open_orders()
+
+    refused, last, (order,) = prove(scenario)
+
+    assert str(REJECTED_BY_BROKER) in str(refused.error)
+    assert (last.quantity, last.limit_price) == (QUANTITY, LIMIT_BELOW + 1)
+    assert order.quantity == QUANTITY
+
+
+@pytest.mark.req("ORD-1", "ORD-3", "RSK-6")
+def test_a_change_of_an_order_that_ended_meanwhile_is_not_sent() -> None:
+    async def scenario(world: ProofWorld) -> Any:
+        gateway, faults = world.gateway, world.simulator.faults
+        working = await gateway.submit_order(limit(), CONTEXT, wait_for="ack")
+        changing = asyncio.ensure_future(
+            ending(world, gateway.modify_order(working.order_id, quantity=2 * QUANTITY))
+        )
+        await asyncio.sleep(CONSIDERING_S / 2)
+        faults.fill(world.simulator.open_orders()[0].perm_id)
+        changed = await changing
+        more = await gateway.submit_order(buy(QUANTITY), CONTEXT)
+        return changed, [entry.kind for entry in world.simulator.ledger], more
+
+    changed, kinds, more = prove(
+        scenario, config=a_config(risk=TWO_ORDERS), risk_manager=Considering()
+    )
+
+    assert isinstance(changed.error, OrderNotFoundError)
+    assert kinds == ["place", "place"]
+    assert more.status is OrderStatus.FILLED, "what risk had reserved for the change is free again"
+
+
 @pytest.mark.req("ORD-1", "ORD-3")
 def test_a_change_that_risk_rejects_is_not_sent() -> None:
     async def scenario(world: ProofWorld) -> Any:
@@ -517,6 +586,83 @@ def test_an_acknowledged_order_is_left_to_work_beyond_the_deadline() -> None:
         return len(world.simulator.open_orders())
 
     assert prove(scenario) == 1
+
+
+@pytest.mark.req("ORD-6")
+def test_a_cancel_that_meets_its_order_at_the_gate_is_sent_once_it_has_an_address() -> None:
+    async def scenario(world: ProofWorld) -> Any:
+        def cancel(record: TapRecord) -> None:
+            if isinstance(record.message, SendOrder):
+                request = CancelOrder(
+                    correlation_id="cancel",
+                    deadline=record.message.deadline,
+                    reply_to="nobody",
+                    order_id=order_id_of(record.message.order.order_ref),
+                )
+                world.process.tell(EXECUTOR, request)
+
+        world.process.tap(cancel)
+        await ending(world, world.gateway.submit_order(limit(), CONTEXT, wait_for="ack"))
+        await asyncio.sleep(LONG_S)
+        return [entry.kind for entry in world.simulator.ledger], world.simulator.open_orders()
+
+    kinds, working = prove(scenario)
+
+    assert kinds == ["place", "cancel"]
+    assert working == ()
+
+
+@pytest.mark.req("ORD-6", "CON-11")
+def test_a_remainder_whose_deadline_passed_while_the_link_was_down_is_cancelled_on_reconnect() -> (
+    None
+):
+    async def scenario(world: ProofWorld) -> Any:
+        async def lose_the_link() -> None:
+            await asyncio.sleep(TIMEOUT_S - CANCEL_LEAD_S - 0.5)
+            world.simulator.faults.refuse_connections(TIMEOUT_S)
+            world.simulator.faults.drop_connections()
+
+        losing = asyncio.ensure_future(lose_the_link())
+        result = await world.gateway.submit_order(limit(), CONTEXT, TIMEOUT_S)
+        await losing
+        await asyncio.sleep(LONG_S)
+        return result, [entry.kind for entry in world.simulator.ledger], world.simulator
+
+    result, kinds, simulator = prove(scenario, config=GRACEFUL)
+
+    assert (result.status, result.cancel_confirmed) == (OrderStatus.TIMEOUT, False)
+    assert kinds == ["place", "cancel"]
+    assert simulator.open_orders() == ()
+
+
+@pytest.mark.req("ORD-6", "RSK-6")
+def test_an_order_that_never_left_before_its_deadline_gives_back_what_was_reserved() -> None:
+    async def scenario(world: ProofWorld) -> Any:
+        manager.considers_s = TIMEOUT_S + 0.01
+        late = await ending(
+            world, world.gateway.submit_order(limit(), CONTEXT, TIMEOUT_S, wait_for="ack")
+        )
+        manager.considers_s = 0.0
+        return late, await world.gateway.submit_order(buy(2 * QUANTITY), CONTEXT)
+
+    manager = Considering()
+    late, next_one = prove(scenario, config=a_config(risk=TWO_ORDERS), risk_manager=manager)
+
+    assert late.result.status is OrderStatus.TIMEOUT
+    assert next_one.status is OrderStatus.FILLED
+
+
+@pytest.mark.req("SUP-3", "SUP-6")
+@pytest.mark.parametrize("seed", range(8))
+def test_orders_that_wait_for_a_restarted_executor_are_sent(seed: int) -> None:
+    async def scenario(world: ProofWorld) -> Any:
+        crash(world.process, EXECUTOR)
+        orders = (world.gateway.submit_order(buy(1 + more), CONTEXT) for more in range(3))
+        return await asyncio.gather(*orders)
+
+    results = prove(scenario, seed=seed)
+
+    assert [result.status for result in results] == [OrderStatus.FILLED] * 3
 
 
 # --- fills ------------------------------------------------------------------------------------------------------------
