@@ -21,7 +21,7 @@ from actors.errors import (
     IncompatibleVersionError,
 )
 from actors.logic.connection_state import TRANSITIONS
-from actors.messages.addresses import EXECUTOR, GATEWAY, JOURNAL, POSITION, RISK
+from actors.messages.addresses import GATEWAY, JOURNAL, POSITION, RISK
 from actors.messages.connection import (
     BrokerStateRead,
     ConnectionStateChanged,
@@ -31,7 +31,7 @@ from actors.messages.connection import (
     Reconcile,
 )
 from actors.messages.journal import RecordSession
-from actors.messages.orders import ExecutionRecorded, OrderSent
+from actors.messages.orders import ExecutionRecorded, InstallPermitKey, OrderSent
 from actors.model.connection import ConnectionState, DisconnectCause
 from actors.model.orders import OrderStatus
 from supervision.config import Connection, GatewayConfig, StrategyC
@@ -487,7 +487,7 @@ def test_an_actor_that_fails_while_reconciling_does_not_stall_it(victim: str) ->
 
 
 @pytest.mark.req("CON-11", "SUP-6")
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(30))
 def test_a_risk_actor_that_fails_with_the_brokers_state_in_its_hands_gets_it_again(
     seed: int,
 ) -> None:
@@ -499,7 +499,7 @@ def test_a_risk_actor_that_fails_with_the_brokers_state_in_its_hands_gets_it_aga
 
         def fail(record: TapRecord) -> None:
             nonlocal failed
-            if not failed and type(record.message) is Reconcile and record.recipient == EXECUTOR:
+            if not failed and type(record.message) is InstallPermitKey:  # it has the state now
                 failed = True
                 crash(world.process, RISK)
 

@@ -550,8 +550,9 @@ def test_a_link_that_breaks_again_during_a_liquidation_is_waited_for(seed: int) 
 
 @pytest.mark.req("STC-1", "SUP-2")
 @pytest.mark.parametrize("fill_delay_s", [0.0, 1.0])
+@pytest.mark.parametrize("seed", range(6))
 def test_an_actor_beyond_its_restart_limit_gets_flat_then_stops_the_tree(
-    fill_delay_s: float,
+    seed: int, fill_delay_s: float
 ) -> None:
     """Strategy C itself is rebuilt on the way, before its closes fill or after."""
 
@@ -572,6 +573,7 @@ def test_an_actor_beyond_its_restart_limit_gets_flat_then_stops_the_tree(
 
     prove(
         scenario,
+        seed=seed,
         config=wide(supervision=Supervision(max_delay_s=0.2)),
         simulated=attrs.evolve(SIMULATED, fill_delay_s=fill_delay_s),
     )
