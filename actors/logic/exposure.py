@@ -19,6 +19,7 @@ import attrs
 from actors.logic import executions as counting
 from actors.logic.executions import NO_EXECUTIONS, Executions
 from actors.logic.frozen import drop, evolve, put
+from actors.logic.order_ids import foreign_reference
 from actors.messages.orders import WorkingOrder
 from actors.model.account import Holding
 from actors.model.contracts import Contract
@@ -159,7 +160,9 @@ def apply_execution(ledger: Ledger, execution: Execution) -> Ledger:
         fill_counts=counts,
         positions=_moved(ledger.positions, execution, change),
     )
-    return _take_off(moved, execution.order_ref, change)
+    ours = execution.order_ref in moved.reservations
+    reference = execution.order_ref if ours else foreign_reference(execution.perm_id)
+    return _take_off(moved, reference, change)
 
 
 def position(ledger: Ledger, con_id: int) -> float:

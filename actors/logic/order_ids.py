@@ -48,3 +48,8 @@ def order_id_of(reference: str) -> str:
 def is_close(order_id: str) -> bool:
     """Tell whether an order id names the close of a position."""
     return order_id.startswith(CLOSE_HEAD)
+
+
+def foreign_reference(perm_id: int) -> str:
+    """Name an order of somebody else among ours, in what risk reserves: by IB's permId."""
+    return f"foreign-{perm_id}"

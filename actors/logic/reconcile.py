@@ -174,7 +174,7 @@ def foreign_working(orders: Iterable[BrokerOrder]) -> tuple[WorkingOrder, ...]:
     """Describe live orders of others as risk has to count them; those without contract or side cannot be."""
     return tuple(
         WorkingOrder(
-            order_ref=f"foreign-{order.perm_id}",
+            order_ref=order_ids.foreign_reference(order.perm_id),
             contract=order.contract,
             signed_remaining=order.action.sign * _left(order),
             price=order.limit_price if order.limit_price is not None else order.stop_price,

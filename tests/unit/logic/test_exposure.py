@@ -6,6 +6,7 @@ import pytest
 
 from actors.logic import exposure
 from actors.logic.exposure import EMPTY, Ledger
+from actors.logic.reconcile import foreign_working
 from actors.messages.orders import WorkingOrder
 from actors.model.contracts import Contract
 from actors.model.orders import OrderAction, Purpose
@@ -18,6 +19,7 @@ from tests.unit.logic.values import (
     execution,
     holding,
     market_order,
+    told_whole,
     wire_order,
 )
 
@@ -77,6 +79,22 @@ def test_an_execution_moves_the_position_and_its_reservation_once() -> None:
     assert exposure.position(once, SPY.con_id) == 40.0
     assert once.reservations[REF].signed_remaining == 60.0
     assert dict(once.fill_counts) == {SPY.con_id: 1}
+
+
+@pytest.mark.req("RSK-4", "RSK-6")
+@pytest.mark.parametrize("reference", ["", "OTHER:1"])
+def test_an_execution_of_somebody_elses_order_is_taken_off_what_that_had_reserved(
+    reference: str,
+) -> None:
+    order = told_whole("Submitted", 60.0, action=OrderAction.SELL, perm_id=99, order_ref=reference)
+    known = exposure.with_working(ledger(100), foreign_working([order]))
+
+    after = exposure.apply_execution(
+        known, execution(60, action=OrderAction.SELL, perm_id=99, order_ref=reference)
+    )
+
+    assert exposure.reducible(known, SPY.con_id, OrderAction.SELL) == 40.0
+    assert exposure.reducible(after, SPY.con_id, OrderAction.SELL) == 40.0
 
 
 @pytest.mark.req("ORD-7")
