@@ -292,6 +292,7 @@ class ExecutorActor(OrderRecovery):
                 incarnation=self.incarnation,
                 at=self.clock.now(),
                 close_reason=tracked.record.close_reason,
+                wait_for=tracked.submit.wait_for,
             ),
             lambda _: self._send(tracked, reply),
             lambda error: self._not_answered(tracked, error, "no durable intent, no order: "),

@@ -46,6 +46,7 @@ from actors.model.orders import (
     Permit,
     Purpose,
     TradeRequest,
+    WaitFor,
     WireOrder,
 )
 from actors.order_book import Tracked
@@ -203,6 +204,8 @@ class OrderChanges(OrderDesk):
                 order=order,
                 request=request,
                 at=self.clock.now(),
+                close_reason=tracked.record.close_reason,
+                wait_for=tracked.submit.wait_for if tracked.submit else WaitFor.ACK,
             ),
             lambda _: self._send_change(tracked, modify, order, permit),
             lambda error: self.change_failed(tracked, restore(error)),

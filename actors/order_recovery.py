@@ -40,6 +40,7 @@ from actors.messages.orders import (
     SendCancel,
     WorkingOrdersKnown,
 )
+from actors.model.orders import WaitFor
 from actors.order_book import Tracked
 from actors.order_changes import OrderChanges
 
@@ -70,8 +71,9 @@ class OrderRecovery(OrderChanges):
         assert isinstance(reply, JournalRead)  # noqa: S101 - the journal answers in kind
         for execution in reply.executions:
             self.executions = count(self.executions, execution).executions
-        for record in from_journal(reply.orders):
-            self.book.add(Tracked(record=record))
+        for held, record in zip(reply.orders, from_journal(reply.orders), strict=True):
+            # Who waited for its fill does not wait any more, so that a remainder must not stay behind (ORD-6).
+            self.book.add(Tracked(record=record, owes_cancel=held.wait_for is WaitFor.FILL))
         if not reply.orders:
             self._go_on()
             return

@@ -7,7 +7,7 @@ from datetime import datetime
 import attrs
 
 from actors.messages.lifecycle import Lane, Message, Overflow, Reply, Request
-from actors.model.orders import CloseReason, Execution, TradeRequest, WireOrder
+from actors.model.orders import CloseReason, Execution, TradeRequest, WaitFor, WireOrder
 
 
 @attrs.frozen(kw_only=True)
@@ -20,6 +20,7 @@ class RecordIntent(Request):
     incarnation: int
     at: datetime
     close_reason: CloseReason | None = None
+    wait_for: WaitFor = WaitFor.ACK
 
 
 @attrs.frozen(kw_only=True)
@@ -29,6 +30,8 @@ class RecordModification(Request):
     order: WireOrder
     request: TradeRequest
     at: datetime
+    close_reason: CloseReason | None = None
+    wait_for: WaitFor = WaitFor.ACK
 
 
 @attrs.frozen(kw_only=True)
@@ -147,6 +150,7 @@ class JournaledOrder(Message):
     order_id: str
     correlation_id: str
     close_reason: CloseReason | None
+    wait_for: WaitFor
     state: str
     broker_order_id: int | None
     filled: float

@@ -105,7 +105,9 @@ class JournalActor(SupervisedActor):
                 order_id=message.order_id,
                 correlation_id=root_id(message.correlation_id),
                 purpose=message.order.purpose.value,
-                content=intent_content(message.order, message.request, message.close_reason),
+                content=intent_content(
+                    message.order, message.request, message.close_reason, message.wait_for
+                ),
                 at=message.at,
             ),
             IntentDurable(correlation_id=message.correlation_id, order_ref=message.order.order_ref),
@@ -118,7 +120,9 @@ class JournalActor(SupervisedActor):
             lambda batch, writer: batch.record_modification(
                 writer,
                 order_ref=message.order.order_ref,
-                content=intent_content(message.order, message.request, None),
+                content=intent_content(
+                    message.order, message.request, message.close_reason, message.wait_for
+                ),
                 at=message.at,
             ),
             IntentDurable(correlation_id=message.correlation_id, order_ref=message.order.order_ref),

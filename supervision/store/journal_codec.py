@@ -15,7 +15,7 @@ from cattrs.gen import make_dict_structure_fn
 
 from actors.errors import JournalError
 from actors.messages.journal import JournaledOrder
-from actors.model.orders import CloseReason, Execution, TradeRequest, WireOrder
+from actors.model.orders import CloseReason, Execution, TradeRequest, WaitFor, WireOrder
 from supervision.store.journal_values import StoredExecution, StoredOrder
 
 T = TypeVar("T")
@@ -42,13 +42,19 @@ class Intent:
     order: WireOrder
     request: TradeRequest
     close_reason: CloseReason | None = None
+    wait_for: WaitFor = WaitFor.ACK
 
 
 def intent_content(
-    order: WireOrder, request: TradeRequest, close_reason: CloseReason | None
+    order: WireOrder,
+    request: TradeRequest,
+    close_reason: CloseReason | None = None,
+    wait_for: WaitFor = WaitFor.ACK,
 ) -> Any:
     """Write an intent."""
-    return _CONVERTER.unstructure(Intent(order=order, request=request, close_reason=close_reason))
+    return _CONVERTER.unstructure(
+        Intent(order=order, request=request, close_reason=close_reason, wait_for=wait_for)
+    )
 
 
 def execution_content(execution: Execution) -> Any:
@@ -66,6 +72,7 @@ def read_order(stored: StoredOrder) -> JournaledOrder:
         order_id=stored.order_id,
         correlation_id=stored.correlation_id,
         close_reason=intent.close_reason,
+        wait_for=intent.wait_for,
         state=stored.last.state if stored.last else "INTENT",
         broker_order_id=detail.get("broker_order_id"),
         filled=detail.get("filled", 0.0),

@@ -76,6 +76,7 @@ class VolatileJournalActor(SupervisedActor):
             order_id=message.order_id,
             correlation_id=root_id(message.correlation_id),
             close_reason=message.close_reason,
+            wait_for=message.wait_for,
             state="INTENT",
             broker_order_id=None,
             filled=0.0,

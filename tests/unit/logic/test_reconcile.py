@@ -20,7 +20,7 @@ from actors.logic.reconcile import (
 )
 from actors.messages.journal import JournaledOrder
 from actors.model.connection import BrokerState
-from actors.model.orders import OrderAction, Purpose
+from actors.model.orders import OrderAction, Purpose, WaitFor
 from tests.unit.logic.values import (
     LATER,
     NOW,
@@ -266,6 +266,7 @@ def test_the_journal_makes_records_whose_fate_is_unknown() -> None:
         filled=0.0,
         at=NOW,
         close_reason=None,
+        wait_for=WaitFor.FILL,
     )
 
     found = from_journal([journaled])[0]

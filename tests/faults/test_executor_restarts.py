@@ -1,0 +1,52 @@
+"""What a restarted executor makes of the orders that its predecessor left at the broker."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from actors.messages.addresses import EXECUTOR
+from supervision import OrderStatus
+from tests.faults.crash import crash
+from tests.worlds import CONTEXT, ProofWorld, buy, prove
+
+FAR_BELOW = 560.0
+"""A limit that the market does not reach, within the price band of risk."""
+
+
+@pytest.mark.req("ORD-6", "SUP-6")
+def test_the_remainder_of_an_order_whose_caller_was_answered_does_not_stay_behind() -> None:
+    async def scenario(world: ProofWorld) -> None:
+        resting = asyncio.create_task(
+            world.gateway.submit_order(
+                buy(order_type="LMT", limit_price=FAR_BELOW), CONTEXT, wait_for="fill"
+            )
+        )
+        await world.until(lambda: bool(world.simulator.open_orders()))
+
+        crash(world.process, EXECUTOR)
+
+        assert OrderStatus.UNKNOWN is (await resting).status
+        await world.until(lambda: not world.simulator.open_orders())
+        assert [entry.kind for entry in world.simulator.ledger] == ["place", "cancel"]
+
+    prove(scenario)
+
+
+@pytest.mark.req("ORD-6", "SUP-6")
+def test_an_order_that_was_only_to_be_acknowledged_works_on() -> None:
+    async def scenario(world: ProofWorld) -> None:
+        acknowledged = await world.gateway.submit_order(
+            buy(order_type="LMT", limit_price=FAR_BELOW), CONTEXT, wait_for="ack"
+        )
+
+        crash(world.process, EXECUTOR)
+        await asyncio.sleep(5.0)
+
+        assert OrderStatus.PENDING is acknowledged.status
+        assert len(world.simulator.open_orders()) == 1
+        open_orders = await world.gateway.get_open_orders()
+        assert [acknowledged.order_id] == [order.order_id for order in open_orders]
+
+    prove(scenario)
