@@ -269,6 +269,7 @@ class ConnectionActor(ConnectionHealth):
             account=self.account,
             client_id=self.session.client_id,
             client_id_is_fallback=self.client_ids.is_fallback,
+            is_connected=self.machine.state is ConnectionState.CONNECTED,
         )
         self.state_told = True
         self._log_state(reply.state)

@@ -126,6 +126,7 @@ class OrderRecovery(OrderChanges):
         self.account = message.account
         self.client_id = message.client_id
         self.is_fallback = message.client_id_is_fallback
+        self.connected = self.connected or message.is_connected
         for execution in message.state.executions:
             self.record_execution(execution)
         outcome = reconcile_orders(

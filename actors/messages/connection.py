@@ -123,7 +123,7 @@ class Reconcile(Message):
     """The broker's state, read whole; every recipient takes it over and answers `Reconciled`.
 
     It is served before business (a restarted actor holds its business until it has seen this or
-    `NothingToReconcile`).
+    `NothingToReconcile`). ``is_connected``: the link is up already, and this is read for somebody who was restarted.
     """
 
     lane = Lane.RECOVERY
@@ -133,6 +133,7 @@ class Reconcile(Message):
     account: str
     client_id: int
     client_id_is_fallback: bool = False
+    is_connected: bool = False
 
 
 @attrs.frozen(kw_only=True)
