@@ -37,7 +37,6 @@ from actors.messages.addresses import (
     GATEWAY,
     JOURNAL,
     MARKET_DATA,
-    POSITION,
     RISK,
 )
 from actors.messages.connection import (
@@ -168,7 +167,7 @@ class OrderDesk(ConversingActor):
                 replaces=counted.replaces,
                 correlation_id=tracked.record.correlation_id if tracked else "",
             )
-            for address in (RISK, POSITION, GATEWAY):
+            for address in (RISK, GATEWAY):
                 self.tell(address, recorded)
             self.tell(JOURNAL, RecordExecution(execution=execution))
         if tracked is not None:

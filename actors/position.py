@@ -37,7 +37,7 @@ from actors.messages.connection import (
 )
 from actors.messages.lifecycle import Message, Reply, Request
 from actors.messages.market_data import GetQuote, QuoteRead, QuoteUpdated
-from actors.messages.orders import ExecutionRecorded, OrderConcluded, SubmitOrder
+from actors.messages.orders import OrderConcluded, SubmitOrder
 from actors.messages.positions import (
     AccountChanged,
     AccountRead,
@@ -112,7 +112,6 @@ class PositionActor(ConversingActor):
         CheckClosures: "on_check_closures",
         HoldingReported: "on_holding_reported",
         AccountChanged: "on_account_changed",
-        ExecutionRecorded: "on_execution_recorded",
         QuoteUpdated: "on_quote_updated",
         ConnectionStateChanged: "on_connection_state_changed",
         Reconcile: "on_reconcile",
@@ -458,9 +457,6 @@ class PositionActor(ConversingActor):
         """Take over the account's numbers and pass them on (GW-6)."""
         self.account = event.account
         self.tell(GATEWAY, event)
-
-    def on_execution_recorded(self, _: ExecutionRecorded) -> None:
-        """The broker tells the new position by itself; nothing is reckoned twice here."""
 
     def on_quote_updated(self, event: QuoteUpdated) -> None:
         """Remember the price of what is held."""
