@@ -7,7 +7,7 @@ from datetime import datetime
 import attrs
 
 from actors.messages.lifecycle import Lane, Message, Overflow, Reply, Request
-from actors.model.connection import BrokerState, ConnectionState, DisconnectCause
+from actors.model.connection import BrokerState, ConnectionState, DisconnectCause, LayerHealth
 
 # --- asked of the connection actor -------------------------------------------------------------------------------
 
@@ -64,6 +64,8 @@ class ConnectionStatus(Reply):
     accounts: tuple[str, ...]
     last_error: str | None
     opening_blocked_by: str | None
+    layers: tuple[LayerHealth, ...] = ()
+    """From the lowest to the first that does not hold, or all of them."""
 
 
 @attrs.frozen(kw_only=True)

@@ -42,6 +42,25 @@ class GateState(StrEnum):
     OPEN = "open"
 
 
+class HealthLayer(StrEnum):
+    """What has to hold for the link to be of use, each on top of the one before (PEERS 18)."""
+
+    TCP = "tcp"
+    HANDSHAKE = "handshake"
+    ROUND_TRIP = "round_trip"
+    RECONCILED = "reconciled"
+    FRESH_TICK = "fresh_tick"
+
+
+@attrs.frozen(kw_only=True)
+class LayerHealth:
+    """Whether one layer holds, and in words why it is believed to."""
+
+    layer: HealthLayer
+    ok: bool
+    detail: str
+
+
 @attrs.frozen(kw_only=True)
 class BrokerState:
     """What the broker says of the world at one moment: every part was read to its end marker (CON-11)."""
