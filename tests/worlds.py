@@ -10,16 +10,19 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import attrs
 
 from actors.model.orders import ExecutionMode
+from actors.ports import EventLog, no_log
 from supervision import Config, IBKRGateway, StrategyContext, TradingSignal
 from supervision.config import Control, Journal, Logging, Orders, Risk
 from supervision.process import Process
 from supervision.proof_loop import Proof, run_proof
+from supervision.proof_time import EPOCH
 from supervision.runtime import build_process, build_proof_process
 from supervision.simulator import Simulator, SimulatorConfig, ThreadedSimulator
 
@@ -97,6 +100,7 @@ async def proof_world(
     config: Config | None = None,
     simulated: SimulatorConfig = SIMULATED,
     connect: bool = True,
+    log: EventLog = no_log,
     **options: Any,
 ) -> AsyncIterator[ProofWorld]:
     """Set up a world within a running proof. ``options`` go to `IBKRGateway` (a risk manager, an operator id)."""
@@ -113,6 +117,7 @@ async def proof_world(
             mode=mode,
             operator_id=operator_id,
             has_risk_manager=consults,
+            log=log,
         )
 
     gateway = IBKRGateway(config or a_config(), mode=mode, process=make, **options)
@@ -126,15 +131,19 @@ async def proof_world(
 
 
 def prove(
-    scenario: Callable[[ProofWorld], Coroutine[Any, Any, Any]], *, seed: int = 1, **world: Any
+    scenario: Callable[[ProofWorld], Coroutine[Any, Any, Any]],
+    *,
+    seed: int = 1,
+    epoch: datetime = EPOCH,
+    **world: Any,
 ) -> Any:
-    """Run one scenario in a proof world of its own; the seed stands in the failure."""
+    """Run one scenario in a proof world of its own, which begins at ``epoch``; the seed stands in the failure."""
 
     async def within(proof: Proof) -> Any:
         async with proof_world(proof, **world) as made:
             return await scenario(made)
 
-    return run_proof(within, seed=seed)
+    return run_proof(within, seed=seed, epoch=epoch)
 
 
 @attrs.frozen
