@@ -27,6 +27,7 @@ ORDER_MESSAGE = 399
 CONNECTIVITY_LOST = 1100
 RESTORED_DATA_LOST = 1101
 RESTORED = 1102
+PORT_RESET = 1300
 ACCOUNT_REPLACED = 2100
 NEEDS_SUBSCRIPTION = 10089
 DISCLAIMER = 10141
@@ -67,6 +68,10 @@ TEXTS: dict[int, str] = {
     RESTORED: (
         "Connectivity between IBKR and Trader Workstation has been restored - data maintained. "
         "All data farms are connected: usfarm; ushmds; secdefil."
+    ),
+    PORT_RESET: (
+        "TWS socket port has been reset and this connection is being dropped. Please reconnect on "
+        "the new port - "
     ),
     ACCOUNT_REPLACED: (
         "New account data requested from TWS.  API client has been unsubscribed from account data."

@@ -185,6 +185,12 @@ class Faults:
         self._simulator.drop(None, reset=False)
         self.refuse_connections(duration_s)
 
+    def reset_port(self, moves: bool = False) -> None:
+        """Send 1300 with the port to reconnect on, close all sockets, and listen there: at another
+        port if the gateway `moves`, else at the same one.
+        """
+        self._simulator.reset_port(moves=moves)
+
     # IB's own connectivity ----------------------------------------------------------------------
 
     def connectivity_lost(self) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime as dt
+import socket
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -399,6 +400,18 @@ class Simulator:
                 self.stop_listening()
         finally:
             self._relisten = None
+
+    def reset_port(self, *, moves: bool) -> None:
+        """Tell everybody to reconnect, perhaps on another port, and close their connections."""
+        if moves:
+            self.stop_listening()
+            with contextlib.closing(socket.socket()) as unused:
+                unused.bind((self.config.host, 0))
+                self._port = int(unused.getsockname()[1])
+        self.notice(codes.PORT_RESET, f"{codes.TEXTS[codes.PORT_RESET]}{self._port}")
+        self.drop(None, reset=False)
+        if not self.faults.state.refusing:
+            self.listen_again()
 
     def drop(self, client_id: int | None, *, reset: bool) -> None:
         """Close the connections of a client, or of all."""

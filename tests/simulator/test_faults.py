@@ -197,6 +197,23 @@ def test_nightly_reset_closes_refuses_and_returns() -> None:
     assert with_gateway(body) == ["5:Submitted", "3:Submitted", "53"]
 
 
+@pytest.mark.parametrize("moves", [False, True])
+def test_a_reset_port_is_announced_and_listens_where_it_says(moves: bool) -> None:
+    async def body(simulator: Simulator, wire: Wire) -> tuple[int, int, int, str, bool]:
+        before = simulator.port
+        simulator.faults.reset_port(moves)
+        _, code, text = await wire.error()
+        closed = await wire.closed()
+        await asyncio.sleep(0.1)
+        again = await open_wire(int(text.rpartition(" ")[2]))
+        return before, simulator.port, code, again.greeting[0][0], closed
+
+    before, after, code, first, closed = with_gateway(body)
+
+    assert (before != after) is moves
+    assert (code, first, closed) == (1300, "15", True)
+
+
 # Connectivity -----------------------------------------------------------------------------------
 
 
