@@ -33,7 +33,7 @@ from actors.model.orders import (
     WireOrder,
 )
 from supervision.config import Orders, StrategyC, Supervision
-from supervision.simulator import LedgerEntry
+from tests.faults.contents import Content, content_of, content_received
 from tests.faults.crash import crash
 from tests.worlds import LENIENT, ProofWorld, a_config, prove
 
@@ -48,33 +48,6 @@ CONFIG = a_config(
     strategy_c=StrategyC(grace_seconds=3600.0),
     supervision=Supervision(first_delay_s=0.001, max_delay_s=0.001, max_restarts=1_000_000),
 )
-
-Content = tuple[str, str, float | None, str, float | None, float | None, int]
-
-
-def _content(order: WireOrder) -> Content:
-    types = {OrderType.MARKET: "MKT", OrderType.LIMIT: "LMT", OrderType.STOP: "STP"}
-    return (
-        order.order_ref,
-        order.action.value,
-        order.quantity,
-        types[order.order_type],
-        order.limit_price,
-        order.stop_price,
-        order.contract.con_id,
-    )
-
-
-def _received(entry: LedgerEntry) -> Content:
-    return (
-        entry.order_ref,
-        entry.action,
-        entry.quantity,
-        entry.order_type,
-        entry.limit_price if entry.order_type == "LMT" else None,
-        entry.stop_price if entry.order_type == "STP" else None,
-        entry.con_id,
-    )
 
 
 @attrs.define
@@ -96,7 +69,7 @@ class Stranger:
         if type(message) is RequestApproval:
             self.judged[message.correlation_id] = message.order
         elif type(message) is OrderApproved and record.sender == RISK:
-            self.permitted[_content(self.judged[message.correlation_id])] += 1
+            self.permitted[content_of(self.judged[message.correlation_id])] += 1
             self.approved.append(message)
         elif type(message) is SendOrder and record.sender == EXECUTOR:
             self.sent.append(message)
@@ -282,7 +255,7 @@ def test_no_order_is_in_the_ledger_without_a_permit_for_exactly_it(seed: int) ->
         await asyncio.sleep(30.0)
 
         received = Counter(
-            _received(entry)
+            content_received(entry)
             for entry in world.simulator.ledger
             if entry.kind in ("place", "modify")
         )
