@@ -60,6 +60,8 @@ async def qualify(session: Session, query: ContractQuery) -> Contract:
 
 
 def _describe(query: ContractQuery) -> IbContract:
+    if query.con_id is not None:
+        return IbContract(conId=query.con_id, exchange=query.exchange)
     option = query.security_type is SecurityType.OPTION
     return IbContract(
         symbol=query.symbol,

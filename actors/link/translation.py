@@ -8,8 +8,8 @@ from __future__ import annotations
 import math
 from datetime import UTC, date, datetime
 from typing import Any, Final
-from zoneinfo import ZoneInfo
 
+from actors.logic.zones import zone_of
 from actors.model.account import Holding
 from actors.model.contracts import Contract, Right, SecurityType
 from actors.model.market import Bar
@@ -236,9 +236,11 @@ def time_from_ib(text: str) -> datetime | None:
         if len(parts) < 3:
             return None
         clock = f"{parts[0]} {parts[1]}"
-        zone = ZoneInfo(parts[2])
+        zone = zone_of(parts[2])
+        if zone is None:
+            return None
         return datetime.strptime(clock, "%Y%m%d %H:%M:%S").replace(tzinfo=zone).astimezone(UTC)
-    except (ValueError, OSError, KeyError, OverflowError):  # ZoneInfoNotFoundError is a KeyError
+    except (ValueError, OverflowError):
         return None
 
 

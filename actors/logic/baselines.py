@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Final
-from zoneinfo import ZoneInfo
 
 import attrs
 
+from actors.logic.zones import NEW_YORK
 from actors.model.account import Account
 
-EXCHANGE_ZONE: Final = ZoneInfo("America/New_York")
+EXCHANGE_ZONE: Final = NEW_YORK
 DAY: Final = "day"
 WEEK: Final = "week"
 

@@ -12,11 +12,10 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import attrs
 
-from actors.logic.baselines import EXCHANGE_ZONE
+from actors.logic.zones import NEW_YORK, zone_of
 from actors.model.contracts import Contract
 from actors.model.orders import CloseReason
 
@@ -36,7 +35,9 @@ def days_to_expiry(contract: Contract, now: datetime) -> int | None:
     """Count the calendar days until expiry at the contract's exchange; negative when expired, None for a stock."""
     if contract.expiry is None:
         return None
-    return (contract.expiry - now.astimezone(_zone(contract)).date()).days
+    # New York when the broker names a zone that nobody knows: only what trades there is traded here.
+    zone = zone_of(contract.time_zone) or NEW_YORK
+    return (contract.expiry - now.astimezone(zone).date()).days
 
 
 def is_near_expiry(days: int | None, limits: ClosureLimits) -> bool:
@@ -58,11 +59,3 @@ def closure_trigger(
     if is_emergency(unrealized_pnl_pct, limits):
         return CloseReason.EMERGENCY_STOP
     return CloseReason.THREE_DTE_RULE if is_near_expiry(days, limits) else None
-
-
-def _zone(contract: Contract) -> ZoneInfo:
-    """The contract's zone; New York when the broker names one that nobody knows."""
-    try:
-        return ZoneInfo(contract.time_zone)
-    except (ZoneInfoNotFoundError, ValueError):
-        return EXCHANGE_ZONE

@@ -43,9 +43,13 @@ _RIGHTS = {"C": Right.CALL, "CALL": Right.CALL, "P": Right.PUT, "PUT": Right.PUT
 
 @attrs.frozen(kw_only=True)
 class ContractQuery:
-    """What a caller knows of a contract; the broker turns it into exactly one `Contract` or it is refused."""
+    """What a caller knows of a contract; the broker turns it into exactly one `Contract` or it is refused.
+
+    ``con_id`` alone is enough where it is known, as that of a position is.
+    """
 
     symbol: str
+    con_id: int | None = None
     security_type: SecurityType = SecurityType.STOCK
     expiry: date | None = None
     strike: float | None = None
