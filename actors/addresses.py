@@ -144,6 +144,11 @@ class AddressBook:
         """Count the messages that wait at an address."""
         return self._mailboxes[name].depth()
 
+    def handled(self, name: str) -> tuple[int, float]:
+        """Count the messages that were handled at an address, and the seconds that took."""
+        mailbox = self._mailboxes[name]
+        return mailbox.handled, mailbox.busy_s
+
     # -- leases -----------------------------------------------------------------------------------------------------
 
     def lease(self, name: str, incarnation: int, handler_limit_s: float) -> Lease:

@@ -83,7 +83,10 @@ _ACCEPTED, _OVERFLOWED, _REFUSED = Verdict.ACCEPTED, Verdict.OVERFLOWED, Verdict
 
 
 class Mailbox:
-    """Three queues of one address; ``bound`` holds for the business and for the recovery queue, each by itself."""
+    """Three queues of one address; ``bound`` holds for the business and for the recovery queue, each by itself.
+
+    ``handled`` counts the messages that were handled here, by whichever incarnation; ``busy_s`` is how long that took.
+    """
 
     __slots__ = (
         "_business",
@@ -92,6 +95,8 @@ class Mailbox:
         "_recovery",
         "_system",
         "bound",
+        "busy_s",
+        "handled",
         "lease",
         "name",
         "on_overflow",
@@ -104,6 +109,8 @@ class Mailbox:
         self.bound = bound
         self.on_overflow = on_overflow
         self.lease: Lease | None = None
+        self.handled = 0
+        self.busy_s = 0.0
         self._system: deque[Parcel] = deque()
         self._recovery: deque[Parcel] = deque()
         self._business: deque[Parcel] = deque()
@@ -255,7 +262,15 @@ class Lease:
         return parcel
 
     def done(self) -> None:
-        """Note that the current parcel was handled."""
+        """Note that the current parcel was handled, and how long it took.
+
+        Only the holder counts, so no lock is needed; one that was revoked meanwhile has a successor that counts.
+        """
+        since = self.since
+        if since is not None and self.current is not None and not self.revoked:
+            mailbox = self.mailbox
+            mailbox.handled += 1
+            mailbox.busy_s += self._clock.monotonic() - since
         self.current = None
         self.since = None
 

@@ -410,6 +410,7 @@ class MarketDataActor(ConversingActor):
         update = QuoteUpdated(quote=quote)
         for address in (RISK, EXECUTOR, POSITION):
             self.tell(address, update)
+        self.log("quote_received", level="DEBUG", symbol=quote.symbol, source=quote.source.value)
 
     # --- subscriptions --------------------------------------------------------------------------------------------
 

@@ -237,7 +237,7 @@ class OrderDesk(ConversingActor):
         if record.state is not before.state or record.known_filled != before.known_filled:
             if before.state not in NEVER_JOURNALED:
                 self._journal(tracked, detail)
-            self.tell_change(tracked, detail)
+            self.tell_change(tracked, detail, came_from=before.state)
         elif (
             record.executions is not before.executions
             or record.rejection_reason != before.rejection_reason
@@ -261,8 +261,14 @@ class OrderDesk(ConversingActor):
             ),
         )
 
-    def tell_change(self, tracked: Tracked, detail: str, level: str = "INFO") -> None:
-        """Tell the event stream and the log of an order's new state."""
+    def tell_change(
+        self,
+        tracked: Tracked,
+        detail: str,
+        level: str = "INFO",
+        came_from: OrderState | None = None,
+    ) -> None:
+        """Tell the event stream and the log of an order's state; ``came_from`` None: it has not changed."""
         record, told = tracked.record, self.result_of(tracked)
         self.tell(GATEWAY, OrderChanged(result=told, detail=detail, at=told.timestamp))
         self.log(
@@ -274,6 +280,8 @@ class OrderDesk(ConversingActor):
             action=record.order.action.value,
             quantity=record.order.quantity,
             filled=told.fill_quantity,
+            old_state=(came_from or record.state).value,
+            new_state=record.state.value,
             detail=detail,
         )
 
@@ -343,6 +351,9 @@ class OrderDesk(ConversingActor):
             level="WARNING",
             correlation_id=root_id(submit.correlation_id),
             symbol=request.symbol,
+            action=request.action.value,
+            old_state=None,
+            new_state=status.value,
             reason=reason,
         )
         self.reply(

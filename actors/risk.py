@@ -23,7 +23,7 @@ from actors.logic import exposure
 from actors.logic.baselines import Baselines
 from actors.logic.day_trades import count_day_trades
 from actors.logic.permits import issue_permit
-from actors.logic.risk_checks import needs_day_trades
+from actors.logic.risk_checks import latch_open, needs_day_trades
 from actors.logic.risk_limits import (
     RecentOrder,
     RiskInputs,
@@ -31,7 +31,7 @@ from actors.logic.risk_limits import (
     recent_order,
     still_recent,
 )
-from actors.logic.risk_rules import judge, loss_breaches
+from actors.logic.risk_rules import EXTERNAL, judge, loss_breaches
 from actors.messages.addresses import CONNECTION, GATEWAY, JOURNAL, LINK, STRATEGY_C
 from actors.messages.connection import (
     ConnectionStateChanged,
@@ -217,6 +217,7 @@ class RiskActor(ConversingActor):
             validation,
             approved=not reasons,
             rejection_reasons=reasons,
+            rejected_by=(latch_open.__name__,) * len(reasons),
             notes=tuple(f"passed over: {reason}" for reason in validation.rejection_reasons),
         )
 
@@ -256,12 +257,17 @@ class RiskActor(ConversingActor):
                 self._approve(request, validation)
             else:
                 self._take_back(request)
-                self._reject(request, reply.validation)
+                self._reject(request, attrs.evolve(reply.validation, rejected_by=(EXTERNAL,)))
 
         def failed(error: ErrorInfo) -> None:
             self._take_back(request)
             reason = f"the orchestrator's risk manager failed: {error.text}"
-            self._reject(request, ValidationResult(approved=False, rejection_reasons=(reason,)))
+            self._reject(
+                request,
+                ValidationResult(
+                    approved=False, rejection_reasons=(reason,), rejected_by=(EXTERNAL,)
+                ),
+            )
 
         self.conversations.ask(
             GATEWAY, ConsultRiskManager(**header, request=request.request), answered, failed
@@ -316,6 +322,7 @@ class RiskActor(ConversingActor):
             symbol=str(order.contract),
             action=order.action.value,
             quantity=order.quantity,
+            rules=validation.rejected_by,
             reasons="; ".join(validation.rejection_reasons),
             notes="; ".join(validation.notes),
         )

@@ -70,7 +70,10 @@ class Child:
 
 @attrs.frozen(kw_only=True)
 class ChildStatus:
-    """A child as operators see it. ``handler_age_s`` is the age of the handler that runs now; None: idle."""
+    """A child as operators see it. ``handler_age_s`` is the age of the handler that runs now; None: idle.
+
+    ``handled`` counts the messages that its incarnations handled, ``busy_s`` the seconds that took them.
+    """
 
     name: str
     state: str
@@ -78,6 +81,8 @@ class ChildStatus:
     restarts: int
     mailbox_depth: int
     handler_age_s: float | None
+    handled: int = 0
+    busy_s: float = 0.0
 
 
 class Children:

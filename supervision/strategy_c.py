@@ -260,6 +260,7 @@ class StrategyCActor(LiquidationDesk):
             level="ERROR",
             correlation_id=liquidation_id,
             trigger=trigger,
+            reason=reason.value,
             linked=self.linked,
         )
         self.take(

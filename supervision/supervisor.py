@@ -108,11 +108,15 @@ class Supervisor(SupervisedActor):
         self._on_started = on_started
         self._on_stopped = on_stopped
         self._was_up = False
+        self.looked_at: float | None = (
+            None  # monotonic seconds; None where it does not look by itself
+        )
         self._timer_failures: deque[float] = deque(maxlen=RestartPolicy().max_restarts + 1)
 
     def started(self) -> None:
         """Start the children, or stop them when a predecessor failed."""
         if self._driver.watches:
+            self.looked_at = self.clock.monotonic()
             self._watch_later()
         if self._children.stop_reason is not None:
             self._begin_stop(self._children.stop_reason, failed=True)
@@ -211,6 +215,7 @@ class Supervisor(SupervisedActor):
             if child.is_alive and child.actor is not None:
                 self._look_at(child, child.actor, now)
         if message.again:
+            self.looked_at = now
             self._watch_later()
         self._advance()
 

@@ -41,7 +41,7 @@ from actors.messages.lifecycle import (
     TreeStopped,
 )
 from supervision.child_spec import ChildSpec, EscalationPlan, check_plan
-from supervision.children import Children, ChildStatus
+from supervision.children import Child, Children, ChildStatus
 from supervision.driver import Driver
 from supervision.restart_policy import RestartPolicy
 from supervision.supervisor import SUPERVISOR, Supervisor, TimerDied, Watch
@@ -247,17 +247,31 @@ class Tree:
     def status(self) -> tuple[ChildStatus, ...]:
         """Describe every child, in start order."""
         now = self.clock.monotonic()
-        return tuple(
-            ChildStatus(
-                name=child.name,
-                state=child.state.value,
-                incarnation=child.incarnation,
-                restarts=child.restarts,
-                mailbox_depth=self._book.depth(child.name),
-                handler_age_s=_age(child.lease.since if child.lease else None, now),
-            )
-            for child in self._children
+        return tuple(self._status_of(child, now) for child in self._children)
+
+    def _status_of(self, child: Child, now: float) -> ChildStatus:
+        actor = child.actor  # read once: the supervisor may take it away meanwhile
+        handled, busy_s = self._book.handled(child.name)
+        return ChildStatus(
+            name=child.name,
+            state=child.state.value,
+            incarnation=child.incarnation,
+            restarts=child.restarts,
+            mailbox_depth=self._book.depth(child.name),
+            handler_age_s=_age(actor.busy_since(now) if actor else None, now),
+            handled=handled,
+            busy_s=busy_s,
         )
+
+    def supervisor_silent_s(self) -> float | None:
+        """Tell for how many seconds the supervisor has not looked after its children.
+
+        None where it does not look by itself (proof mode), and before the start.
+        """
+        supervisor = self._supervisor
+        if supervisor is None or supervisor.looked_at is None:
+            return None
+        return self.clock.monotonic() - supervisor.looked_at
 
     # -- the supervisor's fate --------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Final
 
 import attrs
 
@@ -21,11 +22,28 @@ from actors.logic.risk_limits import RiskInputs, RiskLimits
 from actors.model.account import Account
 from actors.model.orders import CloseReason, Purpose, ValidationResult
 
+CLOSING: Final = "closing"
+"""What stands in ``rejected_by`` for the conditions of a closing order."""
+
+UNJUDGED: Final = "unjudged"
+"""What stands there when no rule could be asked."""
+
+EXTERNAL: Final = "risk_manager"
+"""What stands there for the orchestrator's own risk manager."""
+
+RULE_NAMES: Final = (*(rule.__name__ for rule in RULES), CLOSING, UNJUDGED, EXTERNAL)
+"""Everything that can stand there."""
+
 
 def judge_opening(inputs: RiskInputs, limits: RiskLimits) -> ValidationResult:
     """Judge an order that may add risk; approved only when no rule has a reason against it."""
-    reasons, metrics = _findings(inputs, limits)
-    return ValidationResult(approved=not reasons, rejection_reasons=reasons, risk_metrics=metrics)
+    found, metrics = _findings(inputs, limits)
+    return ValidationResult(
+        approved=not found,
+        rejection_reasons=tuple(reason for _, reason in found),
+        risk_metrics=metrics,
+        rejected_by=tuple(rule for rule, _ in found),
+    )
 
 
 def judge_closing(inputs: RiskInputs, limits: RiskLimits | None = None) -> ValidationResult:
@@ -47,12 +65,13 @@ def judge_closing(inputs: RiskInputs, limits: RiskLimits | None = None) -> Valid
         reasons.append(f"closing quantity ({quantity:g}) exceeds what is reducible ({free:g})")
     notes: tuple[str, ...] = ()
     if limits is not None:
-        notes = tuple(f"passed over: {reason}" for reason in _findings(inputs, limits)[0])
+        notes = tuple(f"passed over: {reason}" for _, reason in _findings(inputs, limits)[0])
     return ValidationResult(
         approved=not reasons,
         rejection_reasons=tuple(reasons),
         risk_metrics={"reducible_quantity": free, "order_quantity": quantity},
         notes=notes,
+        rejected_by=(CLOSING,) * len(reasons),
     )
 
 
@@ -91,14 +110,15 @@ def loss_breaches(
 
 def _findings(
     inputs: RiskInputs, limits: RiskLimits
-) -> tuple[tuple[str, ...], Mapping[str, float]]:
-    """Ask every rule; one that raises has found a reason: its own defect."""
-    reasons: list[str] = []
+) -> tuple[tuple[tuple[str, str], ...], Mapping[str, float]]:
+    """Ask every rule for ``(rule, reason)``; one that raises has found a reason: its own defect."""
+    reasons: list[tuple[str, str]] = []
     metrics: dict[str, float] = {}
     try:
         case = case_of(inputs, limits)
     except Exception as error:  # noqa: BLE001 - risk fails closed, whatever went wrong
-        return (f"the order could not be judged: {type(error).__name__}: {error}",), metrics
+        unfit = f"the order could not be judged: {type(error).__name__}: {error}"
+        return ((UNJUDGED, unfit),), metrics
     for rule in RULES:
         try:
             reason, numbers = rule(case)
@@ -106,5 +126,5 @@ def _findings(
             reason, numbers = f"{rule.__name__} failed: {type(error).__name__}: {error}", {}
         metrics.update(numbers)
         if reason is not None:
-            reasons.append(reason)
+            reasons.append((rule.__name__, reason))
     return tuple(reasons), metrics

@@ -217,7 +217,8 @@ def _read_only(numbers: Mapping[str, float]) -> Mapping[str, float]:
 class ValidationResult:
     """A risk decision: every reason that applies, with the numbers it was made from (RSK-2).
 
-    ``notes`` says what was found and passed over, since it may not stop a closing order (RSK-7).
+    ``notes`` says what was found and passed over, since it may not stop a closing order (RSK-7). ``rejected_by`` names
+    the rule behind each reason, where a rule of ours is behind it.
     """
 
     approved: bool
@@ -226,6 +227,7 @@ class ValidationResult:
         factory=dict[str, float], converter=_read_only, hash=False
     )
     notes: tuple[str, ...] = ()
+    rejected_by: tuple[str, ...] = ()
 
 
 @attrs.frozen(kw_only=True)

@@ -75,6 +75,7 @@ class JournalActor(SupervisedActor):
         self._open_file = open_file
         self._file: JournalFile | None = None
         self._gathered: Batch | None = None
+        self._commits = True
         self._answers: list[tuple[Request, Reply]] = []
         self._incarnations: dict[str, int] = {}
 
@@ -284,10 +285,14 @@ class JournalActor(SupervisedActor):
             with batch:
                 pass
         except GatewayError as error:
+            self._commits = False
             self.log("journal_commit_failed", level="ERROR", why=str(error))
             for request, _ in answers:
                 self.refuse(request, error)
             return
+        if not self._commits:
+            self._commits = True
+            self.log("journal_commits_again")
         for request, answer in answers:
             self.reply(request, answer)
 
