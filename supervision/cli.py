@@ -43,9 +43,17 @@ class ExitCode(IntEnum):
     ESCALATED = 7
 
 
-EXIT_CODES = """Exit codes: 0 done, or stopped by Ctrl-C · 1 unexpected failure · 2 wrong arguments or configuration ·
-3 refused (live mode, or the mode does not allow it) · 4 no connection to the gateway · 5 another process holds the
-journal · 6 no process is running · 7 an actor passed its restart limit and the tree stopped."""
+_BLOCKED = {
+    "connecting": ExitCode.NOT_CONNECTED,
+    "trading": ExitCode.REFUSED,
+    "data": ExitCode.FAILED,
+}
+"""How `check` ends when what failed stands in the way of this."""
+
+EXIT_CODES = """Exit codes: 0 done, or stopped by Ctrl-C · 1 unexpected failure, or check found no data · 2 wrong
+arguments or configuration · 3 refused (live mode, or the mode does not allow it) · 4 no connection to the gateway ·
+5 another process holds the journal · 6 no process is running · 7 an actor passed its restart limit and the tree
+stopped."""
 
 app = typer.Typer(
     help="The safety layer between your trading code and Interactive Brokers.",
@@ -88,23 +96,40 @@ def run(
     from supervision.run import run_process  # loads the whole product, which --help does not need
 
     with _explained():
-        settings = _load(config, host, port)
+        settings = _with_symbols(_load(config, host, port), symbol)
         chosen = checked_mode(mode or settings.general.mode)
-        if symbol:
-            general = attrs.evolve(settings.general, symbols=tuple(symbol))
-            settings = attrs.evolve(settings, general=general)
         code = asyncio.run(run_process(settings, chosen, cycles, VERSION))
     raise typer.Exit(code)
 
 
 @app.command(epilog=EXIT_CODES)
-def check(config: ConfigOption = None, host: HostOption = None, port: PortOption = None) -> None:
-    """Test the connection to the configured gateway, step by step. Sends no order."""
-    from supervision.check import check_connection  # loads the whole product
+def check(
+    config: ConfigOption = None,
+    host: HostOption = None,
+    port: PortOption = None,
+    mode: Annotated[
+        str, typer.Option("--mode", help="What it has to be good for: paper, or dry_run (read).")
+    ] = "paper",
+    symbol: Annotated[
+        str | None, typer.Option("--symbol", help="Ask for market data of this symbol.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object, for machines.")
+    ] = False,
+) -> None:
+    """Test the connection to the configured gateway, step by step, with a remedy for what fails.
+
+    Sends no order, and runs beside a process that trades, under a client id of its own.
+    """
+    from supervision.check.command import run_check  # loads the link, which --help does not need
 
     with _explained():
-        succeeded = asyncio.run(check_connection(_load(config, host, port), typer.echo))
-    raise typer.Exit(ExitCode.OK if succeeded else ExitCode.NOT_CONNECTED)
+        settings = _with_symbols(_load(config, host, port), [symbol] if symbol else None)
+        checking = run_check(
+            settings, checked_mode(mode), typer.echo, as_json=as_json, exit_codes=_BLOCKED
+        )
+        code = asyncio.run(checking)
+    raise typer.Exit(code)
 
 
 @app.command(epilog=EXIT_CODES)
@@ -157,6 +182,13 @@ def _load(config: Path | None, host: str | None, port: int | None) -> Config:
         port=port or settings.gateway.port,
     )
     return attrs.evolve(settings, gateway=gateway)
+
+
+def _with_symbols(settings: Config, symbols: list[str] | None) -> Config:
+    if not symbols:
+        return settings
+    general = attrs.evolve(settings.general, symbols=tuple(symbols))
+    return attrs.evolve(settings, general=general)
 
 
 def _command(config: Path | None, command: dict[str, Any]) -> dict[str, Any]:

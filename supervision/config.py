@@ -42,7 +42,11 @@ PAPER_PORT: Final = 4002
 LIVE_PORT: Final = 4001
 LIVE: Final = "live trading is blocked in this product; use paper on port 4002, or dry_run"
 SYMBOL: Final = Text(r"[A-Z][A-Z0-9. ]{0,11}", 'a symbol such as "SPY"')
-HOST: Final = Text(r"[A-Za-z0-9._:%-]{1,253}", "a host name or address of at most 253 characters")
+HOST: Final = Text(
+    r"(?=.{1,253}\Z)([A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?"
+    r"|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(%[A-Za-z0-9_.-]+)?)",
+    "a host name or address of at most 253 characters, its parts of 1 to 63",
+)
 PATH: Final = Text(r"[^\x00-\x1f]{1,1024}", "a path")
 ACCOUNT: Final = Text(r"[A-Za-z0-9]{0,20}", 'an account code such as "DU1234567", or ""')
 

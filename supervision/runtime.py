@@ -99,6 +99,36 @@ def build_process(
     return _process(config, mode, clock, entropy, chosen_log, make_tree, after_stop)
 
 
+def build_link_process(
+    config: Config, located: Callable[[str, int], None], *, log: EventLog = no_log
+) -> Process:
+    """Make a process of the link alone, which can read a gateway beside a process that trades (DEP-2).
+
+    It has no sender of orders, no journal and no lock. ``located`` is told host and port when it starts. Who starts it
+    registers the addresses that the link tells.
+    """
+    clock, entropy = SystemClock(), SystemEntropy()
+    simulator = _EmbeddedThread(config)
+    mode = ExecutionMode.DRY_RUN
+    link = settings.link_settings(config, mode, config.general.operator_id)
+
+    async def make_tree(on_stopped: Callable[[TreeStopped], None]) -> tuple[Tree, str]:
+        host, port, endpoint = await asyncio.to_thread(simulator.start)
+        located(host, port)
+        spec = ChildSpec(
+            name=LINK,
+            factory=lambda context: LinkActor(context, settings=link, log=log),
+            handler_limit_s=config.supervision.handler_limit_s,
+        )
+        tree = Tree((spec,), ThreadDriver(), clock, entropy, on_stopped=on_stopped)
+        return tree, endpoint
+
+    async def after_stop() -> None:
+        await asyncio.to_thread(simulator.stop)
+
+    return _process(config, mode, clock, entropy, log, make_tree, after_stop)
+
+
 def build_proof_process(
     config: Config,
     *,

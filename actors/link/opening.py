@@ -13,7 +13,7 @@ from actors.errors import (
 )
 from actors.messages.connection import OpenSession
 
-_UNREACHABLE = frozenset(
+UNREACHABLE = frozenset(
     number
     for name in ("ENETUNREACH", "EHOSTUNREACH", "EHOSTDOWN", "ENETDOWN", "ETIMEDOUT")
     if (number := getattr(errno, name, None)) is not None
@@ -37,7 +37,7 @@ def open_failure(
         return GatewayTimeoutError(f"the gateway at {where} did not answer before the deadline")
     if isinstance(error, socket.gaierror):
         return NetworkUnreachableError(f"the host {request.host!r} is not known: {error}")
-    if error.errno in _UNREACHABLE:
+    if error.errno in UNREACHABLE:
         return NetworkUnreachableError(f"{where} cannot be reached: {error}")
     if isinstance(error, ConnectionRefusedError):
         return GatewayConnectionError(

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from supervision.cli import ExitCode
-from supervision.simulator import SimulatorConfig, ThreadedSimulator
+from supervision.simulator import SimulatorConfig
 from tests.walk.commands import (
     ENVIRONMENT,
     PATIENCE_S,
@@ -202,63 +202,11 @@ def test_cycles_without_a_gateway_end_with_their_own_code(tmp_path: Path) -> Non
     assert "stopped in order" in ended.out
 
 
-# --- check ------------------------------------------------------------------------------------------------------------
-
-
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
-
-
-@pytest.mark.req("DEP-2")
-def test_check_reports_each_step_against_the_embedded_gateway(tmp_path: Path) -> None:
-    ended = command("check", "--config", str(write_config(tmp_path)))
-
-    assert ended.code == ExitCode.OK, ended
-    steps = ended.out.splitlines()
-    assert len(steps) == 4
-    assert all(re.match(r"ok {6}.+ \d+\.\d ms", step) for step in steps)
-    assert "DU1234567" not in ended.out, "accounts are masked"
-
-
-@pytest.mark.req("DEP-2")
-def test_check_against_nothing_gives_a_remedy(tmp_path: Path) -> None:
-    config = write_config(tmp_path)
-
-    ended = command("check", "--port", str(_free_port()), "--config", str(config))
-
-    assert ended.code == ExitCode.NOT_CONNECTED
-    assert "FAILED  something listens" in ended.out
-    assert "remedy: start IB Gateway" in ended.out
-
-
-@pytest.mark.req("DEP-2")
-@pytest.mark.parametrize(
-    ("fault", "arguments", "step", "remedy"),
-    [
-        ("authentication_failure", (), "API session", "finish the login"),
-        ("no_subscription", (), "market data of SPY", "subscribe to the market data"),
-    ],
-)
-def test_check_names_the_step_that_fails(
-    fault: str, arguments: tuple[Any, ...], step: str, remedy: str, tmp_path: Path
-) -> None:
-    simulator = ThreadedSimulator(SimulatorConfig())
-    port = simulator.start()
-    getattr(simulator.faults, fault)(*arguments)
-    try:
-        config = write_config(tmp_path, gateway={"timeout_s": 5.0})
-        ended = command("check", "--port", str(port), "--config", str(config))
-        ledger = simulator.ledger
-    finally:
-        simulator.stop()
-
-    assert ended.code == ExitCode.NOT_CONNECTED
-    assert f"FAILED  {step}" in ended.out
-    assert remedy in ended.out
-    assert ledger == ()
 
 
 # --- commands to a running process ------------------------------------------------------------------------------------
