@@ -108,6 +108,8 @@ class ConnectionDesk(ConversingActor):
         self.next_requesters: set[str] = set()
         self.upstream_lost = False
         self.missed = 0
+        self.missed_at: float | None = None
+        self.is_beating = False
         self.opening_blocked_by: str | None = "not connected yet"
         self.last_error: str | None = None
         self.connects: dict[str, Connect] = {}
@@ -248,6 +250,7 @@ class ConnectionDesk(ConversingActor):
     def next_epoch(self) -> None:
         """Leave behind the timers and answers of what was under way."""
         self.epoch += 1
+        self.is_beating = False
         if self.timer is not None:
             self.timer.cancel()
             self.timer = None

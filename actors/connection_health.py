@@ -6,7 +6,6 @@ import attrs
 
 from actors.connection_attempts import ConnectionAttempts
 from actors.errors import (
-    ErrorInfo,
     GatewayConnectionError,
 )
 from actors.logic.broker_codes import NoticeMeaning, notice_meaning
@@ -18,6 +17,7 @@ from actors.messages.connection import (
     NoticeReceived,
     Probe,
     Probed,
+    ProofMissed,
     ProveMarketData,
     SessionEnded,
 )
@@ -46,9 +46,10 @@ class ConnectionHealth(ConnectionAttempts):
 
     def on_beat_due(self, message: BeatDue) -> None:
         """Make a round trip; a link that does not answer is lost even while its socket is open (CON-9)."""
-        if message.epoch != self.epoch or self.session is None:
+        if message.epoch != self.epoch or self.session is None or self.is_beating:
             return
         epoch = self.epoch
+        self.is_beating = True
         self.ask(
             LINK,
             Probe(
@@ -57,7 +58,7 @@ class ConnectionHealth(ConnectionAttempts):
                 reply_to=self.name,
             ),
             lambda reply: self._beat_answered(epoch, reply),
-            lambda error: self._beat_missed(epoch, error),
+            lambda error: self._beat_missed(epoch, error.text),
         )
 
     def _beat_answered(self, epoch: int, reply: Reply) -> None:
@@ -66,17 +67,38 @@ class ConnectionHealth(ConnectionAttempts):
             return
         self.missed = 0
         self.log("heartbeat", level="DEBUG", latency_ms=round(reply.latency_ms, 3))
-        self.timer = self.schedule(self.settings.heartbeat_s, BeatDue(epoch=epoch))
+        self._beat_after(self.settings.heartbeat_s)
 
-    def _beat_missed(self, epoch: int, error: ErrorInfo) -> None:
+    def _beat_missed(self, epoch: int, reason: str) -> None:
         if epoch != self.epoch:
             return
         self.missed += 1
-        self.log("heartbeat_missed", level="WARNING", missed=self.missed, reason=error.text)
+        self.missed_at = self.clock.monotonic()
+        self.log("heartbeat_missed", level="WARNING", missed=self.missed, reason=reason)
         if self.missed >= self.settings.missed_beats:
             self.lost(DisconnectCause.SILENCE, f"{self.missed} heartbeats were not answered")
         else:
-            self.tell(self.name, BeatDue(epoch=epoch))
+            self._beat_after(0.0)
+
+    def _beat_after(self, delay_s: float) -> None:
+        """Have one next beat, whatever was planned before."""
+        self.is_beating = False
+        if self.timer is not None:
+            self.timer.cancel()
+        self.timer = self.schedule(delay_s, BeatDue(epoch=self.epoch))
+
+    def on_proof_missed(self, message: ProofMissed) -> None:
+        """Count a round trip that an order waited for in vain as a missed beat, and beat at once.
+
+        While a beat is under way it is no news: the beat asks the same question. Nor is it when a beat that was asked
+        later was missed already.
+        """
+        session = self.session
+        if session is None or message.link_session != session.link_session or self.is_beating:
+            return
+        is_news = self.missed_at is None or message.asked_at >= self.missed_at
+        if is_news and self.machine.state is ConnectionState.CONNECTED:
+            self._beat_missed(self.epoch, "an order waited for a proof of life")
 
     def on_proof_due(self, message: ProofDue) -> None:
         """Prove market data again."""

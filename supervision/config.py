@@ -154,6 +154,7 @@ class Orders(Section):
     """How long permissions and orders live."""
 
     permit_ttl_s: float = number(2.0, 0.01, 60.0)
+    proof_of_life_s: float = number(1.0, 0.0, 60.0)
     cancel_before_deadline_s: float = number(1.0, 0.01, 30.0)
     unknown_after_s: float = number(10.0, 0.1, 600.0)
     lost_after_s: float = number(60.0, 1.0, DAY_S)

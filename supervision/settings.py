@@ -86,6 +86,8 @@ def link_settings(config: Config, mode: ExecutionMode, operator_id: str) -> Link
         priority_reserve_per_s=config.pacing.reserve_messages,
         max_waiting_requests=config.pacing.max_waiting,
         max_frame_bytes=config.gateway.max_frame_bytes,
+        proof_of_life_s=config.orders.proof_of_life_s,
+        round_trip_timeout_s=config.connection.heartbeat_timeout_s,
         snapshot_timeout_s=config.market_data.snapshot_timeout_s,
     )
 

@@ -16,7 +16,6 @@ import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
 from typing import ClassVar
 
 from actors.base import ActorContext
@@ -38,8 +37,7 @@ from actors.link.registry import PROCESS_LINKS
 from actors.link.reports import Reports
 from actors.link.session import Session
 from actors.link.settings import LinkSettings
-from actors.link.wrapper import TIME
-from actors.logic.broker_codes import NoticeMeaning, notice_meaning
+from actors.logic.broker_codes import NoticeMeaning, is_cut_off, notice_meaning
 from actors.logic.order_gate import OrderGate
 from actors.logic.pacing import PacingLane
 from actors.loop_actor import LoopActor
@@ -52,9 +50,11 @@ from actors.messages.connection import (
     OpenSession,
     Probe,
     Probed,
+    ProofMissed,
     ReadBrokerState,
     SessionEnded,
     SessionOpened,
+    SocketOpened,
 )
 from actors.messages.lifecycle import Message, Reply, Request, RequestFailed
 from actors.messages.market_data import (
@@ -187,6 +187,7 @@ class LinkActor(LoopActor):
         try:
             async with asyncio.timeout(self.left_s(request)) as limit:
                 await session.client.open(request.host, request.port, request.client_id)
+                self.tell(CONNECTION, SocketOpened(correlation_id=request.correlation_id))
                 await session.settled
         except (OSError, GatewayError) as error:
             failure = open_failure(error, request, timed_out=limit.expired())
@@ -214,6 +215,7 @@ class LinkActor(LoopActor):
             next_order_id=self.desk.last_order_id + 1,
             client_id=session.client_id,
             elapsed_ms=(self.clock.monotonic() - self.began_at) * 1000,
+            upstream_lost=session.is_cut_off,
         )
 
     def on_adopt_session(self, request: AdoptSession) -> None:
@@ -285,7 +287,9 @@ class LinkActor(LoopActor):
         """Close the gate when the notice says that the link to the exchange is lost, then hand it on (CON-10)."""
         if session is not self.session:
             return
-        if notice_meaning(code, text).meaning in _LOSSES:
+        meaning = notice_meaning(code, text).meaning
+        session.is_cut_off = is_cut_off(meaning, session.is_cut_off)
+        if meaning in _LOSSES:
             self.gate.close(f"{text} (code {code})")
         if session.is_ready:
             self.tell(CONNECTION, NoticeReceived(link_session=session.number, code=code, text=text))
@@ -329,25 +333,22 @@ class LinkActor(LoopActor):
         self.refuse(request, late)
 
     def on_probe(self, request: Probe) -> None:
-        """Make a round trip. Only one is under way; it goes ahead of everything but never ends the session."""
-        self._serve(request, lambda session: self._probe(session, request))
+        """Make a round trip, or join the one under way; it goes ahead of everything but never ends the session."""
 
-    async def _probe(self, session: Session, request: Probe) -> Probed:
-        async with session.probing:
-            await session.pacer.turn(PacingLane.PRIORITY)
-            pending = session.expect_time()
-            began_at = self.clock.monotonic()
-            session.client.reqCurrentTime()
-            try:
-                await pending.done
-            finally:
-                session.answers.forget(TIME)
-            elapsed_s = self.clock.monotonic() - began_at
-        return Probed(
-            correlation_id=request.correlation_id,
-            latency_ms=elapsed_s * 1000,
-            gateway_time=datetime.fromtimestamp(pending.items[0], UTC),
-        )
+        async def work(session: Session) -> Reply:
+            told = await session.life.ask_until_answered()
+            return Probed(
+                correlation_id=request.correlation_id,
+                latency_ms=told.latency_s * 1000,
+                gateway_time=told.gateway_time,
+            )
+
+        self._serve(request, work)
+
+    def proof_missed(self, session: Session, asked_at: float) -> None:
+        """Tell the connection, which has its own ways to find out whether the link is lost."""
+        if session is self.session:
+            self.tell(CONNECTION, ProofMissed(link_session=session.number, asked_at=asked_at))
 
     def on_read_broker_state(self, request: ReadBrokerState) -> None:
         """Read the world whole."""

@@ -1,6 +1,6 @@
 """Where orders meet the gate and the wire: judged and written in one call (D13).
 
-Turn at the wire first, then the gate, then the bytes: nothing sits between "allowed" and "sent".
+Proof of life and turn at the wire first, then the gate, then the bytes: nothing sits between "allowed" and "sent".
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any, Protocol
 
 from actors.clock import Clock
-from actors.errors import GatewayError
+from actors.errors import GatewayError, GatewayTimeoutError
 from actors.link.orders import OrderSender
 from actors.link.session import Session
 from actors.logic.order_gate import Attempt, OrderGate
@@ -24,6 +24,7 @@ from actors.messages.orders import (
     OrderSimulated,
     SendOrder,
 )
+from actors.model.connection import GateState
 from actors.model.orders import Purpose, WireOrder
 from actors.ports import EventLog
 
@@ -53,6 +54,7 @@ class OrderDesk:
         self._gate = gate
         self._sender = sender
         self.last_order_id = 0
+        self._waiting = 0  # so many orders wait for a proof of life or a turn: none overtakes them
 
     def raise_floor(self, next_order_id: int) -> None:
         """Use no order id below this one."""
@@ -61,27 +63,63 @@ class OrderDesk:
     # --- orders ---------------------------------------------------------------------------------------------------
 
     def send(self, request: SendOrder, sender: Sender) -> None:
-        """Pass the gate and write; or wait for a turn at the wire first."""
+        """Pass the gate and write; or wait for a proof of life and a turn at the wire first."""
         session = self._desk.session
         closing = request.order.purpose is Purpose.CLOSE
         lane = PacingLane.PRIORITY if closing else PacingLane.ORDER
-        if session is None or not session.is_ready or session.pacer.try_now(lane):
+        if session is None or self._gate.state is GateState.CLOSED:
+            self._pass(request, sender)  # which says why not
+        elif not self._waiting and session.life.is_proved and session.pacer.try_now(lane):
             self._pass(request, sender)
         else:
+            self._waiting += 1
             self._desk.spawn(self._pass_later(request, sender, session, lane))
 
     async def _pass_later(
         self, request: SendOrder, sender: Sender, session: Session, lane: PacingLane
     ) -> None:
-        """Wait for a turn; the gate judges when it has come, so that what happened meanwhile counts."""
+        """Wait for proof and turn; the gate judges when both have come, so that what happened meanwhile counts."""
+        try:
+            await self._prove_life(request, session)
+            await self._take_turn(request, session, lane)
+            while not session.life.is_proved:  # the turn was long in coming
+                await self._prove_life(request, session)
+                await self._take_turn(request, session, lane)
+        except GatewayError as error:
+            self._refuse(request, self._gate.give_up(request.order, str(error)))
+        else:
+            self._pass(request, sender)
+        finally:
+            self._waiting -= 1
+
+    async def _take_turn(self, request: SendOrder, session: Session, lane: PacingLane) -> None:
         try:
             async with asyncio.timeout(self._desk.left_s(request)):
                 await session.pacer.turn(lane)
-        except (TimeoutError, GatewayError) as error:
-            reason = str(error) or "its turn at the wire did not come before the deadline"
-            self._refuse(request, self._gate.give_up(request.order, reason))
-        else:
-            self._pass(request, sender)
+        except TimeoutError:
+            raise GatewayTimeoutError(
+                "its turn at the wire did not come before the deadline"
+            ) from None
+
+    async def _prove_life(self, request: SendOrder, session: Session) -> None:
+        """Hold the order until a gateway that was silent has answered; known not sent is better than unknown.
+
+        Raises `GatewayTimeoutError` when its deadline or its permit ends first, or the gateway does not answer.
+        """
+        if session.life.is_proved:
+            return
+        silent_s = session.life.silent_s
+        began_at = self._desk.clock.monotonic()
+        ends_at = min(request.deadline, request.permit.expires_at)
+        try:
+            async with asyncio.timeout(max(0.0, ends_at - began_at)):
+                await session.life.ask(before_an_order=True)
+        except TimeoutError:
+            waited_s = self._desk.clock.monotonic() - began_at
+            raise GatewayTimeoutError(
+                f"not sent: the gateway had been silent for {silent_s:.3f} s and gave no proof of life "
+                f"in {waited_s:.3f} s"
+            ) from None
 
     def _pass(self, request: SendOrder, sender: Sender) -> None:
         order, session = request.order, self._desk.session

@@ -10,10 +10,10 @@ time; a late answer changes nothing. It decides nothing about orders.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from actors.clock import Clock
 from actors.errors import (
@@ -26,6 +26,7 @@ from actors.errors import (
 from actors.link.account_values import AccountValues
 from actors.link.answers import FIRST_REQUEST_ID, Answers, Pending
 from actors.link.client import SessionClient
+from actors.link.life import Life
 from actors.link.pacer import Pacer
 from actors.link.reports import Reports
 from actors.link.settings import LinkSettings
@@ -34,7 +35,6 @@ from actors.link.wrapper import (
     COMPLETED_ORDERS,
     OPEN_ORDERS,
     POSITIONS,
-    TIME,
     RawWrapper,
 )
 from actors.logic.broker_codes import RequestKind
@@ -72,6 +72,12 @@ class SessionOwner(Protocol):
     def undecodable(self, session: Session, fields: list[str], error: Exception) -> None:
         """A message without an order that could not be decoded."""
 
+    def proof_missed(self, session: Session, asked_at: float) -> None:
+        """The gateway left the round trip of ``asked_at`` unanswered, for which an order waited."""
+
+    def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Run a coroutine on the loop."""
+
 
 class Session:
     """See the module's docstring. All times in seconds."""
@@ -108,14 +114,24 @@ class Session:
             max_frame_bytes=settings.max_frame_bytes,
             max_unsent_bytes=settings.max_unsent_bytes,
         )
+        self.life = Life(
+            loop=loop,
+            clock=clock,
+            client=self.client,
+            pacer=self.pacer,
+            spawn=owner.spawn,
+            on_missed=lambda asked_at: owner.proof_missed(self, asked_at),
+            fresh_s=settings.proof_of_life_s,
+            limit_s=settings.round_trip_timeout_s,
+        )
         self.settled: asyncio.Future[None] = loop.create_future()
         self.is_ready = False
+        self.is_cut_off = False
         self.received_at: datetime = clock.now()
         self.unanswered: str | None = None
         self.reading = asyncio.Lock()
         self.reads_begun = 0
         self.newest_read: tuple[int, BrokerState] | None = None
-        self.probing = asyncio.Lock()
         self.account_values: AccountValues | None = None
         self.commissions: dict[str, tuple[float, float | None]] = {}
         self._account_dirty = False
@@ -147,6 +163,7 @@ class Session:
         self._settle(error)
         self.answers.fail_all(error)
         self.pacer.fail(error)
+        self.life.end(error)
 
     def _settle(self, error: GatewayError) -> None:
         """End the handshake with an error, unless it has ended."""
@@ -183,6 +200,7 @@ class Session:
     def batch_began(self) -> None:
         """Date everything in a batch alike: by our clock, not by the library's (D3)."""
         self.received_at = self.clock.now()
+        self.life.heard()
 
     def batch_ended(self) -> None:
         """Tell the account's numbers once per batch."""
@@ -226,12 +244,6 @@ class Session:
             raise
         finally:
             self.answers.forget(key)
-
-    def expect_time(self) -> Pending:
-        """Wait for the gateway's time; any answer proves life, a late one too."""
-        pending = Pending(self.loop, TIME, RequestKind.NONE, max_items=1)
-        self.answers.expect(TIME, pending)
-        return pending
 
     def watch_account(self, account: str) -> None:
         """Collect the numbers of this account from now on; they are complete at the next end marker."""

@@ -35,5 +35,9 @@ class LinkSettings:
     """What is asked for; DELAYED means: live where subscribed, else delayed."""
     max_state_reads: int = 5
     """How often the broker's state is read again because a fill came in between."""
+    proof_of_life_s: float = 1.0
+    """Before an order, a gateway that was silent for longer has to answer a round trip; 0: never."""
+    round_trip_timeout_s: float = 5.0
+    """A round trip without an answer for so long is missed."""
     farewell_s: float = 1.0
     """How long an orderly close may take before the socket is aborted."""

@@ -8,6 +8,7 @@ counts as an undecodable message, which ends the session when the message carrie
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from actors.link.snapshot import SnapshotPending
@@ -24,7 +25,6 @@ from actors.link.translation import (
 if TYPE_CHECKING:
     from actors.link.session import Session
 
-TIME = "time"
 POSITIONS = "positions"
 OPEN_ORDERS = "open orders"
 COMPLETED_ORDERS = "completed orders"
@@ -60,8 +60,7 @@ class RawWrapper:
 
     def currentTime(self, time: int) -> None:
         """The answer to reqCurrentTime."""
-        self._answers.add(TIME, time)
-        self._answers.finish(TIME)
+        self._session.life.answered(datetime.fromtimestamp(time, UTC))
 
     # --- contracts, bars, chains ----------------------------------------------------------------------------------
 

@@ -178,6 +178,19 @@ class OpenSession(Request):
 
 
 @attrs.frozen(kw_only=True)
+class SocketOpened(Message):
+    """The gateway accepted the socket that `OpenSession` asked for; whether its API answers shows later.
+
+    It travels in the lane of `RequestFailed`, so that a refusal does not overtake it.
+    """
+
+    lane = Lane.RECOVERY
+    overflow = Overflow.SIGNAL
+
+    correlation_id: str
+
+
+@attrs.frozen(kw_only=True)
 class AdoptSession(Request):
     """Describe the session that is open, for a restarted connection actor; answered by `SessionOpened`.
 
@@ -187,7 +200,10 @@ class AdoptSession(Request):
 
 @attrs.frozen(kw_only=True)
 class SessionOpened(Reply):
-    """The API is ready: managed accounts and the next order id are known."""
+    """The API is ready: managed accounts and the next order id are known.
+
+    ``upstream_lost``: the gateway has said in this session that it is cut off, and not yet that it is back.
+    """
 
     link_session: int
     server_version: int
@@ -195,6 +211,7 @@ class SessionOpened(Reply):
     next_order_id: int
     client_id: int
     elapsed_ms: float
+    upstream_lost: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -231,6 +248,14 @@ class Probed(Reply):
 
     latency_ms: float
     gateway_time: datetime
+
+
+@attrs.frozen(kw_only=True)
+class ProofMissed(Message):
+    """An order waited for a proof of life, and the question of ``asked_at`` has no answer: like a missed beat."""
+
+    link_session: int
+    asked_at: float
 
 
 @attrs.frozen(kw_only=True)
