@@ -280,6 +280,13 @@ def notice_meaning(code: int, text: str = "") -> Notice:
     return Notice(meaning=found, farm_kind=kind, farm=_farm_name(text))
 
 
+def is_cut_off(notice: NoticeMeaning, before: bool) -> bool:
+    """Tell whether the gateway is cut off from IB after a notice, and ``before`` it."""
+    if notice is NoticeMeaning.UPSTREAM_LOST:
+        return True
+    return before and notice not in (NoticeMeaning.RESTORED, NoticeMeaning.RESTORED_DATA_LOST)
+
+
 def _farm_name(text: str) -> str | None:
     tail = text.replace(":", ".").rpartition(".")[2].strip()
     return tail or None
