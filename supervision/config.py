@@ -231,6 +231,26 @@ class Journal(Section):
 
 
 @attrs.frozen(kw_only=True)
+class Database(Section):
+    """Records of sessions, for reports, written behind the trading. Switched off, they are kept in memory only."""
+
+    RELATIONS: ClassVar = (
+        Below("first_delay_s", "max_delay_s"),
+        Below("alive_every_s", "stale_after_s", or_equal=False),
+    )
+
+    enabled: bool = flag(True)
+    queue_bound: int = whole(10_000, 1, 1_000_000)
+    statement_timeout_s: float = number(5.0, 0.01, 300.0)
+    first_delay_s: float = number(0.5, 0.001, 3600.0)
+    max_delay_s: float = number(30.0, 0.001, 3600.0)
+    jitter_ratio: float = number(0.2, 0.0, 0.9)
+    alive_every_s: float = number(60.0, 0.01, 3600.0)
+    stale_after_s: float = number(DAY_S, 1.0, 365 * DAY_S)
+    drain_s: float = number(2.0, 0.0, 60.0)
+
+
+@attrs.frozen(kw_only=True)
 class Logging(Section):
     """Lines for people on stdout, JSON lines for machines in a file."""
 
@@ -285,6 +305,7 @@ class Config:
     strategy_c: StrategyC = attrs.field(factory=StrategyC)
     supervision: Supervision = attrs.field(factory=Supervision)
     journal: Journal = attrs.field(factory=Journal)
+    database: Database = attrs.field(factory=Database)
     logging: Logging = attrs.field(factory=Logging)
     control: Control = attrs.field(factory=Control)
     observability: Observability = attrs.field(factory=Observability)
