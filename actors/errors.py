@@ -21,6 +21,7 @@
     ├── ContractQualificationError        IB_DATA_001    no contract, or more than one, fits the description
     ├── InsufficientDataError             IB_DATA_002 r  fewer bars than the indicators need
     ├── MarketDataUnavailableError        IB_DATA_003 r  the gateway has no data for the symbol, with its reason
+    ├── HistoryPacingError                IB_DATA_004 r  IB's pacing of history would hold it back beyond its deadline
     ├── OrderValidationError              IB_ORDER_001   an order's field is invalid (also a ValueError)
     ├── OrderNotFoundError                IB_ORDER_002   no order has that id
     ├── PositionNotFoundError             IB_POS_001     no position has that id
@@ -29,6 +30,9 @@
     ├── ConfigurationError                IB_CONF_001    the configuration has faults (also a ValueError)
     ├── JournalLockedError                IB_CONF_002    another process holds the journal
     ├── JournalError                      IB_CONF_003    the journal cannot be opened, read or written
+    ├── RecordsError                      IB_DB_001 r    the database of connection records does not serve
+    │   ├── RecordNotFoundError           IB_DB_002      no session with that id is recorded
+    │   └── InvalidRecordError            IB_DB_003      a record's field is invalid (also a ValueError)
     ├── IllegalTransitionError            IB_CODE_001    a state machine was asked for a step its table lacks
     └── SupervisionError                  IB_SUP_000     the tree of actors could not serve
         ├── ActorFailedError              IB_SUP_001 r   the actor failed while it handled the message
@@ -167,6 +171,13 @@ class MarketDataUnavailableError(GatewayError):
     retryable = True
 
 
+class HistoryPacingError(GatewayError):
+    """IB's rules on requests of history would hold this one back beyond its deadline; the text names rule and wait."""
+
+    code = "IB_DATA_004"
+    retryable = True
+
+
 class OrderValidationError(GatewayError, ValueError):
     """A field of the order is invalid; the text names the field, its value and the limit."""
 
@@ -213,6 +224,27 @@ class JournalError(GatewayError):
     """The journal cannot be opened, read or written; the text names the file and a remedy."""
 
     code = "IB_CONF_003"
+
+
+class RecordsError(GatewayError):
+    """The database of connection records cannot be reached, read or written; the text says where and why."""
+
+    code = "IB_DB_001"
+    retryable = True
+
+
+class RecordNotFoundError(RecordsError):
+    """No session with that id is recorded."""
+
+    code = "IB_DB_002"
+    retryable = False
+
+
+class InvalidRecordError(RecordsError, ValueError):
+    """A field of a record is invalid; the text names the field, its bounds and its value."""
+
+    code = "IB_DB_003"
+    retryable = False
 
 
 class IllegalTransitionError(GatewayError):

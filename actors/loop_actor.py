@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 
 from actors.base import ActorContext, SupervisedActor
 from actors.failure import presentable
-from actors.mailbox import STOP
-from actors.messages.lifecycle import ActorEnded, ActorFailed
+from actors.mailbox import STOP, Parcel
+from actors.messages.lifecycle import ActorEnded, ActorFailed, StopActor
 
 
 class LoopActor(SupervisedActor):
@@ -31,6 +31,7 @@ class LoopActor(SupervisedActor):
         self._probed_at: float | None = None
         self._own_loop = context.loop is None
         self._is_closing = False
+        self._is_winding_down = False
         self._last_report: ActorEnded | ActorFailed | None = None
         if context.loop is not None:
             self.loop = context.loop
@@ -50,6 +51,24 @@ class LoopActor(SupervisedActor):
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+    async def winding_down(self) -> None:
+        """Finish what runs on the loop before an orderly stop; messages are handled meanwhile.
+
+        Awaited before `stopping`, where it is overridden. A second `StopActor` does not wait for it.
+        """
+
+    def _handle_other(self, parcel: Parcel) -> None:
+        has_to_wait = type(self).winding_down is not LoopActor.winding_down
+        if has_to_wait and isinstance(parcel.body, StopActor) and not self._is_winding_down:
+            self._is_winding_down = True
+            self.spawn(self._wind_down(parcel))
+            return
+        super()._handle_other(parcel)
+
+    async def _wind_down(self, parcel: Parcel) -> None:
+        await self.winding_down()
+        super()._handle_other(parcel)
 
     async def _guard(self, work: Coroutine[Any, Any, Any]) -> Any:
         try:

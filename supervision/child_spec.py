@@ -29,15 +29,17 @@ class Restart(Enum):
 class ChildSpec:
     """One child. ``factory`` runs in the supervisor's thread and must only construct.
 
-    ``depends_on`` names what has to be up before it starts and is stopped after it. ``shutdown_s`` is its time for an
-    orderly stop, ``handler_limit_s`` the time for one message before it counts as hung. ``on_overflow`` is told, once
-    per episode, when messages that cannot be refused go beyond ``mailbox_bound``.
+    ``depends_on`` names what has to be up before it starts and is stopped after it; ``outlives`` names what only has to
+    be stopped before it. ``shutdown_s`` is its time for an orderly stop, ``handler_limit_s`` the time for one message
+    before it counts as hung. ``on_overflow`` is told, once per episode, when messages that cannot be refused go beyond
+    ``mailbox_bound``.
     """
 
     name: str = attrs.field(validator=attrs.validators.min_len(1))
     factory: Callable[[ActorContext], SupervisedActor]
     restart: Restart = Restart.PERMANENT
     depends_on: tuple[str, ...] = ()
+    outlives: tuple[str, ...] = ()
     shutdown_s: float = attrs.field(default=5.0, validator=attrs.validators.ge(0))
     mailbox_bound: int = attrs.field(default=10_000, validator=attrs.validators.ge(1))
     handler_limit_s: float = attrs.field(default=5.0, validator=attrs.validators.gt(0))
@@ -63,19 +65,29 @@ class ChildSpecError(ValueError):
 
 
 def start_order(specs: Sequence[ChildSpec]) -> tuple[str, ...]:
-    """Put dependencies before dependents, otherwise keep the given order; raises `ChildSpecError` with every fault."""
+    """Put dependencies before dependents, and what outlives others before them; otherwise keep the given order.
+
+    The stop goes the other way. Raises `ChildSpecError` with every fault.
+    """
     names = [spec.name for spec in specs]
     faults = [f"the name {name!r} is used twice" for name in _repeated(names)]
     for spec in specs:
         for dependency in spec.depends_on:
             if dependency not in names:
                 faults.append(f"{spec.name!r} depends on {dependency!r}, which is not a child")
+        for other in spec.outlives:
+            if other not in names:
+                faults.append(f"{spec.name!r} outlives {other!r}, which is not a child")
     if faults:
         raise ChildSpecError("; ".join(faults))
+    earlier = {spec.name: set(spec.depends_on) for spec in specs}
+    for spec in specs:
+        for other in spec.outlives:
+            earlier[other].add(spec.name)
     order: list[str] = []
     waiting = list(specs)
     while waiting:
-        ready = next((spec for spec in waiting if set(spec.depends_on) <= set(order)), None)
+        ready = next((spec for spec in waiting if earlier[spec.name] <= set(order)), None)
         if ready is None:
             circle = ", ".join(repr(spec.name) for spec in waiting)
             raise ChildSpecError(f"these depend on each other in a circle: {circle}")

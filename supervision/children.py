@@ -124,10 +124,11 @@ class Children:
         return all(self._serves(name) for name in child.spec.depends_on)
 
     def may_stop(self, child: Child) -> bool:
-        """Tell whether a child that has to leave may be told so: those that depend on it have left."""
+        """Tell whether a child that has to leave may be told so: those that depend on it or go before it have left."""
         if not child.leaving or child.state is ChildState.STOPPING or not child.is_alive:
             return False
-        return not any(other.leaving for other in self.dependents(child))
+        earlier = self.named(child.spec.outlives)
+        return not any(other.leaving for other in (*self.dependents(child), *earlier))
 
     def _serves(self, name: str) -> bool:
         other = self._children[name]

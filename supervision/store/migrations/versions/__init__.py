@@ -1,0 +1,1 @@
+"""One file a step, ``m0001`` first; each goes up and down."""
