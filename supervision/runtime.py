@@ -26,6 +26,7 @@ from actors.messages.addresses import (
     LINK,
     MARKET_DATA,
     POSITION,
+    RECORDS,
     RISK,
     STRATEGY_C,
 )
@@ -49,6 +50,11 @@ from supervision.simulator import Simulator, ThreadedSimulator
 from supervision.store.journal import JournalActor
 from supervision.store.journal_file import JournalFile
 from supervision.store.journal_lock import JournalLock
+from supervision.store.records import RecordsActor
+from supervision.store.records_backlog import Backlog
+from supervision.store.records_memory import MemoryRecords
+from supervision.store.records_opening import OpenRecords, records_opener
+from supervision.store.records_port import ConnectionRecords
 from supervision.store.volatile_journal import VolatileJournalActor, VolatileStore
 from supervision.strategy_c import StrategyCActor
 from supervision.system import SystemClock, SystemEntropy
@@ -71,9 +77,10 @@ def build_process(
     """Make a process for reality mode: threads, real sockets, real time. Nothing runs before its `start`.
 
     Without ``log`` it writes its own, as ``[logging]`` says. Raises `JournalLockedError` at the start when another
-    process holds the journal (SUP-12).
+    process holds the journal (SUP-12), and `ConfigurationError` at once for a ``DATABASE_URL`` that cannot be used.
     """
     clock, entropy = SystemClock(), SystemEntropy()
+    open_records = records_opener(config, clock, entropy)
     own_log = None if log is not None else make_log(config, clock)
     chosen_log: EventLog = log if log is not None else own_log or no_log
     journal = _Journal(config, chosen_log)
@@ -86,7 +93,15 @@ def build_process(
         await asyncio.to_thread(journal.lock)
         host, port, endpoint = await asyncio.to_thread(simulator.start)
         specs = child_specs(
-            config, mode, operator_id, host, port, has_risk_manager, journal.make, chosen_log
+            config,
+            mode,
+            operator_id,
+            host,
+            port,
+            has_risk_manager,
+            journal.make,
+            open_records,
+            chosen_log,
         )
         return _tree(config, specs, ThreadDriver(), clock, entropy, on_stopped), endpoint
 
@@ -140,12 +155,17 @@ def build_proof_process(
     has_risk_manager: bool = False,
     log: EventLog = no_log,
     journal: JournalFactory | None = None,
+    records: ConnectionRecords | None = None,
 ) -> Process:
     """Make the same tree on one seeded loop, talking to a simulator that runs on that loop too (D3)."""
     clock, entropy = VirtualClock(loop), SeededEntropy(seed)
     driver = ProofDriver(loop, random.Random(seed))  # noqa: S311 - replayable on purpose
     store = VolatileStore()
+    sessions = records or MemoryRecords(clock, config.database.queue_bound)
     operator = operator_id or config.general.operator_id
+
+    async def open_records() -> ConnectionRecords:
+        return sessions
 
     async def make_tree(on_stopped: Callable[[TreeStopped], None]) -> tuple[Tree, str]:
         specs = child_specs(
@@ -156,6 +176,7 @@ def build_proof_process(
             simulator.port,
             has_risk_manager,
             journal or (lambda context: VolatileJournalActor(context, store)),
+            open_records,
             log,
         )
         tree = _tree(config, specs, driver, clock, entropy, on_stopped)
@@ -175,6 +196,7 @@ def child_specs(
     port: int,
     has_risk_manager: bool,
     journal: JournalFactory,
+    open_records: OpenRecords,
     log: EventLog,
 ) -> tuple[ChildSpec, ...]:
     """Describe the tree, in the order of the start: the journal first, the connection last."""
@@ -233,6 +255,26 @@ def child_specs(
             STRATEGY_C,
             POSITION,
         ),
+        ChildSpec(
+            name=RECORDS,
+            factory=_records_factory(config, host, port, open_records, log),
+            outlives=(CONNECTION,),
+            shutdown_s=section.shutdown_s,
+            mailbox_bound=section.mailbox_bound,
+            handler_limit_s=section.handler_limit_s,
+            policy=settings.records_restart_policy(config),
+        ),
+    )
+
+
+def _records_factory(
+    config: Config, host: str, port: int, open_records: OpenRecords, log: EventLog
+) -> Callable[[ActorContext], SupervisedActor]:
+    """Make the backlog, which outlives the records actor's restarts, and the factory of its incarnations."""
+    chosen = settings.records_settings(config, host, port)
+    backlog = Backlog(config.database.queue_bound)
+    return lambda context: RecordsActor(
+        context, settings=chosen, backlog=backlog, open_records=open_records, log=log
     )
 
 
@@ -262,8 +304,8 @@ def _tree(
         entropy,
         settings.restart_policy(config),
         escalation=EscalationPlan(
-            # All of them, since an offender outside the group would stay down (D7).
-            rebuild=tuple(spec.name for spec in specs),
+            # All that trade, since an offender outside the group would stay down (D7).
+            rebuild=tuple(spec.name for spec in specs if spec.name != RECORDS),
             notify=STRATEGY_C,
             message_factory=_escalated,
         ),

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import attrs
+
 from actors.connection_desk import ConnectionSettings
 from actors.link.settings import LinkSettings
 from actors.logic.closures import ClosureLimits
@@ -22,6 +24,9 @@ from supervision.config import Config
 from supervision.liquidation_desk import StrategyCSettings
 from supervision.restart_policy import RestartPolicy
 from supervision.simulator import SimulatorConfig
+from supervision.store.records import RecordsSettings
+from supervision.store.records_opening import is_private
+from supervision.store.records_values import Endpoint
 
 
 def sends_orders(config: Config, mode: ExecutionMode) -> bool:
@@ -175,6 +180,27 @@ def strategy_c_settings(config: Config, mode: ExecutionMode, operator_id: str) -
         sends_orders=sends_orders(config, mode),
         operator_id=operator_id,
     )
+
+
+def records_settings(config: Config, host: str, port: int) -> RecordsSettings:
+    """For the records actor, which connects nowhere: ``host`` and ``port`` tell which sessions are ours."""
+    section = config.database
+    return RecordsSettings(
+        endpoint=Endpoint(client_id=config.gateway.client_id, host=host, port=port),
+        is_private=is_private(config),
+        statement_timeout_s=section.statement_timeout_s,
+        first_delay_s=section.first_delay_s,
+        max_delay_s=section.max_delay_s,
+        jitter_ratio=section.jitter_ratio,
+        alive_every_s=section.alive_every_s,
+        stale_after_s=section.stale_after_s,
+        drain_s=min(section.drain_s, config.supervision.shutdown_s / 2),
+    )
+
+
+def records_restart_policy(config: Config) -> RestartPolicy:
+    """For the records actor: as patient as for the others, and never an escalation, since it trades nothing (DB-4)."""
+    return attrs.evolve(restart_policy(config), max_restarts=10_000, within_s=0.001)
 
 
 def restart_policy(config: Config) -> RestartPolicy:
