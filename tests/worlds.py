@@ -19,7 +19,7 @@ import attrs
 from actors.model.orders import ExecutionMode
 from actors.ports import EventLog, no_log
 from supervision import Config, IBKRGateway, StrategyContext, TradingSignal
-from supervision.config import Control, Journal, Logging, Orders, Risk
+from supervision.config import Control, Database, Journal, Logging, Orders, Risk
 from supervision.process import Process
 from supervision.proof_loop import Proof, run_proof
 from supervision.proof_time import EPOCH
@@ -55,6 +55,7 @@ def a_config(**sections: Any) -> Config:
         "risk": LENIENT,
         "orders": Orders(max_working=10_000),
         "journal": Journal(enabled=False),
+        "database": Database(enabled=False),
         "logging": Logging(console=False, file=""),
         "control": Control(enabled=False),
     }
