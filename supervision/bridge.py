@@ -34,7 +34,8 @@ class Bridge:
     """Requests from one asyncio loop into the tree, and what the tree tells that loop.
 
     ``routes`` says what happens on the loop to messages that are not replies; one whose ``listeners`` are none does not
-    wake the loop, which would cost the sender more than anything else it does. Must be made on the loop.
+    wake the loop, which would cost the sender more than anything else it does. ``mask`` is applied to the text of every
+    error that is raised (OBS-4). Must be made on the loop.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Bridge:
         entropy: Entropy,
         routes: Mapping[type[Message], Callable[[Any], None]],
         listeners: Mapping[type[Message], Sized] = MappingProxyType({}),
+        mask: Callable[[str], str] = str,
     ) -> None:
         self._address = address
         self._tell = tell
@@ -52,6 +54,7 @@ class Bridge:
         self._entropy = entropy
         self._routes = routes
         self._listeners = listeners
+        self._mask = mask
         self._loop = asyncio.get_running_loop()
         self._waiting: dict[str, _Waiting] = {}
         self._children = 0
@@ -92,7 +95,7 @@ class Bridge:
             timer.cancel()
             self._waiting.pop(correlation_id, None)
         if isinstance(reply, RequestFailed):
-            raise restore(reply.error)
+            raise restore(attrs.evolve(reply.error, text=self._mask(reply.error.text)))
         if not isinstance(reply, expected):
             raise GatewayError(f"{recipient} answered {type(reply).__name__} to {kind}")
         return reply

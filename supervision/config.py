@@ -28,6 +28,7 @@ from supervision.config_fields import (
     choice,
     fault,
     flag,
+    is_hidden,
     key,
     kind_of,
     number,
@@ -48,7 +49,8 @@ HOST: Final = Text(
     "a host name or address of at most 253 characters, its parts of 1 to 63",
 )
 PATH: Final = Text(r"[^\x00-\x1f]{1,1024}", "a path")
-ACCOUNT: Final = Text(r"[A-Za-z0-9]{0,20}", 'an account code such as "DU1234567", or ""')
+PAPER_ACCOUNT: Final = Text(r"D[A-Z][0-9]{5,9}", "the code of a paper account, D first")
+ACCOUNT: Final = Text(r"[A-Za-z0-9]{0,20}", 'the letters and digits of an account code, or ""')
 
 
 @attrs.frozen(kw_only=True)
@@ -58,7 +60,7 @@ class General(Section):
     mode: str = choice("dry_run", "paper", refused=(("live", LIVE),))
     operator_id: str = text("CSATSPRIM", r"[A-Za-z0-9_.-]{1,20}", "1 to 20 of A-Z a-z 0-9 _ . -")
     state_dir: str = key(".ibkr-actors", PATH)
-    account: str = key("", ACCOUNT)
+    account: str = key("", ACCOUNT, masked=True)
     symbols: tuple[str, ...] = key(("SPY",), Several(SYMBOL, 1, 100))
     cycle_s: float = number(5.0, 0.1, 3600.0)
 
@@ -101,7 +103,7 @@ class Simulator(Section):
     """What the embedded gateway is started with."""
 
     seed: int = whole(7, 0, 2**63 - 1)
-    account: str = text("DU1234567", r"D[A-Z][0-9]{5,9}", "the code of a paper account, D first")
+    account: str = key("DU1234567", PAPER_ACCOUNT, masked=True)
     cash: float = number(100_000.0, 0.0, 1e12)
     fill_delay_s: float = number(0.05, 0.0, 3600.0)
     replay: tuple[tuple[str, str], ...] = key((), Pairs(SYMBOL, PATH, 100))
@@ -125,6 +127,9 @@ class Connection(Section):
     client_id_tries: int = whole(10, 1, 100)
     same_id_retries: int = whole(3, 0, 100)
     same_id_delay_s: float = number(1.0, 0.001, 300.0)
+    breaker_failures: int = whole(5, 1, 1000)
+    breaker_open_s: float = number(30.0, 0.001, 3600.0)
+    breaker_successes: int = whole(2, 1, 100)
 
 
 @attrs.frozen(kw_only=True)
@@ -136,6 +141,12 @@ class Pacing(Section):
     messages_per_s: int = whole(45, 1, 50)
     reserve_messages: int = whole(10, 0, 49)
     max_waiting: int = whole(1000, 1, 100_000)
+    history_requests: int = whole(60, 1, 10_000)
+    history_window_s: float = number(600.0, 0.1, DAY_S)
+    history_identical_s: float = number(15.0, 0.0, 3600.0)
+    history_same_contract: int = whole(5, 1, 1000)
+    history_same_contract_s: float = number(2.0, 0.0, 3600.0)
+    history_max_waiting: int = whole(100, 1, 10_000)
 
 
 @attrs.frozen(kw_only=True)
@@ -158,6 +169,7 @@ class Orders(Section):
     cancel_before_deadline_s: float = number(1.0, 0.01, 30.0)
     unknown_after_s: float = number(10.0, 0.1, 600.0)
     lost_after_s: float = number(60.0, 1.0, DAY_S)
+    cancel_again_after_s: float = number(1.0, 0.01, 600.0)
     max_working: int = whole(100, 1, 10_000)
 
 
@@ -228,6 +240,7 @@ class Journal(Section):
 
     enabled: bool = flag(True)
     synchronous: str = choice("full", "normal")
+    durable_volume: str = choice("auto", "required", "any")
 
 
 @attrs.frozen(kw_only=True)
@@ -274,8 +287,11 @@ class Control(Section):
 
 @attrs.frozen(kw_only=True)
 class Observability(Section):
-    """Ports on loopback; 0 takes any free one."""
+    """Metrics and health over HTTP. A port of 0 takes any free one."""
 
+    enabled: bool = flag(True)
+    embedded: bool = flag(False)
+    host: str = key("127.0.0.1", HOST)
     metrics_port: int = whole(9090, 0, 65_535)
     health_port: int = whole(8080, 0, 65_535)
 
@@ -376,5 +392,5 @@ def _read_environment(environ: Mapping[str, str], report: Report) -> dict[str, d
             overrides.setdefault(section, {})[name] = kind.accept(kind.parse(found))
         except UnfitError as error:
             source = f"{variable} (environment)"
-            report.faults.append(fault(source, found, kind, error, hidden=not field.repr))
+            report.faults.append(fault(source, found, kind, error, hidden=is_hidden(field)))
     return overrides

@@ -15,12 +15,15 @@ from typing import Any, ClassVar, Protocol, cast
 import attrs
 
 from actors.errors import ConfigurationError
+from supervision.observe.masking import Masker, mask_account
 
 KIND = "kind"
 """Under this name the kind of a field lies in its attrs metadata."""
 
 LONGEST_SHOWN = 60
 """So many characters of a value that was found are shown in an error."""
+
+_MASKER = Masker()
 
 
 class UnfitError(ValueError):
@@ -216,14 +219,21 @@ def _explain(found: object, refused: tuple[tuple[object, str], ...]) -> None:
             raise UnfitError(why)
 
 
-def key(default: Any, kind: Kind, *, secret: bool = False) -> Any:
-    """Declare a configuration key: an attrs field with its kind. A secret shows neither in repr nor in errors."""
+def key(default: Any, kind: Kind, *, secret: bool = False, masked: bool = False) -> Any:
+    """Declare a configuration key: an attrs field with its kind.
+
+    A secret shows neither in repr nor in errors; an account is masked in repr and not in errors at all (OBS-4).
+    """
     return attrs.field(
         default=default,
         converter=attrs.Converter(_accept, takes_self=True, takes_field=True),
         metadata={KIND: kind},
-        repr=not secret,
+        repr=_repr_of_account if masked else not secret,
     )
+
+
+def _repr_of_account(code: str) -> str:
+    return repr(mask_account(code))
 
 
 def number(default: float, low: float, high: float) -> float:
@@ -254,6 +264,11 @@ def text(default: str, pattern: str, means: str) -> str:
 def kind_of(field: attrs.Attribute[Any]) -> Kind:
     """Give the kind of a field that holds a value."""
     return cast("Kind", field.metadata[KIND])
+
+
+def is_hidden(field: attrs.Attribute[Any]) -> bool:
+    """Tell whether errors may not show what was found."""
+    return field.repr is not True
 
 
 def section_of(field: attrs.Attribute[Any]) -> type[Section]:
@@ -306,6 +321,7 @@ def show(found: object) -> str:
         shown = f'"{found}"' if isinstance(found, str) else str(found)
     except ValueError:  # Python prints no number of more than 4300 digits
         return "a number that is too long to show"
+    shown = _MASKER.text(shown[: 2 * LONGEST_SHOWN])
     shown = "".join(each if each.isprintable() else "?" for each in shown[: LONGEST_SHOWN + 1])
     return shown if len(shown) <= LONGEST_SHOWN else shown[:LONGEST_SHOWN] + "…"
 
@@ -316,4 +332,4 @@ def _accept(value: object, instance: object, field: attrs.Attribute[Any]) -> Any
         return kind.accept(value)
     except UnfitError as error:
         name = f"{type(instance).__name__}.{field.name}"
-        raise ConfigurationError(fault(name, value, kind, error, hidden=not field.repr)) from None
+        raise ConfigurationError(fault(name, value, kind, error, hidden=is_hidden(field))) from None

@@ -10,7 +10,15 @@ from typing import Final, TypeVar
 import attrs
 
 from actors.errors import ConfigurationError
-from supervision.config_fields import Section, UnfitError, fault, kind_of, section_of, show
+from supervision.config_fields import (
+    Section,
+    UnfitError,
+    fault,
+    is_hidden,
+    kind_of,
+    section_of,
+    show,
+)
 
 C = TypeVar("C")
 S = TypeVar("S", bound=Section)
@@ -77,7 +85,13 @@ def read_section(cls: type[S], table: object, path: str, report: Report) -> S:
         except UnfitError as error:
             unfit.add(name)
             report.faults.append(
-                fault(_join(path, name), table[name], kind_of(fields[name]), error)
+                fault(
+                    _join(path, name),
+                    table[name],
+                    kind_of(fields[name]),
+                    error,
+                    hidden=is_hidden(fields[name]),
+                )
             )
     for relation in cls.RELATIONS:
         line = None if unfit & {relation.low, relation.high} else relation.fault(values)

@@ -78,7 +78,8 @@ class _Client:
 class ControlServer:
     """Answers commands for as long as it runs. ``handler`` is called in a thread of the client's, perhaps in several.
 
-    An exception of the handler goes to the client as plain data and is raised there again.
+    An exception of the handler goes to the client as plain data and is raised there again. ``mask`` sees every answer
+    before it leaves (OBS-4).
     """
 
     def __init__(
@@ -88,12 +89,14 @@ class ControlServer:
         *,
         command_s: float = COMMAND_S,
         max_clients: int = MAX_CLIENTS,
+        mask: Callable[[Any], Any] = lambda value: value,
     ) -> None:
         """Prepare; `start` opens the port and writes the file."""
         self._file = state_dir / FILE_NAME
         self._handler = handler
         self._command_s = command_s
         self._max_clients = max_clients
+        self._mask = mask
         self._token = secrets.token_hex(32)
         self._listener: socket.socket | None = None
         self._clients: list[_Client] = []
@@ -194,11 +197,11 @@ class ControlServer:
 
     def _answer(self, request: bytes) -> bytes:
         try:
-            reply = _encode({"ok": True, "result": self._handler(_decode(request))})
+            reply = _encode({"ok": True, "result": self._mask(self._handler(_decode(request)))})
             if len(reply) > MAX_REPLY_BYTES:
                 raise SupervisionError(f"the answer exceeds {MAX_REPLY_BYTES} bytes")
         except Exception as error:  # noqa: BLE001  # whatever it is, the client is told
-            return _encode({"ok": False, "error": attrs.asdict(describe(error))})
+            return _encode({"ok": False, "error": self._mask(attrs.asdict(describe(error)))})
         return reply
 
 

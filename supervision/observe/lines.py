@@ -17,7 +17,7 @@ LONGEST_VALUE: Final = 160
 """So many characters of a value are shown to people; the JSON line has it whole."""
 
 FOR_MACHINES: Final = frozenset(
-    {"session_id", "old_state", "new_state", "client_id", "order_ref", "retry_count"}
+    {"session_id", "old_state", "new_state", "client_id", "order_ref", "retry_count", "rules"}
 )
 """Fields that stand in the JSON line only: ids and states that the line's event says in a word."""
 

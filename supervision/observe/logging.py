@@ -35,8 +35,22 @@ LEVELS: Final = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40, "CRITICAL"
 LOUD: Final = LEVELS["WARNING"]
 """What a level that nobody knows counts as."""
 
-LIBRARIES: Final = ("asyncio", "eventkit", "ib_insync", "pykka")
+LIBRARIES: Final = (
+    "aiosqlite",
+    "alembic",
+    "asyncio",
+    "asyncpg",
+    "eventkit",
+    "ib_insync",
+    "pykka",
+    "sqlalchemy",
+    "tenacity",
+    "uvicorn",
+)
 """Libraries whose warnings become events."""
+
+EVERYTHING: Final = ("",)
+"""Whatever is logged in this interpreter: for a process that is nobody's guest."""
 
 GATHER_S: Final = 0.01
 """After a silence the writer lets so much time pass: formatting at once would take the interpreter away from the very
@@ -76,9 +90,10 @@ class EventLogWriter:
         self._console = Console(stream, queue_bound) if stream is not None else None
         self._colours = stream is not None and wants_colours(stream, os.environ)
         self._file = _json_file(file, rotation_bytes, retention_files) if file else None
-        self._file_failed = False
+        self._file_problem: str | None = None
         self._not_shown_reported = 0
         self._handler = _LibraryHandler(self)
+        self._captured: tuple[str, ...] = ()
         self._thread = threading.Thread(target=self._run, name="log-writer", daemon=True)
         self._stopping = False
 
@@ -86,6 +101,11 @@ class EventLogWriter:
     def dropped(self) -> int:
         """How many events did not fit into the queue, in all."""
         return self._dropped.total
+
+    @property
+    def file_problem(self) -> str | None:
+        """Why the file takes no lines at present; None while it does."""
+        return self._file_problem
 
     @property
     def not_shown(self) -> int:
@@ -124,12 +144,13 @@ class EventLogWriter:
 
     def capture_libraries(self, names: Sequence[str] = LIBRARIES) -> None:
         """Turn warnings and errors of the libraries we stand on into events."""
+        self._captured = tuple(names)
         for name in names:
             logging.getLogger(name).addHandler(self._handler)
 
-    def release_libraries(self, names: Sequence[str] = LIBRARIES) -> None:
+    def release_libraries(self) -> None:
         """Undo `capture_libraries`."""
-        for name in names:
+        for name in self._captured:
             logging.getLogger(name).removeHandler(self._handler)
 
     # The writer's thread
@@ -170,7 +191,7 @@ class EventLogWriter:
         try:
             if self._file:
                 self._file.info(json_line(event, self.masker))
-                self._file_failed = False
+                self._file_problem = None
         except Exception as error:  # noqa: BLE001  # whatever it is, the log goes on
             self._report_file(error)
         self._show(event)
@@ -202,9 +223,10 @@ class EventLogWriter:
             self._write(self._own("log_lines_not_shown", count=count))
 
     def _report_file(self, error: Exception) -> None:
-        if not self._file_failed:
-            self._file_failed = True
-            self._show(self._own("log_file_failed", level="ERROR", error=str(error)))
+        is_news = self._file_problem is None
+        self._file_problem = str(error) or type(error).__name__
+        if is_news:
+            self._show(self._own("log_file_failed", level="ERROR", error=self._file_problem))
 
     def _own(self, name: str, level: str = "WARNING", **fields: object) -> Event:
         return Event(self._clock.now(), level, name, None, fields)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, Self
+from urllib.parse import unquote, urlsplit
 
 REMOVED: Final = "[removed]"
 
@@ -19,7 +20,9 @@ LEAST_SECRET: Final = 6
 DEEPEST: Final = 8
 """Payloads nested deeper than this are cut."""
 
-_ACCOUNT: Final = re.compile(r"(?<![A-Za-z0-9])(D?[UFI])([0-9]{3,10})([0-9]{2})(?![A-Za-z0-9])")
+_ACCOUNT: Final = re.compile(
+    r"(?<![A-Za-z0-9])(D?[UFI][A-Z]?)([0-9]{3,10})([0-9]{2})(?![A-Za-z0-9])"
+)
 _SECRET_NAME: Final = re.compile(
     r"passw|secret|token|api_?key|auth_?key|database_?url|credential", re.IGNORECASE
 )
@@ -46,6 +49,17 @@ class Masker:
         self._known: dict[str, str] = {}
         self._pattern: re.Pattern[str] | None = None
 
+    @classmethod
+    def of_secrets(cls, *values: str) -> Self:
+        """Know these secrets, and of a URL also the password alone, as it stands there and as it is meant."""
+        masker = cls()
+        for value in values:
+            masker.hide_secret(value)
+            password = _password_in(value)
+            masker.hide_secret(password)
+            masker.hide_secret(unquote(password))
+        return masker
+
     def hide_account(self, code: str) -> None:
         """Mask this code from now on, whatever its form; an empty one is ignored."""
         self._hide(code, mask_account(code))
@@ -66,6 +80,10 @@ class Masker:
         if "=" in text or ":" in text:
             text = _QUERY_SECRET.sub(lambda found: found.group(1) + found.group(2) + REMOVED, text)
         return text
+
+    def optional(self, text: str | None) -> str | None:
+        """Mask a text that may be missing."""
+        return None if text is None else self.text(text)
 
     def value(self, value: Any, depth: int = 0) -> Any:
         """Mask every text in a plain value: texts, mappings with their keys, sequences. Others stay as they are."""
@@ -95,3 +113,10 @@ class Masker:
             self._known = {**self._known, found: shown}
             longest_first = sorted(self._known, key=len, reverse=True)
             self._pattern = re.compile("|".join(re.escape(each) for each in longest_first))
+
+
+def _password_in(url: str) -> str:
+    try:
+        return urlsplit(url).password or ""
+    except ValueError:
+        return ""
