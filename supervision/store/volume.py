@@ -85,7 +85,7 @@ def require_durable(state_dir: Path, surroundings: Surroundings, *, enabled: boo
 
 
 def mount_of(path: Path, mounts: str) -> Mount | None:
-    """Find the file system that a path lies on, whether it exists yet or not; of several on one point the last counts."""
+    """Find the file system that a path lies on, or will; of several mounted on one point the last counts."""
     resolved = path.resolve()
     best: Mount | None = None
     for line in mounts.splitlines():
