@@ -13,18 +13,22 @@ from typing import ClassVar, Final
 import attrs
 
 from actors.connection_attempts import AttemptDue, ReopenDue
-from actors.connection_health import BeatDue, ConnectionHealth, ProofDue
+from actors.connection_data import ProofDue
+from actors.connection_health import BeatDue, ConnectionHealth
 from actors.conversations import (
     ANSWERS,
     child_id,
+    root_id,
 )
 from actors.errors import (
+    CircuitBreakerOpenError,
     ErrorInfo,
     GatewayConnectionError,
     GatewayError,
     GatewayTimeoutError,
     restore,
 )
+from actors.logic.health_layers import LinkFacts, health_layers
 from actors.messages.addresses import (
     EXECUTOR,
     JOURNAL,
@@ -54,6 +58,7 @@ from actors.messages.connection import (
     RequestReconciliation,
     SessionEnded,
     SessionOpened,
+    SocketOpened,
     VerifyConnection,
 )
 from actors.messages.journal import JournalRead, ReadJournal
@@ -97,6 +102,7 @@ class ConnectionActor(ConnectionHealth):
         GetConnectionStatus: "on_get_connection_status",
         RequestReconciliation: "on_request_reconciliation",
         Reconciled: "on_reconciled",
+        SocketOpened: "on_socket_opened",
         SessionEnded: "on_session_ended",
         NoticeReceived: "on_notice_received",
         ProofMissed: "on_proof_missed",
@@ -116,6 +122,10 @@ class ConnectionActor(ConnectionHealth):
 
     def started(self) -> None:
         """Learn the order id floor, then connect, or take over the session that an earlier incarnation left."""
+        self.memory.enter(self.incarnation)
+        self.trail = self.entropy.uuid4()
+        self.last_error = self.memory.values.last_error
+        self.session_errors = self.memory.values.session_errors
         self.ask(
             JOURNAL,
             ReadJournal(**self.conversations.of_our_own("journal", self.settings.timeout_s)),
@@ -131,33 +141,75 @@ class ConnectionActor(ConnectionHealth):
         assert isinstance(reply, JournalRead)  # noqa: S101 - the journal answers in kind
         self.floors = dict(reply.order_id_floors)
         self.ready = True
-        if self.incarnation == 1:
-            if self.wanted:
-                self.attempt()
-            return
-        self.wanted = True
+        left_something = self.incarnation > 1
+        if left_something and (self.wanted or self.memory.values.session_id is not None):
+            self._take_over_from_predecessor()
+        elif self.wanted:
+            self.attempt()
+
+    def _take_over_from_predecessor(self) -> None:
+        """Adopt the session that is open, or open one; none when the last word was to disconnect."""
         self.move(ConnectionState.CONNECTING, "restarted")
+        if not self.wanted:
+            reason = "disconnect was asked for"
+            self.tell(LINK, EndSession(cause=DisconnectCause.ASKED, reason=reason, graceful=True))
+            self.disconnected(reason)
+            return
+        self.begin_effort(self.settings.timeout_s)
         self.ask(
             LINK,
-            AdoptSession(**self.conversations.of_our_own("adopt", self.settings.timeout_s)),
-            self.on_session_opened,
-            lambda _: self.open_session(),
+            AdoptSession(**self.header("adopt", self.effort_ends_at)),
+            self._on_session_adopted,
+            lambda _: self._nothing_to_adopt(),
         )
+
+    def _on_session_adopted(self, reply: Reply) -> None:
+        assert isinstance(reply, SessionOpened)  # noqa: S101 - the link answers in kind
+        if reply.client_id != self.settings.client_id:
+            self.client_ids = self.client_ids.found(reply.client_id)
+        self.on_session_opened(reply)
+
+    def _nothing_to_adopt(self) -> None:
+        """Go on with this first attempt of the round, as the breaker allows."""
+        rest_s = self.breaker.rest_s(self.clock.monotonic())
+        if rest_s > 0.0:
+            self.move(ConnectionState.RECONNECTING, "restarted; the breaker rests")
+            self.schedule_attempt(rest_s)
+        else:
+            self.begin_attempt()
 
     # --- commands -------------------------------------------------------------------------------------------------
 
     def on_connect(self, request: Connect) -> None:
-        """Connect unless that is done or under way; answered once opening readiness is known."""
-        self.wanted = True
-        if self.machine.state is ConnectionState.CONNECTED and self.opening_blocked_by is None:
+        """Connect unless that is done or under way; answered once opening readiness is known.
+
+        While the breaker rests there is nothing to wait for: it is refused, and the wish stands (GW-12).
+        """
+        self.remember(wanted=True, last_error=None)
+        if self.machine.state is ConnectionState.CONNECTED and self.readiness_known:
             self.answer_connect(request)
             return
-        self.connects[request.correlation_id] = request
-        left_s = request.deadline - self.clock.monotonic() - ANSWER_MARGIN_S
-        self.schedule(max(0.0, left_s), _ConnectOverdue(correlation_id=request.correlation_id))
+        if self.session is None:
+            self.trail = root_id(request.correlation_id)
         resting = self.machine.state in (ConnectionState.DISCONNECTED, ConnectionState.FAILED)
+        rest_s = self.breaker.rest_s(self.clock.monotonic())
+        if rest_s > 0.0 and self.session is None:
+            self._refuse_while_resting(request, rest_s)
+        else:
+            self.connects[request.correlation_id] = request
+            left_s = request.deadline - self.clock.monotonic() - ANSWER_MARGIN_S
+            self.schedule(max(0.0, left_s), _ConnectOverdue(correlation_id=request.correlation_id))
         if self.ready and resting:
             self.attempt()
+
+    def _refuse_while_resting(self, request: Connect, rest_s: float) -> None:
+        why = f"; the last error was: {self.last_error}" if self.last_error else ""
+        self.refuse(
+            request,
+            CircuitBreakerOpenError(
+                f"too many attempts failed in a row; the next one is made by itself in {rest_s:.1f} s{why}"
+            ),
+        )
 
     def on_connect_overdue(self, message: _ConnectOverdue) -> None:
         """Say why it took so long; the retrying goes on (GW-12)."""
@@ -175,7 +227,7 @@ class ConnectionActor(ConnectionHealth):
 
     def on_disconnect(self, request: Disconnect) -> None:
         """End the session in order and stay away (CON-13)."""
-        self.wanted = False
+        self.remember(wanted=False, last_error=None)
         self.disconnects.append(request)
         self.refuse_connects(GatewayConnectionError("disconnect was asked for"))
         self.end_reconciliation()
@@ -201,6 +253,7 @@ class ConnectionActor(ConnectionHealth):
 
     def _verified(self, request: VerifyConnection, reply: Reply) -> None:
         assert isinstance(reply, Probed)  # noqa: S101 - the link answers in kind
+        self.answered(reply)
         self.reply(
             request,
             ConnectionVerified(correlation_id=request.correlation_id, latency_ms=reply.latency_ms),
@@ -220,8 +273,34 @@ class ConnectionActor(ConnectionHealth):
                 accounts=session.accounts if session else (),
                 last_error=self.last_error,
                 opening_blocked_by=self.opening_blocked_by,
+                layers=health_layers(self._facts()),
             ),
         )
+
+    def _facts(self) -> LinkFacts:
+        now, session = self.clock.monotonic(), self.session
+        return LinkFacts(
+            where=f"{self.settings.host}:{self.ports.current}",
+            trouble=self.trouble,
+            server_version=session.server_version if session else None,
+            client_id=session.client_id if session else 0,
+            missed_beats=self.missed,
+            latency_ms=self.latency_ms,
+            answered_s_ago=None if self.answered_at is None else now - self.answered_at,
+            unreconciled=self._unreconciled(),
+            data_obstacle=self.data.obstacle,
+            ticked_s_ago=None if self.ticked_at is None else now - self.ticked_at,
+        )
+
+    def _unreconciled(self) -> str | None:
+        """Say what keeps the world from being reconciled."""
+        if self.upstream_lost:
+            return f"the gateway is cut off from IB: {self.last_error}"
+        if not self.outstanding:
+            return None
+        if not self.state_told:
+            return "the broker's state is being read"
+        return f"waiting for {', '.join(sorted(self.outstanding))}"
 
     # --- reconciliation -------------------------------------------------------------------------------------------
 
@@ -244,12 +323,13 @@ class ConnectionActor(ConnectionHealth):
         self.number += 1
         self.outstanding, self.state_told = set(RECONCILED_BY), False
         self.tell(LINK, SetGate(open=False, reason="reconciling"))
-        number = self.number
-        self.schedule(self.settings.timeout_s, _ReconciliationOverdue(number=number))
+        number, now = self.number, self.clock.monotonic()
+        ends_at = self.effort_ends_at if self.attempting else now + self.settings.timeout_s
+        self.schedule(max(0.0, ends_at - now), _ReconciliationOverdue(number=number))
         self.ask(
             LINK,
             ReadBrokerState(
-                **self.conversations.of_our_own("state", self.settings.timeout_s),
+                **self.header("state", ends_at),
                 account=self.account,
             ),
             lambda reply: self._on_broker_state(number, reply),
@@ -265,6 +345,7 @@ class ConnectionActor(ConnectionHealth):
         assert isinstance(reply, BrokerStateRead)  # noqa: S101 - the link answers in kind
         if self.session is None or self.account is None or number != self.number:
             return
+        self.answered_at = self.clock.monotonic()
         message = Reconcile(
             number=self.number,
             state=reply.state,
@@ -319,8 +400,11 @@ class ConnectionActor(ConnectionHealth):
             self.tell_readiness()  # to a risk actor that was restarted meanwhile
             return
         self.missed = 0
-        self.last_error = None
+        self.last_error = self.trouble = None
         self.next_epoch()
         self.move(ConnectionState.CONNECTED, "reconciled")
+        if self.attempting:
+            self.attempting = False
+            self.tell_breaker(self.breaker.succeeded, "a connection was established")
         self.timer = self.schedule(self.settings.heartbeat_s, BeatDue(epoch=self.epoch))
-        self.prove_market_data()
+        self.demand_a_tick()

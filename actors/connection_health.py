@@ -1,28 +1,42 @@
-"""Whether the link still lives, and what follows when it does not: heartbeat, data, notices, loss (CON-4, 9, 10)."""
+"""Whether the link still lives, and what follows when it does not: heartbeat, notices, loss (CON-9, CON-10)."""
 
 from __future__ import annotations
 
+from typing import Final
+
 import attrs
 
-from actors.connection_attempts import ConnectionAttempts
-from actors.errors import (
-    GatewayConnectionError,
-)
+from actors.connection_data import ConnectionData
+from actors.errors import GatewayConnectionError
 from actors.logic.broker_codes import NoticeMeaning, notice_meaning
-from actors.messages.addresses import (
-    LINK,
-    MARKET_DATA,
-)
+from actors.logic.connection_state import is_exhausted
+from actors.logic.health_layers import lost_layer
+from actors.messages.addresses import LINK
 from actors.messages.connection import (
     NoticeReceived,
     Probe,
     Probed,
     ProofMissed,
-    ProveMarketData,
     SessionEnded,
 )
 from actors.messages.lifecycle import Message, Reply
-from actors.model.connection import ConnectionState, DisconnectCause
+from actors.model.connection import (
+    BreakerState,
+    ConnectionState,
+    DisconnectCause,
+    LayerHealth,
+)
+
+NEWS_OF_TROUBLE: Final = frozenset(
+    {
+        NoticeMeaning.UPSTREAM_LOST,
+        NoticeMeaning.PORT_RESET,
+        NoticeMeaning.FARM_DOWN,
+        NoticeMeaning.COMPETING_SESSION,
+        NoticeMeaning.THROTTLE,
+    }
+)
+"""Notices that count as errors of the session."""
 
 
 @attrs.frozen(kw_only=True)
@@ -32,14 +46,7 @@ class BeatDue(Message):
     epoch: int
 
 
-@attrs.frozen(kw_only=True)
-class ProofDue(Message):
-    """Market data shall be proved again for ``epoch``."""
-
-    epoch: int
-
-
-class ConnectionHealth(ConnectionAttempts):
+class ConnectionHealth(ConnectionData):
     """A disconnect is more than one thing (D10): a closed socket, silence, a lost upstream, a reset port."""
 
     # --- health ---------------------------------------------------------------------------------------------------
@@ -66,14 +73,27 @@ class ConnectionHealth(ConnectionAttempts):
         if epoch != self.epoch:
             return
         self.missed = 0
-        self.log("heartbeat", level="DEBUG", latency_ms=round(reply.latency_ms, 3))
+        self.answered(reply)
+        self.log(
+            "heartbeat",
+            level="DEBUG",
+            latency_ms=round(reply.latency_ms, 3),
+            memory_mb=self.read_memory_mb(),
+        )
+        if self.breaker.state is BreakerState.HALF_OPEN:
+            self.tell_breaker(self.breaker.succeeded, "the connection lasts")
         self._beat_after(self.settings.heartbeat_s)
+
+    def answered(self, reply: Probed) -> None:
+        """Remember the last round trip."""
+        self.answered_at, self.latency_ms = self.clock.monotonic(), reply.latency_ms
 
     def _beat_missed(self, epoch: int, reason: str) -> None:
         if epoch != self.epoch:
             return
         self.missed += 1
         self.missed_at = self.clock.monotonic()
+        self.count_error()
         self.log("heartbeat_missed", level="WARNING", missed=self.missed, reason=reason)
         if self.missed >= self.settings.missed_beats:
             self.lost(DisconnectCause.SILENCE, f"{self.missed} heartbeats were not answered")
@@ -100,38 +120,6 @@ class ConnectionHealth(ConnectionAttempts):
         if is_news and self.machine.state is ConnectionState.CONNECTED:
             self._beat_missed(self.epoch, "an order waited for a proof of life")
 
-    def on_proof_due(self, message: ProofDue) -> None:
-        """Prove market data again."""
-        if message.epoch == self.epoch and self.machine.state is ConnectionState.CONNECTED:
-            self.prove_market_data()
-
-    def prove_market_data(self) -> None:
-        """Only opening needs market data: a gateway without it must still let us close (CON-4)."""
-        epoch = self.epoch
-        self.ask(
-            MARKET_DATA,
-            ProveMarketData(
-                **self.conversations.of_our_own("proof", self.settings.timeout_s),
-                symbol=self.settings.probe_symbol,
-            ),
-            lambda _: self._readiness(epoch, None),
-            lambda error: self._readiness(epoch, f"market data does not answer: {error.text}"),
-        )
-
-    def _readiness(self, epoch: int, blocked_by: str | None) -> None:
-        if epoch != self.epoch:
-            return
-        if self.client_ids.is_fallback:
-            blocked_by = blocked_by or self.client_ids.explanation
-        self.opening_blocked_by = blocked_by
-        self.tell_readiness()
-        if blocked_by is not None:
-            self.log("opening_blocked", level="WARNING", reason=blocked_by)
-            self.schedule(self.settings.probe_retry_s, ProofDue(epoch=epoch))
-        for request in self.connects.values():
-            self.answer_connect(request)
-        self.connects.clear()
-
     # --- loss -----------------------------------------------------------------------------------------------------
 
     def on_session_ended(self, message: SessionEnded) -> None:
@@ -150,42 +138,71 @@ class ConnectionHealth(ConnectionAttempts):
         """Obey the gateway's notices on connectivity (CON-10)."""
         if self.session is None or message.link_session != self.session.link_session:
             return
-        meaning = notice_meaning(message.code, message.text).meaning
+        notice = notice_meaning(message.code, message.text)
+        meaning = notice.meaning
         self.log("notice", level="DEBUG", code=message.code, text=message.text)
+        if meaning in NEWS_OF_TROUBLE:
+            self.count_error()
         if meaning is NoticeMeaning.UPSTREAM_LOST:
             self._upstream_lost(message.text)
         elif meaning in (NoticeMeaning.RESTORED, NoticeMeaning.RESTORED_DATA_LOST):
-            self.upstream_lost = False
-            if self.machine.state is not ConnectionState.CONNECTED:
-                self.reconcile()
+            self._upstream_restored()
         elif meaning is NoticeMeaning.PORT_RESET:
             self.lost(DisconnectCause.PORT_RESET, message.text)
+            self.remember(ports=self.ports.after_reset(message.text))
+        else:
+            self.on_data_notice(notice)
 
     def _upstream_lost(self, text: str) -> None:
         """The socket stays, and IB will say when it is back; the heartbeat goes on watching the socket."""
         self.upstream_lost = True
         self.last_error = text
         if self.machine.state is ConnectionState.CONNECTED:
-            self.opening_blocked_by = text
+            self.begin_trail()
             self.move(ConnectionState.RECONNECTING, text, DisconnectCause.UPSTREAM_LOST)
+
+    def _upstream_restored(self) -> None:
+        """Read the world again; while CONNECTED too, since what was missed came before this session did."""
+        self.upstream_lost = False
+        self.remember(data=self.data.with_all_farms_up())
+        if not self.attempting:
+            self.begin_effort(self.settings.timeout_s)
+        self.reconcile()
+        if self.machine.state is ConnectionState.CONNECTED:
+            self.demand_a_tick()
+            self.tell_readiness()
 
     def wait_for_upstream(self) -> None:
         """Everything is read, but the gateway itself is cut off: only the heartbeat goes on."""
         self.end_reconciliation()
         self.next_epoch()
+        self.attempting = False
         self.missed = 0
         self.timer = self.schedule(self.settings.heartbeat_s, BeatDue(epoch=self.epoch))
 
+    def begin_trail(self) -> None:
+        """Follow what comes now under a correlation id of its own."""
+        self.trail = self.entropy.uuid4()
+
     def lost(self, cause: DisconnectCause, reason: str) -> None:
-        """Leave a session that does not work, and try for another at once."""
+        """Leave a session that does not work, and try for another: at once when it had lasted."""
+        if cause is DisconnectCause.REQUEST_UNANSWERED:
+            self.count_error()
         self.last_error = reason
-        self.client_ids = self.client_ids.from_the_start()
         self.end_reconciliation()
-        self.opening_blocked_by = reason
         self.drop_session(cause, reason)
         self.next_epoch()
-        if self.machine.state is ConnectionState.CONNECTED:
+        state = self.machine.state
+        if state in (ConnectionState.DISCONNECTED, ConnectionState.FAILED):
+            return
+        if state is not ConnectionState.CONNECTED and (
+            self.attempting or is_exhausted(self.machine)
+        ):
+            self.attempt_failed(GatewayConnectionError(reason), lost_layer(cause))
+            return
+        self.trouble = LayerHealth(layer=lost_layer(cause), ok=False, detail=reason)
+        if state is ConnectionState.CONNECTED:
+            self.begin_trail()
+        if state is not ConnectionState.RECONNECTING:
             self.move(ConnectionState.RECONNECTING, reason, cause)
-            self.schedule_attempt(0.0)
-        elif self.machine.state in (ConnectionState.CONNECTING, ConnectionState.RECONNECTING):
-            self.attempt_failed(GatewayConnectionError(reason))
+        self.schedule_attempt(self.retry_delay_s() if self.machine.attempts else 0.0)

@@ -17,8 +17,11 @@ from actors.base import ActorContext, SupervisedActor
 from actors.clock import Clock, Entropy
 from actors.connection import ConnectionActor
 from actors.executor import ExecutorActor
+from actors.connection_desk import ConnectionSettings
+from actors.connection_memory import ConnectionMemory, Remembered
 from actors.link.actor import LinkActor
 from actors.market_data import MarketDataActor
+from actors.logic.gateway_ports import GatewayPorts
 from actors.messages.addresses import (
     CONNECTION,
     EXECUTOR,
@@ -35,18 +38,20 @@ from actors.messages.lifecycle import Escalated, Message, TreeStopped
 from actors.messages.liquidation import RestartLimitExceeded
 from actors.model.connection import DisconnectCause
 from actors.model.orders import ExecutionMode
-from actors.ports import EventLog, no_log
+from actors.ports import EventLog, MemoryReading, no_log, no_memory_reading
 from actors.position import PositionActor
 from actors.risk import RiskActor
 from supervision import settings
 from supervision.child_spec import ChildSpec, EscalationPlan
 from supervision.config import Config
+from supervision.breaker import ConnectionBreaker
 from supervision.driver import Driver, ThreadDriver
 from supervision.observe.logging import EventLogWriter
 from supervision.process import Process
 from supervision.proof import ProofDriver
 from supervision.proof_time import SeededEntropy, VirtualClock
 from supervision.simulator import Simulator, ThreadedSimulator
+from supervision.process_memory import ProcessMemory
 from supervision.store.journal import JournalActor
 from supervision.store.journal_file import JournalFile
 from supervision.store.journal_lock import JournalLock
@@ -122,6 +127,7 @@ def build_link_process(
     It has no sender of orders, no journal and no lock. ``located`` is told host and port when it starts. Who starts it
     registers the addresses that the link tells.
     """
+            ProcessMemory(),
     clock, entropy = SystemClock(), SystemEntropy()
     simulator = _EmbeddedThread(config)
     mode = ExecutionMode.DRY_RUN
@@ -238,6 +244,7 @@ def child_specs(
             JOURNAL,
             RISK,
         ),
+    read_memory_mb: MemoryReading = no_memory_reading,
         child(
             MARKET_DATA,
             lambda context: MarketDataActor(context, settings=market_data, log=log),
@@ -251,7 +258,7 @@ def child_specs(
         ),
         child(
             CONNECTION,
-            lambda context: ConnectionActor(context, settings=connection, log=log),
+            _connection_factory(config, connection, log, read_memory_mb),
             STRATEGY_C,
             POSITION,
         ),
@@ -319,6 +326,29 @@ def _escalated(event: Escalated) -> Message:
 
 
 def _process(
+def _connection_factory(
+    config: Config, chosen: ConnectionSettings, log: EventLog, read_memory_mb: MemoryReading
+) -> Callable[[ActorContext], SupervisedActor]:
+    """Make what outlives the connection actor's restarts, and the factory of its incarnations."""
+    section = config.connection
+    breaker = ConnectionBreaker(
+        failures=section.breaker_failures,
+        open_s=section.breaker_open_s,
+        successes=section.breaker_successes,
+    )
+    memory = ConnectionMemory(
+        Remembered(ports=GatewayPorts(configured=chosen.port), wanted=chosen.connect_at_start)
+    )
+    return lambda context: ConnectionActor(
+        context,
+        settings=chosen,
+        breaker=breaker,
+        memory=memory,
+        read_memory_mb=read_memory_mb,
+        log=log,
+    )
+
+
     config: Config,
     mode: ExecutionMode,
     clock: Clock,

@@ -14,12 +14,13 @@ MAX_CLIENT_ID = 9999
 
 @attrs.frozen(kw_only=True)
 class ClientIds:
-    """The id to use now, after so many conflicts."""
+    """The id to use now, after so many conflicts; ``in_use``: the one of a session that was found open."""
 
     configured: int
     same_id_retries: int
     tries: int
     conflicts: int = 0
+    in_use: int | None = None
 
     @classmethod
     def starting_at(cls, configured: int, same_id_retries: int, tries: int) -> ClientIds:
@@ -29,6 +30,8 @@ class ClientIds:
     @property
     def current(self) -> int:
         """The id to use: the configured one, then those behind it, from 1 again after 9999."""
+        if self.in_use is not None:
+            return self.in_use
         step = max(0, self.conflicts - self.same_id_retries)
         return (self.configured - 1 + step) % MAX_CLIENT_ID + 1
 
@@ -46,7 +49,8 @@ class ClientIds:
     def explanation(self) -> str:
         """Why nothing may be opened under a fallback id."""
         return (
-            f"client id {self.configured} is taken; under the fallback id {self.current} nothing may be opened:"
+            f"client id {self.configured} is taken; under the fallback id {self.current} nothing may be opened,"
+            " since orders of the first id cannot be managed one by one (a liquidation cancels all of them at once):"
             " end the other session, or configure another gateway.client_id"
         )
 
@@ -54,6 +58,10 @@ class ClientIds:
         """Go on after the gateway said that the id is taken (IB's error 326)."""
         return attrs.evolve(self, conflicts=self.conflicts + 1)
 
+    def found(self, client_id: int) -> ClientIds:
+        """Take over the id of a session that is open already."""
+        return attrs.evolve(self, conflicts=0, in_use=client_id)
+
     def from_the_start(self) -> ClientIds:
         """Begin again with the configured id."""
-        return attrs.evolve(self, conflicts=0)
+        return attrs.evolve(self, conflicts=0, in_use=None)

@@ -31,7 +31,17 @@ class DisconnectCause(StrEnum):
     OVERFLOW = "overflow"
     REQUEST_UNANSWERED = "request_unanswered"
     LINK_FAILED = "link_failed"
+    ACTOR_FAILED = "actor_failed"
+    """The link lives, but the actor that held its session was restarted: a new session id begins."""
     ASKED = "asked"
+
+
+class BreakerState(StrEnum):
+    """The circuit breaker before the gateway: let through, refuse, or try whether it is well again (CON-6)."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half_open"
 
 
 class GateState(StrEnum):

@@ -21,7 +21,7 @@ from actors.errors import (
     IncompatibleVersionError,
 )
 from actors.logic.connection_state import TRANSITIONS
-from actors.messages.addresses import GATEWAY, JOURNAL, POSITION, RISK
+from actors.messages.addresses import GATEWAY, POSITION, RECORDS, RISK
 from actors.messages.connection import (
     BrokerStateRead,
     ConnectionStateChanged,
@@ -30,8 +30,8 @@ from actors.messages.connection import (
     Probed,
     Reconcile,
 )
-from actors.messages.journal import RecordSession
 from actors.messages.orders import ExecutionRecorded, InstallPermitKey, OrderSent
+from actors.messages.records import SessionFinished
 from actors.model.connection import ConnectionState, DisconnectCause
 from actors.model.orders import OrderStatus
 from supervision.config import Connection, GatewayConfig, StrategyC
@@ -310,9 +310,10 @@ def test_what_was_filled_while_away_is_found_at_the_reconnect() -> None:
 # --- attempts ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.req("CON-5", "CON-1")
+@pytest.mark.req("CON-5", "CON-6", "CON-1")
 def test_attempts_back_off_then_go_on_at_the_cap_for_as_long_as_it_takes() -> None:
-    delays_s = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 32.0, 32.0, 32.0)
+    breaker_open_s = 30.0  # longer than the backoff of 16 s that would come after the fifth failure
+    delays_s = (0.0, 1.0, 2.0, 4.0, 8.0, breaker_open_s, 32.0, 32.0, 32.0, 32.0)
     jitter_ratio = 0.2
 
     async def scenario(world: ProofWorld) -> None:
@@ -427,9 +428,11 @@ def test_a_disconnect_in_order_closes_the_session_and_its_record() -> None:
         closed = [
             item.message
             for item in seen
-            if type(item.message) is RecordSession and item.recipient == JOURNAL
+            if type(item.message) is SessionFinished and item.recipient == RECORDS
         ]
-        assert [(session_id, S.DISCONNECTED)] == [(row.session_id, row.state) for row in closed]
+        assert [(session_id, S.DISCONNECTED)] == [
+            (row.session_id, row.final_state) for row in closed
+        ]
         assert requests == 0
         async for _ in stream:  # what came before; then it ends
             pass
