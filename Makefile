@@ -7,7 +7,7 @@ ifeq ($(OS),Windows_NT)
 BIN := .venv/Scripts
 endif
 
-.PHONY: run gateway test lint types contracts tests interop-environments requirements benchmarks coverage clean
+.PHONY: run gateway test lint types contracts tests crash-points random-operations interop-environments requirements benchmarks coverage clean
 
 run: .venv/.ready-to-run  ## start the supervised process with the sample orchestrator
 	@$(BIN)/python -m supervision run $(ARGS)
@@ -29,6 +29,12 @@ contracts: .venv/.ready-to-test
 
 tests: .venv/.ready-to-test interop-environments
 	$(BIN)/python -m pytest -q $(ARGS)
+
+crash-points: .venv/.ready-to-test  ## kill -9 at every journal write and every message; says how many
+	$(BIN)/python -m tests.crash_points $(ARGS)
+
+random-operations: .venv/.ready-to-test  ## 100,000 random operations on orders while everything fails
+	$(BIN)/python -m tests.random_operations $(ARGS)
 
 requirements: .venv/.ready-to-test interop-environments  ## which requirement has a passing test, and which has none
 	$(BIN)/python -m pytest -q --requirements $(ARGS)

@@ -91,7 +91,7 @@ from actors.model.orders import (
     WireOrder,
 )
 from actors.order_book import Tracked
-from actors.order_changes import AnswerDue, CancelAllDue, CancelDue
+from actors.order_changes import AnswerDue, CancelAgain, CancelAllDue, CancelDue
 from actors.order_desk import ReasonOver
 from actors.order_recovery import AskAgain, OrderRecovery
 
@@ -121,6 +121,7 @@ class ExecutorActor(OrderRecovery):
         AnswerDue: "on_answer_due",
         CancelAllDue: "on_cancel_all_due",
         AskAgain: "on_ask_again",
+        CancelAgain: "on_cancel_again",
         ReasonOver: "on_reason_over",
         ContractQualified: "on_answer",
         QuoteRead: "on_answer",

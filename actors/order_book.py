@@ -21,6 +21,7 @@ class Tracked:
 
     ``awaits_reason``: None until the broker ends it without a reason, then whether one may still come.
     ``owes_cancel``: a cancel is wanted that could not be sent, or may have been lost with the link.
+    ``cancels_again``: the broker did not obey the last cancel, and the next one waits for its time.
     """
 
     record: OrderRecord
@@ -29,6 +30,7 @@ class Tracked:
     change_sent: bool = False
     cancels: list[CancelOrder] = attrs.field(factory=list)
     owes_cancel: bool = False
+    cancels_again: bool = False
     validation: ValidationResult | None = None
     quote: Quote | None = None
     reported: float | None = None

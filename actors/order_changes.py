@@ -55,10 +55,20 @@ from actors.order_desk import OrderDesk
 ANSWER_MARGIN_S = 0.005
 """The caller is answered this much before its deadline, so that the answer is there in time."""
 
+DISOBEYED = frozenset({OrderState.ACKNOWLEDGED, OrderState.HELD})
+"""Where an order stands that lives on although its cancel was sent."""
+
 
 @attrs.frozen(kw_only=True)
 class CancelDue(Message):
     """The order's remainder shall be cancelled now (ORD-6)."""
+
+    order_ref: str
+
+
+@attrs.frozen(kw_only=True)
+class CancelAgain(Message):
+    """The broker left alive what was to be cancelled; it shall be told once more."""
 
     order_ref: str
 
@@ -258,9 +268,27 @@ class OrderChanges(OrderDesk):
         self.update(tracked, record, why)
 
     def cancel_what_is_owed(self, tracked: Tracked) -> None:
-        """Send a cancel that could not be sent before: a remainder must not stay behind unnoticed (ORD-6)."""
+        """Send a cancel that could not be sent before: a remainder must not stay behind unnoticed (ORD-6).
+
+        One that the broker refused or never saw is sent again after a while, for as long as the order lives.
+        """
+        record = tracked.record
         if tracked.owes_cancel:
             self.cancel(tracked, "the cancel is made up for")
+        elif record.cancel_requested and record.state in DISOBEYED and not tracked.cancels_again:
+            tracked.cancels_again = True
+            self.schedule(
+                self.settings.cancel_again_after_s, CancelAgain(order_ref=record.order_ref)
+            )
+
+    def on_cancel_again(self, message: CancelAgain) -> None:
+        """Repeat a cancel that the broker did not obey."""
+        tracked = self.book.by_ref(message.order_ref)
+        if tracked is None:
+            return
+        tracked.cancels_again = False
+        if tracked.record.state in DISOBEYED:
+            self.cancel(tracked, "the broker did not cancel it")
 
     def on_cancel_all_orders(self, message: CancelAllOrders) -> None:
         """Cancel whatever works, and answer when all of it is at its end (STC-2)."""

@@ -103,6 +103,7 @@ class ExecutorSettings:
     cancel_before_deadline_s: float = 1.0
     unknown_after_s: float = 10.0
     lost_after_s: float = 60.0
+    cancel_again_after_s: float = 1.0
     max_working: int = 100
     history_bound: int = 10_000
 

@@ -69,6 +69,8 @@ JOURNAL_FILE: Final = "orders.sqlite3"
 START_S: Final = 30.0
 
 JournalFactory = Callable[[ActorContext], SupervisedActor]
+JournalOpener = Callable[..., JournalFile]
+"""Opens the journal's file, as `JournalFile` does; another one can watch every write."""
 
 
 def build_process(
@@ -78,6 +80,7 @@ def build_process(
     operator_id: str,
     has_risk_manager: bool = False,
     log: EventLog | None = None,
+    open_journal: JournalOpener = JournalFile,
 ) -> Process:
     """Make a process for reality mode: threads, real sockets, real time. Nothing runs before its `start`.
 
@@ -88,7 +91,7 @@ def build_process(
     open_records = records_opener(config, clock, entropy)
     own_log = None if log is not None else make_log(config, clock)
     chosen_log: EventLog = log if log is not None else own_log or no_log
-    journal = _Journal(config, chosen_log)
+    journal = _Journal(config, chosen_log, open_journal)
     simulator = _EmbeddedThread(config)
 
     async def make_tree(on_stopped: Callable[[TreeStopped], None]) -> tuple[Tree, str]:
@@ -391,9 +394,10 @@ def make_log(config: Config, clock: Clock) -> EventLogWriter:
 class _Journal:
     """The journal's lock, which the process owns, and the factory of the actor that owns the file."""
 
-    def __init__(self, config: Config, log: EventLog) -> None:
+    def __init__(self, config: Config, log: EventLog, open_journal: JournalOpener) -> None:
         self._config = config
         self._log = log
+        self._open_journal = open_journal
         self._store = VolatileStore()
         self._lock = JournalLock(Path(config.general.state_dir) / JOURNAL_FILE)
 
@@ -414,7 +418,7 @@ class _Journal:
         return JournalActor(context, open_file=self._open, log=self._log)
 
     def _open(self, incarnation: int) -> JournalFile:
-        return JournalFile(
+        return self._open_journal(
             self._lock, incarnation=incarnation, synchronous=self._config.journal.synchronous
         )
 

@@ -120,6 +120,7 @@ def executor_settings(config: Config, mode: ExecutionMode, operator_id: str) -> 
         cancel_before_deadline_s=section.cancel_before_deadline_s,
         unknown_after_s=section.unknown_after_s,
         lost_after_s=section.lost_after_s,
+        cancel_again_after_s=section.cancel_again_after_s,
         max_working=section.max_working,
     )
 

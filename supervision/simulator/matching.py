@@ -198,7 +198,7 @@ class Matcher:
 
     def end(self, order: Order, status_text: str, reason: str = "") -> None:
         """Cancel an order, and its children with it."""
-        order.status = "Cancelled"
+        order.status, order.was_cancelled = "Cancelled", True
         order.why_held = ""
         order.completed_at = completed_time(self._floor.now())
         order.completed_status = status_text

@@ -241,6 +241,7 @@ class Order:
     why_held: str = ""
     triggered: bool = False
     modifications: int = 0
+    was_cancelled: bool = False
     discarded: bool = False
     completed_at: str = ""
     completed_status: str = ""

@@ -1,0 +1,57 @@
+"""The gateway of a trial as a process, and the configuration of ours: both lose no time."""
+
+from __future__ import annotations
+
+import asyncio
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import attrs
+
+from supervision import Config
+from supervision.config import Connection as ConnectionSection
+from supervision.config import Journal, Logging, Orders, Positions, StrategyC
+from supervision.simulator import Limits, Simulator, SimulatorConfig
+from tests.worlds import a_config
+
+CASH = 1_000_000.0
+GATEWAY_STATE = "gateway.state"
+LARGEST_FILL = 10.0
+BETWEEN_FILLS_S = 0.01
+UNLIMITED = Limits(messages_per_second=0, history_per_ten_minutes=0, history_identical_s=0.0)
+
+
+def serve_gateway(root: Path, pipe: Connection) -> None:
+    """Be the gateway's process, on its state file; it ends when it is killed."""
+    config = SimulatorConfig(
+        cash=CASH,
+        state_file=root / GATEWAY_STATE,
+        limits=UNLIMITED,
+        max_fill_quantity=LARGEST_FILL,
+        slice_delay_s=BETWEEN_FILLS_S,
+    )
+
+    async def serve() -> None:
+        pipe.send(await Simulator(config).start())
+        await asyncio.Event().wait()
+
+    asyncio.run(serve())
+
+
+def settings(root: Path, port: int) -> Config:
+    """Make a configuration that loses no time."""
+    base = a_config(
+        journal=Journal(enabled=True),
+        logging=Logging(console=False, file="log.jsonl"),
+        connection=ConnectionSection(
+            heartbeat_s=3600.0, retries=1000, first_delay_s=0.02, max_delay_s=0.1
+        ),
+        orders=Orders(unknown_after_s=0.1, lost_after_s=1.0),
+        positions=Positions(check_interval_s=3600.0),
+        strategy_c=StrategyC(step_timeout_s=5.0, close_timeout_s=5.0),
+    )
+    return attrs.evolve(
+        base,
+        general=attrs.evolve(base.general, state_dir=str(root)),
+        gateway=attrs.evolve(base.gateway, endpoint="external", port=port, timeout_s=10.0),
+    )
