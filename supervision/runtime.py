@@ -16,12 +16,12 @@ from typing import Final
 from actors.base import ActorContext, SupervisedActor
 from actors.clock import Clock, Entropy
 from actors.connection import ConnectionActor
-from actors.executor import ExecutorActor
 from actors.connection_desk import ConnectionSettings
 from actors.connection_memory import ConnectionMemory, Remembered
+from actors.executor import ExecutorActor
 from actors.link.actor import LinkActor
-from actors.market_data import MarketDataActor
 from actors.logic.gateway_ports import GatewayPorts
+from actors.market_data import MarketDataActor
 from actors.messages.addresses import (
     CONNECTION,
     EXECUTOR,
@@ -42,16 +42,16 @@ from actors.ports import EventLog, MemoryReading, no_log, no_memory_reading
 from actors.position import PositionActor
 from actors.risk import RiskActor
 from supervision import settings
+from supervision.breaker import ConnectionBreaker
 from supervision.child_spec import ChildSpec, EscalationPlan
 from supervision.config import Config
-from supervision.breaker import ConnectionBreaker
 from supervision.driver import Driver, ThreadDriver
 from supervision.observe.logging import EventLogWriter
 from supervision.process import Process
+from supervision.process_memory import ProcessMemory
 from supervision.proof import ProofDriver
 from supervision.proof_time import SeededEntropy, VirtualClock
 from supervision.simulator import Simulator, ThreadedSimulator
-from supervision.process_memory import ProcessMemory
 from supervision.store.journal import JournalActor
 from supervision.store.journal_file import JournalFile
 from supervision.store.journal_lock import JournalLock
@@ -110,6 +110,7 @@ def build_process(
             journal.make,
             open_records,
             chosen_log,
+            ProcessMemory(),
         )
         return _tree(config, specs, ThreadDriver(), clock, entropy, on_stopped), endpoint
 
@@ -130,7 +131,6 @@ def build_link_process(
     It has no sender of orders, no journal and no lock. ``located`` is told host and port when it starts. Who starts it
     registers the addresses that the link tells.
     """
-            ProcessMemory(),
     clock, entropy = SystemClock(), SystemEntropy()
     simulator = _EmbeddedThread(config)
     mode = ExecutionMode.DRY_RUN
@@ -207,6 +207,7 @@ def child_specs(
     journal: JournalFactory,
     open_records: OpenRecords,
     log: EventLog,
+    read_memory_mb: MemoryReading = no_memory_reading,
 ) -> tuple[ChildSpec, ...]:
     """Describe the tree, in the order of the start: the journal first, the connection last."""
     connection = settings.connection_settings(config, mode, operator_id, host, port)
@@ -247,7 +248,6 @@ def child_specs(
             JOURNAL,
             RISK,
         ),
-    read_memory_mb: MemoryReading = no_memory_reading,
         child(
             MARKET_DATA,
             lambda context: MarketDataActor(context, settings=market_data, log=log),
@@ -285,6 +285,29 @@ def _records_factory(
     backlog = Backlog(config.database.queue_bound)
     return lambda context: RecordsActor(
         context, settings=chosen, backlog=backlog, open_records=open_records, log=log
+    )
+
+
+def _connection_factory(
+    config: Config, chosen: ConnectionSettings, log: EventLog, read_memory_mb: MemoryReading
+) -> Callable[[ActorContext], SupervisedActor]:
+    """Make what outlives the connection actor's restarts, and the factory of its incarnations."""
+    section = config.connection
+    breaker = ConnectionBreaker(
+        failures=section.breaker_failures,
+        open_s=section.breaker_open_s,
+        successes=section.breaker_successes,
+    )
+    memory = ConnectionMemory(
+        Remembered(ports=GatewayPorts(configured=chosen.port), wanted=chosen.connect_at_start)
+    )
+    return lambda context: ConnectionActor(
+        context,
+        settings=chosen,
+        breaker=breaker,
+        memory=memory,
+        read_memory_mb=read_memory_mb,
+        log=log,
     )
 
 
@@ -329,29 +352,6 @@ def _escalated(event: Escalated) -> Message:
 
 
 def _process(
-def _connection_factory(
-    config: Config, chosen: ConnectionSettings, log: EventLog, read_memory_mb: MemoryReading
-) -> Callable[[ActorContext], SupervisedActor]:
-    """Make what outlives the connection actor's restarts, and the factory of its incarnations."""
-    section = config.connection
-    breaker = ConnectionBreaker(
-        failures=section.breaker_failures,
-        open_s=section.breaker_open_s,
-        successes=section.breaker_successes,
-    )
-    memory = ConnectionMemory(
-        Remembered(ports=GatewayPorts(configured=chosen.port), wanted=chosen.connect_at_start)
-    )
-    return lambda context: ConnectionActor(
-        context,
-        settings=chosen,
-        breaker=breaker,
-        memory=memory,
-        read_memory_mb=read_memory_mb,
-        log=log,
-    )
-
-
     config: Config,
     mode: ExecutionMode,
     clock: Clock,
