@@ -147,6 +147,12 @@ class Pacing(Section):
     history_same_contract: int = whole(5, 1, 1000)
     history_same_contract_s: float = number(2.0, 0.0, 3600.0)
     history_max_waiting: int = whole(100, 1, 10_000)
+    history_requests: int = whole(60, 1, 10_000)
+    history_window_s: float = number(600.0, 0.1, DAY_S)
+    history_identical_s: float = number(15.0, 0.0, 3600.0)
+    history_same_contract: int = whole(5, 1, 1000)
+    history_same_contract_s: float = number(2.0, 0.0, 3600.0)
+    history_max_waiting: int = whole(100, 1, 10_000)
 
 
 @attrs.frozen(kw_only=True)
@@ -158,6 +164,7 @@ class MarketData(Section):
     stale_after_s: float = number(300.0, 1.0, 3600.0)
     max_symbols: int = whole(100, 1, 1000)
     max_subscriptions: int = whole(100, 1, 10_000)
+    max_remembered: int = whole(1000, 1, 100_000)
 
 
 @attrs.frozen(kw_only=True)

@@ -13,9 +13,10 @@ import attrs
 from actors.connection_desk import ConnectionSettings
 from actors.link.settings import LinkSettings
 from actors.logic.closures import ClosureLimits
+from actors.logic.history_pacing import HistoryLimits
 from actors.logic.liquidation_words import LiquidationLimits
 from actors.logic.risk_limits import DayTradePolicy, RiskLimits
-from actors.market_data import MarketDataSettings
+from actors.market_data_desk import MarketDataSettings
 from actors.model.orders import ExecutionMode
 from actors.order_desk import ExecutorSettings
 from actors.position import PositionSettings
@@ -97,6 +98,19 @@ def link_settings(config: Config, mode: ExecutionMode, operator_id: str) -> Link
     )
 
 
+def history_limits(config: Config) -> HistoryLimits:
+    """For the pacer of history, which the link's incarnations share."""
+    section = config.pacing
+    return HistoryLimits(
+        requests=section.history_requests,
+        window_s=section.history_window_s,
+        identical_s=section.history_identical_s,
+        same_contract=section.history_same_contract,
+        same_contract_s=section.history_same_contract_s,
+        max_waiting=section.history_max_waiting,
+    )
+
+
 def market_data_settings(config: Config) -> MarketDataSettings:
     """For the market-data actor."""
     section = config.market_data
@@ -106,6 +120,7 @@ def market_data_settings(config: Config) -> MarketDataSettings:
         snapshot_timeout_s=section.snapshot_timeout_s + 1.0,
         max_subscriptions=section.max_subscriptions,
         max_symbols=section.max_symbols,
+        max_remembered=section.max_remembered,
     )
 
 

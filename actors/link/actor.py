@@ -29,6 +29,7 @@ from actors.errors import (
     describe,
 )
 from actors.link.broker_state import read_broker_state
+from actors.link.history_pacer import HistoryPacer
 from actors.link.market_requests import qualify, read_bars, read_option_chain, take_snapshot
 from actors.link.opening import open_failure
 from actors.link.order_desk import OrderDesk
@@ -105,9 +106,15 @@ class LinkActor(LoopActor):
     }
 
     def __init__(
-        self, context: ActorContext, *, settings: LinkSettings, log: EventLog = no_log
+        self,
+        context: ActorContext,
+        *,
+        settings: LinkSettings,
+        history: HistoryPacer | None = None,
+        log: EventLog = no_log,
     ) -> None:
         super().__init__(context)
+        self.history = history or HistoryPacer()
         self.settings = settings
         self.log = log
         self.gate = OrderGate(settings.operator_id, self.clock.now())
@@ -386,6 +393,8 @@ class LinkActor(LoopActor):
                 request.contract,
                 minutes=request.duration_minutes,
                 bar_size=request.bar_size,
+                history=self.history,
+                deadline=request.deadline,
             )
             return BarsRead(
                 correlation_id=request.correlation_id, contract=request.contract, bars=bars

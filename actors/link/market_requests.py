@@ -22,12 +22,14 @@ from actors.errors import (
     SnapshotModeViolationError,
 )
 from actors.link.answers import Pending
+from actors.link.history_pacer import HistoryPacer
 from actors.link.orders import ib_contract
 from actors.link.session import Session
 from actors.link.snapshot import SnapshotPending
 from actors.link.translation import bar_from_ib, contract_from_details, date_from_ib, positive
 from actors.logic.broker_codes import RequestKind
 from actors.logic.history import history_violation
+from actors.logic.history_pacing import HistoryQuestion
 from actors.logic.pacing import PacingLane
 from actors.model.contracts import Contract, ContractQuery, SecurityType
 from actors.model.market import Bar, OptionChain, Quote
@@ -39,6 +41,7 @@ _NO_GENERIC_TICKS: Final = ""
 _REGULATORY_SNAPSHOT: Final = False  # each of those costs money
 _REGULAR_HOURS_ONLY: Final = True
 _UNTIL_NOW: Final = ""
+_TRADES: Final = "TRADES"
 _AS_EPOCH: Final = 2
 _KEEP_UP_TO_DATE: Final = False
 
@@ -126,11 +129,17 @@ def _cancel_snapshot(session: Session, request_id: int) -> None:
 
 
 async def read_bars(
-    session: Session, contract: Contract, *, minutes: int, bar_size: str
+    session: Session,
+    contract: Contract,
+    *,
+    minutes: int,
+    bar_size: str,
+    history: HistoryPacer,
+    deadline: float,
 ) -> tuple[Bar, ...]:
     """Read the newest trade bars of regular hours, ascending; at most one per minute asked for (MKT-6).
 
-    Raises `AlphaLearningViolationError` before anything is sent.
+    Raises `AlphaLearningViolationError` and `HistoryPacingError` before anything is sent.
     """
     violation = history_violation(minutes, bar_size)
     if violation is None and minutes > session.settings.max_history_minutes:
@@ -139,7 +148,15 @@ async def read_bars(
         )
     if violation is not None:
         raise violation
+    question = HistoryQuestion(
+        con_id=contract.con_id,
+        exchange=contract.exchange,
+        ticks=_TRADES,
+        minutes=minutes,
+        bar_size=bar_size,
+    )
     with session.expecting(f"bars of {contract}", RequestKind.HISTORY) as (request_id, pending):
+        await history.turn(question, pending, session.clock, deadline)
         await session.pacer.turn(PacingLane.DATA)
         try:
             session.client.reqHistoricalData(
@@ -148,7 +165,7 @@ async def read_bars(
                 _UNTIL_NOW,
                 f"{minutes * 60} S",
                 bar_size,
-                "TRADES",
+                _TRADES,
                 _REGULAR_HOURS_ONLY,
                 _AS_EPOCH,
                 _KEEP_UP_TO_DATE,

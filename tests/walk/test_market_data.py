@@ -14,19 +14,30 @@ import pytest
 from actors.errors import (
     AlphaLearningViolationError,
     ContractQualificationError,
+    HistoryPacingError,
     InsufficientDataError,
     MarketDataUnavailableError,
     SnapshotModeViolationError,
 )
 from actors.messages.addresses import LINK, MARKET_DATA
 from actors.messages.lifecycle import RequestFailed
-from actors.messages.market_data import GetMarketData, GetOptionQuote, GetQuote, TakeSnapshot
+from actors.messages.market_data import (
+    ContractQualified,
+    GetMarketData,
+    GetOptionQuote,
+    GetQuote,
+    ReadBars,
+    TakeSnapshot,
+)
 from actors.model.contracts import ContractQuery, Right, SecurityType
 from actors.model.market import Bar, MarketData
+from supervision.config import MarketData as MarketDataSection
+from supervision.config import StrategyC
 from supervision.simulator import SimulatorConfig
+from tests.faults.crash import crash
 from tests.walk.independent import independent_indicators
 from tests.walk.watching import ending, tapped
-from tests.worlds import CONTEXT, ProofWorld, buy, prove
+from tests.worlds import CONTEXT, ProofWorld, a_config, buy, prove
 
 EXACT = 1e-9
 HOUR_MINUTES = 60
@@ -334,3 +345,57 @@ def test_one_who_joins_a_reading_of_bars_has_a_deadline_of_its_own() -> None:
     assert isinstance(hurried.error, TimeoutError)
     assert hurried.after_s == pytest.approx(impatient_s)
     assert len(patient.result) == HOUR_MINUTES
+
+
+@pytest.mark.req("CON-14", "MKT-6")
+def test_bars_are_read_once_until_the_next_bar_closes() -> None:
+    async def scenario(world: ProofWorld) -> None:
+        read = tapped(world.process, ReadBars)
+        first = await world.gateway.get_historical_data("SPY")
+        closes_in_s = 60.0 - world.proof.clock.now().timestamp() % 60.0
+        await asyncio.sleep(closes_in_s - 1.0)
+        again = await world.gateway.get_historical_data("SPY")
+        assert (again, len(read)) == (first, 1)
+
+        await asyncio.sleep(2.0)
+        later = await world.gateway.get_historical_data("SPY")
+        assert len(read) == 2
+        assert later[-1].start > first[-1].start
+
+    prove(scenario)
+
+
+@pytest.mark.req("CON-14")
+@pytest.mark.parametrize("failing", [(MARKET_DATA,), (LINK, MARKET_DATA)], ids="-".join)
+def test_the_pacing_of_history_survives_a_restart_of_who_asks(failing: tuple[str, ...]) -> None:
+    """What was asked before the failure counts: an identical request waits instead of being a violation."""
+
+    async def scenario(world: ProofWorld) -> None:
+        await world.gateway.get_historical_data("SPY")
+        asked_at = world.proof.loop.time()
+        for actor in failing:
+            crash(world.process, actor)
+        await asyncio.sleep(5.0)
+        with pytest.raises(HistoryPacingError, match="no identical request of history"):
+            await world.gateway.get_historical_data("SPY", duration_minutes=60, timeout=3.0)
+        bars = await world.gateway.get_historical_data("SPY", duration_minutes=60, timeout=30.0)
+
+        assert len(bars) == HOUR_MINUTES
+        assert world.proof.loop.time() - asked_at == pytest.approx(15.1, abs=0.1)
+
+    prove(scenario, config=a_config(strategy_c=StrategyC(grace_seconds=3600.0)))
+
+
+def test_what_is_remembered_of_contracts_and_prices_is_bounded() -> None:
+    most = 3
+
+    async def scenario(world: ProofWorld) -> None:
+        for symbol in ("SPY", "QQQ", "AAPL", "MSFT", "SPY"):
+            await world.gateway.get_market_data(symbol)
+        qualified = tapped(world.process, ContractQualified)
+        await world.gateway.get_market_data("MSFT")
+        assert qualified == []
+        await world.gateway.get_market_data("QQQ")
+        assert len(qualified) == 1
+
+    prove(scenario, config=a_config(market_data=MarketDataSection(max_remembered=most)))

@@ -1,0 +1,116 @@
+"""How the market-data actor reads bars: once for all who want the same, and once per bar (CON-14)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Final
+
+import attrs
+
+from actors.base import ActorContext
+from actors.errors import ErrorInfo, GatewayTimeoutError, HistoryPacingError, restore
+from actors.market_data_desk import MarketDataDesk, MarketDataSettings
+from actors.messages.addresses import LINK
+from actors.messages.lifecycle import Reply, Request
+from actors.messages.market_data import BarsRead, ReadBars
+from actors.model.contracts import Contract
+from actors.model.market import Bar
+from actors.ports import EventLog, no_log
+
+IDENTICAL_HISTORY_S: Final = 15.0
+"""IB refuses an identical history request within this time (TWS_WIRE §10)."""
+
+_SHORT_OF_TIME: Final = frozenset({GatewayTimeoutError.__name__, HistoryPacingError.__name__})
+"""What one whose deadline is later may try again."""
+
+
+@attrs.frozen
+class _BarsHeld:
+    read_at: datetime
+    bars: tuple[Bar, ...]
+
+
+@attrs.frozen
+class _Reader:
+    """Somebody who waits for bars that are being read."""
+
+    request: Request
+    contract: Contract
+    then: Callable[[tuple[Bar, ...]], None]
+
+
+class BarReads(MarketDataDesk):
+    """Bars by contract and minutes; what is read is kept until the next bar closes."""
+
+    def __init__(
+        self,
+        context: ActorContext,
+        *,
+        settings: MarketDataSettings | None = None,
+        log: EventLog = no_log,
+    ) -> None:
+        super().__init__(context, settings=settings, log=log)
+        self.held: dict[tuple[int, int], _BarsHeld] = {}
+        self.readers: dict[tuple[int, int], list[_Reader]] = {}
+
+    def forget_session(self) -> None:
+        """Forget what a session taught."""
+        super().forget_session()
+        self.held.clear()
+
+    def bars(
+        self,
+        request: Request,
+        contract: Contract,
+        minutes: int,
+        then: Callable[[tuple[Bar, ...]], None],
+    ) -> None:
+        """Go on with the newest bars, from memory where no newer ones can exist."""
+        key = (contract.con_id, minutes)
+        held = self.held.get(key)
+        now = self.clock.now()
+        if held is not None and _still_newest(held.read_at, now):
+            then(held.bars)
+            return
+
+        readers = self.readers.setdefault(key, [])
+        readers.append(_Reader(request, contract, then))
+        if len(readers) == 1:
+            self._read_bars(key, readers[0])
+
+    def _read_bars(self, key: tuple[int, int], first: _Reader) -> None:
+        """Ask once for all who want the same bars: IB takes a second, identical request for an offence (CON-14)."""
+
+        def keep(reply: Reply) -> None:
+            assert isinstance(reply, BarsRead)  # noqa: S101 - the link answers in kind
+            self.remember(self.held, key, _BarsHeld(self.clock.now(), reply.bars))
+            for reader in self.readers.pop(key):
+                reader.then(reply.bars)
+
+        def failed(error: ErrorInfo) -> None:
+            for reader in self.readers.pop(key):
+                if (
+                    error.kind in _SHORT_OF_TIME
+                    and reader.request.deadline > first.request.deadline
+                ):
+                    self.bars(reader.request, reader.contract, key[1], reader.then)
+                else:
+                    self.refuse(reader.request, restore(error))
+
+        self.conversations.ask(
+            LINK,
+            ReadBars(
+                **self.conversations.on_behalf(first.request, "bars"),
+                contract=first.contract,
+                duration_minutes=key[1],
+            ),
+            keep,
+            failed,
+        )
+
+
+def _still_newest(read_at: datetime, now: datetime) -> bool:
+    """Bars stay the newest until the next minute closes; IB refuses to be asked twice within 15 s anyway."""
+    same_minute = read_at.replace(second=0, microsecond=0) == now.replace(second=0, microsecond=0)
+    return same_minute or (now - read_at).total_seconds() < IDENTICAL_HISTORY_S

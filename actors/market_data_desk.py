@@ -1,0 +1,154 @@
+"""What all parts of the market-data actor stand on: what it remembers, and the steps that its reads share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import attrs
+
+from actors.base import ActorContext
+from actors.conversations import ConversingActor, child_id
+from actors.errors import ErrorInfo, SnapshotModeViolationError, restore
+from actors.messages.addresses import EXECUTOR, LINK, POSITION, RISK
+from actors.messages.lifecycle import Reply, Request
+from actors.messages.market_data import (
+    ContractQualified,
+    QualifyContract,
+    QuoteUpdated,
+    SnapshotTaken,
+    TakeSnapshot,
+)
+from actors.model.contracts import Contract, ContractQuery
+from actors.model.market import Quote
+from actors.ports import EventLog, no_log
+
+K = TypeVar("K")
+V = TypeVar("V")
+R = TypeVar("R", bound=Reply)
+
+
+@attrs.frozen(kw_only=True)
+class MarketDataSettings:
+    """The ``[market_data]`` section as this actor needs it; times in seconds."""
+
+    stale_after_s: float = 300.0
+    snapshot_interval_s: float = 1.0
+    snapshot_timeout_s: float = 12.0
+    max_subscriptions: int = 100
+    max_symbols: int = 500
+    max_remembered: int = 1000
+    """So many contracts, quotes and series of bars each; the oldest are forgotten first."""
+
+
+class MarketDataDesk(ConversingActor):
+    """Contracts and newest quotes, each read by asking the link."""
+
+    def __init__(
+        self,
+        context: ActorContext,
+        *,
+        settings: MarketDataSettings | None = None,
+        log: EventLog = no_log,
+    ) -> None:
+        super().__init__(context)
+        self.settings = settings or MarketDataSettings()
+        self.log = log
+        self.contracts: dict[ContractQuery, Contract] = {}
+        self.quotes: dict[int, Quote] = {}
+
+    def remember(self, memory: dict[K, V], key: K, value: V) -> None:
+        """Keep a value within the bound."""
+        if key not in memory and len(memory) >= self.settings.max_remembered:
+            del memory[next(iter(memory))]
+        memory[key] = value
+
+    def forget_session(self) -> None:
+        """Forget what a session taught."""
+        self.contracts.clear()
+        self.quotes.clear()
+
+    def refuses_stream(self, request: Request, snapshot: bool) -> bool:
+        """Refuse what would stream (MKT-5); True when it did."""
+        if snapshot:
+            return False
+        self.refuse(
+            request,
+            SnapshotModeViolationError("quotes are read with snapshot=True only (was False)"),
+        )
+        return True
+
+    def qualified(
+        self, request: Request, query: ContractQuery, then: Callable[[Contract], None]
+    ) -> None:
+        """Go on with the one contract that fits; remembered."""
+        held = self.contracts.get(query)
+        if held is not None:
+            then(held)
+            return
+
+        def keep(reply: ContractQualified) -> None:
+            self.remember(self.contracts, query, reply.contract)
+            then(reply.contract)
+
+        self.ask(
+            request,
+            "contract",
+            lambda correlation_id: QualifyContract(
+                correlation_id=correlation_id,
+                deadline=request.deadline,
+                reply_to=self.name,
+                query=query,
+            ),
+            ContractQualified,
+            keep,
+        )
+
+    def snapshot(self, request: Request, contract: Contract, then: Callable[[Quote], None]) -> None:
+        """Go on with a fresh snapshot."""
+
+        def keep(reply: SnapshotTaken) -> None:
+            self.publish(reply.quote)
+            then(reply.quote)
+
+        self.ask(
+            request,
+            "quote",
+            lambda correlation_id: TakeSnapshot(
+                correlation_id=correlation_id,
+                deadline=request.deadline,
+                reply_to=self.name,
+                contract=contract,
+            ),
+            SnapshotTaken,
+            keep,
+        )
+
+    def ask(
+        self,
+        request: Request,
+        step: str,
+        make: Callable[[str], Request],
+        expected: type[R],
+        then: Callable[[R], None],
+    ) -> None:
+        """Ask the link for one step of ``request``; a failure of the step is a failure of the request."""
+
+        def on_reply(reply: Reply) -> None:
+            assert isinstance(reply, expected)  # noqa: S101 - the link answers in kind
+            then(reply)
+
+        def on_failure(error: ErrorInfo) -> None:
+            self.refuse(request, restore(error))
+
+        self.conversations.ask(
+            LINK, make(child_id(request.correlation_id, step)), on_reply, on_failure
+        )
+
+    def publish(self, quote: Quote) -> None:
+        """Remember the quote and tell those who judge by it; risk first, so that it is never behind the executor."""
+        self.remember(self.quotes, quote.contract.con_id, quote)
+        update = QuoteUpdated(quote=quote)
+        for address in (RISK, EXECUTOR, POSITION):
+            self.tell(address, update)
+        self.log("quote_received", level="DEBUG", symbol=quote.symbol, source=quote.source.value)
