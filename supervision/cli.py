@@ -22,9 +22,11 @@ from actors.errors import (
     ModeError,
     OrderValidationError,
 )
-from supervision.config import Config, load
+from supervision.config import SECRETS, Config, load
 from supervision.control import call
 from supervision.gateway_core import checked_mode
+from supervision.observe.masking import Masker
+from supervision.observe.tracebacks import mask_tracebacks
 from supervision.version import VERSION
 
 DEFAULT_CONFIG = Path("config.toml")
@@ -167,7 +169,13 @@ def liquidate(
 
 def main() -> None:
     """Enter at the console script ``ibkr-actors``."""
+    mask_tracebacks(_masker())
     app()
+
+
+def _masker() -> Masker:
+    """Know the secrets before any configuration was read: what fails first may show them, too (OBS-4)."""
+    return Masker.of_secrets(*(os.environ.get(name, "") for name in SECRETS.values()))
 
 
 def _load(config: Path | None, host: str | None, port: int | None) -> Config:
@@ -225,5 +233,5 @@ _CODES: tuple[tuple[type[GatewayError], ExitCode], ...] = (
 
 def _fail(error: GatewayError) -> NoReturn:
     code = next((code for kind, code in _CODES if isinstance(error, kind)), ExitCode.FAILED)
-    typer.echo(f"{error.code}: {error}", err=True)
+    typer.echo(_masker().text(f"{error.code}: {error}"), err=True)
     raise typer.Exit(code)

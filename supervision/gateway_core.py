@@ -293,6 +293,7 @@ class GatewayCore:
             process.entropy,
             self._routes(process),
             self._listeners(),
+            process.masker.text,
         )
         process.register(GATEWAY, self._bridge.receive)
         process.on_stopped(self._tree_stopped)
@@ -370,6 +371,8 @@ class GatewayCore:
             stream.end(error)
 
     def _on_connection_state(self, event: ConnectionStateChanged) -> None:
+        for account in event.accounts:
+            self.process.masker.hide_account(account)
         if event.state is ConnectionState.CONNECTED:
             self._connected.set()
         else:

@@ -15,6 +15,7 @@ from actors.messages.connection import ConnectionStatus
 from actors.messages.lifecycle import Message, TreeStopped
 from actors.messages.liquidation import LiquidationStatus
 from actors.ports import EventLog
+from supervision.observe.masking import Masker
 from supervision.status import ProcessStatus, describe_process
 from supervision.tree import Tree
 
@@ -39,12 +40,16 @@ class Process:
         after_stop: StopHook,
         start_timeout_s: float,
         stop_timeout_s: float,
+        masker: Masker | None = None,
+        degraded: Callable[[], tuple[str, ...]] | None = None,
     ) -> None:
         self.mode = mode
         self.clock = clock
         self.entropy = entropy
         self.log = log
+        self.masker = masker or Masker()
         self.endpoint = ""
+        self._degraded = degraded
         self._make_tree = make_tree
         self._after_stop = after_stop
         self._start_timeout_s = start_timeout_s
@@ -141,4 +146,6 @@ class Process:
             liquidation=liquidation,
             actors=self.tree.status(),
             dead_letters=self.tree.dead_letters.total,
+            degraded=self._degraded() if self._degraded else (),
+            masker=self.masker,
         )

@@ -18,6 +18,7 @@ from actors.model.orders import ExecutionMode
 from supervision.config import Config
 from supervision.control import Command, ControlServer
 from supervision.gateway import IBKRGateway
+from supervision.runtime import build_standalone_process
 from supervision.sample import run_cycles
 from supervision.settings import sends_orders
 
@@ -41,7 +42,12 @@ async def run_process(
     for line in banner(config, mode, version):
         print(line, flush=True)  # noqa: T201 - the first words of a program that talks to people
     if gateway is None:
-        gateway = IBKRGateway(config, mode=mode, operator_id=config.general.operator_id)
+        gateway = IBKRGateway(
+            config,
+            mode=mode,
+            operator_id=config.general.operator_id,
+            process=build_standalone_process,
+        )
     stopping = _stop_on_signals(asyncio.get_running_loop())
     work = asyncio.create_task(_work(gateway, config, cycles))
     stop = asyncio.create_task(stopping.wait())
@@ -144,7 +150,9 @@ def _start_control(gateway: IBKRGateway, config: Config) -> ControlServer | None
         return None
     loop = asyncio.get_running_loop()
     server = ControlServer(
-        Path(config.general.state_dir), lambda command: _serve(gateway, loop, command)
+        Path(config.general.state_dir),
+        lambda command: _serve(gateway, loop, command),
+        mask=gateway.process.masker.value,
     )
     return server.start()
 

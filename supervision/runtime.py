@@ -11,7 +11,7 @@ import random
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from actors.base import ActorContext, SupervisedActor
 from actors.clock import Clock, Entropy
@@ -47,7 +47,8 @@ from supervision.breaker import ConnectionBreaker
 from supervision.child_spec import ChildSpec, EscalationPlan
 from supervision.config import Config
 from supervision.driver import Driver, ThreadDriver
-from supervision.observe.logging import EventLogWriter
+from supervision.observe.logging import EVERYTHING, LIBRARIES, EventLogWriter
+from supervision.observe.masking import Masker
 from supervision.process import Process
 from supervision.process_memory import ProcessMemory
 from supervision.proof import ProofDriver
@@ -66,6 +67,9 @@ from supervision.strategy_c import StrategyCActor
 from supervision.system import SystemClock, SystemEntropy
 from supervision.tree import Tree
 
+if TYPE_CHECKING:
+    from supervision.observe.observer import Observer
+
 JOURNAL_FILE: Final = "orders.sqlite3"
 START_S: Final = 30.0
 
@@ -82,23 +86,31 @@ def build_process(
     has_risk_manager: bool = False,
     log: EventLog | None = None,
     open_journal: JournalOpener = JournalFile,
+    standalone: bool = False,
 ) -> Process:
     """Make a process for reality mode: threads, real sockets, real time. Nothing runs before its `start`.
 
+    ``standalone``: the interpreter is all ours, so metrics and health are served unless the configuration switches them
+    off, and what any library logs goes into our log. Embedded they are served only where the configuration says so.
     Without ``log`` it writes its own, as ``[logging]`` says. Raises `JournalLockedError` at the start when another
     process holds the journal (SUP-12), and `ConfigurationError` at once for a ``DATABASE_URL`` that cannot be used.
     """
     clock, entropy = SystemClock(), SystemEntropy()
     open_records = records_opener(config, clock, entropy)
-    own_log = None if log is not None else make_log(config, clock)
+    masker = make_masker(config)
+    own_log = None if log is not None else make_log(config, clock, masker)
     chosen_log: EventLog = log if log is not None else own_log or no_log
+    observer = None
+    if config.observability.enabled and (standalone or config.observability.embedded):
+        observer = make_observer(config, clock, chosen_log, own_log, masker)
+        chosen_log = observer.log
     journal = _Journal(config, chosen_log, open_journal)
     simulator = _EmbeddedThread(config)
 
     async def make_tree(on_stopped: Callable[[TreeStopped], None]) -> tuple[Tree, str]:
         if own_log is not None:
             own_log.start()
-            own_log.capture_libraries()
+            own_log.capture_libraries(EVERYTHING if standalone else LIBRARIES)
         await asyncio.to_thread(journal.lock)
         host, port, endpoint = await asyncio.to_thread(simulator.start)
         specs = child_specs(
@@ -113,15 +125,35 @@ def build_process(
             chosen_log,
             ProcessMemory(),
         )
-        return _tree(config, specs, ThreadDriver(), clock, entropy, on_stopped), endpoint
+        tree = _tree(config, specs, ThreadDriver(), clock, entropy, on_stopped)
+        if observer is not None:
+            observer.start(tree)
+        return tree, endpoint
 
     async def after_stop() -> None:
         await asyncio.to_thread(simulator.stop)
         journal.unlock()
+        if observer is not None:
+            await asyncio.to_thread(observer.stop)
         if own_log is not None:
             await asyncio.to_thread(own_log.stop)
 
-    return _process(config, mode, clock, entropy, chosen_log, make_tree, after_stop)
+    return _process(
+        config, mode, clock, entropy, chosen_log, make_tree, after_stop, masker, observer
+    )
+
+
+def build_standalone_process(
+    config: Config, mode: ExecutionMode, operator_id: str, has_risk_manager: bool
+) -> Process:
+    """Make the process of ``python -m supervision run``."""
+    return build_process(
+        config,
+        mode=mode,
+        operator_id=operator_id,
+        has_risk_manager=has_risk_manager,
+        standalone=True,
+    )
 
 
 def build_link_process(
@@ -361,6 +393,8 @@ def _process(
     log: EventLog,
     make_tree: Callable[[Callable[[TreeStopped], None]], Awaitable[tuple[Tree, str]]],
     after_stop: Callable[[], Awaitable[None]],
+    masker: Masker | None = None,
+    observer: Observer | None = None,
 ) -> Process:
     return Process(
         mode=mode.value,
@@ -371,14 +405,49 @@ def _process(
         after_stop=after_stop,
         start_timeout_s=START_S,
         stop_timeout_s=config.supervision.shutdown_s,
+        masker=masker,
+        degraded=observer.degraded if observer is not None else None,
     )
 
 
-def make_log(config: Config, clock: Clock) -> EventLogWriter:
+def make_masker(config: Config) -> Masker:
+    """Make what knows the accounts and the secrets of this configuration (OBS-4)."""
+    secrets = config.secrets
+    masker = Masker.of_secrets(secrets.database_url, secrets.alpha_vantage_api_key)
+    for account in (config.general.account, config.simulator.account):
+        masker.hide_account(account)
+    return masker
+
+
+def make_observer(
+    config: Config,
+    clock: Clock,
+    log: EventLog,
+    writer: EventLogWriter | None,
+    masker: Masker,
+) -> Observer:
+    """Make what counts and serves, as ``[observability]`` says."""
+    from supervision.observe.observer import Observer  # with Prometheus: only where it is wanted
+
+    section = config.observability
+    return Observer(
+        clock=clock,
+        log=log,
+        writer=writer,
+        masker=masker,
+        read_memory_mb=ProcessMemory(),
+        symbols=config.general.symbols,
+        host=section.host,
+        metrics_port=section.metrics_port,
+        health_port=section.health_port,
+    )
+
+
+def make_log(config: Config, clock: Clock, masker: Masker) -> EventLogWriter:
     """Make the log that ``[logging]`` describes; its thread starts with the process."""
     section = config.logging
     file = Path(config.general.state_dir) / section.file if section.file else None
-    log = EventLogWriter(
+    return EventLogWriter(
         clock=clock,
         level=section.level,
         stream=sys.stdout if section.console else None,
@@ -386,11 +455,8 @@ def make_log(config: Config, clock: Clock) -> EventLogWriter:
         rotation_bytes=section.rotation_bytes,
         retention_files=section.retention_files,
         queue_bound=section.queue_bound,
+        masker=masker,
     )
-    for secret in (config.secrets.database_url, config.secrets.alpha_vantage_api_key):
-        if secret:
-            log.masker.hide_secret(secret)
-    return log
 
 
 class _Journal:

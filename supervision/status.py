@@ -11,6 +11,7 @@ from actors.logic.accounts import masked
 from actors.messages.connection import ConnectionStatus
 from actors.messages.liquidation import LiquidationStatus
 from supervision.children import ChildStatus
+from supervision.observe.masking import Masker
 
 
 @attrs.frozen(kw_only=True)
@@ -30,6 +31,7 @@ class ProcessStatus:
     liquidation_flat: bool | None
     actors: tuple[ChildStatus, ...]
     dead_letters: int
+    degraded: tuple[str, ...] = ()
 
 
 def describe_process(
@@ -40,23 +42,27 @@ def describe_process(
     liquidation: LiquidationStatus,
     actors: tuple[ChildStatus, ...],
     dead_letters: int,
+    degraded: tuple[str, ...],
+    masker: Masker,
 ) -> ProcessStatus:
-    """Put together what the parts say of themselves; accounts are masked (OBS-4)."""
+    """Put together what the parts say of themselves; accounts and secrets are masked (OBS-4)."""
     report = liquidation.report
+    masked_text = masker.optional
     return ProcessStatus(
         mode=mode,
         endpoint=endpoint,
         connection=connection.state.value,
         session_id=connection.session_id,
         accounts=tuple(masked(account) for account in connection.accounts),
-        last_error=connection.last_error,
-        opening_blocked_by=connection.opening_blocked_by,
+        last_error=masked_text(connection.last_error),
+        opening_blocked_by=masked_text(connection.opening_blocked_by),
         latched=liquidation.latched,
-        latch_reason=liquidation.reason,
+        latch_reason=masked_text(liquidation.reason),
         liquidation_step=liquidation.step,
         liquidation_flat=report.flat if report else None,
         actors=actors,
         dead_letters=dead_letters,
+        degraded=tuple(map(masker.text, degraded)),
     )
 
 
@@ -76,6 +82,8 @@ def status_lines(status: Mapping[str, Any]) -> Iterator[str]:
             f"  restarts {actor['restarts']}  waiting {actor['mailbox_depth']}"
         )
     yield f"dead letters {status['dead_letters']}"
+    for problem in status["degraded"]:
+        yield f"degraded    {problem}"
 
 
 def _opening(status: Mapping[str, Any]) -> str:

@@ -59,7 +59,8 @@ def in_process(*arguments: str) -> Ended:
 
 def write_config(folder: Path, **sections: dict[str, Any]) -> Path:
     """Write a configuration whose state lies in ``folder``; give its path."""
-    sections = {"general": {"state_dir": str(folder / "state")}} | sections
+    ports: dict[str, Any] = {"metrics_port": 0, "health_port": 0}  # many processes at once, each with its own
+    sections = {"general": {"state_dir": str(folder / "state")}, "observability": ports} | sections
     sections["general"].setdefault("state_dir", str(folder / "state"))
     lines = []
     for name, values in sections.items():
