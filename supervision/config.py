@@ -36,6 +36,7 @@ from supervision.config_fields import (
     text,
     whole,
 )
+from supervision.config_maintenance import Maintenance
 from supervision.config_reading import Report, read_tables
 
 DAY_S: Final = 86_400.0
@@ -130,6 +131,7 @@ class Connection(Section):
     breaker_failures: int = whole(5, 1, 1000)
     breaker_open_s: float = number(30.0, 0.001, 3600.0)
     breaker_successes: int = whole(2, 1, 100)
+    maintenance: Maintenance = attrs.field(factory=Maintenance)
 
 
 @attrs.frozen(kw_only=True)
@@ -141,12 +143,6 @@ class Pacing(Section):
     messages_per_s: int = whole(45, 1, 50)
     reserve_messages: int = whole(10, 0, 49)
     max_waiting: int = whole(1000, 1, 100_000)
-    history_requests: int = whole(60, 1, 10_000)
-    history_window_s: float = number(600.0, 0.1, DAY_S)
-    history_identical_s: float = number(15.0, 0.0, 3600.0)
-    history_same_contract: int = whole(5, 1, 1000)
-    history_same_contract_s: float = number(2.0, 0.0, 3600.0)
-    history_max_waiting: int = whole(100, 1, 10_000)
     history_requests: int = whole(60, 1, 10_000)
     history_window_s: float = number(600.0, 0.1, DAY_S)
     history_identical_s: float = number(15.0, 0.0, 3600.0)
@@ -220,6 +216,7 @@ class StrategyC(Section):
     step_timeout_s: float = number(10.0, 0.1, 600.0)
     close_timeout_s: float = number(30.0, 0.1, 3600.0)
     max_close_rounds: int = whole(5, 1, 1000)
+    queue_look_s: float = number(60.0, 1.0, 3600.0)
 
 
 @attrs.frozen(kw_only=True)

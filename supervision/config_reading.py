@@ -11,6 +11,7 @@ import attrs
 
 from actors.errors import ConfigurationError
 from supervision.config_fields import (
+    KIND,
     Section,
     UnfitError,
     fault,
@@ -77,9 +78,13 @@ def read_section(cls: type[S], table: object, path: str, report: Report) -> S:
     for name in table:
         if name not in fields:
             report.faults.append(_unknown(_join(path, name), name, list(fields), report))
-    values = {name: field.default for name, field in fields.items()}
+    values = {name: field.default for name, field in fields.items() if KIND in field.metadata}
     unfit = set()
     for name in [name for name in fields if name in table]:
+        if KIND not in fields[name].metadata:
+            inner = section_of(fields[name])
+            values[name] = read_section(inner, table[name], _join(path, name), report)
+            continue
         try:
             values[name] = kind_of(fields[name]).accept(table[name])
         except UnfitError as error:
