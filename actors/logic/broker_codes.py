@@ -76,6 +76,7 @@ class NoticeMeaning(StrEnum):
     FARM_DOWN = "farm_down"
     FARM_UP = "farm_up"
     FARM_DORMANT = "farm_dormant"
+    FARM_CONNECTING = "farm_connecting"
     COMPETING_SESSION = "competing_session"
     PORT_RESET = "port_reset"
     THROTTLE = "throttle"
@@ -233,7 +234,7 @@ _NOTICES: Final[Mapping[int, tuple[NoticeMeaning, FarmKind | None]]] = MappingPr
         2103: (NoticeMeaning.FARM_DOWN, FarmKind.MARKET_DATA),
         2104: (NoticeMeaning.FARM_UP, FarmKind.MARKET_DATA),
         2108: (NoticeMeaning.FARM_DORMANT, FarmKind.MARKET_DATA),
-        2119: (NoticeMeaning.FARM_DORMANT, FarmKind.MARKET_DATA),
+        2119: (NoticeMeaning.FARM_CONNECTING, FarmKind.MARKET_DATA),
         2105: (NoticeMeaning.FARM_DOWN, FarmKind.HISTORY),
         2106: (NoticeMeaning.FARM_UP, FarmKind.HISTORY),
         2107: (NoticeMeaning.FARM_DORMANT, FarmKind.HISTORY),

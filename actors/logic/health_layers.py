@@ -105,7 +105,7 @@ def _up_to_the_trouble(facts: LinkFacts) -> Iterator[LayerHealth]:
 
 def _round_trip(facts: LinkFacts) -> LayerHealth:
     if facts.missed_beats:
-        detail = f"{facts.missed_beats} heartbeats in a row were not answered"
+        detail = f"heartbeats in a row without an answer: {facts.missed_beats}"
     elif facts.answered_s_ago is None:
         detail = "nothing was asked yet since the handshake"
     else:

@@ -192,7 +192,7 @@ def test_a_notice_is_read_by_its_code(code: int, expected: NoticeMeaning) -> Non
             "MARKET_DATA",
             "usfarm",
         ),
-        (2119, "farm is connecting:usfarm", "FARM_DORMANT", "MARKET_DATA", "usfarm"),
+        (2119, "farm is connecting:usfarm", "FARM_CONNECTING", "MARKET_DATA", "usfarm"),
         (
             2157,
             "Sec-def data farm connection is broken:secdefil",

@@ -42,3 +42,16 @@ def test_behind_the_highest_id_comes_the_lowest() -> None:
 
     assert ids.current == 1
     assert ids.is_fallback
+
+
+@pytest.mark.req("CON-8")
+def test_a_session_that_was_found_open_under_another_id_is_a_fallback_until_the_next_start() -> (
+    None
+):
+    found = IDS.found(4)
+
+    assert (found.current, found.is_fallback) == (4, True)
+    assert "nothing may be opened" in found.explanation
+    assert "a liquidation cancels all of them at once" in found.explanation
+    assert not found.from_the_start().is_fallback
+    assert not IDS.found(1).is_fallback
