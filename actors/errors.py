@@ -22,7 +22,6 @@
     ├── InsufficientDataError             IB_DATA_002 r  fewer bars than the indicators need
     ├── MarketDataUnavailableError        IB_DATA_003 r  the gateway has no data for the symbol, with its reason
     ├── HistoryPacingError                IB_DATA_004 r  IB's pacing of history would hold it back beyond its deadline
-    ├── HistoryPacingError                IB_DATA_004 r  IB's pacing of history would hold it back beyond its deadline
     ├── OrderValidationError              IB_ORDER_001   an order's field is invalid (also a ValueError)
     ├── OrderNotFoundError                IB_ORDER_002   no order has that id
     ├── PositionNotFoundError             IB_POS_001     no position has that id
@@ -169,13 +168,6 @@ class MarketDataUnavailableError(GatewayError):
     """The gateway has no data for the symbol; the text carries its reason."""
 
     code = "IB_DATA_003"
-    retryable = True
-
-
-class HistoryPacingError(GatewayError):
-    """IB's rules on requests of history would hold this one back beyond its deadline; the text names rule and wait."""
-
-    code = "IB_DATA_004"
     retryable = True
 
 
