@@ -15,6 +15,7 @@ import attrs
 from actors.connection_attempts import AttemptDue, ReopenDue
 from actors.connection_data import ProofDue
 from actors.connection_health import BeatDue, ConnectionHealth
+from actors.connection_maintenance import MaintenanceDue
 from actors.conversations import (
     ANSWERS,
     child_id,
@@ -111,6 +112,7 @@ class ConnectionActor(ConnectionHealth):
         BeatDue: "on_beat_due",
         _ReconciliationOverdue: "on_reconciliation_overdue",
         ProofDue: "on_proof_due",
+        MaintenanceDue: "on_maintenance_due",
         _ConnectOverdue: "on_connect_overdue",
         JournalRead: "on_answer",
         SessionOpened: "on_answer",
@@ -126,6 +128,7 @@ class ConnectionActor(ConnectionHealth):
         self.trail = self.entropy.uuid4()
         self.last_error = self.memory.values.last_error
         self.session_errors = self.memory.values.session_errors
+        self.watch_maintenance()
         self.ask(
             JOURNAL,
             ReadJournal(**self.conversations.of_our_own("journal", self.settings.timeout_s)),

@@ -107,11 +107,16 @@ class ConnectionAttempts(ConnectionDesk):
         if self.breaker.state is not before:
             self.note(
                 "circuit_breaker_state_change",
-                level="ERROR",
+                level=self.level_of_alarms,
                 old_state=before.value,
                 new_state=self.breaker.state.value,
                 reason=reason,
             )
+
+    @property
+    def level_of_alarms(self) -> str:
+        """How loud a failure is: that the gateway is away during planned maintenance alarms nobody (CON-15)."""
+        return "ERROR" if self.planned is None else "INFO"
 
     def on_reopen_due(self, message: ReopenDue) -> None:
         """Try again under the client id that is due; each id is given the whole time of an attempt."""
@@ -203,7 +208,7 @@ class ConnectionAttempts(ConnectionDesk):
     def _note_failure(self, error: GatewayError) -> None:
         self.note(
             "connection_failure",
-            level="ERROR",
+            level=self.level_of_alarms,
             duration=round(self.clock.monotonic() - self.effort_began_at, 3),
             error_type=type(error).__name__,
             error_message=str(error),

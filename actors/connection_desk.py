@@ -28,6 +28,7 @@ from actors.logic.connection_state import (
 )
 from actors.logic.data_health import DataHealth
 from actors.logic.gateway_ports import GatewayPorts
+from actors.logic.maintenance import Maintenance, Window
 from actors.messages.addresses import (
     EXECUTOR,
     GATEWAY,
@@ -83,6 +84,7 @@ class ConnectionSettings:
     probe_symbol: str = "SPY"
     probe_retry_s: float = 5.0
     connect_at_start: bool = True
+    maintenance: Maintenance = attrs.field(factory=Maintenance)
 
 
 class ConnectionDesk(ConversingActor):
@@ -219,6 +221,7 @@ class ConnectionDesk(ConversingActor):
             account=self.account if session else None,
             accounts=session.accounts if session else (),
             client_id_is_fallback=self.client_ids.is_fallback,
+            planned_until=self._planned_until(previous.state, cause),
         )
         for address in LISTENERS:
             self.tell(address, event)
@@ -229,6 +232,19 @@ class ConnectionDesk(ConversingActor):
         self._record(left, event)
         self._log_transition(previous, left, event)
         self.remember(session_id=event.session_id, session_began_at=machine.since, session_errors=0)
+
+    def _planned_until(
+        self, left: ConnectionState, cause: DisconnectCause | None
+    ) -> datetime | None:
+        """Tell when the maintenance ends within which a session is lost; None for every other transition."""
+        window = self.planned
+        is_loss = left is ConnectionState.CONNECTED and cause is not DisconnectCause.ASKED
+        return window.ends_at if is_loss and window is not None else None
+
+    @property
+    def planned(self) -> Window | None:
+        """The maintenance that is going on."""
+        return self.settings.maintenance.window_at(self.clock.now())
 
     def _record(self, left: str | None, event: ConnectionStateChanged) -> None:
         """Close the row of the session that was left, and open that of a new one (CON-13)."""
@@ -362,6 +378,9 @@ class ConnectionDesk(ConversingActor):
     @property
     def opening_blocked_by(self) -> str | None:
         """Say what forbids opening now, the gravest reason first; None when nothing does."""
+        window = self.settings.maintenance.obstacle(self.clock.now())
+        if window is not None:
+            return str(window)
         if self.machine.state is not ConnectionState.CONNECTED:
             return self.last_error or "not connected yet"
         if self.client_ids.is_fallback:
@@ -378,7 +397,8 @@ class ConnectionDesk(ConversingActor):
         if blocked_by is None:
             self.log("opening_allowed")
         else:
-            self.log("opening_blocked", level="WARNING", reason=blocked_by)
+            level = "WARNING" if self.planned is None else "INFO"
+            self.log("opening_blocked", level=level, reason=blocked_by)
 
     def end_reconciliation(self) -> None:
         """Give up a reconciliation that is under way: whoever waits for it may serve what needs no session."""

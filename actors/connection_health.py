@@ -6,7 +6,7 @@ from typing import Final
 
 import attrs
 
-from actors.connection_data import ConnectionData
+from actors.connection_maintenance import ConnectionMaintenance
 from actors.errors import GatewayConnectionError
 from actors.logic.broker_codes import NoticeMeaning, notice_meaning
 from actors.logic.connection_state import is_exhausted
@@ -46,7 +46,7 @@ class BeatDue(Message):
     epoch: int
 
 
-class ConnectionHealth(ConnectionData):
+class ConnectionHealth(ConnectionMaintenance):
     """A disconnect is more than one thing (D10): a closed socket, silence, a lost upstream, a reset port."""
 
     # --- health ---------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ is one that works.
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Final, cast
+from typing import Final
 from zoneinfo import ZoneInfo
 
 import attrs
@@ -31,7 +31,7 @@ class Switch:
         """Take one of the three."""
         if not isinstance(found, bool) and found != AUTO:
             raise UnfitError
-        return cast("bool | str", found)
+        return found
 
     def parse(self, text: str) -> object:
         """Read the words."""

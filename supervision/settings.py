@@ -15,6 +15,7 @@ from actors.link.settings import LinkSettings
 from actors.logic.closures import ClosureLimits
 from actors.logic.history_pacing import HistoryLimits
 from actors.logic.liquidation_words import LiquidationLimits
+from actors.logic.maintenance import Maintenance
 from actors.logic.risk_limits import DayTradePolicy, RiskLimits
 from actors.market_data_desk import MarketDataSettings
 from actors.model.orders import ExecutionMode
@@ -80,6 +81,14 @@ def connection_settings(
         client_id_tries=section.client_id_tries,
         probe_symbol=config.general.symbols[0],
         connect_at_start=False,
+        maintenance=maintenance(config),
+    )
+
+
+def maintenance(config: Config) -> Maintenance:
+    """For whoever has to know when the gateway is expected to be away."""
+    return config.connection.maintenance.schedule(
+        is_external=config.gateway.endpoint == "external"
     )
 
 

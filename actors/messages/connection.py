@@ -103,8 +103,9 @@ class ReconciliationCompleted(Message):
 class ConnectionStateChanged(Message):
     """The connection moved from one state to another (CON-2: every transition is published once).
 
-    ``session_id`` is set exactly while CONNECTED. ``account`` is the account that orders go to. It travels in the lane
-    of `Reconcile`, so that the two never overtake each other.
+    ``session_id`` is set exactly while CONNECTED. ``account`` is the account that orders go to. ``planned_until``: a
+    session was lost within planned maintenance, which ends then (CON-15). It travels in the lane of `Reconcile`, so
+    that the two never overtake each other.
     """
 
     lane = Lane.RECOVERY
@@ -118,6 +119,7 @@ class ConnectionStateChanged(Message):
     account: str | None = None
     accounts: tuple[str, ...] = ()
     client_id_is_fallback: bool = False
+    planned_until: datetime | None = None
 
 
 @attrs.frozen(kw_only=True)
