@@ -274,7 +274,7 @@ def history_meaning(code: int, text: str) -> Meaning:
 
 
 def notice_meaning(code: int, text: str = "") -> Notice:
-    """Read a notice that belongs to no request; the farm's name stands behind the last colon or dot of its text."""
+    """Read a notice that belongs to no request; the farm's name stands behind the last colon, else the first dot."""
     found, kind = _NOTICES.get(code, (NoticeMeaning.INFO, None))
     if kind is None:
         return Notice(meaning=found)
@@ -289,5 +289,6 @@ def is_cut_off(notice: NoticeMeaning, before: bool) -> bool:
 
 
 def _farm_name(text: str) -> str | None:
-    tail = text.replace(":", ".").rpartition(".")[2].strip()
-    return tail or None
+    _, colon, after = text.rpartition(":")
+    tail = after if colon else text.partition(".")[2]  # names have dots of their own: usfarm.nj
+    return tail.strip() or None
