@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.databases import Place, PostgresServer
 
 COUNTS = {
     "MODE": 6,
@@ -76,3 +82,22 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     missing = [name for name in IDS if not proofs.get(name)]
     for title, names in (("proved", proved), ("failing", failing), ("without a test", missing)):
         terminalreporter.write_line(f"{title} ({len(names)}): {' '.join(names)}")
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """Start a real server once, for all tests that ask for it."""
+    from tests.databases import running_server  # with the drivers, which most runs do not need
+
+    with running_server() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    """Run a test once on each kind of database."""
+    from tests.databases import Place
+
+    on_server = request.param == "postgresql"
+    server = request.getfixturevalue("postgres_server") if on_server else None
+    return Place(request.param, tmp_path, server)

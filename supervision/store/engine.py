@@ -37,8 +37,8 @@ BEGIN: Final = "begin_with"
 """The name of the execution option that replaces SQLite's ``BEGIN``."""
 
 _LEAST_PASSWORD: Final = 3
-_BUSY_RATIO: Final = 0.5
-"""SQLite waits for another writer for this share of the timeout, so that its own error comes before our cut."""
+_BUSY_S: Final = 0.5
+"""So long SQLite waits for another writer. It cannot be called off, so that a stop would have to wait for it."""
 
 _DRIVER_ERRORS: Final = (
     SQLAlchemyError,
@@ -113,7 +113,7 @@ def make_engine(url: URL, *, timeout_s: float) -> AsyncEngine:
 
 def _make_sqlite_engine(url: URL, timeout_s: float) -> AsyncEngine:
     engine = create_async_engine(
-        url, poolclass=NullPool, connect_args={"timeout": timeout_s * _BUSY_RATIO}
+        url, poolclass=NullPool, connect_args={"timeout": min(_BUSY_S, timeout_s / 2)}
     )
 
     @event.listens_for(engine.sync_engine, "connect")
@@ -121,7 +121,11 @@ def _make_sqlite_engine(url: URL, timeout_s: float) -> AsyncEngine:
         # Python's driver would begin transactions by itself, and not before DDL: a migration could then stop halfway.
         connection.isolation_level = None
         cursor = connection.cursor()
-        cursor.execute("PRAGMA journal_mode = WAL")
+        try:
+            cursor.execute("PRAGMA journal_mode = WAL")
+        except BaseException:
+            connection.close()  # the pool would forget it, and its thread
+            raise
         cursor.close()
 
     @event.listens_for(engine.sync_engine, "begin")
