@@ -68,7 +68,7 @@ class OrderRecovery(OrderChanges):
         )
 
     def _on_journal(self, reply: Reply) -> None:
-        assert isinstance(reply, JournalRead)  # noqa: S101 - the journal answers in kind
+        assert isinstance(reply, JournalRead)  # nosec B101 # noqa: S101 - the journal answers in kind
         for execution in reply.executions:
             self.executions = count(self.executions, execution).executions
         for held, record in zip(reply.orders, from_journal(reply.orders), strict=True):
@@ -89,7 +89,7 @@ class OrderRecovery(OrderChanges):
         )
 
     def _on_gate_answered(self, reply: Reply, asked: frozenset[str]) -> None:
-        assert isinstance(reply, GateAnswered)  # noqa: S101 - the link answers in kind
+        assert isinstance(reply, GateAnswered)  # nosec B101 # noqa: S101 - the link answers in kind
         known = GateKnowledge(sent=dict(reply.sent), since=reply.gate_started_at, asked=asked)
         self.gate = known if self.gate is None else self.gate.joined(known)
         self._go_on()

@@ -140,7 +140,7 @@ class RiskActor(ConversingActor):
         )
 
     def _on_journal(self, reply: Reply) -> None:
-        assert isinstance(reply, JournalRead)  # noqa: S101 - the journal answers in kind
+        assert isinstance(reply, JournalRead)  # nosec B101 # noqa: S101 - the journal answers in kind
         self.baselines = calendar.from_journal(reply.baselines)
         self.latched = reply.latch_reason if reply.latched else None
         self.knows_its_past = True
@@ -252,7 +252,7 @@ class RiskActor(ConversingActor):
         header["deadline"] = min(header["deadline"], limit)
 
         def answered(reply: Reply) -> None:
-            assert isinstance(reply, RiskManagerAnswered)  # noqa: S101 - the facade answers in kind
+            assert isinstance(reply, RiskManagerAnswered)  # nosec B101 # noqa: S101 - the facade answers in kind
             if reply.validation.approved:
                 self._approve(request, validation)
             else:

@@ -112,7 +112,7 @@ class StrategyCActor(LiquidationDesk):
         raise GatewayError(f"Strategy C cannot read its latch: {error.text}")
 
     def _on_journal(self, reply: Reply) -> None:
-        assert isinstance(reply, JournalRead)  # noqa: S101 - the journal answers in kind
+        assert isinstance(reply, JournalRead)  # nosec B101 # noqa: S101 - the journal answers in kind
         self.is_ready = True
         if reply.latched:
             self.latched = reply.latch_reason or "latched by an earlier process"

@@ -154,5 +154,5 @@ async def _account(session: Session, account: str) -> Account:
     async with session.single(ACCOUNT):
         session.watch_account(account)
         session.client.reqAccountUpdates(True, account)
-    assert session.account_values is not None  # noqa: S101 - just set
+    assert session.account_values is not None  # nosec B101 # noqa: S101 - just set
     return session.account_values.account(session.clock.now())

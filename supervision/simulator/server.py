@@ -340,7 +340,7 @@ class Simulator:
         except (ValueError, IndexError):
             session.error(-1, codes.BAD_READ, "Error reading request. Message id is not a number")
             return
-        kind = REQUESTS.get(number)
+        kind = REQUESTS.get(number)  # nosec B113 # a table of ours, not the library of that name
         if kind is None or number in self.faults.state.ignored:
             return
         if number in _ORDER_MESSAGES:

@@ -28,7 +28,7 @@ class JournalLock:
     def __init__(self, path: Path) -> None:
         """Prepare the lock for the journal at ``path``; `acquire` takes it."""
         self.path = path
-        self.token = ""
+        self.token = ""  # nosec B105 # none, not a password
         self._holder = path.with_name(path.name + ".holder")
         self._lock = FileLock(
             path.with_name(path.name + ".lock"), mode=OWNER_ONLY, thread_local=False
@@ -64,7 +64,7 @@ class JournalLock:
     def release(self) -> None:
         """Give the lock back; does nothing when it is not held."""
         if self.is_held:
-            self.token = ""
+            self.token = ""  # nosec B105 # none, not a password
             with suppress(OSError):
                 self._holder.unlink(missing_ok=True)
             self._lock.release()
