@@ -92,7 +92,7 @@ from actors.model.orders import (
 )
 from actors.order_book import Tracked
 from actors.order_changes import AnswerDue, CancelAgain, CancelAllDue, CancelDue
-from actors.order_desk import ReasonOver
+from actors.order_desk import ReasonOver, WordDue
 from actors.order_recovery import AskAgain, OrderRecovery
 
 
@@ -123,6 +123,7 @@ class ExecutorActor(OrderRecovery):
         AskAgain: "on_ask_again",
         CancelAgain: "on_cancel_again",
         ReasonOver: "on_reason_over",
+        WordDue: "on_word_due",
         ContractQualified: "on_answer",
         QuoteRead: "on_answer",
         OrderApproved: "on_answer",
@@ -320,6 +321,7 @@ class ExecutorActor(OrderRecovery):
         now = self.clock.now()
         if isinstance(reply, OrderSent):
             self.update(tracked, mark_sent(tracked.record, reply.broker_order_id, now), "sent")
+            self.expect_word(tracked)
             self.cancel_what_is_owed(tracked)
             if self.client_id is not None:
                 self.tell(

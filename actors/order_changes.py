@@ -239,6 +239,7 @@ class OrderChanges(OrderDesk):
             self.change_failed(tracked, ModeError(f"refused at the gate: {reply.reason}"))
             return
         tracked.change_sent = True
+        self.expect_word(tracked)
         self.update(tracked, begin_change(tracked.record, order), "change sent")
 
     def on_cancel_order(self, cancel: CancelOrder) -> None:
@@ -265,6 +266,7 @@ class OrderChanges(OrderDesk):
                 LINK,
                 SendCancel(order_ref=record.order_ref, broker_order_id=record.broker_order_id),
             )
+            self.expect_word(tracked)
         self.update(tracked, record, why)
 
     def cancel_what_is_owed(self, tracked: Tracked) -> None:

@@ -26,6 +26,7 @@ from actors.logic.order_state import (
     apply_status,
     is_settled,
     lacks_reason,
+    move,
     signed_remaining,
 )
 from actors.logic.order_table import LIVE, UNSENT, WORKING, OrderState
@@ -87,6 +88,9 @@ REASON_S = 0.1
 NEVER_AT_BROKER = UNSENT | {OrderState.REJECTED, OrderState.SIMULATED}
 """What the broker says of such an order cannot be about it."""
 
+UNANSWERED = frozenset({OrderState.SENT, OrderState.CANCELLING})
+"""The broker has not said what it makes of the last thing that was sent."""
+
 NEVER_JOURNALED = frozenset({OrderState.NEW, OrderState.AWAITING_APPROVAL})
 """The journal has no intent of such an order."""
 
@@ -111,6 +115,13 @@ class ExecutorSettings:
 @attrs.frozen(kw_only=True)
 class ReasonOver(Message):
     """The broker had its time to say why it ended the order."""
+
+    order_ref: str
+
+
+@attrs.frozen(kw_only=True)
+class WordDue(Message):
+    """The broker had its time to answer what was sent about the order."""
 
     order_ref: str
 
@@ -452,6 +463,23 @@ class OrderDesk(ConversingActor):
         if record.client_id is None:
             return not self.is_fallback
         return record.client_id == self.client_id
+
+    def expect_word(self, tracked: Tracked) -> None:
+        """Come back for what was sent of the order, in case that the broker says nothing (PEERS 6)."""
+        self.schedule(self.settings.unknown_after_s, WordDue(order_ref=tracked.record.order_ref))
+
+    def on_word_due(self, message: WordDue) -> None:
+        """Ask about an order, a cancel or a change that was never answered; nothing is sent twice."""
+        tracked = self.book.by_ref(message.order_ref)
+        if tracked is None or not self.connected:
+            return
+        record = tracked.record
+        if record.state in UNANSWERED:
+            unknown = move(record, OrderState.UNKNOWN, self.clock.now())
+            self.update(tracked, unknown, "no word from the broker")
+        elif record.pending_change is None:
+            return
+        self.ask_for_reconciliation()
 
     def ask_for_reconciliation(self) -> None:
         """Have the broker's state read again."""

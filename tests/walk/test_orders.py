@@ -505,7 +505,7 @@ def test_an_order_whose_cancel_is_refused_lives_on_and_may_fill() -> None:
     async def scenario(world: ProofWorld) -> Any:
         gateway, faults = world.gateway, world.simulator.faults
         working = await gateway.submit_order(limit(), CONTEXT, wait_for="ack")
-        faults.refuse_cancel()
+        faults.refuse_cancel(count=1000)  # it is told again and again
         ended = await ending(world, gateway.cancel_order(working.order_id, TIMEOUT_S))
         stream = gateway.fills()
         faults.fill(world.simulator.open_orders()[0].perm_id)

@@ -1,0 +1,52 @@
+"""A broker that takes what it is sent and says nothing: it is asked, and nothing is sent twice (PEERS 6, ORD-9)."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from actors.model.orders import OrderStatus
+from supervision.config import Orders
+from tests.worlds import CONTEXT, ProofWorld, a_config, buy, prove
+
+UNKNOWN_AFTER_S = 2.0
+LOST_AFTER_S = 8.0
+CONFIG = a_config(orders=Orders(unknown_after_s=UNKNOWN_AFTER_S, lost_after_s=LOST_AFTER_S))
+RESTING = buy(10, order_type="LMT", limit_price=590.0)
+
+
+@pytest.mark.req("ORD-9", "ORD-5")
+def test_an_order_of_which_nothing_is_heard_is_asked_for_and_its_fill_is_told() -> None:
+    async def scenario(world: ProofWorld) -> Any:
+        world.simulator.faults.lose_acknowledgement("silent")
+        began_at = world.proof.loop.time()
+        result = await world.gateway.submit_order(buy(10), CONTEXT, 30.0)
+        took_s = world.proof.loop.time() - began_at
+        return result, took_s, len(world.simulator.ledger)
+
+    result, took_s, sent = prove(scenario, config=CONFIG)
+
+    assert (result.status, result.fill_quantity) == (OrderStatus.FILLED, 10)
+    assert took_s == pytest.approx(UNKNOWN_AFTER_S, abs=0.5)
+    assert sent == 1
+
+
+@pytest.mark.req("ORD-6", "ORD-9")
+def test_a_cancel_of_which_nothing_is_heard_is_asked_for() -> None:
+    async def scenario(world: ProofWorld) -> Any:
+        world.simulator.faults.lose_acknowledgement("silent")
+        submitted = asyncio.create_task(
+            world.gateway.submit_order(RESTING, CONTEXT, UNKNOWN_AFTER_S)
+        )
+        result = await submitted
+        await asyncio.sleep(2 * UNKNOWN_AFTER_S)
+        kinds = [entry.kind for entry in world.simulator.ledger]
+        return result, kinds, await world.gateway.get_open_orders()
+
+    result, kinds, open_orders = prove(scenario, config=CONFIG)
+
+    assert result.status is OrderStatus.TIMEOUT
+    assert kinds == ["place", "cancel"]
+    assert open_orders == []
