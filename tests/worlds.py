@@ -174,9 +174,16 @@ async def real_world(
     config: Config | None = None,
     simulated: SimulatorConfig = SIMULATED,
     connect: bool = True,
+    log: EventLog | None = None,
     **options: Any,
 ) -> AsyncIterator[RealWorld]:
     """Set up a world of threads and sockets around a simulator in a thread."""
+
+    def make(config: Config, mode: ExecutionMode, operator_id: str, consults: bool) -> Process:
+        return build_process(
+            config, mode=mode, operator_id=operator_id, has_risk_manager=consults, log=log
+        )
+
     simulator = ThreadedSimulator(simulated)
     port = simulator.start()
     chosen = config or a_config()
@@ -185,7 +192,7 @@ async def real_world(
         general=attrs.evolve(chosen.general, state_dir=str(state_dir)),
         gateway=attrs.evolve(chosen.gateway, endpoint="external", port=port),
     )
-    gateway = IBKRGateway(chosen, mode=mode, process=_make_real, **options)
+    gateway = IBKRGateway(chosen, mode=mode, process=make, **options)
     try:
         if connect:
             await gateway.connect()
@@ -193,7 +200,3 @@ async def real_world(
     finally:
         await gateway.disconnect()
         simulator.stop()
-
-
-def _make_real(config: Config, mode: ExecutionMode, operator_id: str, consults: bool) -> Process:
-    return build_process(config, mode=mode, operator_id=operator_id, has_risk_manager=consults)
