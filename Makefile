@@ -7,7 +7,7 @@ ifeq ($(OS),Windows_NT)
 BIN := .venv/Scripts
 endif
 
-.PHONY: run gateway test lint types contracts tests crash-points random-operations interop-environments requirements benchmarks coverage clean
+.PHONY: run gateway test lint audit types contracts tests crash-points random-operations interop-environments requirements benchmarks coverage clean
 
 run: .venv/.ready-to-run  ## start the supervised process with the sample orchestrator
 	@$(BIN)/python -m supervision run $(ARGS)
@@ -20,6 +20,11 @@ test: lint types contracts tests  ## everything that has to hold
 lint: .venv/.ready-to-test
 	$(BIN)/ruff check .
 	$(BIN)/black --check --quiet .
+	$(BIN)/bandit --quiet --recursive actors supervision
+	$(BIN)/interrogate --quiet actors supervision
+
+audit: .venv/.ready-to-test  ## known vulnerabilities of what is locked; ARGS=--strict fails where nobody can be asked
+	$(BIN)/python -m tests.dependency_audit $(ARGS)
 
 types: .venv/.ready-to-test
 	$(BIN)/mypy
@@ -42,8 +47,14 @@ requirements: .venv/.ready-to-test interop-environments  ## which requirement ha
 benchmarks: .venv/.ready-to-test  ## ratios to floors that are measured in the same run
 	$(BIN)/python -m tests.benchmarks $(ARGS)
 
-coverage: .venv/.ready-to-test interop-environments
-	$(BIN)/python -m pytest -q --cov=actors --cov=supervision --cov-report=term-missing:skip-covered $(ARGS)
+# What needs no whole process counts as unit, what runs one as integration; each has a floor of its own (QUA-1).
+UNIT := tests/unit tests/property tests/link tests/simulator tests/supervision tests/supervision_loop \
+	tests/alpha_learnings tests/security tests/deploy
+INTEGRATION := tests/walk tests/faults tests/integration tests/bdd
+
+coverage: .venv/.ready-to-test  ## lines covered by unit tests (85 % at least) and by integration tests (75 %)
+	$(BIN)/python -m pytest -q --cov --cov-report=term:skip-covered --cov-fail-under=85 $(UNIT) $(ARGS)
+	$(BIN)/python -m pytest -q --cov --cov-report=term:skip-covered --cov-fail-under=75 $(INTEGRATION) $(ARGS)
 
 # Each in an environment of its own: ib_async and ib_insync overwrite each other's event library.
 interop-environments: .venv-ib_async/.ready .venv-ibapi/.ready
@@ -64,7 +75,7 @@ interop-environments: .venv-ib_async/.ready .venv-ibapi/.ready
 .venv-%/.ready: tests/interop/%.lock
 	@test -d .venv-$* || $(PYTHON) -m venv .venv-$*
 	@echo "installing what $< names ..."
-	@.venv-$*/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@$(subst .venv,.venv-$*,$(BIN))/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
 clean:
