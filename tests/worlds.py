@@ -16,6 +16,7 @@ from typing import Any
 
 import attrs
 
+from actors.clock import Clock
 from actors.model.orders import ExecutionMode
 from actors.ports import EventLog, no_log
 from supervision import Config, IBKRGateway, StrategyContext, TradingSignal
@@ -25,6 +26,7 @@ from supervision.proof_loop import Proof, run_proof
 from supervision.proof_time import EPOCH
 from supervision.runtime import build_process, build_proof_process
 from supervision.simulator import Simulator, SimulatorConfig, ThreadedSimulator
+from supervision.store.records_port import ConnectionRecords
 
 CONTEXT = StrategyContext(strategy_id="test", strategy_name="a test")
 
@@ -102,12 +104,17 @@ async def proof_world(
     simulated: SimulatorConfig = SIMULATED,
     connect: bool = True,
     log: EventLog = no_log,
+    records: Callable[[Clock], ConnectionRecords] | None = None,
     **options: Any,
 ) -> AsyncIterator[ProofWorld]:
-    """Set up a world within a running proof. ``options`` go to `IBKRGateway` (a risk manager, an operator id)."""
+    """Set up a world within a running proof. ``options`` go to `IBKRGateway` (a risk manager, an operator id).
+
+    ``records`` makes what sessions are written to; None: memory.
+    """
     simulator = Simulator(simulated, now=proof.clock.now)
     await simulator.start()
     starts = itertools.count()
+    sessions = records(proof.clock) if records else None
 
     def make(config: Config, mode: ExecutionMode, operator_id: str, consults: bool) -> Process:
         return build_proof_process(
@@ -115,10 +122,12 @@ async def proof_world(
             loop=proof.loop,
             seed=proof.seed + NEXT_PROCESS * next(starts),
             simulator=simulator,
+            clock=proof.clock,
             mode=mode,
             operator_id=operator_id,
             has_risk_manager=consults,
             log=log,
+            records=sessions,
         )
 
     gateway = IBKRGateway(config or a_config(), mode=mode, process=make, **options)

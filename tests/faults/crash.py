@@ -15,6 +15,7 @@ from actors.messages.addresses import (
     LINK,
     MARKET_DATA,
     POSITION,
+    RECORDS,
     RISK,
     STRATEGY_C,
 )
@@ -25,6 +26,7 @@ from actors.messages.liquidation import DataQuarantined
 from actors.messages.market_data import UnsubscribeQuotes
 from actors.messages.orders import ExecutionReported, OrderSettled
 from actors.messages.positions import HoldingReported
+from actors.messages.records import SessionFinished
 from supervision.process import Process
 
 POISON: Final[dict[str, type[Message]]] = {
@@ -36,6 +38,7 @@ POISON: Final[dict[str, type[Message]]] = {
     MARKET_DATA: UnsubscribeQuotes,
     POSITION: HoldingReported,
     CONNECTION: Reconciled,
+    RECORDS: SessionFinished,
 }
 """Every child of the tree, and the type of message whose handler fails when it has no fields."""
 
