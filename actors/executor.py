@@ -43,6 +43,7 @@ from actors.messages.addresses import (
     JOURNAL,
     LINK,
     RISK,
+    STRATEGY_C,
 )
 from actors.messages.connection import (
     ConnectionStateChanged,
@@ -58,6 +59,7 @@ from actors.messages.journal import (
 )
 from actors.messages.lifecycle import Message, Reply, Request
 from actors.messages.market_data import (
+    ContractDescribed,
     ContractQualified,
     QualifyContract,
     QuoteRead,
@@ -189,6 +191,7 @@ class ExecutorActor(OrderRecovery):
         def keep(reply: Reply) -> None:
             assert isinstance(reply, ContractQualified)  # nosec B101 # noqa: S101 - the link answers in kind
             self.contracts[query] = reply.contract
+            self.tell(STRATEGY_C, ContractDescribed(contract=reply.contract))
             self._with_contract(submit, reply.contract)
 
         self.ask(

@@ -13,6 +13,7 @@ from actors.conversations import (
     RequestHeader,
 )
 from actors.errors import ErrorInfo
+from actors.hours import HoursKeeper, NextHours
 from actors.logic import liquidation
 from actors.logic import liquidation_words as words
 from actors.logic.close_orders import close_order
@@ -46,9 +47,10 @@ from actors.messages.liquidation import (
     LiquidationAccepted,
     LiquidationReport,
 )
+from actors.messages.market_data import ContractDescribed
 from actors.messages.orders import AllOrdersCancelled, CancelAllOrders, OrderConcluded
 from actors.messages.risk import LatchChanged
-from actors.model.orders import OPERATOR_ID, CloseReason, OrderResult
+from actors.model.orders import OPERATOR_ID, CloseReason, OrderResult, OrderStatus, WaitFor
 from actors.ports import EventLog, no_log
 
 REFUSERS = (LINK, RISK, EXECUTOR)
@@ -108,6 +110,15 @@ class LiquidationDesk(ConversingActor):
         self.is_ready = False
         self.accepting: list[Liquidate] = []
         self.stop_when_done: str | None = None
+        self.hours = HoursKeeper(self)
+
+    def on_contract_described(self, event: ContractDescribed) -> None:
+        """Learn the hours of what may come to be held."""
+        self.hours.learn(event.contract)
+
+    def on_next_hours(self, _: NextHours) -> None:
+        """Ask about the next contract whose hours are missing."""
+        self.hours.ask_next()
 
     # --- the steps ------------------------------------------------------------------------------------------------
 
@@ -173,9 +184,10 @@ class LiquidationDesk(ConversingActor):
 
     def _record_step(self, effect: words.RecordStep) -> None:
         state = self.state
-        assert state is not None  # noqa: S101 - effects exist only with a state
+        assert state is not None  # nosec B101 # noqa: S101 - effects exist only with a state
         self.log(
             "strategy_c_step",
+            level="WARNING" if effect.step is words.Step.QUEUED else "INFO",
             correlation_id=state.liquidation_id,
             step=effect.step.value,
             detail=effect.detail,
@@ -195,7 +207,7 @@ class LiquidationDesk(ConversingActor):
 
     def _cancel_all(self, effect: words.CancelAll) -> None:
         def cancelled(reply: Reply) -> None:
-            assert isinstance(reply, AllOrdersCancelled)  # noqa: S101 - answered in kind
+            assert isinstance(reply, AllOrdersCancelled)  # nosec B101 # noqa: S101 - answered in kind
             self.advance(words.CancelsDone(turn=effect.turn, cancelled=reply.cancelled))
 
         self.ask(
@@ -224,7 +236,7 @@ class LiquidationDesk(ConversingActor):
 
     def _on_traded(self, reply: Reply) -> None:
         """Learn which contracts are ours: those that this operator's orders ever traded."""
-        assert isinstance(reply, JournalRead)  # noqa: S101 - the journal answers in kind
+        assert isinstance(reply, JournalRead)  # nosec B101 # noqa: S101 - the journal answers in kind
         ours = self.settings.operator_id
         self.managed |= {con_id for operator, con_id in reply.traded if operator == ours}
         self.request_reconciliation()
@@ -245,20 +257,35 @@ class LiquidationDesk(ConversingActor):
 
     def _submit_closes(self, effect: words.SubmitCloses) -> None:
         told: list[str] = []
+        queued: set[int] = set()
         expected = len(effect.closes)
 
-        def note(text: str) -> None:
+        def note(close: words.Close, text: str, is_queued: bool) -> None:
             told.append(text)
+            if is_queued:
+                queued.add(close.contract.con_id)
             if len(told) == expected:
-                self.advance(words.ClosesDone(turn=effect.turn, closed=tuple(sorted(told))))
+                done = words.ClosesDone(
+                    turn=effect.turn, closed=tuple(sorted(told)), queued=frozenset(queued)
+                )
+                self.advance(done)
 
         for close in effect.closes:
             self._close(close, effect.reason, note)
 
-    def _close(self, close: words.Close, reason: CloseReason, note: Callable[[str], None]) -> None:
+    def _close(
+        self,
+        close: words.Close,
+        reason: CloseReason,
+        note: Callable[[words.Close, str, bool], None],
+    ) -> None:
+        """Close at the market. What does not trade now is left at the broker, which keeps it for the open (STC-7)."""
+        waits = close.opens_at is not None
+
         def concluded(reply: Reply) -> None:
-            assert isinstance(reply, OrderConcluded)  # noqa: S101 - the executor answers in kind
-            note(_said(close, reply.result))
+            assert isinstance(reply, OrderConcluded)  # nosec B101 # noqa: S101 - the executor answers in kind
+            is_queued = waits and reply.result.status is OrderStatus.PENDING
+            note(close, str(close) if is_queued else _said(close, reply.result), is_queued)
 
         self.ask(
             EXECUTOR,
@@ -268,9 +295,10 @@ class LiquidationDesk(ConversingActor):
                 reason,
                 self.settings.operator_id,
                 **self.own(f"close-{close.contract.con_id}", self.settings.close_timeout_s),
+                wait_for=WaitFor.ACK if waits else WaitFor.FILL,
             ),
             concluded,
-            lambda error: note(f"{close}: {error.text}"),
+            lambda error: note(close, f"{close}: {error.text}", False),
         )
 
     def _retry_later(self, effect: words.RetryLater) -> None:

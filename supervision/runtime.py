@@ -192,6 +192,7 @@ def build_proof_process(
     loop: asyncio.AbstractEventLoop,
     seed: int,
     simulator: Simulator,
+    clock: VirtualClock | None = None,
     mode: ExecutionMode = ExecutionMode.DRY_RUN,
     operator_id: str | None = None,
     has_risk_manager: bool = False,
@@ -199,8 +200,11 @@ def build_proof_process(
     journal: JournalFactory | None = None,
     records: ConnectionRecords | None = None,
 ) -> Process:
-    """Make the same tree on one seeded loop, talking to a simulator that runs on that loop too (D3)."""
-    clock, entropy = VirtualClock(loop), SeededEntropy(seed)
+    """Make the same tree on one seeded loop, talking to a simulator that runs on that loop too (D3).
+
+    ``clock`` is the world's, which may begin at any moment; without one it is a new one of the loop.
+    """
+    clock, entropy = clock or VirtualClock(loop), SeededEntropy(seed)
     driver = ProofDriver(loop, random.Random(seed))  # noqa: S311 - replayable on purpose
     store = VolatileStore()
     sessions = records or MemoryRecords(clock, config.database.queue_bound)

@@ -197,7 +197,10 @@ def strategy_c_settings(config: Config, mode: ExecutionMode, operator_id: str) -
     section = config.strategy_c
     return StrategyCSettings(
         limits=LiquidationLimits(
-            whole_account=section.scope == "account", max_rounds=section.max_close_rounds
+            whole_account=section.scope == "account",
+            max_rounds=section.max_close_rounds,
+            queue_look_s=section.queue_look_s,
+            queue_grace_s=section.close_timeout_s,
         ),
         grace_s=section.grace_seconds,
         step_timeout_s=section.step_timeout_s,

@@ -29,6 +29,7 @@ class ProcessStatus:
     latch_reason: str | None
     liquidation_step: str
     liquidation_flat: bool | None
+    liquidation_queue: tuple[str, ...]
     actors: tuple[ChildStatus, ...]
     dead_letters: int
     degraded: tuple[str, ...] = ()
@@ -60,6 +61,7 @@ def describe_process(
         latch_reason=masked_text(liquidation.reason),
         liquidation_step=liquidation.step,
         liquidation_flat=report.flat if report else None,
+        liquidation_queue=liquidation.queued,
         actors=actors,
         dead_letters=dead_letters,
         degraded=tuple(map(masker.text, degraded)),
@@ -75,6 +77,8 @@ def status_lines(status: Mapping[str, Any]) -> Iterator[str]:
         yield f"last error  {status['last_error']}"
     if status["latched"]:
         yield f"STRATEGY C  latched: {status['latch_reason']}  (step {status['liquidation_step']})"
+    for close in status["liquidation_queue"]:
+        yield f"            {close}"
     yield f"opening     {_opening(status)}"
     for actor in status["actors"]:
         yield (

@@ -8,6 +8,7 @@ not wait for a disk.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import ClassVar
 
 import attrs
@@ -16,15 +17,18 @@ from actors.conversations import (
     ANSWERS,
 )
 from actors.errors import ErrorInfo, GatewayError, OrderValidationError
+from actors.hours import NextHours
 from actors.logic import liquidation
 from actors.logic import liquidation_words as words
 from actors.logic.liquidation_words import (
     LiquidationState,
     Step,
 )
+from actors.logic.liquidation_sizing import in_scope
 from actors.logic.order_ids import operator_of
 from actors.messages.addresses import (
     CONNECTION,
+    EXECUTOR,
     JOURNAL,
 )
 from actors.messages.connection import (
@@ -51,7 +55,8 @@ from actors.messages.liquidation import (
     Rearmed,
     RestartLimitExceeded,
 )
-from actors.messages.orders import AllOrdersCancelled, OrderConcluded
+from actors.messages.market_data import ContractDescribed, ContractQualified
+from actors.messages.orders import AllOrdersCancelled, CancelAllOrders, OrderConcluded
 from actors.messages.risk import LossLimitBreached
 from actors.model.connection import BrokerState, ConnectionState, DisconnectCause
 from actors.model.orders import CloseReason
@@ -89,6 +94,9 @@ class StrategyCActor(LiquidationDesk):
         _GraceOver: "on_grace_over",
         DelayOver: "on_delay_over",
         ReadOverdue: "on_read_overdue",
+        ContractDescribed: "on_contract_described",
+        NextHours: "on_next_hours",
+        ContractQualified: "on_answer",
         JournalRead: "on_answer",
         LatchDurable: "on_answer",
         StepDurable: "on_answer",
@@ -142,6 +150,7 @@ class StrategyCActor(LiquidationDesk):
             self.early_reconcile = message
             return
         self.last_read = message
+        self.hours.want(message.state.holdings)
         self._face_disconnects(message.state)
         self.tell_latch()
         self.tell(CONNECTION, Reconciled(number=message.number, sender=self.name))
@@ -163,14 +172,21 @@ class StrategyCActor(LiquidationDesk):
             return
         self.reading = None
         self.advance(
-            liquidation.in_scope(
+            in_scope(
                 read.state,
                 self.settings.limits,
                 turn,
                 operator_id=self.settings.operator_id,
                 managed=self._managed(read.state),
+                opens_at=self._openings(read.state),
             )
         )
+
+    def _openings(self, state: BrokerState) -> dict[int, datetime]:
+        """The next opening of whatever is held and does not trade now."""
+        held = [holding.contract.con_id for holding in state.holdings]
+        known = {con_id: self.hours.waits_until(con_id) for con_id in held}
+        return {con_id: opens_at for con_id, opens_at in known.items() if opens_at is not None}
 
     def _managed(self, state: BrokerState) -> frozenset[int]:
         """The contracts of our orders, of the day's too, which the journal may not have yet."""
@@ -294,7 +310,42 @@ class StrategyCActor(LiquidationDesk):
             return
         if self.latched is None:
             self.reply(request, Rearmed(correlation_id=request.correlation_id))
-            return
+        elif state is not None and state.step is Step.QUEUED:
+            self._call_off(request, state)
+        else:
+            self._take_latch_back(request, state)
+
+    def _call_off(self, request: Rearm, queued: LiquidationState) -> None:
+        """Cancel the closes that wait for the open before the latch comes off: they would trade without it."""
+        self.state = state = liquidation.call_off(queued)
+
+        def cancelled(_: Reply) -> None:
+            if self.state is state:
+                self._take_latch_back(request, state)
+            else:
+                self.refuse(request, GatewayError("the liquidation went on meanwhile"))
+
+        def failed(error: ErrorInfo) -> None:
+            self.advance(words.DelayPassed(turn=state.turn))
+            self.refuse(
+                request, GatewayError(f"still latched: closes were not cancelled: {error.text}")
+            )
+
+        self.ask(
+            EXECUTOR,
+            CancelAllOrders(
+                **self.own("call-off", self.settings.step_timeout_s), whole_account=False
+            ),
+            cancelled,
+            failed,
+        )
+
+    def _take_latch_back(self, request: Rearm, state: LiquidationState | None) -> None:
+        def refused(error: ErrorInfo) -> None:
+            if state is not None:
+                self.advance(words.DelayPassed(turn=state.turn))  # a queue is looked at again
+            self.refuse(request, GatewayError(f"still latched: the journal refused: {error.text}"))
+
         self.ask(
             JOURNAL,
             RecordLatch(
@@ -307,9 +358,7 @@ class StrategyCActor(LiquidationDesk):
                 at=self.clock.now(),
             ),
             lambda _: self._rearmed(request, state),
-            lambda error: self.refuse(
-                request, GatewayError(f"still latched: the journal refused: {error.text}")
-            ),
+            refused,
         )
 
     def _rearmed(self, request: Rearm, before: LiquidationState | None) -> None:
@@ -335,5 +384,6 @@ class StrategyCActor(LiquidationDesk):
                 liquidation_id=state.liquidation_id if state else None,
                 step=state.step.value if state else NOT_RUNNING,
                 report=self.report,
+                queued=tuple(str(close) for close in state.queue.closes) if state else (),
             ),
         )

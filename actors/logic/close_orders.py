@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from actors.messages.orders import SubmitOrder
 from actors.model.contracts import Contract
-from actors.model.orders import CloseReason, OrderAction, OrderType, Purpose, TradeRequest
+from actors.model.orders import (
+    CloseReason,
+    OrderAction,
+    OrderType,
+    Purpose,
+    TradeRequest,
+    WaitFor,
+)
 
 
 def close_order(
@@ -16,8 +23,12 @@ def close_order(
     correlation_id: str,
     deadline: float,
     reply_to: str,
+    wait_for: WaitFor = WaitFor.FILL,
 ) -> SubmitOrder:
-    """Make the request that closes ``held`` units (negative for a short position) of ``contract``."""
+    """Make the request that closes ``held`` units (negative for a short position) of ``contract``.
+
+    ``wait_for`` ACK leaves it at the broker when it is not filled at once, as it has to be where the market is closed.
+    """
     return SubmitOrder(
         correlation_id=correlation_id,
         deadline=deadline,
@@ -34,6 +45,7 @@ def close_order(
             strategy_id=reason.value,
         ),
         purpose=Purpose.CLOSE,
+        wait_for=wait_for,
         contract=contract,
         close_reason=reason,
     )

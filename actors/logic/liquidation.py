@@ -3,12 +3,14 @@
 ::
 
     LATCHING → (WAITING_FOR_LINK) → CANCELLING → READING → CLOSING → VERIFYING → DONE
-                       ↑                 ↑                                │
-          link lost at any step          └──── not flat: another round ───┘
+                       ↑                 ↑                   │↑           │
+          link lost at any step          │    (QUEUED for the open)       │
+                                         └──── not flat: another round ───┘
 
 Guarantees: a step is recorded before it is taken; closes are sized only after every cancel is at its end and ledger and
 broker agree; flat is said only when two reads in a row found neither holdings nor working orders; the number of rounds
-is bounded and ends in an alarm. A simulated liquidation reports "would close …" and never claims flat (MODE-6).
+is bounded and ends in an alarm. What does not trade now is queued for its open (`liquidation_queue`). A simulated
+liquidation reports "would close …" and never claims flat (MODE-6).
 
 It is always safe to begin again at CANCELLING, which is what `resume` and a restored link do: what was closed already
 is not held any more when it is read again.
@@ -23,12 +25,19 @@ from typing import Any, Final
 
 import attrs
 
+from actors.logic.liquidation_queue import (
+    first_open,
+    misfit_of,
+    next_look_s,
+    queue_of,
+)
+from actors.logic.liquidation_sizing import closes_for
 from actors.logic.liquidation_words import (
+    NO_QUEUE,
     Alarm,
     BrokerRead,
     CancelAll,
     CancelsDone,
-    Close,
     CloseGate,
     ClosesDone,
     DelayPassed,
@@ -49,12 +58,8 @@ from actors.logic.liquidation_words import (
     StepRecorded,
     SubmitCloses,
 )
-from actors.logic.order_ids import operator_of
-from actors.logic.reconcile import is_working
 from actors.messages.liquidation import LiquidationReport
-from actors.model.account import Holding
-from actors.model.connection import BrokerState
-from actors.model.orders import CloseReason, OrderAction
+from actors.model.orders import CloseReason
 
 Outcome = tuple[LiquidationState, tuple[Effect, ...]]
 
@@ -118,49 +123,6 @@ def advance(
     return (state, ()) if handler is None else handler(state, event, now, limits)
 
 
-def in_scope(
-    broker: BrokerState,
-    limits: LiquidationLimits,
-    turn: int,
-    *,
-    operator_id: str,
-    managed: frozenset[int] = frozenset(),
-    agrees: bool = True,
-) -> BrokerRead:
-    """Reduce the broker's state to what this liquidation is about (STC-6).
-
-    The whole account, or the contracts in ``managed`` and the orders that carry our operator id.
-    """
-    whole = limits.whole_account
-    return BrokerRead(
-        turn=turn,
-        holdings=tuple(
-            holding
-            for holding in broker.holdings
-            if holding.quantity and (whole or holding.contract.con_id in managed)
-        ),
-        working=tuple(
-            order.order_ref or f"permId {order.perm_id}"
-            for order in broker.open_orders
-            if is_working(order) and (whole or operator_of(order.order_ref) == operator_id)
-        ),
-        agrees=agrees,
-    )
-
-
-def closes_for(holdings: tuple[Holding, ...]) -> tuple[Close, ...]:
-    """Size the closes: the opposite side, the whole quantity."""
-    return tuple(
-        Close(
-            contract=holding.contract,
-            action=OrderAction.SELL if holding.quantity > 0 else OrderAction.BUY,
-            quantity=abs(holding.quantity),
-        )
-        for holding in holdings
-        if holding.quantity
-    )
-
-
 # --- steps ----------------------------------------------------------------------------------------------------------
 
 
@@ -171,7 +133,7 @@ def _go(state: LiquidationState, step: Step, detail: str = "") -> Outcome:
 
 
 def _start_round(state: LiquidationState, detail: str) -> Outcome:
-    fresh = attrs.evolve(state, flat_reads=0, disagreements=0, closes=())
+    fresh = attrs.evolve(state, flat_reads=0, disagreements=0, closes=(), queue=NO_QUEUE)
     return _go(fresh, Step.CANCELLING if state.linked else Step.WAITING_FOR_LINK, detail)
 
 
@@ -209,7 +171,7 @@ def _take(
     match state.step:
         case Step.CANCELLING:
             return taken, (CancelAll(turn=turn, whole_account=limits.whole_account),)
-        case Step.READING | Step.VERIFYING:
+        case Step.READING | Step.QUEUED | Step.VERIFYING:
             return taken, (ReadBroker(turn=turn),)
         case Step.CLOSING:
             return taken, (SubmitCloses(turn=turn, closes=state.closes, reason=state.close_reason),)
@@ -263,14 +225,14 @@ def _read(
     """Size the closes, but only from a state in which nothing works and ledger and broker agree."""
     seen = attrs.evolve(state, remaining=_describe(event))
     if state.simulated:
-        closes = closes_for(event.holdings)
+        closes = closes_for(event.holdings, event.opens_at)
         would = tuple(f"would close: {close}" for close in closes)
         return _end(attrs.evolve(seen, closed=would), now)
     if event.working:
         return _next_round(seen, f"still working: {', '.join(event.working)}", now, limits)
     if not event.agrees:
         return _read_again(seen, now, limits)
-    closes = closes_for(event.holdings)
+    closes = closes_for(event.holdings, event.opens_at)
     if not closes:
         return _go(attrs.evolve(seen, flat_reads=1), Step.VERIFYING)
     detail = ", ".join(str(close) for close in closes)
@@ -293,8 +255,43 @@ def _wait(state: LiquidationState, delay_s: float) -> Outcome:
 def _closed(
     state: LiquidationState, event: ClosesDone, _now: datetime, _limits: LiquidationLimits
 ) -> Outcome:
-    told = attrs.evolve(state, closed=(*state.closed, *event.closed), flat_reads=0)
-    return _go(told, Step.VERIFYING)
+    queue = queue_of(state.closes, event.queued)
+    told = attrs.evolve(state, closed=(*state.closed, *event.closed), flat_reads=0, queue=queue)
+    if not queue.closes:
+        return _go(told, Step.VERIFYING)
+    return _go(told, Step.QUEUED, ", ".join(str(close) for close in queue.closes))
+
+
+def _look(
+    state: LiquidationState, event: BrokerRead, now: datetime, limits: LiquidationLimits
+) -> Outcome:
+    """Wait on while the queue fits what is held, and size anew when it does not; rounds count from the open on."""
+    seen = attrs.evolve(state, remaining=_describe(event))
+    if not event.agrees:
+        return _read_again(seen, now, limits)
+    if not event.holdings and not event.working:
+        return _go(attrs.evolve(seen, flat_reads=1, queue=NO_QUEUE), Step.VERIFYING)
+    misfit = misfit_of(state.queue, event, now, limits)
+    if misfit is not None:
+        return _next_round(seen, misfit, now, limits)
+    return _wait(
+        attrs.evolve(seen, round=0, disagreements=0),
+        next_look_s(state.queue, event.holdings, now, limits),
+    )
+
+
+def _not_looked(
+    state: LiquidationState, event: StepFailed, now: datetime, limits: LiquidationLimits
+) -> Outcome:
+    """A look that had no answer is repeated: the queue stands at the broker meanwhile. From the open on it counts."""
+    if now < first_open(state.queue):
+        return _wait(state, limits.retry_s)
+    return _failed(state, event, now, limits)
+
+
+def call_off(state: LiquidationState) -> LiquidationState:
+    """Stop looking at the queue, so that an operator can take it back; `DelayPassed` of the new turn goes on."""
+    return attrs.evolve(state, turn=state.turn + 1)
 
 
 def _verify(
@@ -360,9 +357,11 @@ _HANDLERS: Final[Mapping[tuple[Step, type], Handler]] = MappingProxyType(
         (Step.CANCELLING, CancelsDone): _cancelled,
         (Step.READING, BrokerRead): _read,
         (Step.CLOSING, ClosesDone): _closed,
+        (Step.QUEUED, BrokerRead): _look,
         (Step.VERIFYING, BrokerRead): _verify,
         **{(step, StepFailed): _failed for step in _BUSY},
-        **{(step, DelayPassed): _again for step in _BUSY},
+        **{(step, DelayPassed): _again for step in (*_BUSY, Step.QUEUED)},
+        (Step.QUEUED, StepFailed): _not_looked,
     }
 )
 

@@ -6,8 +6,10 @@ that was overtaken by the loss of the link, say) is ignored.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
+from types import MappingProxyType
 
 import attrs
 
@@ -25,6 +27,7 @@ class Step(StrEnum):
     CANCELLING = "CANCELLING"
     READING = "READING"
     CLOSING = "CLOSING"
+    QUEUED = "QUEUED"
     VERIFYING = "VERIFYING"
     DONE = "DONE"
 
@@ -67,20 +70,30 @@ class CancelsDone:
 
 @attrs.frozen(kw_only=True)
 class BrokerRead:
-    """What is held and what works, in scope. ``agrees``: the ledger says the same as the broker."""
+    """What is held and what works, in scope. ``agrees``: the ledger says the same as the broker.
+
+    ``resting`` is per con_id what the working orders can still do to the position, signed. ``opens_at`` names the next
+    opening (UTC) of each con_id that does not trade now; hours that are not known make nobody wait.
+    """
 
     turn: int
     holdings: tuple[Holding, ...]
     working: tuple[str, ...] = ()
     agrees: bool = True
+    resting: Mapping[int, float] = MappingProxyType({})
+    opens_at: Mapping[int, datetime] = MappingProxyType({})
 
 
 @attrs.frozen(kw_only=True)
 class ClosesDone:
-    """The closing orders are concluded, each in its own way; ``closed`` says in words what came of each."""
+    """The closing orders are concluded, each in its own way; ``closed`` says in words what came of each.
+
+    ``queued`` are the con_ids of those that the broker keeps for the open.
+    """
 
     turn: int
     closed: tuple[str, ...] = ()
+    queued: frozenset[int] = frozenset()
 
 
 @attrs.frozen(kw_only=True)
@@ -154,14 +167,29 @@ class ReadBroker:
 
 @attrs.frozen(kw_only=True)
 class Close:
-    """One position to be closed at the market."""
+    """One position to be closed at the market: now, or at the opening at ``opens_at`` (UTC)."""
 
     contract: Contract
     action: OrderAction
     quantity: float
+    opens_at: datetime | None = None
 
     def __str__(self) -> str:
-        return f"{self.action} {self.quantity:g} {self.contract}"
+        what = f"{self.action} {self.quantity:g} {self.contract}"
+        if self.opens_at is None:
+            return what
+        return f"{what} queued for the open at {self.opens_at:%Y-%m-%d %H:%M} UTC"
+
+
+@attrs.frozen(kw_only=True)
+class CloseQueue:
+    """Closes that wait for the open: those ``at_broker`` (con_ids) there, the others, which it would not take, here."""
+
+    closes: tuple[Close, ...] = ()
+    at_broker: frozenset[int] = frozenset()
+
+
+NO_QUEUE = CloseQueue()
 
 
 @attrs.frozen(kw_only=True)
@@ -210,13 +238,20 @@ Effect = (
 
 @attrs.frozen(kw_only=True)
 class LiquidationLimits:
-    """Bounds. A round is one pass from cancelling to verifying, or one failed effect; reads are counted apart."""
+    """Bounds. A round is one pass from cancelling to verifying, or one failed effect; reads are counted apart.
+
+    Closes that are queued for the open are looked at every ``queue_look_s``, every ``retry_s`` from ``queue_lead_s``
+    before the open, and have ``queue_grace_s`` after it to fill.
+    """
 
     whole_account: bool = True
     max_rounds: int = 5
     max_reads_in_disagreement: int = 20
     retry_s: float = 1.0
     verify_delay_s: float = 0.25
+    queue_look_s: float = 60.0
+    queue_lead_s: float = 5.0
+    queue_grace_s: float = 30.0
 
 
 @attrs.frozen(kw_only=True)
@@ -240,6 +275,7 @@ class LiquidationState:
     flat_reads: int = 0
     disagreements: int = 0
     closes: tuple[Close, ...] = ()
+    queue: CloseQueue = NO_QUEUE
     cancelled: tuple[str, ...] = ()
     closed: tuple[str, ...] = ()
     remaining: tuple[str, ...] = ()

@@ -45,13 +45,14 @@ class GetLiquidationStatus(Request):
 
 @attrs.frozen(kw_only=True)
 class LiquidationStatus(Reply):
-    """Where Strategy C stands."""
+    """Where Strategy C stands. ``queued`` says of each close that waits for its open when that is (STC-7)."""
 
     latched: bool
     reason: str | None
     liquidation_id: str | None
     step: str
     report: LiquidationReport | None
+    queued: tuple[str, ...] = ()
 
 
 @attrs.frozen(kw_only=True)

@@ -91,6 +91,22 @@ class UnsubscribeQuotes(Message):
     subscription_id: str
 
 
+# --- told by the executor -----------------------------------------------------------------------------------------
+
+
+@attrs.frozen(kw_only=True)
+class ContractDescribed(Message):
+    """A contract was qualified; whoever has to wait for its open learns its hours."""
+
+    overflow = Overflow.CONFLATE
+
+    contract: Contract
+
+    def conflation_key(self) -> Hashable:
+        """Descriptions of one contract replace each other."""
+        return self.contract.con_id
+
+
 # --- told by the market-data actor --------------------------------------------------------------------------------
 
 

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 EASTERN = ZoneInfo("America/New_York")
 """The zone of all instruments here; IB calls it US/Eastern."""
 ZONE_NAME = "US/Eastern"
+_LONGEST_PAUSE_DAYS = 15
 
 
 def eastern(moment: dt.datetime) -> dt.datetime:
@@ -44,22 +45,35 @@ def expiries(today: dt.date, *, daily: bool) -> tuple[dt.date, ...]:
 
 
 class Hours:
-    """When the market is open: always, or daily between two times on weekdays."""
+    """When the market is open: always, or on weekdays between two times, with days that differ."""
 
     def __init__(self, text: str | None) -> None:
-        """Read "HHMM-HHMM"; `None` means always. Raises `ValueError` with the reason."""
+        """Read "HHMM-HHMM", and behind semicolons the days that differ; `None` means always.
+
+        "0930-1600;20251127:CLOSED;20251128:0930-1300" has a holiday and a half day. Raises `ValueError` with the
+        reason.
+        """
         self._session: tuple[dt.time, dt.time] | None = None
+        self._days: dict[dt.date, tuple[dt.time, dt.time] | None] = {}
         if text is None:
             return
-        try:
-            opens, closes = (
-                dt.time(int(part[:2]), int(part[2:])) for part in text.split("-", maxsplit=1)
-            )
-        except ValueError:
-            raise ValueError(f"hours must look like 0930-1600 (was {text!r})") from None
-        if opens >= closes:
-            raise ValueError(f"hours must open before they close (was {text!r})")
-        self._session = (opens, closes)
+        daily, *days = text.split(";")
+        self._session = _session(daily)
+        for part in days:
+            day, _, span = part.partition(":")
+            try:
+                date = dt.datetime.strptime(day, "%Y%m%d").replace(tzinfo=EASTERN).date()
+            except ValueError:
+                raise ValueError(
+                    f"a day must look like 20251128:0930-1300 (was {part!r})"
+                ) from None
+            self._days[date] = None if span == "CLOSED" else _session(span)
+
+    def _on(self, day: dt.date) -> tuple[dt.time, dt.time] | None:
+        """The session of a day; `None` when it has none."""
+        if day in self._days:
+            return self._days[day]
+        return self._session if day.weekday() < 5 else None
 
     @property
     def always(self) -> bool:
@@ -71,19 +85,19 @@ class Hours:
         if self._session is None:
             return True
         local = eastern(moment)
-        opens, closes = self._session
-        return local.weekday() < 5 and opens <= local.time() < closes
+        session = self._on(local.date())
+        return session is not None and session[0] <= local.time() < session[1]
 
     def next_open(self, moment: dt.datetime) -> dt.datetime:
         """The first moment from `moment` on at which the market is open."""
         if self._session is None or self.is_open(moment):
             return moment
         local = eastern(moment)
-        for days in range(8):
+        for days in range(_LONGEST_PAUSE_DAYS):
             day = local.date() + dt.timedelta(days=days)
-            opening = dt.datetime.combine(day, self._session[0], EASTERN)
-            if day.weekday() < 5 and opening >= local:
-                return opening
+            session = self._on(day)
+            if session is not None and dt.datetime.combine(day, session[0], EASTERN) >= local:
+                return dt.datetime.combine(day, session[0], EASTERN)
         return moment
 
     def last_open(self, moment: dt.datetime) -> dt.datetime:
@@ -91,11 +105,11 @@ class Hours:
         if self._session is None or self.is_open(moment):
             return moment
         local = eastern(moment)
-        for days in range(8):
+        for days in range(_LONGEST_PAUSE_DAYS):
             day = local.date() - dt.timedelta(days=days)
-            closing = dt.datetime.combine(day, self._session[1], EASTERN)
-            if day.weekday() < 5 and closing <= local:
-                return closing - dt.timedelta(seconds=1)
+            session = self._on(day)
+            if session is not None and dt.datetime.combine(day, session[1], EASTERN) <= local:
+                return dt.datetime.combine(day, session[1], EASTERN) - dt.timedelta(seconds=1)
         return moment
 
     def describe(self, moment: dt.datetime, days: int = 6) -> str:
@@ -108,7 +122,20 @@ class Hours:
         date = day.strftime("%Y%m%d")
         if self._session is None:
             return f"{date}:0000-{date}:2359"
-        if day.weekday() >= 5:
+        session = self._on(day)
+        if session is None:
             return f"{date}:CLOSED"
-        opens, closes = (moment.strftime("%H%M") for moment in self._session)
+        opens, closes = (moment.strftime("%H%M") for moment in session)
         return f"{date}:{opens}-{date}:{closes}"
+
+
+def _session(text: str) -> tuple[dt.time, dt.time]:
+    try:
+        opens, closes = (
+            dt.time(int(part[:2]), int(part[2:])) for part in text.split("-", maxsplit=1)
+        )
+    except ValueError:
+        raise ValueError(f"hours must look like 0930-1600 (was {text!r})") from None
+    if opens >= closes:
+        raise ValueError(f"hours must open before they close (was {text!r})")
+    return opens, closes

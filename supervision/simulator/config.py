@@ -55,7 +55,8 @@ class SimulatorConfig:
     """Everything a simulated gateway is built from.
 
     Durations are seconds. `replay` maps a symbol to a CSV file of one-minute bars. `hours` is the
-    daily session in US/Eastern such as "0930-1600"; without it the market never closes.
+    weekdays' session in US/Eastern such as "0930-1600", with the days that differ behind it
+    ("0930-1600;20251127:CLOSED;20251128:0930-1300"); without it the market never closes.
     """
 
     seed: int = DEFAULT_SEED

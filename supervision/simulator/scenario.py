@@ -1,7 +1,8 @@
 """Scenario files: faults on a timetable, in TOML.
 
 [market]
-hours = "0930-1600"          # optional; without it the market never closes
+hours = "0930-1600"          # optional; without it the market never closes; days that differ
+                             # stand behind it: "0930-1600;20251127:CLOSED;20251128:0930-1300"
 
 [[fault]]
 at_s = 5.0                   # seconds after the start

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from actors.logic.liquidation import advance, begin, closes_for, in_scope, resume
+from actors.logic.liquidation import advance, begin, resume
+from actors.logic.liquidation_sizing import closes_for, in_scope
 from actors.logic.liquidation_words import (
     Alarm,
     BrokerRead,

@@ -1,0 +1,118 @@
+"""The trading hours of what is held, for actors that have to wait for an open (STC-7).
+
+Positions come from the broker without hours. An actor learns them from contracts that the executor had qualified, and
+asks the link for those that are missing, one after the other: nobody waits for them, and hours that are not known yet
+make no order wait. What was learnt is read again after half a day.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Final
+
+import attrs
+
+from actors.conversations import ConversingActor
+from actors.logic.sessions import waits_until
+from actors.messages.addresses import LINK
+from actors.messages.lifecycle import Message, Reply
+from actors.messages.market_data import ContractQualified, QualifyContract
+from actors.model.account import Holding
+from actors.model.contracts import Contract, ContractQuery, SecurityType
+
+KEPT_FOR: Final = timedelta(hours=12)
+RETRIED_AFTER: Final = timedelta(minutes=5)
+TIMEOUT_S: Final = 10.0
+BETWEEN_S: Final = 0.1
+"""Between two questions: they share the wire with orders."""
+
+
+@attrs.frozen(kw_only=True)
+class NextHours(Message):
+    """The next contract may be asked about; the actor hands it to its `HoursKeeper`."""
+
+
+@attrs.frozen
+class _Known:
+    """What was learnt, and until when it counts; None was asked for in vain."""
+
+    contract: Contract | None
+    until: datetime
+
+
+class HoursKeeper:
+    """Knows the hours of contracts by con_id, on behalf of one actor and in its thread."""
+
+    def __init__(self, actor: ConversingActor) -> None:
+        self._actor = actor
+        self._known: dict[int, _Known] = {}
+        self._missing: dict[int, Contract] = {}
+        self._is_asking = False
+
+    def learn(self, contract: Contract) -> None:
+        """Take over a contract that was qualified, hours and all."""
+        self._missing.pop(contract.con_id, None)
+        self._known[contract.con_id] = _Known(contract, self._actor.clock.now() + KEPT_FOR)
+
+    def want(self, holdings: Iterable[Holding]) -> None:
+        """Let go of what is not held any more, and ask for the hours that are missing or old."""
+        held = {holding.contract.con_id: holding.contract for holding in holdings}
+        now = self._actor.clock.now()
+        self._known = {
+            con_id: known
+            for con_id, known in self._known.items()
+            if con_id in held or (known.contract is not None and now < known.until)
+        }
+        self._missing = {
+            con_id: contract
+            for con_id, contract in held.items()
+            if contract.security_type is not SecurityType.OTHER and self._is_old(con_id, now)
+        }
+        if not self._is_asking:
+            self.ask_next()
+
+    def waits_until(self, con_id: int) -> datetime | None:
+        """The opening that an order of this contract has to wait for; None when it trades now, or nobody knows."""
+        known = self._known.get(con_id)
+        if known is None or known.contract is None:
+            return None
+        return waits_until(known.contract, self._actor.clock.now())
+
+    def _is_old(self, con_id: int, now: datetime) -> bool:
+        known = self._known.get(con_id)
+        return known is None or now >= known.until
+
+    def ask_next(self) -> None:
+        """Ask about one of the missing."""
+        self._is_asking = bool(self._missing)
+        if not self._missing:
+            return
+        con_id, contract = self._missing.popitem()
+
+        def answered(reply: Reply) -> None:
+            assert isinstance(
+                reply, ContractQualified
+            )  # nosec B101 # nosec B101 # noqa: S101 - the link answers in kind
+            self.learn(reply.contract)
+            self._later()
+
+        def failed(_: object) -> None:
+            if con_id not in self._known:
+                self._known[con_id] = _Known(None, self._actor.clock.now() + RETRIED_AFTER)
+            self._later()
+
+        self._actor.conversations.ask(
+            LINK,
+            QualifyContract(
+                **self._actor.conversations.of_our_own(f"hours-{con_id}", TIMEOUT_S),
+                query=ContractQuery(
+                    symbol=contract.symbol, security_type=contract.security_type, con_id=con_id
+                ),
+            ),
+            answered,
+            failed,
+        )
+
+    def _later(self) -> None:
+        self._actor.schedule(BETWEEN_S, NextHours())
