@@ -55,6 +55,7 @@ from actors.messages.connection import (
     ReadBrokerState,
     SessionEnded,
     SessionOpened,
+    SocketOpened,
 )
 from actors.messages.lifecycle import Message, Reply, Request, RequestFailed
 from actors.messages.market_data import (
@@ -193,6 +194,7 @@ class LinkActor(LoopActor):
         try:
             async with asyncio.timeout(self.left_s(request)) as limit:
                 await session.client.open(request.host, request.port, request.client_id)
+                self.tell(CONNECTION, SocketOpened(correlation_id=request.correlation_id))
                 await session.settled
         except (OSError, GatewayError) as error:
             failure = open_failure(error, request, timed_out=limit.expired())
