@@ -170,7 +170,10 @@ def liquidate(
 def main() -> None:
     """Enter at the console script ``ibkr-actors``."""
     mask_tracebacks(_masker())
-    app()
+    try:
+        app()
+    finally:
+        mask_tracebacks(_masker())  # typer put a hook of its own in the place of ours
 
 
 def _masker() -> Masker:
