@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 
 from actors.errors import (
+    ActorFailedError,
     GatewayTimeoutError,
     OrderValidationError,
     SnapshotModeViolationError,
@@ -22,6 +23,7 @@ from actors.messages.addresses import (
     GATEWAY,
     MARKET_DATA,
     POSITION,
+    RECORDS,
     STRATEGY_C,
 )
 from actors.messages.connection import (
@@ -70,6 +72,7 @@ from actors.messages.positions import (
     PositionClosed,
     PositionsRead,
 )
+from actors.messages.records import GetRecordsStatus, RecordsStatus
 from actors.model.account import Account, Position
 from actors.model.contracts import ContractQuery, Right, SecurityType
 from actors.model.market import Bar, MarketData, OptionChain, Quote
@@ -90,6 +93,10 @@ from supervision.streams import ConflatedStream, EventStream
 
 ORDER_GRACE_S = 0.03
 """The executor answers by the deadline with the true quantities; this much later the facade answers for it."""
+
+
+RECORDS_ANSWER_S = 1.0
+"""So long `IBKRGateway.status` waits for the writer of records, on whom nothing depends."""
 
 
 class IBKRGateway(GatewayCore):
@@ -372,7 +379,15 @@ class IBKRGateway(GatewayCore):
         process = await self._ensure_started()
         connection = await self.ask(CONNECTION, GetConnectionStatus, ConnectionStatus, timeout)
         liquidation = await self.ask(STRATEGY_C, GetLiquidationStatus, LiquidationStatus, timeout)
-        return process.describe(connection, liquidation)
+        records = await self._records_status(min(timeout, RECORDS_ANSWER_S))
+        return process.describe(connection, liquidation, records)
+
+    async def _records_status(self, timeout_s: float) -> RecordsStatus:
+        """Ask how records are written; who does not answer is what is degraded, and no reason to fail."""
+        try:
+            return await self.ask(RECORDS, GetRecordsStatus, RecordsStatus, timeout_s)
+        except (GatewayTimeoutError, ActorFailedError) as error:
+            return RecordsStatus(correlation_id="", degraded_by=str(error), waiting=0, dropped=0)
 
     @property
     def liquidation_reports(self) -> tuple[LiquidationReport, ...]:

@@ -14,6 +14,7 @@ from actors.errors import GatewayStoppedError
 from actors.messages.connection import ConnectionStatus
 from actors.messages.lifecycle import Message, TreeStopped
 from actors.messages.liquidation import LiquidationStatus
+from actors.messages.records import RecordsStatus
 from actors.ports import EventLog
 from supervision.observe.masking import Masker
 from supervision.status import ProcessStatus, describe_process
@@ -136,7 +137,7 @@ class Process:
         return self.tree.tap(tap)
 
     def describe(
-        self, connection: ConnectionStatus, liquidation: LiquidationStatus
+        self, connection: ConnectionStatus, liquidation: LiquidationStatus, records: RecordsStatus
     ) -> ProcessStatus:
         """Put the actors' answers together with what the tree knows."""
         return describe_process(
@@ -146,6 +147,7 @@ class Process:
             liquidation=liquidation,
             actors=self.tree.status(),
             dead_letters=self.tree.dead_letters.total,
+            records=records,
             degraded=self._degraded() if self._degraded else (),
             masker=self.masker,
         )

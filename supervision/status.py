@@ -10,6 +10,7 @@ import attrs
 from actors.logic.accounts import masked
 from actors.messages.connection import ConnectionStatus
 from actors.messages.liquidation import LiquidationStatus
+from actors.messages.records import RecordsStatus
 from supervision.children import ChildStatus
 from supervision.observe.masking import Masker
 
@@ -32,6 +33,8 @@ class ProcessStatus:
     liquidation_queue: tuple[str, ...]
     actors: tuple[ChildStatus, ...]
     dead_letters: int
+    records_waiting: int
+    records_dropped: int
     degraded: tuple[str, ...] = ()
 
 
@@ -43,6 +46,7 @@ def describe_process(
     liquidation: LiquidationStatus,
     actors: tuple[ChildStatus, ...],
     dead_letters: int,
+    records: RecordsStatus,
     degraded: tuple[str, ...],
     masker: Masker,
 ) -> ProcessStatus:
@@ -64,7 +68,9 @@ def describe_process(
         liquidation_queue=liquidation.queued,
         actors=actors,
         dead_letters=dead_letters,
-        degraded=tuple(map(masker.text, degraded)),
+        records_waiting=records.waiting,
+        records_dropped=records.dropped,
+        degraded=tuple(map(masker.text, (*degraded, *filter(None, (records.problem,))))),
     )
 
 
@@ -86,6 +92,7 @@ def status_lines(status: Mapping[str, Any]) -> Iterator[str]:
             f"  restarts {actor['restarts']}  waiting {actor['mailbox_depth']}"
         )
     yield f"dead letters {status['dead_letters']}"
+    yield f"records     {status['records_waiting']} wait, {status['records_dropped']} were lost"
     for problem in status["degraded"]:
         yield f"degraded    {problem}"
 

@@ -48,3 +48,10 @@ class RecordsStatus(Reply):
     degraded_by: str | None
     waiting: int
     dropped: int
+
+    @property
+    def problem(self) -> str | None:
+        """Say in words that the writing does not go; None while it does."""
+        if self.degraded_by is None:
+            return None
+        return f"database: {self.degraded_by} ({self.waiting} rows wait, {self.dropped} were lost)"

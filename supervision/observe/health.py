@@ -213,10 +213,8 @@ def _degraded(records: RecordsStatus | str | None, trouble: Trouble) -> tuple[st
         found.append(f"journal: {trouble.journal}")
     if isinstance(records, str):
         found.append(f"records: {records}")
-    elif records is not None and records.degraded_by is not None:
-        found.append(
-            f"database: {records.degraded_by} ({records.waiting} rows wait, {records.dropped} were lost)"
-        )
+    elif records is not None and records.problem is not None:
+        found.append(records.problem)
     return tuple(found)
 
 
