@@ -11,8 +11,6 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import ClassVar
 
-import attrs
-
 from actors.conversations import (
     ANSWERS,
 )
@@ -20,11 +18,11 @@ from actors.errors import ErrorInfo, GatewayError, OrderValidationError
 from actors.hours import NextHours
 from actors.logic import liquidation
 from actors.logic import liquidation_words as words
+from actors.logic.liquidation_sizing import in_scope
 from actors.logic.liquidation_words import (
     LiquidationState,
     Step,
 )
-from actors.logic.liquidation_sizing import in_scope
 from actors.logic.order_ids import operator_of
 from actors.messages.addresses import (
     CONNECTION,
@@ -60,22 +58,15 @@ from actors.messages.orders import AllOrdersCancelled, CancelAllOrders, OrderCon
 from actors.messages.risk import LossLimitBreached
 from actors.model.connection import BrokerState, ConnectionState, DisconnectCause
 from actors.model.orders import CloseReason
-from supervision.liquidation_desk import DelayOver, LiquidationDesk, ReadOverdue
+from supervision.liquidation_desk import DelayOver, ReadOverdue
+from supervision.liquidation_grace import GraceDesk, GraceOver
 
 RECOVERY_S = 10.0
 NOT_RUNNING = "IDLE"
 """What `status` calls a Strategy C that never ran."""
 
 
-@attrs.frozen(kw_only=True)
-class _GraceOver(Message):
-    """The grace after disconnect ``number`` is over."""
-
-    number: int
-    trigger: str
-
-
-class StrategyCActor(LiquidationDesk):
+class StrategyCActor(GraceDesk):
     """See the module's docstring."""
 
     recovers = True
@@ -91,7 +82,7 @@ class StrategyCActor(LiquidationDesk):
         Reconcile: "on_reconcile",
         ReconciliationCompleted: "on_reconciliation_completed",
         NothingToReconcile: "on_nothing_to_reconcile",
-        _GraceOver: "on_grace_over",
+        GraceOver: "on_grace_over",
         DelayOver: "on_delay_over",
         ReadOverdue: "on_read_overdue",
         ContractDescribed: "on_contract_described",
@@ -137,6 +128,7 @@ class StrategyCActor(LiquidationDesk):
                     simulated=not self.settings.sends_orders,
                 )
             )
+        self.resume_grace(reply)
         if self.early_reconcile is not None:
             early, self.early_reconcile = self.early_reconcile, None
             self.on_reconcile(early)
@@ -166,6 +158,7 @@ class StrategyCActor(LiquidationDesk):
         """Go on with a state that everybody has taken over."""
         if not self.linked:
             self.linked = True
+            self.end_grace()
             self.advance(words.LinkUp())
         turn, read = self.reading, self.last_read
         if turn is None or read is None or read.number != message.number:
@@ -206,10 +199,12 @@ class StrategyCActor(LiquidationDesk):
         """A detected disconnect is the first trigger; a restored link lets a latched liquidation run (STC-1, STC-3)."""
         if event.state is ConnectionState.CONNECTED:
             self.disconnects += 1
-            self.in_grace = False
+            self.end_grace()
             self.linked = True
             self.advance(words.LinkUp())
             return
+        if event.state is ConnectionState.DISCONNECTED:
+            self.end_grace()
         if event.previous is not ConnectionState.CONNECTED:
             return
         self.linked = False
@@ -218,19 +213,14 @@ class StrategyCActor(LiquidationDesk):
         if event.cause is DisconnectCause.ASKED:
             return
         trigger = f"disconnect ({event.cause}): {event.reason}"
-        if self.settings.grace_s > 0:
-            self.in_grace = True
-            self.schedule(
-                self.settings.grace_s, _GraceOver(number=self.disconnects, trigger=trigger)
-            )
-        else:
+        if not self.tolerates(event, trigger):
             self._trigger(trigger, CloseReason.DISCONNECT)
 
-    def on_grace_over(self, message: _GraceOver) -> None:
+    def on_grace_over(self, message: GraceOver) -> None:
         """The link did not come back within the grace (STC-5)."""
-        if message.number == self.disconnects and not self.linked:
-            self.in_grace = False
+        if self.in_grace and message.number == self.disconnects:
             self._trigger(message.trigger, CloseReason.DISCONNECT)
+            self.end_grace()
 
     def on_loss_limit_breached(self, event: LossLimitBreached) -> None:
         """A loss limit was passed."""

@@ -107,6 +107,15 @@ class StepDurable(Reply):
 
 
 @attrs.frozen(kw_only=True)
+class RecordGrace(Message):
+    """Remember that ``trigger`` latches Strategy C at ``until``; with None, that it does no more (STC-5)."""
+
+    trigger: str
+    until: datetime | None
+    at: datetime
+
+
+@attrs.frozen(kw_only=True)
 class RecordSession(Message):
     """Append that a session was opened or closed (CON-13)."""
 
@@ -173,3 +182,5 @@ class JournalRead(Reply):
     order_id_floors: tuple[tuple[int, int], ...]
     traded: tuple[tuple[str, int], ...] = ()
     """Every contract (``con_id``) that was ever traded, with the operator id at the head of its orders."""
+    grace: tuple[str, datetime] | None = None
+    """The disconnect that latches Strategy C, in words, and when; None where no grace is running."""

@@ -23,6 +23,7 @@ from actors.messages.journal import (
     ReadJournal,
     RecordBaseline,
     RecordExecution,
+    RecordGrace,
     RecordIntent,
     RecordLatch,
     RecordModification,
@@ -59,6 +60,7 @@ class JournalActor(SupervisedActor):
         RecordStep: "on_record_step",
         RecordSession: "on_record_session",
         RecordBaseline: "on_record_baseline",
+        RecordGrace: "on_record_grace",
         RaiseOrderIdFloor: "on_raise_order_id_floor",
         ReadJournal: "on_read_journal",
     }
@@ -202,6 +204,15 @@ class JournalActor(SupervisedActor):
             StepDurable(correlation_id=message.correlation_id, step=message.step),
         )
 
+    def on_record_grace(self, message: RecordGrace) -> None:
+        """Gather that a grace is running, or is over."""
+        self._gather(
+            message,
+            lambda batch, writer: batch.record_grace(
+                writer, trigger=message.trigger, until=message.until, at=message.at
+            ),
+        )
+
     def on_record_session(self, message: RecordSession) -> None:
         """Gather that a session was opened or closed."""
         self._gather(
@@ -315,5 +326,6 @@ class JournalActor(SupervisedActor):
                 baselines=tuple((row.kind, row.key, row.value) for row in state.baselines),
                 order_id_floors=state.floors,
                 traded=state.traded,
+                grace=(state.grace.trigger, state.grace.until) if state.grace else None,
             ),
         )

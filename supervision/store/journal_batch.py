@@ -171,6 +171,16 @@ class Batch:
             (kind, key, float(value), as_text(at)),
         )
 
+    def record_grace(
+        self, writer: Writer, *, trigger: str, until: datetime | None, at: datetime
+    ) -> None:
+        """Append that a grace is running until then, or that it is over; the newest entry counts."""
+        self._add(
+            writer,
+            "INSERT INTO graces (reason, until, at, writer, incarnation) VALUES (?, ?, ?, ?, ?)",
+            (trigger, None if until is None else as_text(until), as_text(at)),
+        )
+
     def record_session(
         self, writer: Writer, *, session_id: str, state: str, detail: Any, at: datetime
     ) -> None:

@@ -32,6 +32,7 @@ from supervision.store.journal_values import (
     StoredAudit,
     StoredBaseline,
     StoredExecution,
+    StoredGrace,
     StoredLatch,
     StoredOrder,
     StoredSession,
@@ -125,6 +126,7 @@ class JournalFile:
                 baselines=self.baselines(),
                 floors=tuple(self._read("SELECT * FROM floors ORDER BY client_id")),
                 traded=tuple(self._read(TRADED)),
+                grace=self.grace(),
             )
 
     def open_orders(self) -> tuple[StoredOrder, ...]:
@@ -192,6 +194,14 @@ class JournalFile:
             StoredStep(run_id=run, step=step, detail=json.loads(detail), at=_time(at))
             for run, step, detail, at in rows
         )
+
+    def grace(self) -> StoredGrace | None:
+        """Read the grace that is running; None when none is, or it was ended."""
+        for reason, until in self._read(
+            "SELECT reason, until FROM graces ORDER BY seq DESC LIMIT 1"
+        ):
+            return None if until is None else StoredGrace(trigger=reason, until=_time(until))
+        return None
 
     def baselines(self) -> tuple[StoredBaseline, ...]:
         """Read every risk baseline."""

@@ -62,6 +62,11 @@ MIGRATIONS: Final = (
         seq INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, kind TEXT NOT NULL, who TEXT NOT NULL,
         why TEXT NOT NULL, detail TEXT NOT NULL, writer TEXT NOT NULL, incarnation INTEGER NOT NULL);
     """,
+    """
+    CREATE TABLE graces (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT, reason TEXT NOT NULL, until TEXT, at TEXT NOT NULL,
+        writer TEXT NOT NULL, incarnation INTEGER NOT NULL);
+    """,
 )
 """Step n brings a journal from version n to n + 1. Steps are appended, never changed."""
 

@@ -94,6 +94,14 @@ class StoredSession:
 
 
 @attrs.frozen(kw_only=True)
+class StoredGrace:
+    """A disconnect that will latch Strategy C at ``until``."""
+
+    trigger: str
+    until: datetime
+
+
+@attrs.frozen(kw_only=True)
 class StoredAudit:
     """An entry of the audit trail."""
 
@@ -115,3 +123,4 @@ class JournalState:
     baselines: tuple[StoredBaseline, ...]
     floors: tuple[tuple[int, int], ...]
     traded: tuple[tuple[str, int], ...] = ()
+    grace: StoredGrace | None = None

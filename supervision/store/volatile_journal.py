@@ -6,6 +6,7 @@ It answers like the real one, at once, and what it holds survives its own actor 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import ClassVar
 
 import attrs
@@ -23,6 +24,7 @@ from actors.messages.journal import (
     ReadJournal,
     RecordBaseline,
     RecordExecution,
+    RecordGrace,
     RecordIntent,
     RecordLatch,
     RecordModification,
@@ -45,6 +47,7 @@ class VolatileStore:
     step: str | None = None
     baselines: dict[tuple[str, str], float] = attrs.field(factory=dict)
     floors: dict[int, int] = attrs.field(factory=dict)
+    grace: tuple[str, datetime] | None = None
 
 
 class VolatileJournalActor(SupervisedActor):
@@ -59,6 +62,7 @@ class VolatileJournalActor(SupervisedActor):
         RecordStep: "on_record_step",
         RecordSession: "on_record_session",
         RecordBaseline: "on_record_baseline",
+        RecordGrace: "on_record_grace",
         RaiseOrderIdFloor: "on_raise_order_id_floor",
         ReadJournal: "on_read_journal",
     }
@@ -133,6 +137,11 @@ class VolatileJournalActor(SupervisedActor):
         self.store.step = message.step
         self.reply(message, StepDurable(correlation_id=message.correlation_id, step=message.step))
 
+    def on_record_grace(self, message: RecordGrace) -> None:
+        """Hold the grace that is running."""
+        until = message.until
+        self.store.grace = None if until is None else (message.trigger, until)
+
     def on_record_session(self, _: RecordSession) -> None:
         """Sessions are for the record only, and this is none."""
 
@@ -165,5 +174,6 @@ class VolatileJournalActor(SupervisedActor):
                     (operator_of(item.order_ref) or "", item.contract.con_id)
                     for item in store.executions.values()
                 ),
+                grace=store.grace,
             ),
         )
