@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -276,6 +277,32 @@ def _never_tried(story: Story, highest: int) -> None:
     tried = {fields["client_id"] for fields in story.outcome.logged("connection_attempt")}
     assert tried
     assert max(tried) <= highest
+
+
+# --- then: the breaker ------------------------------------------------------------------------------------------------
+
+BREAKER = "circuit_breaker_state_change"
+
+
+@then(parsers.re(r"the breaker went from (?P<path>[a-z_ ]+), logged as an error"))
+def _breaker_went(story: Story, path: str) -> None:
+    moves = story.outcome.logged(BREAKER)
+    states = path.split(" to ")
+    expected = list(itertools.pairwise(states))
+    assert [(move["old_state"], move["new_state"]) for move in moves] == expected
+    assert {move["level"] for move in moves} == {"ERROR"}
+
+
+@then("the breaker never moved")
+def _breaker_never_moved(story: Story) -> None:
+    assert story.outcome.logged(BREAKER) == []
+
+
+@then(parsers.parse("no attempt was made within {seconds:d} seconds after the breaker opened"))
+def _rests(story: Story, seconds: int) -> None:
+    opened_at = story.outcome.times(BREAKER)[0]
+    later = [at for at in story.outcome.times("connection_attempt") if at > opened_at]
+    assert later[0] - opened_at >= seconds - 0.01
 
 
 # --- then: orders -----------------------------------------------------------------------------------------------------

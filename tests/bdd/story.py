@@ -6,6 +6,7 @@ nothing. The first `Then` tells the story.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
@@ -33,6 +34,7 @@ class Outcome:
     took_s: list[float] = attrs.field(factory=list)
     states: list[ConnectionState] = attrs.field(factory=list)
     log: list[tuple[str, dict[str, Any]]] = attrs.field(factory=list)
+    log_times: list[tuple[str, float]] = attrs.field(factory=list)
     orders: list[Any] = attrs.field(factory=list)
     quote_error: GatewayError | None = None
     status: ProcessStatus | None = None
@@ -40,6 +42,10 @@ class Outcome:
     orders_received: int = 0
     was_read_first: bool = False
     is_over: bool = False
+
+    def times(self, event: str) -> list[float]:
+        """When every event of this name was logged."""
+        return [at for name, at in self.log_times if name == event]
 
     def logged(self, event: str) -> list[dict[str, Any]]:
         """The fields of every event of this name."""
@@ -72,6 +78,7 @@ class Story:
         def log(event: str, **fields: Any) -> None:
             if not outcome.is_over:
                 outcome.log.append((event, fields))
+                outcome.log_times.append((event, asyncio.get_running_loop().time()))
 
         async def scenario(world: ProofWorld) -> None:
             for deed in self.deeds:

@@ -20,7 +20,7 @@ Feature: A successful connection
     And the operator disconnects
     Then the log tells connection_attempt, connection_success, disconnection
     And the connection is DISCONNECTED
-    And connection_success names host, port, client_id, session_id
+    And connection_success names host, port, client_id, session_id, duration
 
   Scenario: A gateway that is logged in to a live account is never traded
     Given a gateway that is logged in to the live account U7654321
