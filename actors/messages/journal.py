@@ -116,16 +116,6 @@ class RecordGrace(Message):
 
 
 @attrs.frozen(kw_only=True)
-class RecordSession(Message):
-    """Append that a session was opened or closed (CON-13)."""
-
-    session_id: str
-    state: str
-    detail: str
-    at: datetime
-
-
-@attrs.frozen(kw_only=True)
 class RecordBaseline(Message):
     """Remember the net liquidation at the start of a day or week (RSK-5)."""
 

@@ -27,7 +27,6 @@ from actors.messages.journal import (
     RecordIntent,
     RecordLatch,
     RecordModification,
-    RecordSession,
     RecordStep,
     RecordTransition,
     StepDurable,
@@ -58,7 +57,6 @@ class JournalActor(SupervisedActor):
         RecordExecution: "on_record_execution",
         RecordLatch: "on_record_latch",
         RecordStep: "on_record_step",
-        RecordSession: "on_record_session",
         RecordBaseline: "on_record_baseline",
         RecordGrace: "on_record_grace",
         RaiseOrderIdFloor: "on_raise_order_id_floor",
@@ -210,19 +208,6 @@ class JournalActor(SupervisedActor):
             message,
             lambda batch, writer: batch.record_grace(
                 writer, trigger=message.trigger, until=message.until, at=message.at
-            ),
-        )
-
-    def on_record_session(self, message: RecordSession) -> None:
-        """Gather that a session was opened or closed."""
-        self._gather(
-            message,
-            lambda batch, writer: batch.record_session(
-                writer,
-                session_id=message.session_id,
-                state=message.state,
-                detail=message.detail,
-                at=message.at,
             ),
         )
 

@@ -181,17 +181,6 @@ class Batch:
             (trigger, None if until is None else as_text(until), as_text(at)),
         )
 
-    def record_session(
-        self, writer: Writer, *, session_id: str, state: str, detail: Any, at: datetime
-    ) -> None:
-        """Append that a session of the link was opened, or how it ended."""
-        self._add(
-            writer,
-            "INSERT INTO sessions (session_id, state, detail, at, writer, incarnation)"
-            " VALUES (?, ?, ?, ?, ?, ?)",
-            (session_id, state, _json(detail), as_text(at)),
-        )
-
     def record_audit(
         self, writer: Writer, *, at: datetime, kind: str, who: str, why: str, detail: Any = None
     ) -> None:

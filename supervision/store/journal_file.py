@@ -35,7 +35,6 @@ from supervision.store.journal_values import (
     StoredGrace,
     StoredLatch,
     StoredOrder,
-    StoredSession,
     StoredStep,
     StoredTransition,
     Writer,
@@ -215,16 +214,6 @@ class JournalFile:
         """Read the highest order id that was used under a client id; 0 when none was."""
         rows = self._read("SELECT highest FROM floors WHERE client_id = ?", client_id)
         return int(rows[0][0]) if rows else 0
-
-    def sessions(self, limit: int = 1000) -> tuple[StoredSession, ...]:
-        """Read the newest entries about sessions of the link, oldest first."""
-        rows = self._read(
-            "SELECT session_id, state, detail, at FROM sessions ORDER BY seq DESC LIMIT ?", limit
-        )
-        return tuple(
-            StoredSession(session_id=each, state=state, detail=json.loads(detail), at=_time(at))
-            for each, state, detail, at in reversed(rows)
-        )
 
     def audit(self, limit: int = 1000) -> tuple[StoredAudit, ...]:
         """Read the newest entries of the audit trail, oldest first."""

@@ -68,7 +68,11 @@ MIGRATIONS: Final = (
         writer TEXT NOT NULL, incarnation INTEGER NOT NULL);
     """,
 )
-"""Step n brings a journal from version n to n + 1. Steps are appended, never changed."""
+"""Step n brings a journal from version n to n + 1. Steps are appended, never changed.
+
+``sessions`` is written no more: sessions have their home in the records (`supervision.store.records`). The table stays,
+with what earlier versions wrote into it.
+"""
 
 MOVE_AWAY: Final = (
     "keep a copy, restore a backup or move the file away; a new journal starts from what the broker reports"

@@ -84,16 +84,6 @@ class StoredBaseline:
 
 
 @attrs.frozen(kw_only=True)
-class StoredSession:
-    """Something that happened to a session of the link."""
-
-    session_id: str
-    state: str
-    detail: Any
-    at: datetime
-
-
-@attrs.frozen(kw_only=True)
 class StoredGrace:
     """A disconnect that will latch Strategy C at ``until``."""
 

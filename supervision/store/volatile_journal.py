@@ -28,7 +28,6 @@ from actors.messages.journal import (
     RecordIntent,
     RecordLatch,
     RecordModification,
-    RecordSession,
     RecordStep,
     RecordTransition,
     StepDurable,
@@ -60,7 +59,6 @@ class VolatileJournalActor(SupervisedActor):
         RecordExecution: "on_record_execution",
         RecordLatch: "on_record_latch",
         RecordStep: "on_record_step",
-        RecordSession: "on_record_session",
         RecordBaseline: "on_record_baseline",
         RecordGrace: "on_record_grace",
         RaiseOrderIdFloor: "on_raise_order_id_floor",
@@ -141,9 +139,6 @@ class VolatileJournalActor(SupervisedActor):
         """Hold the grace that is running."""
         until = message.until
         self.store.grace = None if until is None else (message.trigger, until)
-
-    def on_record_session(self, _: RecordSession) -> None:
-        """Sessions are for the record only, and this is none."""
 
     def on_record_baseline(self, message: RecordBaseline) -> None:
         """Hold a risk baseline."""

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -363,7 +363,6 @@ def test_the_latch_and_its_audit_outlive_the_file_being_closed(lock: JournalLock
         )
         batch.record_step(EXECUTOR, run_id="L1", step="cancel", detail={"orders": 2}, at=AT)
         batch.record_audit(EXECUTOR, at=AT, kind="LATCH", who="ibkr-actors", why="link lost")
-        batch.record_session(EXECUTOR, session_id="s", state="LOST", detail="silence", at=AT)
     journal.close()
 
     reopened = JournalFile(lock, incarnation=2)
@@ -373,7 +372,23 @@ def test_the_latch_and_its_audit_outlive_the_file_being_closed(lock: JournalLock
     assert (latch.latched, latch.liquidation_id, latch.at) == (True, "L1", AT)
     assert [step.step for step in reopened.steps("L1")] == ["cancel"]
     assert [(entry.kind, entry.why) for entry in reopened.audit()] == [("LATCH", "link lost")]
-    assert [session.detail for session in reopened.sessions()] == ["silence"]
+    reopened.close()
+
+
+def test_a_journal_with_the_sessions_that_an_earlier_version_wrote_opens_and_keeps_them(
+    lock: JournalLock,
+) -> None:
+    JournalFile(lock).close()
+    with closing(sqlite3.connect(lock.path)) as earlier, earlier:
+        earlier.execute(
+            "INSERT INTO sessions (session_id, state, detail, at, writer, incarnation)"
+            " VALUES ('s', 'CONNECTED', '\"reconciled\"', '2026-01-05T14:30:00+00:00', 'connection', 1)"
+        )
+
+    reopened = JournalFile(lock, incarnation=2)
+
+    assert reopened.load(executions_since=AT).orders == ()
+    assert reopened._read("SELECT session_id FROM sessions") == [("s",)]
     reopened.close()
 
 
