@@ -21,6 +21,7 @@ from actors.model.orders import ExecutionMode
 from actors.ports import EventLog, no_log
 from supervision import Config, IBKRGateway, StrategyContext, TradingSignal
 from supervision.config import Control, Database, Journal, Logging, Orders, Risk
+from supervision.config_maintenance import AUTO, Maintenance
 from supervision.process import Process
 from supervision.proof_loop import Proof, run_proof
 from supervision.proof_time import EPOCH
@@ -52,7 +53,10 @@ SIMULATED = SimulatorConfig(seed=7, cash=1_000_000.0)
 
 
 def a_config(**sections: Any) -> Config:
-    """Make a configuration for tests: no journal on disk, no log, no control channel, lenient limits."""
+    """Make a configuration for tests: no journal on disk, no log, no control channel, lenient limits.
+
+    Maintenance is off unless a test turns it on, so that a test in a thread runs at any time of the night.
+    """
     defaults: dict[str, Any] = {
         "risk": LENIENT,
         "orders": Orders(max_working=10_000),
@@ -61,7 +65,11 @@ def a_config(**sections: Any) -> Config:
         "logging": Logging(console=False, file=""),
         "control": Control(enabled=False),
     }
-    return attrs.evolve(Config(), **(defaults | sections))
+    config = attrs.evolve(Config(), **(defaults | sections))
+    if config.connection.maintenance.enabled != AUTO:
+        return config
+    by_day = attrs.evolve(config.connection, maintenance=Maintenance(enabled=False))
+    return attrs.evolve(config, connection=by_day)
 
 
 def buy(quantity: float = 10, symbol: str = "SPY", **fields: Any) -> TradingSignal:

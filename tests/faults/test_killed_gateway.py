@@ -45,6 +45,8 @@ missed_beats = {missed_beats}
 retries = 1000
 first_delay_s = 0.02
 max_delay_s = 0.1
+[connection.maintenance]
+enabled = false
 [risk]
 risk_per_trade_ratio = 1.0
 duplicate_window_s = 0.0
