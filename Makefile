@@ -7,7 +7,7 @@ ifeq ($(OS),Windows_NT)
 BIN := .venv/Scripts
 endif
 
-.PHONY: run gateway test lint audit types contracts tests crash-points random-operations interop-environments requirements benchmarks coverage clean
+.PHONY: run gateway test lint audit types contracts tests crash-points random-operations interop-environments requirements trouble benchmarks coverage clean
 
 run: .venv/.ready-to-run  ## start the supervised process with the sample orchestrator
 	@$(BIN)/python -m supervision run $(ARGS)
@@ -43,6 +43,9 @@ random-operations: .venv/.ready-to-test  ## 100,000 random operations on orders 
 
 requirements: .venv/.ready-to-test interop-environments  ## which requirement has a passing test, and which has none
 	$(BIN)/python -m pytest -q --requirements $(ARGS)
+
+trouble: .venv/.ready-to-test  ## a hundred days in which everything happens to the link, in virtual time
+	$(BIN)/python -m tests.faults $(ARGS)
 
 benchmarks: .venv/.ready-to-test  ## ratios to floors that are measured in the same run
 	$(BIN)/python -m tests.benchmarks $(ARGS)

@@ -52,6 +52,7 @@ class Trouble:
 class Timetable:
     """What goes wrong when; ``scenario`` is for the simulator."""
 
+    seed: int
     troubles: tuple[Trouble, ...]
     scenario: Scenario
 
@@ -284,7 +285,7 @@ def timetable(seed: int, pace: Pace) -> Timetable:
     if pace.reset_at_s is not None:
         add(pace.reset_at_s, "nightly reset", pace.reset_lasts_s)
     troubles.sort(key=lambda trouble: trouble.at_s)
-    return Timetable(tuple(troubles), Scenario(faults=tuple(steps)))
+    return Timetable(seed, tuple(troubles), Scenario(faults=tuple(steps)))
 
 
 def _deck(rng: random.Random, turns: int) -> list[str]:
