@@ -322,22 +322,22 @@ class LinkActor(LoopActor):
             async with asyncio.timeout(self.left_s(request)):
                 answer = await work(session)
         except GatewayError as error:
+            self._end_unanswered(session)
             self.refuse(request, error)
         except TimeoutError:
-            self._on_timeout(request, session)
+            self._end_unanswered(session)
+            late = f"{type(request).__name__}: the gateway did not answer before the deadline"
+            self.refuse(request, GatewayTimeoutError(late))
         else:
             self.reply(request, answer)
 
-    def _on_timeout(self, request: Request, session: Session) -> None:
-        late = GatewayTimeoutError(
-            f"{type(request).__name__}: the gateway did not answer before the deadline"
-        )
+    def _end_unanswered(self, session: Session) -> None:
+        """End a session that owes an answer which nobody could tell from the next one."""
         if session.unanswered is not None and session is self.session:
-            what = session.unanswered
             self._end_session(
-                DisconnectCause.REQUEST_UNANSWERED, f"the gateway did not answer: {what}"
+                DisconnectCause.REQUEST_UNANSWERED,
+                f"the gateway did not answer: {session.unanswered}",
             )
-        self.refuse(request, late)
 
     def on_probe(self, request: Probe) -> None:
         """Make a round trip, or join the one under way; it goes ahead of everything but never ends the session."""

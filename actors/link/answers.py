@@ -22,16 +22,22 @@ _WARNINGS: Final = range(2100, 2200)
 
 
 class Pending:
-    """One request that waits. What arrives for it is collected in ``items``."""
+    """One request that waits. What arrives for it is collected in ``items``; it ends with so many end markers."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, what: str, kind: RequestKind, max_items: int
+        self,
+        loop: asyncio.AbstractEventLoop,
+        what: str,
+        kind: RequestKind,
+        max_items: int,
+        ends: int = 1,
     ) -> None:
         self.done: asyncio.Future[None] = loop.create_future()
         self.items: list[Any] = []
         self.what = what
         self._kind = kind
         self._max_items = max_items
+        self._ends = ends
 
     def add(self, item: Any) -> None:
         """Keep a part of the answer; an answer without end fails."""
@@ -43,8 +49,9 @@ class Pending:
         self.items.append(item)
 
     def finish(self) -> None:
-        """The end marker came."""
-        if not self.done.done():
+        """An end marker came."""
+        self._ends -= 1
+        if self._ends <= 0 and not self.done.done():
             self.done.set_result(None)
 
     def fail(self, error: GatewayError) -> None:

@@ -2,10 +2,14 @@
 
 ::
 
-    executions ─▶ positions ─▶ own open orders ─▶ all open orders ─▶ completed ─▶ account ─▶ executions again
-         └────────────── a new execution in between? then once more, a bounded number of times ───────────┘
+                  ┌ positions                   ┐
+    executions ─▶ ┤ open orders, own and all    ├ ─▶ completed orders ─▶ executions again
+         ▲        └ the account's values        ┘              │
+         └── a new execution in between? then once more, a bounded number of times
 
-Everything is read to its end marker.
+Everything is read to its end marker. What stands side by side is asked for at once and so costs one round trip. The
+executions enclose the rest, so that positions and executions agree. Completed orders are read after the open ones: an
+order only goes from those to these, so none is missed between them.
 """
 
 # mypy: disable-error-code="no-untyped-call"
@@ -13,12 +17,14 @@ Everything is read to its end marker.
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
 from typing import Any, cast
 
 import attrs
 from ib_insync.objects import ExecutionFilter
 
 from actors.errors import GatewayConnectionError
+from actors.link.answers import Pending
 from actors.link.session import Session
 from actors.link.wrapper import ACCOUNT, COMPLETED_ORDERS, OPEN_ORDERS, POSITIONS
 from actors.logic.broker_codes import RequestKind
@@ -59,24 +65,27 @@ async def _read_once(session: Session, gate: OrderGate, account: str) -> BrokerS
     losses = gate.losses
     before = await _executions(session)
     counted = gate.executions_counted
-    holdings = await _holdings(session)
-    open_orders: tuple[BrokerOrder, ...] = ()
-    completed: tuple[BrokerOrder, ...] = ()
-    if not session.readonly:
-        open_orders = await _open_orders(session)
-        completed = await _completed_orders(session)
-    values = await _account(session, account)
+    await _leave_account(session)
+    async with AsyncExitStack() as asked:
+        holdings = await asked.enter_async_context(session.single(POSITIONS))
+        session.client.reqPositions()
+        orders = None if session.readonly else await _ask_open_orders(session, asked)
+        await asked.enter_async_context(session.single(ACCOUNT))
+        session.watch_account(account)
+        session.client.reqAccountUpdates(True, account)
+    open_orders = merge_orders(orders.items) if orders is not None else ()
+    completed = await _completed_orders(session) if orders is not None else ()
     after = await _executions(session)
     if counted != gate.executions_counted or before.keys() != after.keys():
         return None
     gate.state_was_read(losses)
     return BrokerState(
         read_at=session.clock.now(),
-        holdings=holdings,
+        holdings=_held(holdings.items),
         open_orders=open_orders,
         completed_orders=completed,
         executions=tuple(_with_commission(session, item) for item in after.values()),
-        account=values,
+        account=_account(session),
         fill_counts=gate.fill_counts,
         disconnects=gate.disconnects,
         answered_disconnects=gate.answered_disconnects,
@@ -98,23 +107,18 @@ def _with_commission(session: Session, execution: Execution) -> Execution:
     return attrs.evolve(execution, commission=paid[0], realized_pnl=paid[1])
 
 
-async def _holdings(session: Session) -> tuple[Holding, ...]:
-    """Read the positions; the gateway pushes their changes from then on. The last word on each contract counts."""
-    async with session.single(POSITIONS) as pending:
-        session.client.reqPositions()
-    newest = {
-        (item.account, item.contract.con_id): item for item in cast("list[Holding]", pending.items)
-    }
+def _held(reports: list[Holding]) -> tuple[Holding, ...]:
+    """Keep what is held; the last word on each contract counts. The gateway pushes changes from then on."""
+    newest = {(item.account, item.contract.con_id): item for item in reports}
     return tuple(holding for holding in newest.values() if holding.quantity)
 
 
-async def _open_orders(session: Session) -> tuple[BrokerOrder, ...]:
-    """Read our own orders, which come with their ids, then those of everybody."""
-    async with session.single(OPEN_ORDERS) as own:
-        session.client.reqOpenOrders()
-    async with session.single(OPEN_ORDERS) as everybody:
-        session.client.reqAllOpenOrders()
-    return merge_orders([*own.items, *everybody.items])
+async def _ask_open_orders(session: Session, asked: AsyncExitStack) -> Pending:
+    """Ask for our own orders, which come with their ids, and for everybody's."""
+    pending = await asked.enter_async_context(session.single(OPEN_ORDERS, ends=2))
+    session.client.reqOpenOrders()
+    session.client.reqAllOpenOrders()
+    return pending
 
 
 def merge_orders(reports: list[BrokerOrder]) -> tuple[BrokerOrder, ...]:
@@ -146,13 +150,15 @@ async def _completed_orders(session: Session) -> tuple[BrokerOrder, ...]:
     return tuple(cast("list[BrokerOrder]", pending.items))
 
 
-async def _account(session: Session, account: str) -> Account:
-    """Read the account's numbers; the gateway pushes their changes from then on."""
+async def _leave_account(session: Session) -> None:
+    """Give up the account that is watched: asked for again, its numbers come whole."""
     if session.account_values is not None:
         await session.pacer.turn(PacingLane.ORDER)
         session.client.reqAccountUpdates(False, session.account_values.account_id)
-    async with session.single(ACCOUNT):
-        session.watch_account(account)
-        session.client.reqAccountUpdates(True, account)
-    assert session.account_values is not None  # nosec B101 # noqa: S101 - just set
-    return session.account_values.account(session.clock.now())
+
+
+def _account(session: Session) -> Account:
+    """Tell the account's numbers; the gateway pushes their changes from then on."""
+    values = session.account_values
+    assert values is not None  # nosec B101 # noqa: S101 - watched since it was asked for
+    return values.account(session.clock.now())

@@ -227,22 +227,25 @@ class Session:
             self.answers.forget(request_id)
 
     @asynccontextmanager
-    async def single(self, key: str) -> AsyncIterator[Pending]:
+    async def single(self, key: str, ends: int = 1) -> AsyncIterator[Pending]:
         """Ask for what has no id, once at a time: the caller holds the lock that belongs to ``key``.
 
-        One that is given up, because its deadline passed, is remembered in ``unanswered``: its answer could be taken
-        for that of the next one, so the session has to end.
+        The body writes as many requests as the answer has end markers. One that is given up, because its deadline
+        passed or something asked beside it failed, is remembered in ``unanswered``: its answer could be taken for that
+        of the next one, so the session has to end.
         """
-        pending = Pending(self.loop, key, RequestKind.NONE, self.settings.max_items_per_answer)
-        await self.pacer.turn(PacingLane.ORDER)
+        pending = Pending(
+            self.loop, key, RequestKind.NONE, self.settings.max_items_per_answer, ends
+        )
+        for _ in range(ends):
+            await self.pacer.turn(PacingLane.ORDER)
         self.answers.expect(key, pending)
         try:
             yield pending
             await pending.done
-        except asyncio.CancelledError:
-            self.unanswered = key
-            raise
         finally:
+            if not pending.done.done() or pending.done.cancelled():
+                self.unanswered = key
             self.answers.forget(key)
 
     def watch_account(self, account: str) -> None:

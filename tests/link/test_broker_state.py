@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
-from actors.errors import GatewayConnectionError
+from actors.errors import GatewayConnectionError, GatewayError
 from actors.link.broker_state import merge_orders
 from actors.link.settings import LinkSettings
-from actors.messages.addresses import EXECUTOR, POSITION, RISK
-from actors.messages.connection import BrokerStateRead, ReadBrokerState
+from actors.messages.addresses import CONNECTION, EXECUTOR, POSITION, RISK
+from actors.messages.connection import BrokerStateRead, ReadBrokerState, SessionEnded
 from actors.messages.orders import ExecutionReported, OrderSent
 from actors.messages.positions import AccountChanged, HoldingReported
+from actors.model.connection import DisconnectCause
 from actors.model.orders import BrokerOrder, OrderType
 from supervision.simulator import Simulator
 
@@ -211,3 +212,38 @@ def test_terms_and_quantities_of_an_order_are_joined_whichever_comes_first() -> 
 
 def test_an_order_of_which_only_the_state_is_known_is_left_out() -> None:
     assert merge_orders([_report(filled=1.0)]) == ()
+
+
+@pytest.mark.req("CON-11")
+def test_the_state_is_read_in_four_round_trips() -> None:
+    """What may be asked for side by side is; on a slow line that is what a reconnection takes."""
+    round_trip_s = 0.1
+
+    async def scenario() -> None:
+        async with world() as (driver, simulator):
+            await driver.open(simulator.port)
+            simulator.faults.latency(round_trip_s)
+            began_at = driver.clock.monotonic()
+            await driver.read_state()
+
+            assert driver.clock.monotonic() - began_at == pytest.approx(4 * round_trip_s, abs=0.01)
+
+    run(scenario)
+
+
+@pytest.mark.req("CON-11")
+@pytest.mark.parametrize("refused", ["reqPositions", "reqAccountUpdates"])
+def test_a_read_that_fails_leaves_no_question_behind_whose_answer_could_be_mistaken(
+    refused: str,
+) -> None:
+    async def scenario() -> None:
+        async with world() as (driver, simulator):
+            await driver.open(simulator.port)
+            simulator.faults.ignore_requests(refused)
+            error = await driver.failure(ReadBrokerState(**driver.header(0.5)))
+            ended = await driver.until(lambda: driver.of(CONNECTION, SessionEnded))
+
+            assert isinstance(error, GatewayError)
+            assert ended[0].cause is DisconnectCause.REQUEST_UNANSWERED
+
+    run(scenario)
