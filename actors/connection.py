@@ -14,7 +14,7 @@ import attrs
 
 from actors.connection_attempts import AttemptDue, ReopenDue
 from actors.connection_data import ProofDue
-from actors.connection_health import BeatDue, ConnectionHealth
+from actors.connection_health import BeatDue, ConnectionHealth, UpstreamOverdue
 from actors.connection_maintenance import MaintenanceDue
 from actors.conversations import (
     ANSWERS,
@@ -112,6 +112,7 @@ class ConnectionActor(ConnectionHealth):
         BeatDue: "on_beat_due",
         _ReconciliationOverdue: "on_reconciliation_overdue",
         ProofDue: "on_proof_due",
+        UpstreamOverdue: "on_upstream_overdue",
         MaintenanceDue: "on_maintenance_due",
         _ConnectOverdue: "on_connect_overdue",
         JournalRead: "on_answer",
@@ -141,7 +142,7 @@ class ConnectionActor(ConnectionHealth):
         raise GatewayError(f"the connection cannot recover from the journal: {error.text}")
 
     def _on_journal(self, reply: Reply) -> None:
-        assert isinstance(reply, JournalRead)  # nosec B101 # noqa: S101 - the journal answers in kind
+        assert isinstance(reply, JournalRead)  # nosec B101 # noqa: S101 - it answers in kind
         self.floors = dict(reply.order_id_floors)
         self.ready = True
         left_something = self.incarnation > 1
@@ -167,7 +168,7 @@ class ConnectionActor(ConnectionHealth):
         )
 
     def _on_session_adopted(self, reply: Reply) -> None:
-        assert isinstance(reply, SessionOpened)  # nosec B101 # noqa: S101 - the link answers in kind
+        assert isinstance(reply, SessionOpened)  # nosec B101 # noqa: S101 - it answers in kind
         if reply.client_id != self.settings.client_id:
             self.client_ids = self.client_ids.found(reply.client_id)
         self.on_session_opened(reply)
@@ -255,7 +256,7 @@ class ConnectionActor(ConnectionHealth):
         )
 
     def _verified(self, request: VerifyConnection, reply: Reply) -> None:
-        assert isinstance(reply, Probed)  # nosec B101 # noqa: S101 - the link answers in kind
+        assert isinstance(reply, Probed)  # nosec B101 # noqa: S101 - it answers in kind
         self.answered(reply)
         self.reply(
             request,
@@ -345,7 +346,7 @@ class ConnectionActor(ConnectionHealth):
             self.lost(DisconnectCause.REQUEST_UNANSWERED, error.text)
 
     def _on_broker_state(self, number: int, reply: Reply) -> None:
-        assert isinstance(reply, BrokerStateRead)  # nosec B101 # noqa: S101 - the link answers in kind
+        assert isinstance(reply, BrokerStateRead)  # nosec B101 # noqa: S101 - it answers in kind
         if self.session is None or self.account is None or number != self.number:
             return
         self.answered_at = self.clock.monotonic()

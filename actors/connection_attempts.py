@@ -32,6 +32,7 @@ from actors.logic.connection_state import (
     retry_number,
     state_after_failure,
 )
+from actors.logic.data_health import DataHealth
 from actors.logic.health_layers import failed_layer
 from actors.messages.addresses import (
     JOURNAL,
@@ -137,6 +138,7 @@ class ConnectionAttempts(ConnectionDesk):
             order_id_floor=self.floors.get(self.client_ids.current, 0) + 1,
         )
         self.opening_id, self.socket_was_open = request.correlation_id, False
+        self.remember(data=DataHealth())  # of the farms, the gateway tells each session anew
         self.ask(
             LINK,
             request,
@@ -151,7 +153,7 @@ class ConnectionAttempts(ConnectionDesk):
 
     def on_session_opened(self, reply: Reply) -> None:
         """Check and choose the account, then reconcile."""
-        assert isinstance(reply, SessionOpened)  # nosec B101 # noqa: S101 - the link answers in kind
+        assert isinstance(reply, SessionOpened)  # nosec B101 # noqa: S101 - it answers in kind
         self.session, self.upstream_lost = reply, reply.upstream_lost
         self.answered_at = self.latency_ms = self.ticked_at = None
         self.remember(ports=self.ports.after_success())

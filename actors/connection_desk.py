@@ -83,6 +83,7 @@ class ConnectionSettings:
     client_id_tries: int = 10
     probe_symbol: str = "SPY"
     probe_retry_s: float = 5.0
+    upstream_patience_s: float = 900.0
     connect_at_start: bool = True
     maintenance: Maintenance = attrs.field(factory=Maintenance)
 
@@ -135,6 +136,7 @@ class ConnectionDesk(ConversingActor):
         self.requesters: set[str] = set()
         self.next_requesters: set[str] = set()
         self.upstream_lost = False
+        self.upstream_lost_at = 0.0
         self.missed = 0
         self.missed_at: float | None = None
         self.is_beating = False

@@ -46,6 +46,13 @@ class BeatDue(Message):
     epoch: int
 
 
+@attrs.frozen(kw_only=True)
+class UpstreamOverdue(Message):
+    """The gateway has been cut off since ``lost_at`` (monotonic seconds), and has said nothing about it."""
+
+    lost_at: float
+
+
 class ConnectionHealth(ConnectionMaintenance):
     """A disconnect is more than one thing (D10): a closed socket, silence, a lost upstream, a reset port."""
 
@@ -69,7 +76,7 @@ class ConnectionHealth(ConnectionMaintenance):
         )
 
     def _beat_answered(self, epoch: int, reply: Reply) -> None:
-        assert isinstance(reply, Probed)  # nosec B101 # noqa: S101 - the link answers in kind
+        assert isinstance(reply, Probed)  # nosec B101 # noqa: S101 - it answers in kind
         if epoch != self.epoch:
             return
         self.missed = 0
@@ -136,10 +143,13 @@ class ConnectionHealth(ConnectionMaintenance):
 
     def on_notice_received(self, message: NoticeReceived) -> None:
         """Obey the gateway's notices on connectivity (CON-10)."""
-        if self.session is None or message.link_session != self.session.link_session:
-            return
         notice = notice_meaning(message.code, message.text)
         meaning = notice.meaning
+        if self.session is None and meaning is NoticeMeaning.PORT_RESET:
+            # A predecessor's session ended with it: said once, and never to be learned again.
+            self.remember(ports=self.ports.after_reset(message.text))
+        if self.session is None or message.link_session != self.session.link_session:
+            return
         self.log("notice", level="DEBUG", code=message.code, text=message.text)
         if meaning in NEWS_OF_TROUBLE:
             self.count_error()
@@ -158,6 +168,7 @@ class ConnectionHealth(ConnectionMaintenance):
         self.upstream_lost = True
         self.last_error = text
         if self.machine.state is ConnectionState.CONNECTED:
+            self._be_patient()
             self.begin_trail()
             self.move(ConnectionState.RECONNECTING, text, DisconnectCause.UPSTREAM_LOST)
 
@@ -179,6 +190,23 @@ class ConnectionHealth(ConnectionMaintenance):
         self.attempting = False
         self.missed = 0
         self.timer = self.schedule(self.settings.heartbeat_s, BeatDue(epoch=self.epoch))
+        self._be_patient()
+
+    def _be_patient(self) -> None:
+        """Wait for the gateway's word that it is back, but not for ever: the word may be lost with it."""
+        self.upstream_lost_at = self.clock.monotonic()
+        self.schedule(
+            self.settings.upstream_patience_s, UpstreamOverdue(lost_at=self.upstream_lost_at)
+        )
+
+    def on_upstream_overdue(self, message: UpstreamOverdue) -> None:
+        """Ask for a new session: the gateway tells each anew how it stands."""
+        is_news = self.session is not None and message.lost_at == self.upstream_lost_at
+        if self.upstream_lost and is_news:
+            self.lost(
+                DisconnectCause.UPSTREAM_LOST,
+                f"cut off from IB for {self.settings.upstream_patience_s:g} s without a word",
+            )
 
     def begin_trail(self) -> None:
         """Follow what comes now under a correlation id of its own."""

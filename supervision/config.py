@@ -128,6 +128,7 @@ class Connection(Section):
     client_id_tries: int = whole(10, 1, 100)
     same_id_retries: int = whole(3, 0, 100)
     same_id_delay_s: float = number(1.0, 0.001, 300.0)
+    upstream_patience_s: float = number(900.0, 1.0, DAY_S)
     breaker_failures: int = whole(5, 1, 1000)
     breaker_open_s: float = number(30.0, 0.001, 3600.0)
     breaker_successes: int = whole(2, 1, 100)

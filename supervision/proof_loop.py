@@ -307,7 +307,14 @@ class Proof:
 def run_proof(
     scenario: Callable[[Proof], Coroutine[Any, Any, T]], *, seed: int, epoch: datetime = EPOCH
 ) -> T:
-    """Run ``scenario(proof)`` to its end on a loop of its own, and give its result.
+    """Run ``scenario(proof)`` to its end on a loop of its own, and give its result."""
+    with open_proof(seed=seed, epoch=epoch) as proof:
+        return proof.loop.run_until_complete(scenario(proof))
+
+
+@contextmanager
+def open_proof(*, seed: int, epoch: datetime = EPOCH) -> Iterator[Proof]:
+    """Make a loop of its own, for a proof that is driven step by step (``proof.loop.run_until_complete``).
 
     The loop is the thread's current one meanwhile, which is where ib_insync looks for it; afterwards there is no
     current one, as after `asyncio.run`. Leftover tasks are cancelled, leftover connections aborted. A failure
@@ -319,7 +326,7 @@ def run_proof(
     )
     with _current(loop):
         try:
-            return loop.run_until_complete(scenario(proof))
+            yield proof
         except BaseException as error:
             error.add_note(f"proof seed {seed}, virtual time {loop.time()} s")
             raise

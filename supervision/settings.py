@@ -79,6 +79,7 @@ def connection_settings(
         same_id_retries=section.same_id_retries,
         same_id_delay_s=section.same_id_delay_s,
         client_id_tries=section.client_id_tries,
+        upstream_patience_s=section.upstream_patience_s,
         probe_symbol=config.general.symbols[0],
         connect_at_start=False,
         maintenance=maintenance(config),

@@ -251,6 +251,10 @@ class Simulator:
         """The clients that are connected."""
         return tuple(session.client_id for session in self.ready_sessions())
 
+    def socket_count(self) -> int:
+        """Tell how many sockets clients hold open, those included that have not said anything."""
+        return len(self._sessions)
+
     def ready_sessions(self) -> list[Session]:
         """The connections that have completed startApi."""
         return [session for session in self._sessions.values() if session.ready]

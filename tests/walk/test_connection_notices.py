@@ -21,6 +21,7 @@ from tests.worlds import CONTEXT, ProofWorld, a_config, buy, prove
 
 S = ConnectionState
 PROOF_RETRY_S = 5.0
+PATIENCE_S = 900.0
 FARMS = [
     (2103, 2104, "usfarm"),
     (2103, 2108, "usfarm.nj"),
@@ -109,7 +110,7 @@ def test_a_farm_that_flaps_a_hundred_times_ends_no_session_and_leaves_no_questio
 def test_farms_that_broke_in_an_earlier_session_are_forgotten() -> None:
     async def scenario(world: ProofWorld) -> None:
         seen = Seen(world)
-        world.simulator.faults.farm(2103, "usfarm")
+        world.simulator.faults.farm(2103, "a farm that the next session does not speak of")
         await asyncio.sleep(1.0)
         world.simulator.faults.drop_connections()
         await seen.connected_again()
@@ -210,6 +211,7 @@ def test_a_connection_actor_that_fails_while_the_upstream_is_lost_does_not_forge
 @pytest.mark.parametrize("seed", range(20))
 def test_a_notice_that_comes_while_the_connection_actor_is_down_is_not_lost(seed: int) -> None:
     """The gate counts a loss that no transition told of, and Strategy C answers for it (decision 0003)."""
+
     async def scenario(world: ProofWorld) -> None:
         seen = Seen(world)
         crash(world.process, CONNECTION)
@@ -245,6 +247,24 @@ def test_a_restoration_of_what_was_never_told_lost_is_reconciled_in_place(data_l
         assert (await _opening(world))[0] is OrderStatus.FILLED
 
     prove(scenario, config=a_config())
+
+
+@pytest.mark.req("CON-10", "CON-5")
+def test_a_gateway_that_never_says_that_it_is_back_is_asked_anew() -> None:
+    async def scenario(world: ProofWorld) -> None:
+        world.simulator.faults.connectivity_lost()
+        await world.until(lambda: not world.gateway.is_connected)
+        seen = Seen(world)
+        world.simulator.faults.state.disconnected = (
+            False  # it is back, and the notice 1102 was lost
+        )
+        await asyncio.sleep(PATIENCE_S - 1.0)
+        assert seen.attempts == []
+        await seen.connected_again(within_s=10.0)
+
+        assert len(seen.attempts) == 1
+
+    prove(scenario, config=CALM)
 
 
 # --- the port -----------------------------------------------------------------------------------------------------
