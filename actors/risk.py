@@ -21,9 +21,9 @@ from actors.errors import ErrorInfo, GatewayError
 from actors.logic import baselines as calendar
 from actors.logic import exposure
 from actors.logic.baselines import Baselines
-from actors.logic.day_trades import count_day_trades
+from actors.logic.day_trades import count_day_trades, first_day_begins
 from actors.logic.permits import issue_permit
-from actors.logic.risk_checks import latch_open, needs_day_trades
+from actors.logic.risk_checks import needs_day_trades
 from actors.logic.risk_limits import (
     RecentOrder,
     RiskInputs,
@@ -31,7 +31,7 @@ from actors.logic.risk_limits import (
     recent_order,
     still_recent,
 )
-from actors.logic.risk_rules import EXTERNAL, judge, loss_breaches
+from actors.logic.risk_rules import EXTERNAL, judge, judge_replaced, loss_breaches
 from actors.messages.addresses import CONNECTION, GATEWAY, JOURNAL, LINK, STRATEGY_C
 from actors.messages.connection import (
     ConnectionStateChanged,
@@ -140,8 +140,9 @@ class RiskActor(ConversingActor):
         )
 
     def _on_journal(self, reply: Reply) -> None:
-        assert isinstance(reply, JournalRead)  # nosec B101 # noqa: S101 - the journal answers in kind
+        assert isinstance(reply, JournalRead)  # nosec B101 # noqa: S101 - answers in kind
         self.baselines = calendar.from_journal(reply.baselines)
+        self.ledger = exposure.remember(self.ledger, reply.executions)
         self.latched = reply.latch_reason if reply.latched else None
         self.knows_its_past = True
         self._reconciled()
@@ -176,8 +177,9 @@ class RiskActor(ConversingActor):
             return
         state = told.state
         differences = exposure.drift(self.ledger, state.holdings) if self.ledger.known else ()
+        recent = exposure.without_old(self.ledger, first_day_begins(self.clock.now()))
         self.ledger = exposure.reconcile(
-            self.ledger, state.holdings, state.executions, state.fill_counts, working.orders
+            recent, state.holdings, state.executions, state.fill_counts, working.orders
         )
         self.reconcile = self.working = None
         self._take_account(state.account)
@@ -208,18 +210,10 @@ class RiskActor(ConversingActor):
 
     def _judge(self, request: RequestApproval) -> ValidationResult:
         inputs = self._inputs(request)
-        validation = judge(inputs, self.settings.limits)
         replaced = self.settings.consults and self.settings.external_replaces
-        if not replaced or request.order.purpose is Purpose.CLOSE:
-            return validation
-        reasons = () if inputs.latched is None else (f"Strategy C is latched: {inputs.latched}",)
-        return attrs.evolve(
-            validation,
-            approved=not reasons,
-            rejection_reasons=reasons,
-            rejected_by=(latch_open.__name__,) * len(reasons),
-            notes=tuple(f"passed over: {reason}" for reason in validation.rejection_reasons),
-        )
+        if replaced and request.order.purpose is Purpose.OPEN:
+            return judge_replaced(inputs, self.settings.limits)
+        return judge(inputs, self.settings.limits)
 
     def _inputs(self, request: RequestApproval) -> RiskInputs:
         now, account = self.clock.now(), self.account
@@ -252,7 +246,7 @@ class RiskActor(ConversingActor):
         header["deadline"] = min(header["deadline"], limit)
 
         def answered(reply: Reply) -> None:
-            assert isinstance(reply, RiskManagerAnswered)  # nosec B101 # noqa: S101 - the facade answers in kind
+            assert isinstance(reply, RiskManagerAnswered)  # nosec B101 # noqa: S101 - in kind
             if reply.validation.approved:
                 self._approve(request, validation)
             else:

@@ -5,21 +5,22 @@ of the number of buying orders and the number of selling orders. That is simple 
 what was held overnight counts when something is bought on the same day too.
 
 Source: FINRA Rule 4210(f)(8)(B) before its amendment: four or more day trades within five business days, below 25,000
-USD of equity. Business days are taken as Monday to Friday; exchange holidays are not known here.
+USD of equity. Business days are those of the New York Stock Exchange (`holidays`): one that was counted although nobody
+traded would let the window begin too late.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Final
 
 from actors.logic.baselines import EXCHANGE_ZONE
+from actors.logic.holidays import is_business_day
 from actors.model.orders import Execution, OrderAction
 
 BUSINESS_DAYS: Final = 5
-_SATURDAY: Final = 5
 
 
 def count_day_trades(executions: Iterable[Execution], now: datetime) -> int:
@@ -39,8 +40,13 @@ def count_day_trades(executions: Iterable[Execution], now: datetime) -> int:
 def first_day(now: datetime) -> date:
     """The first of the five business days that end today, at the exchange."""
     day = now.astimezone(EXCHANGE_ZONE).date()
-    left = BUSINESS_DAYS - (day.weekday() < _SATURDAY)
+    left = BUSINESS_DAYS - is_business_day(day)
     while left:
         day -= timedelta(days=1)
-        left -= day.weekday() < _SATURDAY
+        left -= is_business_day(day)
     return day
+
+
+def first_day_begins(now: datetime) -> datetime:
+    """When the first of those days begins: executions from before count for nothing any more."""
+    return datetime.combine(first_day(now), time(), EXCHANGE_ZONE)

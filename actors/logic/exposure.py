@@ -9,8 +9,10 @@ together never flips a position. A ledger that was never reconciled says so (``k
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from types import MappingProxyType
 from typing import Final
 
@@ -67,9 +69,7 @@ def reconcile(
     ``executions`` are those the holdings already include; they, and those counted before, will not count again.
     ``working`` replaces the reservations; None keeps them until the executor tells its working orders.
     """
-    seen = ledger.executions
-    for execution in executions:
-        seen = counting.count(seen, execution).executions
+    seen = remember(ledger, executions).executions
     positions = {
         holding.contract.con_id: Exposure(
             contract=holding.contract,
@@ -216,6 +216,12 @@ def worst_case(ledger: Ledger, con_id: int) -> tuple[float, float]:
     return lowest, highest
 
 
+def reach(ledger: Ledger, con_id: int, action: OrderAction) -> float:
+    """How far beyond zero orders in flight could lead on this side: long for a purchase, short for a sale."""
+    lowest, highest = worst_case(ledger, con_id)
+    return max(0.0, highest if action is OrderAction.BUY else -lowest)
+
+
 def worst_case_quantity(ledger: Ledger, con_id: int) -> float:
     """The largest |position| that orders in flight could lead to."""
     lowest, highest = worst_case(ledger, con_id)
@@ -225,12 +231,31 @@ def worst_case_quantity(ledger: Ledger, con_id: int) -> float:
 def total_value(ledger: Ledger, prices: Mapping[int, float]) -> float:
     """Σ worst-case quantity · price · multiplier over all contracts: the gross exposure in currency.
 
-    A contract without a price in ``prices`` is valued at the highest price of its orders, or at its cost.
+    A contract without a price in ``prices`` is valued at the highest price of its orders, or at its cost. One that has
+    none of these makes the sum NaN: nothing can be said of it.
     """
     return sum(
         worst_case_quantity(ledger, con_id) * _unit_value(ledger, con_id, prices)
         for con_id in _contracts(ledger)
     )
+
+
+def remember(ledger: Ledger, executions: Iterable[Execution]) -> Ledger:
+    """Take in executions of earlier days and processes, which the positions include: they move nothing."""
+    seen = ledger.executions
+    for execution in executions:
+        seen = counting.count(seen, execution).executions
+    return evolve(ledger, executions=seen)
+
+
+def without_old(ledger: Ledger, before: datetime) -> Ledger:
+    """Let go of executions that happened before a moment; one without a time stays."""
+    kept = {
+        base_id: item
+        for base_id, item in ledger.executions.items()
+        if item.executed_at is None or item.executed_at >= before
+    }
+    return evolve(ledger, executions=MappingProxyType(kept))
 
 
 def open_contracts(ledger: Ledger) -> frozenset[int]:
@@ -279,7 +304,7 @@ def _unit_value(ledger: Ledger, con_id: int, prices: Mapping[int, float]) -> flo
         return abs(prices[con_id]) * contract.multiplier
     asked = [abs(order.price) * contract.multiplier for order in orders if order.price is not None]
     cost = [] if held is None else [abs(held.average_cost)]
-    return max(asked + cost, default=0.0)
+    return max(filter(None, asked + cost), default=math.nan)
 
 
 def _moved(

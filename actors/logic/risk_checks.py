@@ -26,6 +26,7 @@ from actors.logic.risk_limits import (
     RiskInputs,
     RiskLimits,
 )
+from actors.messages.orders import WorkingOrder
 from actors.model.contracts import Contract, SecurityType
 from actors.model.market import Quote
 from actors.model.orders import OrderAction, Purpose, WireOrder
@@ -37,7 +38,8 @@ _RATE_WINDOW_S: Final = 60.0
 class Case:
     """An order with what follows from it: its price per unit, and the ledger before and after it.
 
-    ``quantity`` is the largest position that is possible after it, ``added`` by how much it raises that; in units.
+    ``quantity`` is the largest position that is possible after it; ``added`` by how much it raises the largest one of
+    its own side, so that what turns a position round counts with what lies beyond zero. In units.
     """
 
     inputs: RiskInputs
@@ -90,16 +92,17 @@ def case_of(inputs: RiskInputs, limits: RiskLimits) -> Case:
     order = exposure.reservation(inputs.ledger, inputs.order, price)
     before = exposure.settle(inputs.ledger, inputs.order.order_ref)
     after = exposure.reserve(inputs.ledger, order)
-    con_id = inputs.order.contract.con_id
-    quantity = exposure.worst_case_quantity(after, con_id)
+    con_id, action = inputs.order.contract.con_id, inputs.order.action
     return Case(
         inputs=inputs,
         limits=limits,
         price=price,
         before=before,
         after=after,
-        quantity=quantity,
-        added=max(0.0, quantity - exposure.worst_case_quantity(before, con_id)),
+        quantity=exposure.worst_case_quantity(after, con_id),
+        added=max(
+            0.0, exposure.reach(after, con_id, action) - exposure.reach(before, con_id, action)
+        ),
     )
 
 
@@ -108,6 +111,8 @@ def _within(what: str, value: float, limit: float, metric: str) -> Finding:
     numbers = {metric: value, f"{metric}_limit": limit}
     if value <= limit:
         return None, numbers
+    if math.isnan(value):
+        return f"{what} is unknown, limit ({limit:,.6g})", numbers
     return f"{what} ({value:,.6g}) exceeds limit ({limit:,.6g})", numbers
 
 
@@ -171,11 +176,10 @@ def position_value(case: Case) -> Finding:
 
 def total_exposure(case: Case) -> Finding:
     """All positions, with every order in flight filled, stay within their value together."""
-    if case.added == 0.0:
+    if case.added == 0.0 or case.price is None:
         return _FINE
     prices = dict(case.inputs.prices)
-    if case.price is not None:
-        prices[case.contract.con_id] = max(case.price, prices.get(case.contract.con_id, 0.0))
+    prices[case.contract.con_id] = max(case.price, prices.get(case.contract.con_id, 0.0))
     value = exposure.total_value(case.after, prices)
     return _within("total exposure", value, case.limits.max_total_exposure, "total_exposure")
 
@@ -206,7 +210,9 @@ def affordable(case: Case) -> Finding:
     if case.added == 0.0 or case.price is None:
         return _FINE
     cost = _cost_of(case, case.contract, case.added, case.price)
-    cost += _cost_in_flight(case)
+    for item in case.before.reservations.values():
+        if item.purpose is Purpose.OPEN:
+            cost += _cost_in_flight(case, item)
     return _within(f"cost in view of {name}", cost, funds, "order_cost")
 
 
@@ -332,6 +338,9 @@ RULES: Final[tuple[Callable[[Case], Finding], ...]] = (
 )
 """All rules of opening orders, in the order in which their reasons are listed."""
 
+STANDING_RULES: Final = frozenset({latch_open.__name__, opening_ready.__name__})
+"""The rules that are no limits of risk: they hold even where the orchestrator's own risk manager decides alone."""
+
 
 def _loss(what: str, loss: float | None, limit: float, metric: str) -> Finding:
     if loss is None:
@@ -352,13 +361,12 @@ def _loss_ratio(case: Case) -> float:
     return case.limits.assumed_loss_ratio
 
 
-def _cost_in_flight(case: Case) -> float:
-    """What the other opening orders will take from the funds when they fill."""
-    return sum(
-        _cost_of(case, item.contract, abs(item.signed_remaining), item.price or 0.0)
-        for item in case.before.reservations.values()
-        if item.purpose is Purpose.OPEN
-    )
+def _cost_in_flight(case: Case, item: WorkingOrder) -> float:
+    """What another opening order will take from the funds when it fills; NaN when no price of it is known."""
+    price = item.price
+    if price is None:
+        price = case.inputs.prices.get(item.contract.con_id, math.nan)
+    return _cost_of(case, item.contract, abs(item.signed_remaining), price)
 
 
 def _cost_of(case: Case, contract: Contract, quantity: float, price: float) -> float:

@@ -17,7 +17,7 @@ import attrs
 
 from actors.logic import baselines, exposure
 from actors.logic.baselines import Baselines
-from actors.logic.risk_checks import RULES, case_of
+from actors.logic.risk_checks import RULES, STANDING_RULES, case_of
 from actors.logic.risk_limits import RiskInputs, RiskLimits
 from actors.model.account import Account
 from actors.model.orders import CloseReason, Purpose, ValidationResult
@@ -43,6 +43,22 @@ def judge_opening(inputs: RiskInputs, limits: RiskLimits) -> ValidationResult:
         rejection_reasons=tuple(reason for _, reason in found),
         risk_metrics=metrics,
         rejected_by=tuple(rule for rule, _ in found),
+    )
+
+
+def judge_replaced(inputs: RiskInputs, limits: RiskLimits) -> ValidationResult:
+    """Judge an opening order for an orchestrator whose own risk manager decides alone (GW-1).
+
+    Only the latch and what blocks opening altogether still reject; what the other rules found is noted.
+    """
+    found, metrics = _findings(inputs, limits)
+    standing = tuple(item for item in found if item[0] in STANDING_RULES or item[0] == UNJUDGED)
+    return ValidationResult(
+        approved=not standing,
+        rejection_reasons=tuple(reason for _, reason in standing),
+        risk_metrics=metrics,
+        rejected_by=tuple(rule for rule, _ in standing),
+        notes=tuple(f"passed over: {item[1]}" for item in found if item not in standing),
     )
 
 

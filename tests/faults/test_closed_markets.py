@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
-from itertools import count
 from zoneinfo import ZoneInfo
 
 import attrs
@@ -12,16 +11,14 @@ import pytest
 
 from actors.messages.addresses import EXECUTOR, LINK, RISK, STRATEGY_C
 from actors.messages.liquidation import LiquidationReport
-from actors.model.orders import ExecutionMode, OrderStatus
-from supervision import Config, IBKRGateway
+from actors.model.orders import OrderStatus
+from supervision import IBKRGateway
 from supervision.config import Connection, Positions, StrategyC
-from supervision.process import Process
 from supervision.proof_loop import Proof, run_proof
-from supervision.runtime import build_proof_process
 from supervision.simulator import Scenario, Simulator
-from supervision.store.volatile_journal import VolatileJournalActor, VolatileStore
 from tests.faults.crash import crash
-from tests.worlds import CONTEXT, NEXT_PROCESS, SIMULATED, ProofWorld, a_config, buy, prove
+from tests.restarts import processes_of
+from tests.worlds import CONTEXT, SIMULATED, ProofWorld, a_config, buy, prove
 
 HELD = 30.0
 BOLD = attrs.evolve(CONTEXT, risk_per_trade=1.0)
@@ -310,23 +307,9 @@ def test_a_queue_survives_the_process(away_h: float) -> None:
     """The broker keeps the close while nobody is there, and the next process takes it over."""
 
     async def scenario(proof: Proof) -> None:
-        store = VolatileStore()
         simulator = Simulator(CLOSED, now=proof.clock.now)
         await simulator.start()
-        starts = count()
-
-        def make(config: Config, mode: ExecutionMode, operator: str, consults: bool) -> Process:
-            return build_proof_process(
-                config,
-                loop=proof.loop,
-                seed=proof.seed + NEXT_PROCESS * next(starts),
-                simulator=simulator,
-                clock=proof.clock,
-                mode=mode,
-                operator_id=operator,
-                has_risk_manager=consults,
-                journal=lambda context: VolatileJournalActor(context, store),
-            )
+        make = processes_of(proof, simulator)
 
         async with IBKRGateway(CALM, mode="paper", process=make) as gateway:
             world = ProofWorld(proof, gateway, simulator)

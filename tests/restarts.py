@@ -1,0 +1,36 @@
+"""A process and the next one on the same journal, in one proof."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+from supervision import Config
+from supervision.process import Process
+from supervision.proof_loop import Proof
+from supervision.runtime import build_proof_process
+from supervision.simulator import Simulator
+from supervision.store.volatile_journal import VolatileJournalActor, VolatileStore
+from tests.worlds import NEXT_PROCESS
+
+
+def processes_of(proof: Proof, simulator: Simulator) -> Callable[..., Process]:
+    """Make what `IBKRGateway(process=...)` takes: each process finds what the one before it had journaled."""
+    store = VolatileStore()
+    starts = itertools.count()
+
+    def make(config: Config, mode: Any, operator_id: str, consults: bool) -> Process:
+        return build_proof_process(
+            config,
+            loop=proof.loop,
+            seed=proof.seed + NEXT_PROCESS * next(starts),
+            simulator=simulator,
+            clock=proof.clock,
+            mode=mode,
+            operator_id=operator_id,
+            has_risk_manager=consults,
+            journal=lambda context: VolatileJournalActor(context, store),
+        )
+
+    return make
