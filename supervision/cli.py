@@ -167,6 +167,49 @@ def liquidate(
         typer.echo(f"latched; liquidation {answer['liquidation_id']} is under way, see: status")
 
 
+database = typer.Typer(
+    help="The schema of the connection records. A starting process brings it up by itself.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(database, name="database")
+
+
+@database.command("current", epilog=EXIT_CODES)
+def database_current(config: ConfigOption = None) -> None:
+    """Say which schema the database has."""
+    from supervision.store.database_command import show_schema
+
+    with _explained():
+        typer.echo(show_schema(_load(config, None, None)))
+
+
+@database.command("upgrade", epilog=EXIT_CODES)
+def database_upgrade(config: ConfigOption = None) -> None:
+    """Bring the schema to the one that this program needs."""
+    from supervision.store.database_command import upgrade_schema
+
+    with _explained():
+        typer.echo(upgrade_schema(_load(config, None, None)))
+
+
+@database.command("downgrade", epilog=EXIT_CODES)
+def database_downgrade(
+    revision: Annotated[
+        str,
+        typer.Argument(
+            help="Where to: a revision such as 0001, or base for no table and no record at all."
+        ),
+    ],
+    config: ConfigOption = None,
+) -> None:
+    """Take the schema down before an earlier version is installed. Stop the process first."""
+    from supervision.store.database_command import downgrade_schema
+
+    with _explained():
+        typer.echo(downgrade_schema(_load(config, None, None), revision))
+
+
 def main() -> None:
     """Enter at the console script ``ibkr-actors``."""
     mask_tracebacks(_masker())

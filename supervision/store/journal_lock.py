@@ -14,6 +14,9 @@ from filelock import FileLock, Timeout
 
 from actors.errors import JournalError, JournalLockedError
 
+JOURNAL_FILE: Final = "orders.sqlite3"
+"""The journal's name in ``[general] state_dir``."""
+
 OWNER_ONLY: Final = 0o600
 """Orders and account codes are nobody else's business."""
 
