@@ -56,7 +56,7 @@ from supervision.proof_time import SeededEntropy, VirtualClock
 from supervision.simulator import Simulator, ThreadedSimulator
 from supervision.store.journal import JournalActor
 from supervision.store.journal_file import JournalFile
-from supervision.store.journal_lock import JournalLock
+from supervision.store.journal_lock import JOURNAL_FILE, JournalLock
 from supervision.store.records import RecordsActor
 from supervision.store.records_backlog import Backlog
 from supervision.store.records_memory import MemoryRecords
@@ -70,7 +70,6 @@ from supervision.tree import Tree
 if TYPE_CHECKING:
     from supervision.observe.observer import Observer
 
-JOURNAL_FILE: Final = "orders.sqlite3"
 START_S: Final = 30.0
 
 JournalFactory = Callable[[ActorContext], SupervisedActor]
