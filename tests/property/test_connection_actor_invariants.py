@@ -211,7 +211,9 @@ class ConnectionUnderFire(RuleBasedStateMachine):
     @rule()
     def it_comes_back_when_everything_is_mended_and_it_is_asked_to(self) -> None:
         self.faults.clear()
-        self.run(asyncio.sleep(ATTEMPT_ENDS_WITHIN_S))  # with an error that waits for whoever asks next, perhaps
+        self.run(
+            asyncio.sleep(ATTEMPT_ENDS_WITHIN_S)
+        )  # with an error that waits for whoever asks next, perhaps
         self.ask()
         self.run(self.world.until(lambda: self.state is C.CONNECTED, BACK_WITHIN_S))
 
@@ -282,7 +284,11 @@ ConnectionUnderFire.TestCase.settings = settings(
     stateful_step_count=30,
     deadline=timedelta(seconds=60),
     suppress_health_check=[HealthCheck.too_slow],
-    phases=[Phase.explicit, Phase.reuse, Phase.generate],  # a tree per example: shrinking takes minutes
+    phases=[
+        Phase.explicit,
+        Phase.reuse,
+        Phase.generate,
+    ],  # a tree per example: shrinking takes minutes
 )
 
 

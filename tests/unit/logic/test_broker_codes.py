@@ -176,7 +176,13 @@ def test_a_notice_is_read_by_its_code(code: int, expected: NoticeMeaning) -> Non
             "usfarm",
         ),
         (2104, "Market data farm connection is OK:usfarm", "FARM_UP", "MARKET_DATA", "usfarm"),
-        (2104, "Market data farm connection is OK:usfarm.nj", "FARM_UP", "MARKET_DATA", "usfarm.nj"),
+        (
+            2104,
+            "Market data farm connection is OK:usfarm.nj",
+            "FARM_UP",
+            "MARKET_DATA",
+            "usfarm.nj",
+        ),
         (
             2108,
             "inactive but should be available upon demand.usfarm.nj",
