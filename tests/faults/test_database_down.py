@@ -183,6 +183,31 @@ def test_a_records_actor_that_keeps_failing_escalates_nothing() -> None:
     prove_with(scenario)
 
 
+@pytest.mark.req("DB-4", "SUP-6")
+def test_a_records_actor_that_is_down_does_not_hold_up_the_connections_restart() -> None:
+    async def scenario(world: ProofWorld, database: FaultyRecords, sessions: Sessions) -> None:
+        for _ in range(9):  # until its next start is many seconds away
+            crash(world.process, RECORDS)
+            await asyncio.sleep(0.0)
+            await world.until(lambda: state_of(world, RECORDS) == "up", 60.0)
+        crash(world.process, RECORDS)
+        await world.until(lambda: state_of(world, RECORDS) == "down")
+
+        crash(world.process, CONNECTION)
+        await world.until(lambda: len(sessions.ends) == 2, 5.0)
+
+        assert state_of(world, RECORDS) == "down"
+        await asyncio.sleep(60.0)
+        assert list(database.rows) == list(sessions.ends)
+
+    prove_with(scenario)
+
+
+def state_of(world: ProofWorld, name: str) -> str:
+    """Tell where an actor stands."""
+    return next(child.state for child in world.process.tree.status() if child.name == name)
+
+
 @pytest.mark.req("DB-4", "SUP-9")
 def test_an_unfriendly_stop_closes_the_row_too() -> None:
     async def scenario(world: ProofWorld, database: FaultyRecords, sessions: Sessions) -> None:

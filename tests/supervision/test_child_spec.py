@@ -24,8 +24,8 @@ def make(context: ActorContext) -> SupervisedActor:
     return SupervisedActor(context)
 
 
-def spec(name: str, *depends_on: str) -> ChildSpec:
-    return ChildSpec(name=name, factory=make, depends_on=depends_on)
+def spec(name: str, *depends_on: str, outlives: tuple[str, ...] = ()) -> ChildSpec:
+    return ChildSpec(name=name, factory=make, depends_on=depends_on, outlives=outlives)
 
 
 @pytest.mark.req("SUP-1")
@@ -36,12 +36,23 @@ def test_dependencies_come_first_and_the_given_order_decides_otherwise() -> None
 
 
 @pytest.mark.req("SUP-1")
+def test_what_outlives_another_is_started_before_it_and_so_stopped_after_it() -> None:
+    specs = [spec("link"), spec("connection", "link"), spec("records", outlives=("connection",))]
+
+    assert start_order(specs) == ("link", "records", "connection")
+    assert dependents(specs, "records") == ()
+
+
+@pytest.mark.req("SUP-1")
 @pytest.mark.parametrize(
     ("specs", "fault"),
     [
         ([spec("a", "ghost")], "'a' depends on 'ghost', which is not a child"),
         ([spec("a", "b"), spec("b", "a")], "in a circle: 'a', 'b'"),
         ([spec("a", "a")], "in a circle: 'a'"),
+        ([spec("a", outlives=("ghost",))], "'a' outlives 'ghost', which is not a child"),
+        ([spec("a", outlives=("b",)), spec("b", outlives=("a",))], "in a circle: 'a', 'b'"),
+        ([spec("a"), spec("b", "a", outlives=("a",))], "in a circle: 'a', 'b'"),
         ([spec("a"), spec("a")], "the name 'a' is used twice"),
     ],
 )
