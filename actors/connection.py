@@ -30,6 +30,7 @@ from actors.errors import (
     restore,
 )
 from actors.logic.health_layers import LinkFacts, health_layers
+from actors.logic.order_ids import safe_floor
 from actors.messages.addresses import (
     EXECUTOR,
     JOURNAL,
@@ -51,6 +52,7 @@ from actors.messages.connection import (
     NoticeReceived,
     Probe,
     Probed,
+    OrderIdsLeapt,
     ProofMissed,
     ReadBrokerState,
     Reconcile,
@@ -107,6 +109,7 @@ class ConnectionActor(ConnectionHealth):
         SessionEnded: "on_session_ended",
         NoticeReceived: "on_notice_received",
         ProofMissed: "on_proof_missed",
+        OrderIdsLeapt: "on_order_ids_leapt",
         AttemptDue: "on_attempt_due",
         ReopenDue: "on_reopen_due",
         BeatDue: "on_beat_due",
@@ -143,13 +146,20 @@ class ConnectionActor(ConnectionHealth):
 
     def _on_journal(self, reply: Reply) -> None:
         assert isinstance(reply, JournalRead)  # nosec B101 # noqa: S101 - it answers in kind
-        self.floors = dict(reply.order_id_floors)
+        self._learn_floors(reply)
         self.ready = True
         left_something = self.incarnation > 1
         if left_something and (self.wanted or self.memory.values.session_id is not None):
             self._take_over_from_predecessor()
         elif self.wanted:
             self.attempt()
+
+    def _learn_floors(self, journal: JournalRead) -> None:
+        """Reckon with ids that were used and whose note a crash took away, under whichever client id, and note that."""
+        used = [order.broker_order_id for order in journal.orders]
+        self.floors = dict(journal.order_id_floors)
+        for client_id in sorted({*self.floors, *self.client_ids.candidates}):
+            self.raise_floor(client_id, safe_floor(self.floors.get(client_id, 0), used))
 
     def _take_over_from_predecessor(self) -> None:
         """Adopt the session that is open, or open one; none when the last word was to disconnect."""

@@ -41,6 +41,7 @@ from actors.messages.addresses import (
 from actors.messages.connection import (
     Disconnected,
     OpenSession,
+    OrderIdsLeapt,
     SessionOpened,
     SocketOpened,
 )
@@ -169,6 +170,10 @@ class ConnectionAttempts(ConnectionDesk):
             self.attempt_failed(error, HealthLayer.HANDSHAKE)
             return
         self.reconcile()
+
+    def on_order_ids_leapt(self, message: OrderIdsLeapt) -> None:
+        """Make a new floor durable."""
+        self.raise_floor(message.client_id, message.highest)
 
     def raise_floor(self, client_id: int, highest: int) -> None:
         """Never use an order id again, whatever the gateway says later (D15)."""

@@ -144,6 +144,7 @@ class Pacing(Section):
     messages_per_s: int = whole(45, 1, 50)
     reserve_messages: int = whole(10, 0, 49)
     max_waiting: int = whole(1000, 1, 100_000)
+    slow_down_s: float = number(60.0, 0.0, 3600.0)
     history_requests: int = whole(60, 1, 10_000)
     history_window_s: float = number(600.0, 0.1, DAY_S)
     history_identical_s: float = number(15.0, 0.0, 3600.0)

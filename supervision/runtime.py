@@ -21,6 +21,7 @@ from actors.connection_memory import ConnectionMemory, Remembered
 from actors.executor import ExecutorActor
 from actors.link.actor import LinkActor
 from actors.link.history_pacer import HistoryPacer
+from actors.link.memory import LinkMemory
 from actors.logic.gateway_ports import GatewayPorts
 from actors.market_data import MarketDataActor
 from actors.messages.addresses import (
@@ -248,7 +249,7 @@ def child_specs(
     """Describe the tree, in the order of the start: the journal first, the connection last."""
     connection = settings.connection_settings(config, mode, operator_id, host, port)
     link = settings.link_settings(config, mode, operator_id)
-    history = HistoryPacer(settings.history_limits(config))
+    link_memory = LinkMemory(HistoryPacer(settings.history_limits(config)))
     executor = settings.executor_settings(config, mode, operator_id)
     risk = settings.risk_settings(config, consults=has_risk_manager)
     position = settings.position_settings(config, mode, operator_id)
@@ -271,7 +272,7 @@ def child_specs(
 
     return (
         child(JOURNAL, journal),
-        child(LINK, lambda context: LinkActor(context, settings=link, history=history, log=log)),
+        child(LINK, lambda context: LinkActor(context, settings=link, memory=link_memory, log=log)),
         child(
             STRATEGY_C,
             lambda context: StrategyCActor(context, settings=strategy_c, log=log),

@@ -101,6 +101,7 @@ def link_settings(config: Config, mode: ExecutionMode, operator_id: str) -> Link
         messages_per_s=config.pacing.messages_per_s,
         priority_reserve_per_s=config.pacing.reserve_messages,
         max_waiting_requests=config.pacing.max_waiting,
+        slow_down_s=config.pacing.slow_down_s,
         max_frame_bytes=config.gateway.max_frame_bytes,
         proof_of_life_s=config.orders.proof_of_life_s,
         round_trip_timeout_s=config.connection.heartbeat_timeout_s,

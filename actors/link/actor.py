@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import ClassVar
 
@@ -23,14 +23,12 @@ from actors.errors import (
     GatewayConnectionError,
     GatewayError,
     GatewayNotConnectedError,
-    GatewayTimeoutError,
     OutcomeUnknownError,
     SupersededError,
     describe,
 )
-from actors.link.broker_state import read_broker_state
-from actors.link.history_pacer import HistoryPacer
-from actors.link.market_requests import qualify, read_bars, read_option_chain, take_snapshot
+from actors.link.asking import AskingLink
+from actors.link.memory import LinkMemory
 from actors.link.opening import open_failure
 from actors.link.order_desk import OrderDesk
 from actors.link.orders import OrderSender
@@ -39,33 +37,26 @@ from actors.link.reports import Reports
 from actors.link.session import Session
 from actors.link.settings import LinkSettings
 from actors.logic.broker_codes import NoticeMeaning, is_cut_off, notice_meaning
-from actors.logic.order_gate import OrderGate
 from actors.logic.pacing import PacingLane
-from actors.loop_actor import LoopActor
 from actors.messages.addresses import CONNECTION
 from actors.messages.connection import (
     AdoptSession,
-    BrokerStateRead,
     EndSession,
     NoticeReceived,
     OpenSession,
+    OrderIdsLeapt,
     Probe,
-    Probed,
     ProofMissed,
     ReadBrokerState,
     SessionEnded,
     SessionOpened,
     SocketOpened,
 )
-from actors.messages.lifecycle import Message, Reply, Request, RequestFailed
+from actors.messages.lifecycle import Message, Request, RequestFailed
 from actors.messages.market_data import (
-    BarsRead,
-    ContractQualified,
-    OptionChainRead,
     QualifyContract,
     ReadBars,
     ReadOptionChain,
-    SnapshotTaken,
     TakeSnapshot,
 )
 from actors.messages.orders import (
@@ -84,7 +75,7 @@ from actors.ports import EventLog, no_log
 _LOSSES = (NoticeMeaning.UPSTREAM_LOST, NoticeMeaning.PORT_RESET)
 
 
-class LinkActor(LoopActor):
+class LinkActor(AskingLink):
     """See the module's docstring. Everything here runs on the link's loop, `abandoned` excepted."""
 
     handlers: ClassVar[Mapping[type[Message], str]] = {
@@ -111,20 +102,17 @@ class LinkActor(LoopActor):
         context: ActorContext,
         *,
         settings: LinkSettings,
-        history: HistoryPacer | None = None,
+        memory: LinkMemory | None = None,
         log: EventLog = no_log,
     ) -> None:
-        super().__init__(context)
-        self.history = history or HistoryPacer()
-        self.settings = settings
-        self.log = log
-        self.gate = OrderGate(settings.operator_id, self.clock.now())
-        self.session: Session | None = None
+        super().__init__(context, settings=settings, memory=memory, log=log)
         self.opening: OpenSession | None = None
         self.began_at = 0.0
         self.sessions_made = 0
         self.undecodable_count = 0
-        self.desk = OrderDesk(self, self.gate, OrderSender() if settings.sends_orders else None)
+        self.order_ids = self.memory.order_ids
+        sender = OrderSender() if settings.sends_orders else None
+        self.desk = OrderDesk(self, self.gate, sender, self.order_ids)
         self.reports = Reports(self.tell, self.gate)
 
     def started(self) -> None:
@@ -142,7 +130,7 @@ class LinkActor(LoopActor):
 
     def stopping(self) -> None:
         """Close in order."""
-        self._end_session(DisconnectCause.ASKED, "the link stops", graceful=True)
+        self.end_session(DisconnectCause.ASKED, "the link stops", graceful=True)
 
     def abandoned(self) -> None:
         """Cut the connection. A thread that hangs may still hold the loop, so the socket is shut down from here."""
@@ -169,7 +157,7 @@ class LinkActor(LoopActor):
 
     def on_open_session(self, request: OpenSession) -> None:
         """Open a session; one that is open or on its way ends first."""
-        self._end_session(DisconnectCause.ASKED, "another session is opened")
+        self.end_session(DisconnectCause.ASKED, "another session is opened")
         try:
             PROCESS_LINKS.claim(self)
         except GatewayError as error:
@@ -199,7 +187,7 @@ class LinkActor(LoopActor):
         except (OSError, GatewayError) as error:
             failure = open_failure(error, request, timed_out=limit.expired())
             if self.session is session and not session.is_ready:
-                self._end_session(DisconnectCause.LINK_FAILED, str(failure), failure)
+                self.end_session(DisconnectCause.LINK_FAILED, str(failure), failure)
 
     def session_ready(self, session: Session) -> None:
         """Answer `OpenSession` in the same call, so that nothing the gateway says next overtakes it."""
@@ -207,7 +195,7 @@ class LinkActor(LoopActor):
         if request is None or session is not self.session:
             return
         floor = max(session.client.next_valid_id, request.order_id_floor)
-        self.desk.raise_floor(floor)
+        self.order_ids.raise_floor(floor)
         self.gate.session_opened(session.accounts, readonly=session.readonly)
         if self.settings.market_data_type != 1 and session.pacer.try_now(PacingLane.PRIORITY):
             session.client.reqMarketDataType(int(self.settings.market_data_type))
@@ -219,7 +207,7 @@ class LinkActor(LoopActor):
             link_session=session.number,
             server_version=session.server_version,
             accounts=session.accounts,
-            next_order_id=self.desk.last_order_id + 1,
+            next_order_id=self.order_ids.last + 1,
             client_id=session.client_id,
             elapsed_ms=(self.clock.monotonic() - self.began_at) * 1000,
             upstream_lost=session.is_cut_off,
@@ -235,9 +223,9 @@ class LinkActor(LoopActor):
 
     def on_end_session(self, message: EndSession) -> None:
         """End the session, whichever it is."""
-        self._end_session(message.cause, message.reason, graceful=message.graceful)
+        self.end_session(message.cause, message.reason, graceful=message.graceful)
 
-    def _end_session(
+    def end_session(
         self,
         cause: DisconnectCause,
         reason: str,
@@ -272,7 +260,7 @@ class LinkActor(LoopActor):
         cause = DisconnectCause.SOCKET_CLOSED if closed else DisconnectCause.LINK_FAILED
         reason = str(error) if closed else f"undecodable: {type(error).__name__}: {error}"
         with suppress(SupersededError):  # then a successor has the session's place already
-            self._end_session(cause, reason)
+            self.end_session(cause, reason)
 
     def undecodable(self, session: Session, fields: list[str], error: Exception) -> None:
         """Count what could not be decoded and carried no order; too much of it ends the session."""
@@ -296,122 +284,48 @@ class LinkActor(LoopActor):
             return
         meaning = notice_meaning(code, text).meaning
         session.is_cut_off = is_cut_off(meaning, session.is_cut_off)
+        if meaning is NoticeMeaning.THROTTLE:
+            self._slow_down(session, text)
         if meaning in _LOSSES:
             self.gate.close(f"{text} (code {code})")
         if session.is_ready:
             self.tell(CONNECTION, NoticeReceived(link_session=session.number, code=code, text=text))
 
-    # --- asking the gateway ---------------------------------------------------------------------------------------
+    def _slow_down(self, session: Session, text: str) -> None:
+        """Send half as much for a while: somebody, perhaps another program beside us, sends too much."""
+        session.pacer.slow_down(self.settings.slow_down_s)
+        self.log("rate_exceeded", level="WARNING", text=text, slow_for_s=self.settings.slow_down_s)
 
-    def left_s(self, request: Request) -> float:
-        """Tell how long until the request's deadline."""
-        return max(0.0, request.deadline - self.clock.monotonic())
-
-    def _serve(self, request: Request, work: Callable[[Session], Awaitable[Reply]]) -> None:
-        """Do what takes time on behalf of ``request``; it is answered by its deadline, whatever happens."""
-        session = self.session
-        if session is None or not session.is_ready:
-            self.refuse(request, GatewayNotConnectedError("no session is open"))
+    def duplicate_id(self, session: Session, order_id: int) -> None:
+        """Leap ahead of whoever used the id, ask where the gateway stands, and have the floor made durable (D15)."""
+        if session is not self.session:
             return
-        self.spawn(self._answer(request, session, work))
+        self.order_ids.leap(order_id)
+        self.log("order_id_duplicate", level="ERROR", order_id=order_id, next=self.order_ids.last)
+        self._tell_floor(session)
+        self.spawn(self._ask_next_id(session))
 
-    async def _answer(
-        self, request: Request, session: Session, work: Callable[[Session], Awaitable[Reply]]
-    ) -> None:
-        try:
-            async with asyncio.timeout(self.left_s(request)):
-                answer = await work(session)
-        except GatewayError as error:
-            self._end_unanswered(session)
-            self.refuse(request, error)
-        except TimeoutError:
-            self._end_unanswered(session)
-            late = f"{type(request).__name__}: the gateway did not answer before the deadline"
-            self.refuse(request, GatewayTimeoutError(late))
-        else:
-            self.reply(request, answer)
+    async def _ask_next_id(self, session: Session) -> None:
+        with suppress(GatewayError):  # the next session begins with the gateway's floor anyway
+            await session.pacer.turn(PacingLane.PRIORITY)
+            session.client.reqIds(1)
 
-    def _end_unanswered(self, session: Session) -> None:
-        """End a session that owes an answer which nobody could tell from the next one."""
-        if session.unanswered is not None and session is self.session:
-            self._end_session(
-                DisconnectCause.REQUEST_UNANSWERED,
-                f"the gateway did not answer: {session.unanswered}",
-            )
+    def next_id(self, session: Session, order_id: int) -> None:
+        """Follow the gateway upwards, never downwards."""
+        if session is self.session and order_id - 1 > self.order_ids.last:
+            self.order_ids.raise_floor(order_id)
+            self._tell_floor(session)
 
-    def on_probe(self, request: Probe) -> None:
-        """Make a round trip, or join the one under way; it goes ahead of everything but never ends the session."""
-
-        async def work(session: Session) -> Reply:
-            told = await session.life.ask_until_answered()
-            return Probed(
-                correlation_id=request.correlation_id,
-                latency_ms=told.latency_s * 1000,
-                gateway_time=told.gateway_time,
-            )
-
-        self._serve(request, work)
+    def _tell_floor(self, session: Session) -> None:
+        self.tell(
+            CONNECTION,
+            OrderIdsLeapt(client_id=session.client_id, highest=self.order_ids.last),
+        )
 
     def proof_missed(self, session: Session, asked_at: float) -> None:
         """Tell the connection, which has its own ways to find out whether the link is lost."""
         if session is self.session:
             self.tell(CONNECTION, ProofMissed(link_session=session.number, asked_at=asked_at))
-
-    def on_read_broker_state(self, request: ReadBrokerState) -> None:
-        """Read the world whole."""
-
-        async def work(session: Session) -> Reply:
-            state = await read_broker_state(session, self.gate, request.account)
-            return BrokerStateRead(correlation_id=request.correlation_id, state=state)
-
-        self._serve(request, work)
-
-    def on_qualify_contract(self, request: QualifyContract) -> None:
-        """Find exactly one contract."""
-
-        async def work(session: Session) -> Reply:
-            contract = await qualify(session, request.query)
-            return ContractQualified(
-                correlation_id=request.correlation_id, query=request.query, contract=contract
-            )
-
-        self._serve(request, work)
-
-    def on_take_snapshot(self, request: TakeSnapshot) -> None:
-        """Read one snapshot."""
-
-        async def work(session: Session) -> Reply:
-            quote = await take_snapshot(session, request.contract, snapshot=request.snapshot)
-            return SnapshotTaken(correlation_id=request.correlation_id, quote=quote)
-
-        self._serve(request, work)
-
-    def on_read_bars(self, request: ReadBars) -> None:
-        """Read at most one hour of bars."""
-
-        async def work(session: Session) -> Reply:
-            bars = await read_bars(
-                session,
-                request.contract,
-                minutes=request.duration_minutes,
-                bar_size=request.bar_size,
-                history=self.history,
-                deadline=request.deadline,
-            )
-            return BarsRead(
-                correlation_id=request.correlation_id, contract=request.contract, bars=bars
-            )
-
-        self._serve(request, work)
-
-    def on_read_option_chain(self, request: ReadOptionChain) -> None:
-        """Read an option chain."""
-
-        async def work(session: Session) -> Reply:
-            chain = await read_option_chain(session, request.underlying)
-            return OptionChainRead(correlation_id=request.correlation_id, chain=chain)
-
-        self._serve(request, work)
 
     # --- the gate -------------------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from actors.clock import Clock
 from actors.errors import GatewayError, GatewayTimeoutError
+from actors.link.memory import OrderIds
 from actors.link.orders import OrderSender
 from actors.link.session import Session
 from actors.logic.order_gate import Attempt, OrderGate
@@ -49,16 +50,14 @@ class Desk(Protocol):
 class OrderDesk:
     """Sends orders and cancels. ``sender`` None: there is nothing behind the gate (MODE-1)."""
 
-    def __init__(self, desk: Desk, gate: OrderGate, sender: OrderSender | None) -> None:
+    def __init__(
+        self, desk: Desk, gate: OrderGate, sender: OrderSender | None, order_ids: OrderIds
+    ) -> None:
         self._desk = desk
         self._gate = gate
         self._sender = sender
-        self.last_order_id = 0
+        self._order_ids = order_ids
         self._waiting = 0  # so many orders wait for a proof of life or a turn: none overtakes them
-
-    def raise_floor(self, next_order_id: int) -> None:
-        """Use no order id below this one."""
-        self.last_order_id = max(self.last_order_id, next_order_id - 1)
 
     # --- orders ---------------------------------------------------------------------------------------------------
 
@@ -144,7 +143,7 @@ class OrderDesk:
     ) -> None:
         order_id = order.broker_order_id
         if order_id is None:
-            order_id = self.last_order_id = self.last_order_id + 1
+            order_id = self._order_ids.draw()
         sequence = self._gate.passed(order, order_id, self._desk.clock.now())
         sender.place(session.client, order_id, order)
         self._desk.reply(

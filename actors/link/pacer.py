@@ -28,6 +28,7 @@ class Pacer:
         self._clock = clock
         self._limits = limits
         self._max_waiting = max_waiting
+        self._slow_until = float("-inf")
         self._sent = NOTHING_SENT
         self._waiting: dict[PacingLane, deque[asyncio.Future[None]]] = {
             lane: deque() for lane in PacingLane
@@ -39,10 +40,18 @@ class Pacer:
         now = self._clock.monotonic()
         if any(self._waiting[other] for other in PacingLane if other <= lane):
             return False
-        if wait_s(self._sent, now, lane, self._limits) > 0:
+        limits = self._limits_at(now)
+        if wait_s(self._sent, now, lane, limits) > 0:
             return False
-        self._sent = record(self._sent, now, self._limits)
+        self._sent = record(self._sent, now, limits)
         return True
+
+    def slow_down(self, for_s: float) -> None:
+        """Hand out half as many turns for a while."""
+        self._slow_until = self._clock.monotonic() + for_s
+
+    def _limits_at(self, now: float) -> PacingLimits:
+        return self._limits.halved() if now < self._slow_until else self._limits
 
     async def turn(self, lane: PacingLane) -> None:
         """Wait for a turn. Raises `MailboxFullError` when too many wait, and whatever `fail` is given."""
@@ -78,17 +87,18 @@ class Pacer:
             self._timer.cancel()
             self._timer = None
         now = self._clock.monotonic()
+        limits = self._limits_at(now)
         for lane, queue in self._waiting.items():
             while queue:
                 if queue[0].done():
                     queue.popleft()
                     continue
-                delay_s = wait_s(self._sent, now, lane, self._limits)
+                delay_s = wait_s(self._sent, now, lane, limits)
                 if delay_s > 0:
                     delay_s = max(delay_s, _SHORTEST_WAIT_S)
                     self._timer = self._loop.call_later(delay_s, self._release)
                     return
-                self._sent = record(self._sent, now, self._limits)
+                self._sent = record(self._sent, now, limits)
                 queue.popleft().set_result(None)
 
     @staticmethod

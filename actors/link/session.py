@@ -37,7 +37,7 @@ from actors.link.wrapper import (
     POSITIONS,
     RawWrapper,
 )
-from actors.logic.broker_codes import RequestKind
+from actors.logic.broker_codes import Meaning, RequestKind, meaning
 from actors.logic.pacing import PacingLane, PacingLimits
 from actors.messages.connection import OpenSession
 from actors.model.account import Holding
@@ -71,6 +71,12 @@ class SessionOwner(Protocol):
 
     def undecodable(self, session: Session, fields: list[str], error: Exception) -> None:
         """A message without an order that could not be decoded."""
+
+    def duplicate_id(self, session: Session, order_id: int) -> None:
+        """The gateway knows this order id already."""
+
+    def next_id(self, session: Session, order_id: int) -> None:
+        """The gateway said which order id it expects next, after the handshake."""
 
     def proof_missed(self, session: Session, asked_at: float) -> None:
         """The gateway left the round trip of ``asked_at`` unanswered, for which an order waited."""
@@ -270,6 +276,8 @@ class Session:
             if code == 10197:
                 self._owner.notice(self, code, text)
         elif request_id > 0:
+            if meaning(code, RequestKind.NEW) is Meaning.DUPLICATE_ID:
+                self._owner.duplicate_id(self, request_id)
             self._reports.order_error(request_id, code, text, at=self.received_at)
         else:
             self._refused_without_id(code, text)
@@ -283,6 +291,11 @@ class Session:
             pending = self.answers.get(key)
             if pending is not None:
                 pending.on_error(code, text)
+
+    def on_next_id(self, order_id: int) -> None:
+        """The gateway's floor for order ids; the handshake's own is read by the client."""
+        if self.is_ready:
+            self._owner.next_id(self, order_id)
 
     def on_order(self, order: BrokerOrder) -> None:
         """An order's terms or state; it may be the answer to a question."""

@@ -17,6 +17,8 @@ class LinkSettings:
     operator_id: str = OPERATOR_ID
     messages_per_s: int = 45
     priority_reserve_per_s: int = 10
+    slow_down_s: float = 60.0
+    """After the gateway found the rate exceeded (error 100), half of it is used for so long."""
     max_waiting_requests: int = 1_000
     """So many requests may wait for their turn in each lane."""
     max_frame_bytes: int = 0xFFFFFF

@@ -49,7 +49,8 @@ class RawWrapper:
         self._session.batch_ended()
 
     def nextValidId(self, order_id: int) -> None:
-        """The client reads it by itself."""
+        """The gateway's floor for order ids."""
+        self._session.on_next_id(order_id)
 
     def managedAccounts(self, accounts: str) -> None:
         """The client reads it by itself."""

@@ -32,8 +32,15 @@ class ClientIds:
         """The id to use: the configured one, then those behind it, from 1 again after 9999."""
         if self.in_use is not None:
             return self.in_use
-        step = max(0, self.conflicts - self.same_id_retries)
+        return self._behind(max(0, self.conflicts - self.same_id_retries))
+
+    def _behind(self, step: int) -> int:
         return (self.configured - 1 + step) % MAX_CLIENT_ID + 1
+
+    @property
+    def candidates(self) -> tuple[int, ...]:
+        """Every id that may come into use."""
+        return tuple(map(self._behind, range(self.tries)))
 
     @property
     def is_fallback(self) -> bool:

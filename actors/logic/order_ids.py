@@ -11,6 +11,7 @@ The suffix is what keeps a name unique across restarts; whoever makes it draws i
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Final
 
@@ -43,6 +44,16 @@ def operator_of(reference: str) -> str | None:
 def order_id_of(reference: str) -> str:
     """Tell the order id within an ``orderRef``; a reference that is not of our making is its own id."""
     return reference.partition(ORDER_REF_SEPARATOR)[2] or reference
+
+
+def safe_floor(floor: int, used: Iterable[int | None]) -> int:
+    """Raise a floor for the broker's order ids that was read after a crash.
+
+    ``used`` are the ids of the orders that are open in the journal, None where it does not know. The floor is noted
+    after an order's bytes were written, its intent before: so each open intent without an id may have used one more.
+    """
+    ids = tuple(used)
+    return max([floor, *(each for each in ids if each is not None)]) + ids.count(None)
 
 
 def is_close(order_id: str) -> bool:

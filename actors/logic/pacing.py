@@ -50,6 +50,11 @@ class PacingLimits:
                 f"(was {self.reserve_per_s})"
             )
 
+    def halved(self) -> PacingLimits:
+        """Give half of both, for when the gateway counts more than we do."""
+        rate = max(1, self.rate_per_s // 2)
+        return PacingLimits(rate_per_s=rate, reserve_per_s=min(self.reserve_per_s // 2, rate - 1))
+
     def limit(self, lane: PacingLane) -> int:
         """Tell how many messages the window may hold for a message of ``lane`` to be the next one."""
         return self.rate_per_s - (0 if lane is PacingLane.PRIORITY else self.reserve_per_s)

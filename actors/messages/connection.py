@@ -253,6 +253,14 @@ class Probed(Reply):
 
 
 @attrs.frozen(kw_only=True)
+class OrderIdsLeapt(Message):
+    """The gateway knew an order id of ours, or is further ahead: ids up to ``highest`` count as used (D15)."""
+
+    client_id: int
+    highest: int
+
+
+@attrs.frozen(kw_only=True)
 class ProofMissed(Message):
     """An order waited for a proof of life, and the question of ``asked_at`` has no answer: like a missed beat."""
 

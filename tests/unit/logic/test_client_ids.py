@@ -55,3 +55,13 @@ def test_a_session_that_was_found_open_under_another_id_is_a_fallback_until_the_
     assert "a liquidation cancels all of them at once" in found.explanation
     assert not found.from_the_start().is_fallback
     assert not IDS.found(1).is_fallback
+
+
+def test_the_candidates_are_the_ids_that_come_into_use() -> None:
+    ids = ClientIds.starting_at(9998, same_id_retries=0, tries=4)
+    used = []
+    while not ids.is_exhausted:
+        used.append(ids.current)
+        ids = ids.after_conflict()
+
+    assert ids.candidates == tuple(used) == (9998, 9999, 1, 2)

@@ -38,3 +38,10 @@ def test_the_reference_carries_the_operator_at_its_head_within_forty_characters(
 @pytest.mark.parametrize("reference", ["", "by hand", ":ORD", "X:"])
 def test_a_reference_that_is_not_ours_names_no_operator(reference: str) -> None:
     assert order_ids.operator_of(reference) is None
+
+
+def test_a_floor_after_a_crash_counts_an_id_for_each_intent_without_one() -> None:
+    assert order_ids.safe_floor(10, ()) == 10
+    assert order_ids.safe_floor(10, (3, 9)) == 10
+    assert order_ids.safe_floor(10, (None,)) == 11
+    assert order_ids.safe_floor(10, (12, None, None, 4)) == 14
