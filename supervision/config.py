@@ -9,6 +9,7 @@ Units end the names: ``_s`` seconds, ``_ratio`` fractions of one, ``_value`` US 
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -349,6 +350,13 @@ SECRETS: Final = {name: env for env, (section, name) in ENVIRONMENT.items() if s
 MOST_BYTES: Final = 1_000_000
 """A configuration file is refused above this size."""
 
+MOST_PARTS: Final = 32
+"""Of a dotted name; the parser takes minutes for one of thousands."""
+
+_TOO_DEEP: Final = re.compile(
+    rf"(?<![\w\"'-])(?:[\w\"'-]++[ \t]*+\.[ \t]*+){{{MOST_PARTS - 1}}}"
+)  # possessive, and from the beginning of a word only: linear in whatever it is given
+
 
 def load(path: str | Path | None, environ: Mapping[str, str]) -> Config:
     """Read the file, let the environment override it, and check everything.
@@ -369,20 +377,34 @@ def load(path: str | Path | None, environ: Mapping[str, str]) -> Config:
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        raw = path.read_bytes()
+        is_endless = (
+            path.exists() and not path.is_file()
+        )  # a pipe makes us wait, a device never ends
+        raw = b"" if is_endless else _read_most(path)
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise ConfigurationError(f"{path}: cannot be read: {reason}") from None
     except ValueError as error:  # a path with a NUL in it
         raise ConfigurationError(f"{path!r}: is no path: {error}") from None
+    if is_endless:
+        raise ConfigurationError(f"{path}: is no regular file")
     if len(raw) > MOST_BYTES:
-        raise ConfigurationError(f"{path}: has {len(raw)} bytes, expected at most {MOST_BYTES}")
+        raise ConfigurationError(f"{path}: is too long, expected at most {MOST_BYTES} bytes")
     try:
-        return tomllib.loads(raw.decode("utf-8-sig"))
+        text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ConfigurationError(f"{path}: is not UTF-8 text: {error}") from None
+    if _TOO_DEEP.search(text):
+        raise ConfigurationError(f"{path}: has a dotted name of {MOST_PARTS} parts or more")
+    try:
+        return tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         raise ConfigurationError(f"{path}: is not valid TOML: {error}") from None
+
+
+def _read_most(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(MOST_BYTES + 1)
 
 
 def _read_environment(environ: Mapping[str, str], report: Report) -> dict[str, dict[str, Any]]:

@@ -113,7 +113,8 @@ def _unknown(path: str, name: str, known: list[str], report: Report) -> str:
         return f"{path}: looks like a secret; secrets are read from the environment only, from " + (
             ", ".join(sorted(report.secrets.values()))
         )
-    close = difflib.get_close_matches(name, known, n=1)
+    is_shown = len(report.faults) < MOST_FAULTS_SHOWN  # looking for what is close takes a while
+    close = difflib.get_close_matches(name, known, n=1) if is_shown else []
     hint = f"did you mean {close[0]}?" if close else f"expected one of {', '.join(known)}"
     return f"{path}: unknown key; {hint}"
 
