@@ -21,6 +21,14 @@
     ├── ContractQualificationError        IB_DATA_001    no contract, or more than one, fits the description
     ├── InsufficientDataError             IB_DATA_002 r  fewer bars than the indicators need
     ├── MarketDataUnavailableError        IB_DATA_003 r  the gateway has no data for the symbol, with its reason
+    │   └── FeedError                     IB_FEED_000 r  the second source of market data has none
+    │       ├── FeedUnreachableError      IB_FEED_001 r  no connection to it, or one that broke
+    │       ├── FeedTimeoutError          IB_FEED_002 r  it did not answer in full within its time
+    │       ├── FeedServerError           IB_FEED_003 r  it answered that it is broken (5xx)
+    │       ├── FeedRateLimitError        IB_FEED_004 r  its limit of requests, kept by us or told by it
+    │       ├── FeedRefusedError          IB_FEED_005    it refuses the key, the call or the plan
+    │       ├── FeedReplyError            IB_FEED_006    its answer is not what it documents
+    │       └── FeedSymbolError           IB_FEED_007    it does not know the symbol
     ├── HistoryPacingError                IB_DATA_004 r  IB's pacing of history would hold it back beyond its deadline
     ├── OrderValidationError              IB_ORDER_001   an order's field is invalid (also a ValueError)
     ├── OrderNotFoundError                IB_ORDER_002   no order has that id
@@ -33,6 +41,7 @@
     ├── RecordsError                      IB_DB_001 r    the database of connection records does not serve
     │   ├── RecordNotFoundError           IB_DB_002      no session with that id is recorded
     │   └── InvalidRecordError            IB_DB_003      a record's field is invalid (also a ValueError)
+    ├── PublishError                      IB_PUB_001 r   what quotes are published to does not serve
     ├── IllegalTransitionError            IB_CODE_001    a state machine was asked for a step its table lacks
     └── SupervisionError                  IB_SUP_000     the tree of actors could not serve
         ├── ActorFailedError              IB_SUP_001 r   the actor failed while it handled the message
@@ -171,6 +180,57 @@ class MarketDataUnavailableError(GatewayError):
     retryable = True
 
 
+class FeedError(MarketDataUnavailableError):
+    """The second source of market data has none; the text says why, and never holds the key."""
+
+    code = "IB_FEED_000"
+
+
+class FeedUnreachableError(FeedError):
+    """There is no connection to the second source, or it broke: name, route, TLS, protocol."""
+
+    code = "IB_FEED_001"
+
+
+class FeedTimeoutError(FeedError):
+    """The second source did not answer in full within its time."""
+
+    code = "IB_FEED_002"
+
+
+class FeedServerError(FeedError):
+    """The second source answered that it is broken (HTTP 5xx)."""
+
+    code = "IB_FEED_003"
+
+
+class FeedRateLimitError(FeedError):
+    """The limit of requests to the second source is reached, as we count it or as it says."""
+
+    code = "IB_FEED_004"
+
+
+class FeedRefusedError(FeedError):
+    """The second source refuses the key, the call or the plan; asking again changes nothing."""
+
+    code = "IB_FEED_005"
+    retryable = False
+
+
+class FeedReplyError(FeedError):
+    """The second source answered something that it does not document; nothing of it is used."""
+
+    code = "IB_FEED_006"
+    retryable = False
+
+
+class FeedSymbolError(FeedError):
+    """The second source does not know the symbol."""
+
+    code = "IB_FEED_007"
+    retryable = False
+
+
 class HistoryPacingError(GatewayError):
     """IB's rules on requests of history would hold this one back beyond its deadline; the text names rule and wait."""
 
@@ -245,6 +305,13 @@ class InvalidRecordError(RecordsError, ValueError):
 
     code = "IB_DB_003"
     retryable = False
+
+
+class PublishError(GatewayError):
+    """What quotes are published to cannot be reached or written; the text says why."""
+
+    code = "IB_PUB_001"
+    retryable = True
 
 
 class IllegalTransitionError(GatewayError):

@@ -11,11 +11,13 @@ from typing import ClassVar
 
 from actors.conversations import ANSWERS, root_id
 from actors.errors import InsufficientDataError
+from actors.failover_desk import FailoverLook, failed_over
 from actors.logic.history import MAX_HISTORY_MINUTES, history_violation
 from actors.logic.indicators import indicators
 from actors.logic.quality import market_data
 from actors.messages.addresses import GATEWAY
 from actors.messages.connection import ConnectionStateChanged, ProveMarketData
+from actors.messages.feed import FeedBarsRead, FeedQuoteRead
 from actors.messages.lifecycle import Message, Request
 from actors.messages.market_data import (
     BarsRead,
@@ -54,6 +56,9 @@ class MarketDataActor(QuoteFeeds):
         UnsubscribeQuotes: "on_unsubscribe_quotes",
         ConnectionStateChanged: "on_connection_state_changed",
         PollDue: "on_poll_due",
+        FailoverLook: "on_failover_look",
+        FeedQuoteRead: "on_answer",
+        FeedBarsRead: "on_answer",
         ContractQualified: "on_answer",
         SnapshotTaken: "on_answer",
         BarsRead: "on_answer",
@@ -65,12 +70,16 @@ class MarketDataActor(QuoteFeeds):
         """Have the subscribers of an earlier incarnation subscribe again."""
         if self.incarnation > 1:
             self.tell(GATEWAY, FeedsLost())
+        self.failover.started()
 
     # --- reads ----------------------------------------------------------------------------------------------------
 
     def on_get_market_data(self, request: GetMarketData) -> None:
         """Qualify, then read quote and bars side by side, then compute."""
         if self.refuses_stream(request, request.snapshot):
+            return
+        if self.failover.is_over(request.symbol):
+            self.failover.read_market_data(request)
             return
         self.qualified(
             request,
@@ -119,6 +128,9 @@ class MarketDataActor(QuoteFeeds):
         """Answer from memory when that is young enough, else read a snapshot."""
         if self.refuses_stream(request, request.snapshot):
             return
+        if request.for_opening and self.failover.is_over(request.contract.symbol):
+            self.refuse(request, failed_over(request.contract.symbol))
+            return
         held = self.quotes.get(request.contract.con_id)
         age_limit_s = request.max_age_s
         if held and (self.clock.now() - held.received_at).total_seconds() < age_limit_s:
@@ -146,6 +158,8 @@ class MarketDataActor(QuoteFeeds):
         violation = history_violation(request.duration_minutes, request.bar_size)
         if violation is not None:
             self.refuse(request, violation)
+            return
+        if self.failover.is_over(request.symbol) and self.failover.read_bars(request):
             return
         self.qualified(
             request,
@@ -195,5 +209,10 @@ class MarketDataActor(QuoteFeeds):
 
     def on_connection_state_changed(self, event: ConnectionStateChanged) -> None:
         """Forget what a session taught when it was asked to end (CON-13)."""
+        self.failover.link_is(event.state)
         if event.state is ConnectionState.DISCONNECTED:
             self.forget_session()
+
+    def on_failover_look(self, look: FailoverLook) -> None:
+        """Ask IB about what the second source serves now."""
+        self.failover.on_look(look)

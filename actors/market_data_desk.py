@@ -10,7 +10,8 @@ import attrs
 from actors.base import ActorContext
 from actors.conversations import ConversingActor, child_id
 from actors.errors import ErrorInfo, SnapshotModeViolationError, restore
-from actors.messages.addresses import EXECUTOR, LINK, POSITION, RISK
+from actors.failover_desk import FailoverDesk, FailoverSettings
+from actors.messages.addresses import LINK, PUBLISHER
 from actors.messages.lifecycle import Reply, Request
 from actors.messages.market_data import (
     ContractQualified,
@@ -19,6 +20,7 @@ from actors.messages.market_data import (
     SnapshotTaken,
     TakeSnapshot,
 )
+from actors.messages.publishing import PublishQuote
 from actors.model.contracts import Contract, ContractQuery
 from actors.model.market import Quote
 from actors.ports import EventLog, no_log
@@ -39,6 +41,9 @@ class MarketDataSettings:
     max_symbols: int = 500
     max_remembered: int = 1000
     """So many contracts, quotes and series of bars each; the oldest are forgotten first."""
+    publishes: bool = False
+    """There is a publisher, which is given every quote (MKT-9)."""
+    failover: FailoverSettings = attrs.field(factory=FailoverSettings)
 
 
 class MarketDataDesk(ConversingActor):
@@ -56,6 +61,9 @@ class MarketDataDesk(ConversingActor):
         self.log = log
         self.contracts: dict[ContractQuery, Contract] = {}
         self.quotes: dict[int, Quote] = {}
+        self.failover = FailoverDesk(
+            self, self.settings.failover, self.contracts.get, self.publish, log
+        )
 
     def remember(self, memory: dict[K, V], key: K, value: V) -> None:
         """Keep a value within the bound."""
@@ -122,6 +130,7 @@ class MarketDataDesk(ConversingActor):
             ),
             SnapshotTaken,
             keep,
+            lambda: self.failover.unanswered(contract),
         )
 
     def ask(
@@ -131,14 +140,16 @@ class MarketDataDesk(ConversingActor):
         make: Callable[[str], Request],
         expected: type[R],
         then: Callable[[R], None],
+        otherwise: Callable[[], None] = lambda: None,
     ) -> None:
-        """Ask the link for one step of ``request``; a failure of the step is a failure of the request."""
+        """Ask the link for one step of ``request``; a failure of the step is ``otherwise`` noted, and the request's."""
 
         def on_reply(reply: Reply) -> None:
             assert isinstance(reply, expected)  # nosec B101 # noqa: S101 - the link answers in kind
             then(reply)
 
         def on_failure(error: ErrorInfo) -> None:
+            otherwise()
             self.refuse(request, restore(error))
 
         self.conversations.ask(
@@ -146,9 +157,12 @@ class MarketDataDesk(ConversingActor):
         )
 
     def publish(self, quote: Quote) -> None:
-        """Remember the quote and tell those who judge by it; risk first, so that it is never behind the executor."""
+        """Remember the quote and tell those who judge by it."""
+        self.failover.quoted(quote)
         self.remember(self.quotes, quote.contract.con_id, quote)
         update = QuoteUpdated(quote=quote)
-        for address in (RISK, EXECUTOR, POSITION):
+        for address in self.failover.audience(quote):
             self.tell(address, update)
+        if self.settings.publishes:
+            self.tell(PUBLISHER, PublishQuote(quote=quote))
         self.log("quote_received", level="DEBUG", symbol=quote.symbol, source=quote.source.value)

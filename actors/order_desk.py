@@ -444,12 +444,16 @@ class OrderDesk(ConversingActor):
             return
 
         def read(reply: Reply) -> None:
-            assert isinstance(reply, QuoteRead)  # nosec B101 # noqa: S101 - market data answers in kind
+            assert isinstance(reply, QuoteRead)  # nosec B101 # noqa: S101 - answers in kind
             then(reply.quote)
 
         self.ask(
             MARKET_DATA,
-            GetQuote(**self.conversations.on_behalf(request, "quote"), contract=contract),
+            GetQuote(
+                **self.conversations.on_behalf(request, "quote"),
+                contract=contract,
+                for_opening=True,
+            ),
             read,
             lambda _: then(self.quotes.get(contract.con_id)),
         )

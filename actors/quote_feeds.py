@@ -24,7 +24,7 @@ from actors.messages.market_data import (
     TakeSnapshot,
     UnsubscribeQuotes,
 )
-from actors.model.contracts import ContractQuery
+from actors.model.contracts import Contract, ContractQuery
 from actors.ports import EventLog, no_log
 
 
@@ -125,16 +125,16 @@ class QuoteFeeds(BarReads):
                 contract=held,
             ),
             lambda reply: self._feed_quote(poll.symbol, reply),
-            lambda error: self._feed_failed(poll.symbol, error),
+            lambda error: self._snapshot_failed(held, error),
         )
 
     def _poll_qualified(self, symbol: str, reply: Reply) -> None:
-        assert isinstance(reply, ContractQualified)  # nosec B101 # noqa: S101 - the link answers in kind
+        assert isinstance(reply, ContractQualified)  # nosec B101 # noqa: S101 - answers in kind
         self.remember(self.contracts, reply.query, reply.contract)
         self.tell(self.name, PollDue(symbol=symbol))
 
     def _feed_quote(self, symbol: str, reply: Reply) -> None:
-        assert isinstance(reply, SnapshotTaken)  # nosec B101 # noqa: S101 - the link answers in kind
+        assert isinstance(reply, SnapshotTaken)  # nosec B101 # noqa: S101 - answers in kind
         self.publish(reply.quote)
         feed = self.feeds.get(symbol)
         if feed is None:
@@ -144,6 +144,10 @@ class QuoteFeeds(BarReads):
             self._tell_subscribers(feed, QuotesResumed(symbols=(symbol,)))
         self._tell_subscribers(feed, QuoteUpdated(quote=reply.quote))
         self.schedule(self.settings.snapshot_interval_s, PollDue(symbol=symbol))
+
+    def _snapshot_failed(self, contract: Contract, error: ErrorInfo) -> None:
+        self.failover.unanswered(contract)
+        self._feed_failed(contract.symbol, error)
 
     def _feed_failed(self, symbol: str, error: ErrorInfo) -> None:
         feed = self.feeds.get(symbol)

@@ -42,6 +42,7 @@ from actors.messages.connection import (
     ReconciliationCompleted,
     RequestReconciliation,
 )
+from actors.messages.feed import NOT_FAILED_OVER, FailoverChanged
 from actors.messages.journal import JournalRead, ReadJournal, RecordBaseline
 from actors.messages.lifecycle import Message, Reply
 from actors.messages.market_data import QuoteUpdated
@@ -97,6 +98,7 @@ class RiskActor(ConversingActor):
         QuoteUpdated: "on_quote_updated",
         LatchChanged: "on_latch_changed",
         OpeningReadinessChanged: "on_opening_readiness_changed",
+        FailoverChanged: "on_failover_changed",
         ConnectionStateChanged: "on_connection_state_changed",
         Reconcile: "on_reconcile",
         WorkingOrdersKnown: "on_working_orders_known",
@@ -122,6 +124,7 @@ class RiskActor(ConversingActor):
         self.recent: tuple[RecentOrder, ...] = ()
         self.latched: str | None = None
         self.opening_blocked_by: str | None = "market data is not proved yet"
+        self.failover = NOT_FAILED_OVER
         self.breached: dict[tuple[str, str], bool] = {}
         self.knows_its_past = False
         self.reconcile: Reconcile | None = None
@@ -236,8 +239,15 @@ class RiskActor(ConversingActor):
             recent_orders=self.recent,
             day_trades=count_day_trades(self.ledger.executions.values(), now) if count else None,
             latched=self.latched,
-            opening_blocked_by=self.opening_blocked_by,
+            opening_blocked_by=self.opening_blocked_by or self._failed_over(request),
         )
+
+    def _failed_over(self, request: RequestApproval) -> str | None:
+        """Say that the second source serves what the order is for: its data opens nothing (MKT-10)."""
+        symbol = request.order.contract.symbol
+        if not self.failover.covers(symbol):
+            return None
+        return f"{symbol} is served by the second source, whose data is delayed"
 
     def _consult(self, request: RequestApproval, validation: ValidationResult) -> None:
         """Ask the orchestrator; its rejection, its error and its silence all reject an opening order (RSK-7)."""
@@ -375,6 +385,10 @@ class RiskActor(ConversingActor):
     def on_opening_readiness_changed(self, event: OpeningReadinessChanged) -> None:
         """Know whether market data answers (CON-4)."""
         self.opening_blocked_by = None if event.ready else event.reason
+
+    def on_failover_changed(self, event: FailoverChanged) -> None:
+        """Know which symbols the second source serves."""
+        self.failover = event
 
     def on_connection_state_changed(self, event: ConnectionStateChanged) -> None:
         """Trust the positions only while the link is up."""

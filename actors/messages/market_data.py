@@ -30,10 +30,14 @@ class MarketDataRead(Reply):
 
 @attrs.frozen(kw_only=True)
 class GetQuote(Request):
-    """A quote of a qualified contract that is at most ``max_age_s`` old; answered by `QuoteRead`."""
+    """A quote of a qualified contract that is at most ``max_age_s`` old; answered by `QuoteRead`.
+
+    ``for_opening``: an order shall be judged by it, so that it is refused at once while the second source serves.
+    """
 
     contract: Contract
     max_age_s: float = 0.0
+    for_opening: bool = False
     snapshot: bool = True
 
 

@@ -76,6 +76,25 @@ class Quote:
 
 
 @attrs.frozen(kw_only=True)
+class FeedQuote:
+    """What a second source says of a symbol: a delayed price, never fresh (MKT-12), without bid and ask.
+
+    ``traded_on`` is the exchange's day of the price, all that such sources tell of its time.
+    """
+
+    symbol: str
+    source: DataSource
+    received_at: datetime
+    traded_on: date
+    price: float
+    open: float | None = None
+    high: float | None = None
+    low: float | None = None
+    previous_close: float | None = None
+    volume: float | None = None
+
+
+@attrs.frozen(kw_only=True)
 class Bar:
     """One bar of trades; ``start`` is its first instant, in UTC."""
 
