@@ -23,6 +23,7 @@ from actors.errors import (
     PositionNotFoundError,
     restore,
 )
+from actors.hours import HoursKeeper, NextHours
 from actors.logic.close_orders import close_order
 from actors.logic.closures import ClosureLimits
 from actors.logic.pnl import exit_price, position_views
@@ -36,7 +37,7 @@ from actors.messages.connection import (
     RequestReconciliation,
 )
 from actors.messages.lifecycle import Message, Reply, Request
-from actors.messages.market_data import GetQuote, QuoteRead, QuoteUpdated
+from actors.messages.market_data import ContractQualified, GetQuote, QuoteRead, QuoteUpdated
 from actors.messages.orders import OrderConcluded, SubmitOrder
 from actors.messages.positions import (
     AccountChanged,
@@ -118,6 +119,8 @@ class PositionActor(ConversingActor):
         NothingToReconcile: "on_nothing_to_reconcile",
         ReconciliationCompleted: "on_reconciliation_completed",
         _CheckDue: "on_check_due",
+        NextHours: "on_next_hours",
+        ContractQualified: "on_answer",
         OrderConcluded: "on_answer",
         QuoteRead: "on_answer",
         **ANSWERS,
@@ -141,6 +144,8 @@ class PositionActor(ConversingActor):
         self.asking: set[int] = set()
         self.closing: set[int] = set()
         self.warned: set[int] = set()
+        self.waiting: set[int] = set()
+        self.hours = HoursKeeper(self)
 
     # --- recovery -------------------------------------------------------------------------------------------------
 
@@ -167,6 +172,7 @@ class PositionActor(ConversingActor):
         self.holdings = told
         self.known = self.connected = True
         self.account = message.state.account
+        self.hours.want(told.values())
         self.tell(
             CONNECTION,
             Reconciled(number=message.number, sender=self.name, differences=differences),
@@ -248,7 +254,7 @@ class PositionActor(ConversingActor):
             return
 
         def closed(reply: Reply) -> None:
-            assert isinstance(reply, OrderConcluded)  # nosec B101 # noqa: S101 - the executor answers in kind
+            assert isinstance(reply, OrderConcluded)  # nosec B101 # noqa: S101 - answers in kind
             self.reply(
                 request,
                 PositionClosed(
@@ -284,7 +290,7 @@ class PositionActor(ConversingActor):
             return
 
         def closed(reply: Reply) -> None:
-            assert isinstance(reply, OrderConcluded)  # nosec B101 # noqa: S101 - the executor answers in kind
+            assert isinstance(reply, OrderConcluded)  # nosec B101 # noqa: S101 - answers in kind
             run.results.append(reply.result)
             if reply.result.status is OrderStatus.FILLED:
                 run.closed.add(con_id)
@@ -411,7 +417,7 @@ class PositionActor(ConversingActor):
     def _look(self, view: Position) -> None:
         con_id = view.contract.con_id
         due = view.closure_trigger is not None and con_id not in self.closing
-        if not due or view.closure_trigger is None:
+        if not due or view.closure_trigger is None or self._waits(view):
             return
         self.closing.add(con_id)
         self.log(
@@ -435,9 +441,33 @@ class PositionActor(ConversingActor):
             lambda _: self.closing.discard(con_id),
         )
 
+    def _waits(self, view: Position) -> bool:
+        """Whether what is due has to wait for its open, said once.
+
+        It waits here: what protects the position at the broker stays, and a loss is looked at anew by the prices of
+        the open.
+        """
+        con_id = view.contract.con_id
+        opens_at = self.hours.waits_until(con_id)
+        if opens_at is None:
+            self.waiting.discard(con_id)
+        elif con_id not in self.waiting:
+            self.waiting.add(con_id)
+            self.log(
+                "closure_waits_for_open",
+                level="WARNING",
+                position_id=view.position_id,
+                opens_at=opens_at.isoformat(),
+            )
+        return opens_at is not None
+
+    def on_next_hours(self, _: NextHours) -> None:
+        """Ask about the next contract whose hours are missing."""
+        self.hours.ask_next()
+
     def _closure_done(self, con_id: int, reply: Reply) -> None:
         """A simulated close is not repeated: nothing would change (MODE-6)."""
-        assert isinstance(reply, OrderConcluded)  # nosec B101 # noqa: S101 - the executor answers in kind
+        assert isinstance(reply, OrderConcluded)  # nosec B101 # noqa: S101 - answers in kind
         if reply.result.status is not OrderStatus.SIMULATED:
             self.closing.discard(con_id)
 
@@ -451,6 +481,7 @@ class PositionActor(ConversingActor):
         else:
             self.holdings.pop(holding.contract.con_id, None)
             self.warned.discard(holding.contract.con_id)
+        self.hours.want(self.holdings.values())
         self._publish()
 
     def on_account_changed(self, event: AccountChanged) -> None:

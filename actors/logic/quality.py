@@ -16,6 +16,7 @@ import math
 from datetime import datetime
 from typing import Final
 
+from actors.logic.sessions import is_session_open
 from actors.model.market import (
     DataQuality,
     DataSource,
@@ -101,9 +102,12 @@ def market_data(
     indicators: Indicators | None,
     now: datetime,
     stale_after_s: float = STALE_AFTER_S,
-    session_open: bool = True,
 ) -> MarketData:
-    """Put a quote, its indicators and its quality together; ``timestamp`` is when the quote was received."""
+    """Put a quote, its indicators and its quality together; ``timestamp`` is when the quote was received.
+
+    The session is that of the contract's own hours; while they are not known, age counts.
+    """
+    session_open = is_session_open(quote.contract, now) is not False
     quality = assess(quote, indicators, now, stale_after_s, session_open)
     values = {name: _finite(getattr(indicators, name, None)) for name in INDICATOR_FIELDS}
     return MarketData(

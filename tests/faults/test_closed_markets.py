@@ -333,3 +333,27 @@ def test_a_queue_survives_the_process(away_h: float) -> None:
         await simulator.stop()
 
     run_proof(scenario, seed=1, epoch=AFTERNOON)
+
+
+# --- single closures --------------------------------------------------------------------------------------------------
+
+LOOKS = attrs.evolve(CALM, positions=Positions(check_interval_s=10.0))
+
+
+@pytest.mark.req("POS-3", "STC-7")
+def test_an_emergency_of_the_evening_is_closed_at_the_open_by_one_order() -> None:
+    async def scenario(world: ProofWorld) -> None:
+        await hold(world)
+        await until(world, NEXT_OPEN - timedelta(hours=1))
+        world.simulator.faults.move_price("SPY", 0.5)
+        await until(world, NEXT_OPEN - timedelta(seconds=1))
+        assert placed(world) == 0
+
+        await until(world, NEXT_OPEN + timedelta(seconds=40))
+
+        ((sold_at, quantity),) = sales(world)
+        assert sold_at >= NEXT_OPEN
+        assert (quantity, placed(world)) == (HELD, 1)
+        assert world.simulator.positions() == {}
+
+    prove(scenario, config=LOOKS, simulated=CLOSED, epoch=AFTERNOON)

@@ -93,10 +93,12 @@ def test_a_new_order_that_is_refused_has_failed_with_the_brokers_reason(
 def test_an_advisory_leaves_the_order_to_work_and_to_fill(code: int) -> None:
     async def scenario(world: ProofWorld) -> None:
         order = await resting(world)
+        asked = tapped(world.process, RequestReconciliation)
 
         say(world, order, code)
         await asyncio.sleep(1.0)
 
+        assert asked == [], "there is nothing to ask about"
         assert await status_of(world, order.order_id) is OrderStatus.PENDING
         world.simulator.faults.fill(world.simulator.open_orders()[0].perm_id)
         await asyncio.sleep(0.1)

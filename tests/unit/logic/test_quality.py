@@ -11,7 +11,7 @@ import pytest
 
 from actors.logic.quality import assess, is_stale, market_data, quote_age_s
 from actors.model.market import DataSource, DataType, Indicators
-from tests.unit.logic.values import NOW, quote
+from tests.unit.logic.values import NOW, SPY, quote
 
 WHOLE = Indicators(
     ema_fast=1.0,
@@ -104,3 +104,24 @@ def test_market_data_puts_quote_indicators_and_quality_together() -> None:
         data.missing_fields,
         data.data_quality_score,
     ) == (False, 0.0, ("bid",), 0.9)
+
+
+@pytest.mark.req("MKT-12")
+@pytest.mark.parametrize(
+    ("hours", "stale"),
+    [
+        ("20260302:0930-20260302:1600", True),
+        ("20260302:CLOSED", False),
+        ("20260302:1100-20260302:1600", False),
+        ("", True),
+        ("nonsense", True),
+    ],
+    ids=["open", "holiday", "before the open", "unknown", "unreadable"],
+)
+def test_age_counts_unless_the_contracts_own_hours_say_that_it_is_closed(
+    hours: str, stale: bool
+) -> None:
+    old = quote(attrs.evolve(SPY, liquid_hours=hours), received_at=NOW - timedelta(seconds=301))
+    old = attrs.evolve(old, traded_at=None)
+
+    assert stale is market_data(old, None, NOW).is_stale
