@@ -323,7 +323,8 @@ class ExecutorActor(OrderRecovery):
     def _on_gate(self, tracked: Tracked, reply: Reply) -> None:
         now = self.clock.now()
         if isinstance(reply, OrderSent):
-            self.update(tracked, mark_sent(tracked.record, reply.broker_order_id, now), "sent")
+            sent = mark_sent(tracked.record, reply.broker_order_id, now, self.client_id)
+            self.update(tracked, sent, "sent")
             self.expect_word(tracked)
             self.cancel_what_is_owed(tracked)
             if self.client_id is not None:

@@ -49,7 +49,7 @@ class OrderBook:
         self._by_ref: dict[str, Tracked] = {}
         self._by_order_id: dict[str, Tracked] = {}
         self._not_ended: dict[str, Tracked] = {}
-        self._ref_by_broker_id: dict[int, str] = {}
+        self._ref_by_address: dict[tuple[int | None, int], str] = {}
         self._ref_by_perm_id: dict[int, str] = {}
 
     def __iter__(self) -> Iterator[Tracked]:
@@ -69,7 +69,7 @@ class OrderBook:
         if not record.is_terminal:
             self._not_ended[record.order_ref] = tracked
         if record.broker_order_id:
-            self._ref_by_broker_id[record.broker_order_id] = record.order_ref
+            self._ref_by_address[record.client_id, record.broker_order_id] = record.order_ref
         if record.perm_id:
             self._ref_by_perm_id[record.perm_id] = record.order_ref
 
@@ -88,9 +88,9 @@ class OrderBook:
                 del self._not_ended[reference]
         return sum(tracked.record.is_live for tracked in self._not_ended.values())
 
-    def by_broker_id(self, broker_order_id: int) -> Tracked | None:
-        """Find by the broker's order id, of our own client only."""
-        return self._by_ref.get(self._ref_by_broker_id.get(broker_order_id, ""))
+    def by_address(self, client_id: int | None, broker_order_id: int) -> Tracked | None:
+        """Find by client id and order id: ids are counted per client, so that one alone names many orders."""
+        return self._by_ref.get(self._ref_by_address.get((client_id, broker_order_id), ""))
 
     def of_report(self, order: BrokerOrder, client_id: int | None) -> Tracked | None:
         """Find the order that a broker's report is about."""
@@ -123,7 +123,7 @@ class OrderBook:
             return self._by_ref.get(order_ref)
         if perm_id in self._ref_by_perm_id:
             return self._by_ref.get(self._ref_by_perm_id[perm_id])
-        return self.by_broker_id(order_id) if of_client == ours else None
+        return self.by_address(of_client, order_id) if of_client == ours else None
 
     def _forget_oldest(self) -> None:
         for ref, tracked in self._by_ref.items():
@@ -131,6 +131,8 @@ class OrderBook:
                 del self._by_ref[ref]
                 self._by_order_id.pop(tracked.record.order_id, None)
                 self._not_ended.pop(ref, None)
-                self._ref_by_broker_id.pop(tracked.record.broker_order_id or 0, None)
+                self._ref_by_address.pop(
+                    (tracked.record.client_id, tracked.record.broker_order_id or 0), None
+                )
                 self._ref_by_perm_id.pop(tracked.record.perm_id or 0, None)
                 return

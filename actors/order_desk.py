@@ -202,7 +202,7 @@ class OrderDesk(ConversingActor):
 
     def on_order_error_reported(self, event: OrderErrorReported) -> None:
         """Read a broker's code in the table (ORD-8); what is unclear is asked for, never assumed."""
-        tracked = self.book.by_broker_id(event.broker_order_id)
+        tracked = self.book.by_address(self.client_id, event.broker_order_id)
         if tracked is None or tracked.record.state in NEVER_AT_BROKER:
             return
         before = tracked.record
@@ -268,6 +268,7 @@ class OrderDesk(ConversingActor):
                 detail=detail,
                 at=self.clock.now(),
                 broker_order_id=record.broker_order_id,
+                client_id=record.client_id,
                 perm_id=record.perm_id,
                 filled=record.known_filled,
             ),

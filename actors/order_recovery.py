@@ -8,7 +8,7 @@ from actors.errors import (
     ErrorInfo,
     GatewayError,
 )
-from actors.logic.executions import count
+from actors.logic.executions import LISTED_FOR, count_all, since
 from actors.logic.order_table import OrderState
 from actors.logic.reconcile import (
     GateKnowledge,
@@ -69,9 +69,11 @@ class OrderRecovery(OrderChanges):
 
     def _on_journal(self, reply: Reply) -> None:
         assert isinstance(reply, JournalRead)  # nosec B101 # noqa: S101 - the journal answers in kind
-        for execution in reply.executions:
-            self.executions = count(self.executions, execution).executions
-        for held, record in zip(reply.orders, from_journal(reply.orders), strict=True):
+        self.executions = count_all(self.executions, reply.executions)
+        for record in from_journal(reply.ended, reply.executions):
+            self.book.add(Tracked(record=record))
+        records = from_journal(reply.orders, reply.executions)
+        for held, record in zip(reply.orders, records, strict=True):
             # Who waited for its fill does not wait any more, so that a remainder must not stay behind (ORD-6).
             self.book.add(Tracked(record=record, owes_cancel=held.wait_for is WaitFor.FILL))
         if not reply.orders:
@@ -129,6 +131,7 @@ class OrderRecovery(OrderChanges):
         self.connected = self.connected or message.is_connected
         for execution in message.state.executions:
             self.record_execution(execution)
+        self.executions = since(self.executions, self.clock.now() - LISTED_FOR)
         outcome = reconcile_orders(
             [tracked.record for tracked in self.book],
             message.state,

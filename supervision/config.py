@@ -247,6 +247,7 @@ class Journal(Section):
 
     enabled: bool = flag(True)
     synchronous: str = choice("full", "normal")
+    retention_days: int = whole(400, 8, 36_500)
     durable_volume: str = choice("auto", "required", "any")
 
 

@@ -164,6 +164,7 @@ class LiquidationDesk(ConversingActor):
                 who="strategy_c",
                 why="",
                 at=self.clock.now(),
+                close_reason=self.state.close_reason if self.state else CloseReason.DISCONNECT,
             ),
             lambda _: durable(True),
             lambda _: durable(False),

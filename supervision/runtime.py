@@ -10,6 +10,7 @@ import asyncio
 import random
 import sys
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -487,7 +488,12 @@ class _Journal:
         """Make the actor, with a disk or without."""
         if not self._config.journal.enabled:
             return VolatileJournalActor(context, self._store)
-        return JournalActor(context, open_file=self._open, log=self._log)
+        return JournalActor(
+            context,
+            open_file=self._open,
+            retention=timedelta(days=self._config.journal.retention_days),
+            log=self._log,
+        )
 
     def _open(self, incarnation: int) -> JournalFile:
         return self._open_journal(

@@ -121,7 +121,7 @@ class StrategyCActor(GraceDesk):
                 liquidation.resume(
                     reply.liquidation_id or self.entropy.uuid4(),
                     self.latched,
-                    CloseReason.DISCONNECT,
+                    reply.close_reason or CloseReason.DISCONNECT,
                     reply.liquidation_step,
                     self.clock.now(),
                     linked=self.linked,

@@ -242,10 +242,7 @@ def total_value(ledger: Ledger, prices: Mapping[int, float]) -> float:
 
 def remember(ledger: Ledger, executions: Iterable[Execution]) -> Ledger:
     """Take in executions of earlier days and processes, which the positions include: they move nothing."""
-    seen = ledger.executions
-    for execution in executions:
-        seen = counting.count(seen, execution).executions
-    return evolve(ledger, executions=seen)
+    return evolve(ledger, executions=counting.count_all(ledger.executions, executions))
 
 
 def without_old(ledger: Ledger, before: datetime) -> Ledger:

@@ -160,9 +160,19 @@ def move(
     )
 
 
-def mark_sent(record: OrderRecord, broker_order_id: int, now: datetime) -> OrderRecord:
-    """Note that the bytes left under this address; a status that came first keeps its state."""
-    known = evolve(record, broker_order_id=broker_order_id, sent_at=record.sent_at or now)
+def mark_sent(
+    record: OrderRecord, broker_order_id: int, now: datetime, client_id: int | None = None
+) -> OrderRecord:
+    """Note that the bytes left under this address; a status that came first keeps its state.
+
+    ``client_id`` None keeps the one there is.
+    """
+    known = evolve(
+        record,
+        broker_order_id=broker_order_id,
+        client_id=record.client_id if client_id is None else client_id,
+        sent_at=record.sent_at or now,
+    )
     return move(known, OrderState.SENT, now) if record.state is OrderState.AT_GATE else known
 
 

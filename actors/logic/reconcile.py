@@ -49,6 +49,7 @@ from actors.model.orders import (
 
 _AT_END = frozenset({BrokerWord.CANCELLED, BrokerWord.FILLED, BrokerWord.INACTIVE})
 _NEVER_SENT = frozenset({OrderState.REJECTED, OrderState.SIMULATED})
+_ENDED = frozenset(state.value for state in TERMINAL)
 
 
 @attrs.frozen(kw_only=True)
@@ -95,26 +96,44 @@ class OrderReconciliation:
     foreign: tuple[BrokerOrder, ...] = ()
 
 
-def from_journal(orders: Iterable[JournaledOrder]) -> tuple[OrderRecord, ...]:
-    """Open records for orders that the journal does not know to be at their end: their fate is UNKNOWN.
+def from_journal(
+    orders: Iterable[JournaledOrder], executions: Iterable[Execution] = ()
+) -> tuple[OrderRecord, ...]:
+    """Open records for orders of the journal, with their executions, which the broker may not list any more.
 
-    What the journal says was filled is left to the executions, which the broker and the journal both tell.
+    The fate of an order that is not at its end is UNKNOWN; what it filled is left to executions. One that ended keeps
+    its state, so that a fill that comes late finds it; what it filled without an execution is in the position already.
     """
-    return tuple(
-        attrs.evolve(
-            new_record(
-                order.order,
-                order.request,
-                order.order_id,
-                order.at,
-                state=OrderState.UNKNOWN,
-                correlation_id=order.correlation_id,
-                close_reason=order.close_reason,
-            ),
-            broker_order_id=order.broker_order_id,
-        )
-        for order in orders
+    executed = defaultdict(list)
+    for execution in executions:
+        executed[execution.order_ref].append(execution)
+    return tuple(_restored(order, executed[order.order.order_ref]) for order in orders)
+
+
+def _restored(order: JournaledOrder, executed: Iterable[Execution]) -> OrderRecord:
+    state = OrderState(order.state) if order.state in _ENDED else OrderState.UNKNOWN
+    record = attrs.evolve(
+        new_record(
+            order.order,
+            order.request,
+            order.order_id,
+            order.at,
+            state=state,
+            correlation_id=order.correlation_id,
+            close_reason=order.close_reason,
+        ),
+        broker_order_id=order.broker_order_id,
+        client_id=order.client_id,
+        perm_id=order.perm_id,
     )
+    if state in _NEVER_SENT:
+        return record
+    for execution in executed:
+        record = apply_execution(record, execution, order.at)
+    if state is OrderState.UNKNOWN:
+        return record
+    unlisted = max(0.0, order.filled - record.filled)
+    return attrs.evolve(record, reported_filled=order.filled, unlisted_filled=unlisted)
 
 
 def reconcile_orders(

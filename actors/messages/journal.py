@@ -52,6 +52,7 @@ class RecordTransition(Message):
     detail: str
     at: datetime
     broker_order_id: int | None = None
+    client_id: int | None = None
     perm_id: int | None = None
     filled: float = 0.0
 
@@ -80,6 +81,7 @@ class RecordLatch(Request):
     who: str
     why: str
     at: datetime
+    close_reason: CloseReason = CloseReason.DISCONNECT
 
 
 @attrs.frozen(kw_only=True)
@@ -142,7 +144,7 @@ class ReadJournal(Request):
 
 @attrs.frozen(kw_only=True)
 class JournaledOrder(Message):
-    """An order that the journal does not know to be at its end."""
+    """An order as the journal has it: its terms, and the newest thing that is known of it."""
 
     order: WireOrder
     request: TradeRequest
@@ -154,11 +156,17 @@ class JournaledOrder(Message):
     broker_order_id: int | None
     filled: float
     at: datetime
+    client_id: int | None = None
+    perm_id: int | None = None
 
 
 @attrs.frozen(kw_only=True)
 class JournalRead(Reply):
-    """The journal's content, as far as it still matters."""
+    """The journal's content, as far as it still matters.
+
+    ``orders`` are those that it does not know to be at their end; ``ended`` the newest that are: a fill may yet come.
+    ``close_reason`` is what the closes of a latched liquidation are for.
+    """
 
     lane = Lane.RECOVERY
 
@@ -170,6 +178,8 @@ class JournalRead(Reply):
     liquidation_step: str | None
     baselines: tuple[tuple[str, str, float], ...]
     order_id_floors: tuple[tuple[int, int], ...]
+    ended: tuple[JournaledOrder, ...] = ()
+    close_reason: CloseReason | None = None
     traded: tuple[tuple[str, int], ...] = ()
     """Every contract (``con_id``) that was ever traded, with the operator id at the head of its orders."""
     grace: tuple[str, datetime] | None = None

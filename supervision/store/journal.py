@@ -11,9 +11,12 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import ClassVar
 
+import attrs
+
 from actors.base import ActorContext, SupervisedActor
 from actors.conversations import root_id
 from actors.errors import GatewayError, SupersededError
+from actors.logic.executions import LISTED_FOR
 from actors.logic.order_table import TERMINAL, OrderState
 from actors.messages.journal import (
     IntentDurable,
@@ -32,6 +35,7 @@ from actors.messages.journal import (
     StepDurable,
 )
 from actors.messages.lifecycle import Message, Reply, Request
+from actors.model.orders import CloseReason
 from actors.ports import EventLog, no_log
 from supervision.store.journal_batch import Batch
 from supervision.store.journal_codec import (
@@ -43,8 +47,20 @@ from supervision.store.journal_codec import (
 from supervision.store.journal_file import JournalFile
 from supervision.store.journal_values import Writer
 
-EXECUTIONS_KEPT = timedelta(days=8)
-"""Executions of this long are read back: five business days of day trades lie within (RSK-1)."""
+RETENTION = timedelta(days=400)
+"""What is older and over is forgotten, unless the configuration says otherwise."""
+
+ENDED_READ_BACK = timedelta(days=1)
+"""Orders that ended are read back when they are no older: a fill that comes late finds its order."""
+
+FORGET_EVERY_S = 3600.0
+FORGET_AT_A_TIME = 500
+"""Orders that go in one transaction, so that an intent never waits long behind it."""
+
+
+@attrs.frozen(kw_only=True)
+class _ForgetDue(Message):
+    """What is older than the retention shall go."""
 
 
 class JournalActor(SupervisedActor):
@@ -61,6 +77,7 @@ class JournalActor(SupervisedActor):
         RecordGrace: "on_record_grace",
         RaiseOrderIdFloor: "on_raise_order_id_floor",
         ReadJournal: "on_read_journal",
+        _ForgetDue: "on_forget_due",
     }
 
     def __init__(
@@ -68,10 +85,12 @@ class JournalActor(SupervisedActor):
         context: ActorContext,
         *,
         open_file: Callable[[int], JournalFile],
+        retention: timedelta = RETENTION,
         log: EventLog = no_log,
     ) -> None:
         super().__init__(context)
         self.log = log
+        self._retention = retention
         self._open_file = open_file
         self._file: JournalFile | None = None
         self._gathered: Batch | None = None
@@ -82,6 +101,7 @@ class JournalActor(SupervisedActor):
     def started(self) -> None:
         """Open the file in this actor's own thread."""
         self._file = self._open_file(self.incarnation)
+        self.schedule(FORGET_EVERY_S, _ForgetDue())
 
     def stopping(self) -> None:
         """Make durable what was gathered, and close."""
@@ -142,6 +162,7 @@ class JournalActor(SupervisedActor):
                 detail={
                     "text": message.detail,
                     "broker_order_id": message.broker_order_id,
+                    "client_id": message.client_id,
                     "perm_id": message.perm_id,
                     "filled": message.filled,
                 },
@@ -174,6 +195,7 @@ class JournalActor(SupervisedActor):
                 who=message.who,
                 why=message.why,
                 at=message.at,
+                close_reason=message.close_reason.value,
             )
             batch.record_audit(
                 writer,
@@ -292,10 +314,21 @@ class JournalActor(SupervisedActor):
         for request, answer in answers:
             self.reply(request, answer)
 
+    def on_forget_due(self, _: _ForgetDue) -> None:
+        """Let go of what ended longer ago than the retention, a part at a time."""
+        self.drained()
+        gone = self._opened().forget(self.clock.now() - self._retention, FORGET_AT_A_TIME)
+        if gone:
+            self.log("journal_forgot", level="DEBUG", rows=gone)
+        self.schedule(0.0 if gone else FORGET_EVERY_S, _ForgetDue())
+
     def on_read_journal(self, request: ReadJournal) -> None:
         """Tell what still matters, after making durable what was gathered before the question."""
         self.drained()
-        state = self._opened().load(executions_since=self.clock.now() - EXECUTIONS_KEPT)
+        now = self.clock.now()
+        state = self._opened().load(
+            executions_since=now - LISTED_FOR, ended_since=now - ENDED_READ_BACK
+        )
         latch = state.latch
         steps = [step for step in state.steps if latch and step.run_id == latch.liquidation_id]
         self.reply(
@@ -303,11 +336,13 @@ class JournalActor(SupervisedActor):
             JournalRead(
                 correlation_id=request.correlation_id,
                 orders=tuple(read_order(order) for order in state.orders),
+                ended=tuple(read_order(order) for order in state.ended),
                 executions=tuple(read_execution(stored) for stored in state.executions),
                 latched=bool(latch and latch.latched),
                 latch_reason=latch.reason if latch else None,
                 liquidation_id=latch.liquidation_id if latch and latch.latched else None,
                 liquidation_step=steps[-1].step if steps else None,
+                close_reason=CloseReason(latch.close_reason) if latch and latch.latched else None,
                 baselines=tuple((row.kind, row.key, row.value) for row in state.baselines),
                 order_id_floors=state.floors,
                 traded=state.traded,

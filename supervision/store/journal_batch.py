@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from actors.errors import JournalError
 from supervision.store.journal_values import Writer
@@ -16,6 +16,13 @@ if TYPE_CHECKING:
     from supervision.store.journal_file import JournalFile
 
 Statement = tuple[str, tuple[Any, ...]]
+
+TRADED: Final = """
+    INSERT OR IGNORE INTO traded
+    SELECT substr(order_ref, 1, instr(order_ref, ':') - 1), json_extract(content, '$.contract.con_id')
+    FROM executions WHERE exec_id = ?
+    AND instr(order_ref, ':') > 1 AND json_extract(content, '$.contract.con_id') IS NOT NULL"""
+"""Remembers operator and contract of an execution for good, whatever is forgotten of the orders."""
 
 
 class Batch:
@@ -128,6 +135,7 @@ class Batch:
             " VALUES (?, ?, ?, ?, ?, ?)",
             (exec_id, order_ref, _json(content), as_text(at)),
         )
+        self._statements.append((TRADED, (exec_id,)))
 
     def record_latch(
         self,
@@ -139,13 +147,14 @@ class Batch:
         who: str,
         why: str,
         at: datetime,
+        close_reason: str = "DISCONNECT",
     ) -> None:
         """Append that Strategy C latched, or that an operator re-armed it."""
         self._add(
             writer,
-            "INSERT INTO latch (latched, liquidation_id, reason, who, why, at, writer, incarnation)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (int(latched), liquidation_id, reason, who, why, as_text(at)),
+            "INSERT INTO latch (latched, liquidation_id, reason, who, why, at, close_reason, writer, incarnation)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (int(latched), liquidation_id, reason, who, why, as_text(at), close_reason),
         )
 
     def record_step(

@@ -75,6 +75,8 @@ def read_order(stored: StoredOrder) -> JournaledOrder:
         wait_for=intent.wait_for,
         state=stored.last.state if stored.last else "INTENT",
         broker_order_id=detail.get("broker_order_id"),
+        client_id=detail.get("client_id"),
+        perm_id=detail.get("perm_id"),
         filled=detail.get("filled", 0.0),
         at=stored.created_at,
     )

@@ -26,6 +26,7 @@ from typing import Any, Final
 from actors.errors import JournalError, SupersededError
 from supervision.store.journal_batch import Batch, Statement, as_text
 from supervision.store.journal_lock import JournalLock
+from supervision.store.journal_retention import forgetting
 from supervision.store.journal_schema import explain, open_database
 from supervision.store.journal_values import (
     JournalState,
@@ -52,13 +53,15 @@ ORDERS: Final = (
     " LEFT JOIN transitions t ON t.seq ="
     " (SELECT max(seq) FROM transitions WHERE order_ref = i.order_ref)"
 )
+MOST_ENDED: Final = 1000
+"""So many orders that have ended are read back at most."""
+
 OPEN_ORDERS: Final = ORDERS + " WHERE i.is_open ORDER BY i.created_at, i.rowid"
 ONE_ORDER: Final = ORDERS + " WHERE i.order_ref = ?"
 
-TRADED: Final = """
-    SELECT DISTINCT substr(order_ref, 1, instr(order_ref, ':') - 1), json_extract(content, '$.contract.con_id')
-    FROM executions WHERE instr(order_ref, ':') > 1 AND json_extract(content, '$.contract.con_id') IS NOT NULL"""
-"""Operator and contract of everything that was ever executed."""
+ENDED_ORDERS: Final = (
+    ORDERS + " WHERE NOT i.is_open AND i.created_at >= ? ORDER BY i.created_at DESC LIMIT ?"
+)
 
 
 class JournalFile:
@@ -114,23 +117,38 @@ class JournalFile:
 
     # Reading
 
-    def load(self, *, executions_since: datetime | None = None) -> JournalState:
-        """Read what a restarted process needs: open orders, executions (all, or those since), latch, limits, floors."""
+    def load(
+        self,
+        *,
+        executions_since: datetime | None = None,
+        ended_since: datetime | None = None,
+        most_ended: int = MOST_ENDED,
+    ) -> JournalState:
+        """Read what a restarted process needs: open orders, executions (all, or those since), latch, limits, floors.
+
+        ``ended_since`` adds the orders made since then that have ended, the newest ``most_ended`` of them.
+        """
         with self._transaction("DEFERRED"):
             return JournalState(
                 orders=self.open_orders(),
+                ended=() if ended_since is None else self.ended_orders(ended_since, most_ended),
                 executions=self.executions(since=executions_since),
                 latch=self.latch(),
                 steps=self.steps(),
                 baselines=self.baselines(),
                 floors=tuple(self._read("SELECT * FROM floors ORDER BY client_id")),
-                traded=tuple(self._read(TRADED)),
+                traded=tuple(self._read("SELECT operator, con_id FROM traded ORDER BY 1, 2")),
                 grace=self.grace(),
             )
 
     def open_orders(self) -> tuple[StoredOrder, ...]:
         """Read the intents whose newest transition is not final, oldest first."""
         return tuple(_order(row) for row in self._read(OPEN_ORDERS))
+
+    def ended_orders(self, since: datetime, most: int = MOST_ENDED) -> tuple[StoredOrder, ...]:
+        """Read the newest orders that ended, of those made since then, oldest first."""
+        rows = self._read(ENDED_ORDERS, as_text(since), most)
+        return tuple(_order(row) for row in reversed(rows))
 
     def order(self, order_ref: str) -> StoredOrder | None:
         """Read one order; None when it has no intent."""
@@ -168,9 +186,10 @@ class JournalFile:
     def latch(self) -> StoredLatch | None:
         """Read the newest entry of the latch; None when it never latched."""
         rows = self._read(
-            "SELECT latched, liquidation_id, reason, who, why, at FROM latch ORDER BY seq DESC LIMIT 1"
+            "SELECT latched, liquidation_id, reason, who, why, at, close_reason FROM latch"
+            " ORDER BY seq DESC LIMIT 1"
         )
-        for latched, liquidation_id, reason, who, why, at in rows:
+        for latched, liquidation_id, reason, who, why, at, close_reason in rows:
             return StoredLatch(
                 latched=bool(latched),
                 liquidation_id=liquidation_id,
@@ -178,6 +197,7 @@ class JournalFile:
                 who=who,
                 why=why,
                 at=_time(at),
+                close_reason=close_reason,
             )
         return None
 
@@ -224,6 +244,18 @@ class JournalFile:
             StoredAudit(at=_time(at), kind=kind, who=who, why=why, detail=json.loads(detail))
             for at, kind, who, why, detail in reversed(rows)
         )
+
+    # Forgetting
+
+    def forget(self, before: datetime, most: int) -> int:
+        """Delete what ended before then, at most ``most`` orders at a time; returns how many rows went.
+
+        Nothing that recovery needs goes: open orders, the latch and its steps, baselines, floors, the audit trail.
+        """
+        statements = forgetting(as_text(before), most)
+        with self._transaction("IMMEDIATE"):
+            self._refuse_if_replaced()
+            return sum(self._connection.execute(sql, values).rowcount for sql, values in statements)
 
     # Ending
 

@@ -67,6 +67,14 @@ MIGRATIONS: Final = (
         seq INTEGER PRIMARY KEY AUTOINCREMENT, reason TEXT NOT NULL, until TEXT, at TEXT NOT NULL,
         writer TEXT NOT NULL, incarnation INTEGER NOT NULL);
     """,
+    """
+    ALTER TABLE latch ADD COLUMN close_reason TEXT NOT NULL DEFAULT 'DISCONNECT';
+    CREATE INDEX ended_intents ON intents (created_at) WHERE NOT is_open;
+    CREATE TABLE traded (operator TEXT NOT NULL, con_id INTEGER NOT NULL, PRIMARY KEY (operator, con_id)) WITHOUT ROWID;
+    INSERT INTO traded
+        SELECT DISTINCT substr(order_ref, 1, instr(order_ref, ':') - 1), json_extract(content, '$.contract.con_id')
+        FROM executions WHERE instr(order_ref, ':') > 1 AND json_extract(content, '$.contract.con_id') IS NOT NULL;
+    """,
 )
 """Step n brings a journal from version n to n + 1. Steps are appended, never changed.
 

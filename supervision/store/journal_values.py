@@ -61,6 +61,7 @@ class StoredLatch:
     who: str
     why: str
     at: datetime
+    close_reason: str = "DISCONNECT"
 
 
 @attrs.frozen(kw_only=True)
@@ -104,9 +105,13 @@ class StoredAudit:
 
 @attrs.frozen(kw_only=True)
 class JournalState:
-    """What a restarted process needs. ``steps`` are those of the newest liquidation, oldest first."""
+    """What a restarted process needs. ``steps`` are those of the newest liquidation, oldest first.
+
+    ``orders`` are open; ``ended`` are the newest that ended, as far back as was asked for.
+    """
 
     orders: tuple[StoredOrder, ...]
+    ended: tuple[StoredOrder, ...]
     executions: tuple[StoredExecution, ...]
     latch: StoredLatch | None
     steps: tuple[StoredStep, ...]

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import attrs
 
 from actors.base import ActorContext, SupervisedActor
 from actors.conversations import root_id
 from actors.logic.order_ids import operator_of
-from actors.logic.order_table import TERMINAL, OrderState
+from actors.logic.order_table import TERMINAL
 from actors.messages.journal import (
     IntentDurable,
     JournaledOrder,
@@ -34,6 +34,9 @@ from actors.messages.journal import (
 )
 from actors.messages.lifecycle import Message
 from actors.model.orders import Execution
+from supervision.store.journal_file import MOST_ENDED
+
+ENDED: Final = frozenset(state.value for state in TERMINAL)
 
 
 @attrs.define
@@ -70,7 +73,12 @@ class VolatileJournalActor(SupervisedActor):
         self.store = store
 
     def on_record_intent(self, message: RecordIntent) -> None:
-        """Hold an intent."""
+        """Hold an intent, and let go of the oldest that ended when there are many."""
+        if len(self.store.orders) > MOST_ENDED:
+            for order_ref in [key for key, held in self.store.orders.items() if _has_ended(held)]:
+                if len(self.store.orders) <= MOST_ENDED // 2:
+                    break
+                del self.store.orders[order_ref]
         order = message.order
         self.store.orders[order.order_ref] = JournaledOrder(
             order=order,
@@ -103,17 +111,16 @@ class VolatileJournalActor(SupervisedActor):
         )
 
     def on_record_transition(self, message: RecordTransition) -> None:
-        """Follow an order; one at its end matters no more."""
+        """Follow an order."""
         held = self.store.orders.get(message.order_ref)
         if held is None:
-            return
-        if OrderState(message.state) in TERMINAL:
-            del self.store.orders[message.order_ref]
             return
         self.store.orders[message.order_ref] = attrs.evolve(
             held,
             state=message.state,
             broker_order_id=message.broker_order_id,
+            client_id=message.client_id,
+            perm_id=message.perm_id,
             filled=message.filled,
         )
 
@@ -157,12 +164,14 @@ class VolatileJournalActor(SupervisedActor):
             request,
             JournalRead(
                 correlation_id=request.correlation_id,
-                orders=tuple(store.orders.values()),
+                orders=tuple(order for order in store.orders.values() if not _has_ended(order)),
+                ended=tuple(filter(_has_ended, store.orders.values())),
                 executions=tuple(store.executions.values()),
                 latched=latched,
                 latch_reason=latch.reason if latch else None,
                 liquidation_id=latch.liquidation_id if latch and latched else None,
                 liquidation_step=store.step,
+                close_reason=latch.close_reason if latch and latched else None,
                 baselines=tuple((*key, value) for key, value in store.baselines.items()),
                 order_id_floors=tuple(store.floors.items()),
                 traded=tuple(
@@ -172,3 +181,7 @@ class VolatileJournalActor(SupervisedActor):
                 grace=store.grace,
             ),
         )
+
+
+def _has_ended(order: JournaledOrder) -> bool:
+    return order.state in ENDED

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from supervision import OrderStatus
-from tests.worlds import CONTEXT, ProofWorld, buy, prove
+from supervision.config import StrategyC
+from tests.worlds import CONTEXT, ProofWorld, a_config, buy, prove
 
 SAME_ID_RETRIES = 3
 RESTING_PRICE = 590.0
@@ -64,3 +67,23 @@ def test_under_a_fallback_id_working_orders_of_the_first_id_do_not_hold_up_the_l
         assert world.simulator.open_orders() == ()
 
     prove(scenario)
+
+
+@pytest.mark.req("CON-8", "ORD-8")
+def test_under_a_fallback_id_an_error_is_never_taken_for_one_of_an_order_of_the_first_id() -> None:
+    async def scenario(world: ProofWorld) -> None:
+        resting = buy(order_type="LMT", limit_price=RESTING_PRICE)
+        working = await world.gateway.submit_order(resting, CONTEXT, wait_for="ack")
+        world.simulator.faults.client_id_taken(1, times=100)
+        world.simulator.faults.drop_connections()
+        await world.until(lambda: tuple(world.simulator.client_ids()) == (2,))
+        await world.until(lambda: world.gateway.is_connected)
+
+        world.simulator.faults.send_error(201, "Order rejected", working.ibkr_order_id or 0)
+        await asyncio.sleep(1.0)
+
+        assert [order.status for order in await world.gateway.get_open_orders()] == [
+            OrderStatus.PENDING
+        ]
+
+    prove(scenario, config=a_config(strategy_c=StrategyC(grace_seconds=60.0)))

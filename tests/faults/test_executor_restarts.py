@@ -50,3 +50,24 @@ def test_an_order_that_was_only_to_be_acknowledged_works_on() -> None:
         assert [acknowledged.order_id] == [order.order_id for order in open_orders]
 
     prove(scenario)
+
+
+@pytest.mark.req("ORD-7", "SUP-6")
+def test_a_fill_that_comes_late_finds_an_order_that_had_ended_before_the_restart() -> None:
+    async def scenario(world: ProofWorld) -> None:
+        resting = buy(order_type="LMT", limit_price=FAR_BELOW)
+        working = await world.gateway.submit_order(resting, CONTEXT, wait_for="ack")
+        cancelled = await world.gateway.cancel_order(working.order_id)
+        (order,) = world.simulator.orders()
+        crash(world.process, EXECUTOR)
+        await asyncio.sleep(1.0)
+        stream = world.gateway.orders()
+
+        world.simulator.faults.fill(order.perm_id)
+        told = await anext(stream)
+
+        assert OrderStatus.CANCELLED is cancelled.status
+        assert told.order_id == working.order_id
+        assert (told.status, told.fill_quantity) == (OrderStatus.FILLED, resting.quantity)
+
+    prove(scenario)

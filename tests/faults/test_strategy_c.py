@@ -25,7 +25,7 @@ from actors.messages.orders import (
 )
 from actors.messages.risk import LatchChanged
 from actors.model.connection import ConnectionState
-from actors.model.orders import OrderStatus, Purpose
+from actors.model.orders import CloseReason, OrderStatus, Purpose
 from supervision.config import Config, StrategyC, Supervision
 from supervision.simulator import LedgerEntry
 from tests.faults.crash import POISON, crash
@@ -91,6 +91,31 @@ async def assert_latched(world: ProofWorld, why: str) -> None:
     assert refused.status is OrderStatus.REJECTED
     assert why in (refused.rejection_reason or "")
     assert len(world.simulator.ledger) == placed
+
+
+@pytest.mark.req("STC-6", "GW-9")
+def test_a_liquidation_that_is_taken_up_again_keeps_its_reason() -> None:
+    reasons: list[CloseReason | None] = []
+
+    def watch(record: TapRecord) -> None:
+        if type(record.message) is SubmitOrder and record.message.purpose is Purpose.CLOSE:
+            reasons.append(record.message.close_reason)
+
+    async def scenario(world: ProofWorld) -> None:
+        world.process.tap(watch)
+        await hold(world)
+        world.simulator.faults.hold_orders()
+        await world.gateway.liquidate("a test")
+        await world.until(lambda: bool(closes(world)))
+        crash(world.process, STRATEGY_C)
+        await asyncio.sleep(1.0)
+        world.simulator.faults.release_orders()
+        assert_flat(world, await report_of(world))
+
+    prove(scenario, config=wide(supervision=QUICK, strategy_c=StrategyC(close_timeout_s=2.0)))
+
+    assert set(reasons) == {CloseReason.MANUAL}
+    assert len(reasons) >= 1
 
 
 # --- triggers ---------------------------------------------------------------------------------------------------------

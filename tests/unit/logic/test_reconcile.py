@@ -7,7 +7,12 @@ from datetime import timedelta
 import attrs
 import pytest
 
-from actors.logic.order_state import OrderRecord, is_settled, signed_remaining
+from actors.logic.order_state import (
+    OrderRecord,
+    apply_execution,
+    is_settled,
+    signed_remaining,
+)
 from actors.logic.order_table import OrderState
 from actors.logic.reconcile import (
     GateKnowledge,
@@ -254,22 +259,53 @@ def test_orders_of_others_are_foreign_and_count_for_risk() -> None:
     assert [item.signed_remaining for item in foreign_working(found.foreign)] == [60.0, 100.0]
 
 
-def test_the_journal_makes_records_whose_fate_is_unknown() -> None:
+def journaled(state: str = "SENT", filled: float = 0.0) -> JournaledOrder:
     order = wire_order()
-    journaled = JournaledOrder(
+    return JournaledOrder(
         order=order,
         request=trade_request(order),
         order_id="ORD_1",
         correlation_id="c",
-        state="SENT",
+        state=state,
         broker_order_id=7,
-        filled=0.0,
+        filled=filled,
         at=NOW,
         close_reason=None,
         wait_for=WaitFor.FILL,
     )
 
-    found = from_journal([journaled])[0]
+
+@pytest.mark.req("ORD-9")
+def test_what_the_journal_knows_to_be_filled_is_told_when_the_broker_lists_nothing_any_more() -> (
+    None
+):
+    (restored,) = from_journal([journaled(filled=40.0)], [execution(40.0)])
+
+    (after,) = reconcile(restored, broker_state()).records
+
+    assert (after.state, after.filled) == (S.CANCELLED, 40.0)
+
+
+@pytest.mark.req("ORD-7", "SUP-6")
+def test_an_order_that_had_ended_keeps_its_state_and_takes_a_fill_that_comes_late() -> None:
+    (restored,) = from_journal([journaled("CANCELLED", 40.0)], [execution(40.0)])
+
+    after = apply_execution(restored, execution(60.0, "e.2.01"), LATER)
+
+    assert (restored.state, is_settled(restored)) == (S.CANCELLED, True)
+    assert (after.state, after.filled) == (S.FILLED, 100.0)
+
+
+@pytest.mark.req("RSK-6")
+def test_what_an_ended_order_filled_without_an_execution_is_in_the_position_already() -> None:
+    (restored,) = from_journal([journaled("FILLED", 100.0)], [execution(40.0)])
+
+    assert is_settled(restored)
+    assert restored.filled == 40.0
+
+
+def test_the_journal_makes_records_whose_fate_is_unknown() -> None:
+    found = from_journal([journaled()])[0]
 
     assert (found.state, found.broker_order_id, found.correlation_id) == (S.UNKNOWN, 7, "c")
 

@@ -1,0 +1,136 @@
+"""What the journal forgets, and what it never does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from supervision.store.journal_file import JournalFile
+from supervision.store.journal_lock import JournalLock
+from supervision.store.journal_values import Writer
+
+AT = datetime(2025, 11, 21, 15, 0, tzinfo=UTC)
+LATER = AT + timedelta(days=500)
+HORIZON = AT + timedelta(days=100)
+EXECUTOR = Writer(name="executor", incarnation=1)
+MOST = 100
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[JournalFile]:
+    """Open a journal."""
+    with JournalLock(tmp_path / "journal.sqlite") as lock:
+        opened = JournalFile(lock)
+        yield opened
+        opened.close()
+
+
+def record_order(journal: JournalFile, ref: str, at: datetime, *, ended: bool) -> None:
+    """Record an order with a change, an execution, and perhaps its end."""
+    reference = f"OP:{ref}"
+    with journal.batch() as batch:
+        batch.record_intent(
+            EXECUTOR,
+            order_ref=reference,
+            order_id=ref,
+            correlation_id="c",
+            purpose="open",
+            content={"symbol": "SPY"},
+            at=at,
+        )
+        batch.record_modification(EXECUTOR, order_ref=reference, content={"symbol": "SPY"}, at=at)
+        batch.record_execution(
+            EXECUTOR,
+            exec_id=f"{ref}.01",
+            order_ref=reference,
+            content={"contract": {"con_id": 756733}},
+            at=at,
+        )
+        batch.record_transition(
+            EXECUTOR, order_ref=reference, at=at, state="FILLED" if ended else "SENT", final=ended
+        )
+
+
+def record_latch(journal: JournalFile, run: str, at: datetime, close_reason: str) -> None:
+    """Record that a liquidation latched and took a step."""
+    with journal.batch() as batch:
+        batch.record_latch(
+            EXECUTOR,
+            latched=True,
+            liquidation_id=run,
+            reason="r",
+            who="w",
+            why="",
+            at=at,
+            close_reason=close_reason,
+        )
+        batch.record_step(EXECUTOR, run_id=run, step="CLOSING", detail="", at=at)
+
+
+def forget_all(journal: JournalFile, most: int = MOST) -> int:
+    """Forget until nothing is left to forget; returns how many calls that took."""
+    calls = 1
+    while journal.forget(HORIZON, most):
+        calls += 1
+    return calls
+
+
+@pytest.mark.req("ORD-9")
+def test_orders_that_ended_long_ago_are_forgotten_with_all_that_belongs_to_them(
+    journal: JournalFile,
+) -> None:
+    record_order(journal, "old", AT, ended=True)
+    record_order(journal, "young", LATER, ended=True)
+
+    forget_all(journal)
+
+    assert not journal.knows("OP:old")
+    assert journal.orders_history("OP:old") == ()
+    assert [item.exec_id for item in journal.executions()] == ["young.01"]
+    assert journal.knows("OP:young")
+
+
+@pytest.mark.req("ORD-9", "STC-6")
+def test_what_a_recovery_needs_is_kept_however_old_it_is(journal: JournalFile) -> None:
+    record_order(journal, "open", AT, ended=False)
+    record_order(journal, "ended", AT, ended=True)
+    record_latch(journal, "first", AT, "DISCONNECT")
+    record_latch(journal, "newest", AT, "DAILY_LOSS_LIMIT")
+    with journal.batch() as batch:
+        batch.record_baseline(EXECUTOR, kind="daily", key="2025-11-21", value=1.0, at=AT)
+        batch.raise_floor(EXECUTOR, client_id=1, highest=77)
+
+    forget_all(journal)
+
+    state = journal.load(ended_since=AT)
+    assert [order.order_ref for order in state.orders] == ["OP:open"]
+    assert journal.orders_history("OP:open") != ()
+    assert state.ended == ()
+    assert state.latch is not None
+    assert state.latch.close_reason == "DAILY_LOSS_LIMIT"
+    assert [step.run_id for step in state.steps] == ["newest"]
+    assert journal.steps("first") == ()
+    assert len(state.baselines) == 1
+    assert journal.floor(1) == 77
+    assert state.traded == (("OP", 756733),)
+
+
+def test_it_forgets_a_bounded_number_of_orders_at_a_time(journal: JournalFile) -> None:
+    for number in range(7):
+        record_order(journal, f"R{number}", AT, ended=True)
+
+    assert forget_all(journal, most=2) >= 4
+    assert not any(journal.knows(f"OP:R{number}") for number in range(7))
+
+
+@pytest.mark.req("ORD-7", "SUP-6")
+def test_the_newest_orders_that_ended_are_read_back_oldest_first(journal: JournalFile) -> None:
+    for number in range(5):
+        record_order(journal, f"R{number}", AT + timedelta(hours=number), ended=number != 2)
+
+    found = journal.ended_orders(AT + timedelta(hours=1), most=2)
+
+    assert [order.order_id for order in found] == ["R3", "R4"]
