@@ -337,23 +337,26 @@ def test_a_queue_survives_the_process(away_h: float) -> None:
 
 # --- single closures --------------------------------------------------------------------------------------------------
 
-LOOKS = attrs.evolve(CALM, positions=Positions(check_interval_s=10.0))
+LOOKS = attrs.evolve(CALM, positions=Positions(check_interval_s=20.0))
 
 
 @pytest.mark.req("POS-3", "STC-7")
-def test_an_emergency_of_the_evening_is_closed_at_the_open_by_one_order() -> None:
-    async def scenario(world: ProofWorld) -> None:
-        await hold(world)
-        await until(world, NEXT_OPEN - timedelta(hours=1))
-        world.simulator.faults.move_price("SPY", 0.5)
-        await until(world, NEXT_OPEN - timedelta(seconds=1))
-        assert placed(world) == 0
+def test_an_option_that_comes_due_at_midnight_is_closed_at_the_open_by_one_order() -> None:
+    """On Thursday it has four days left, on Friday three: due from midnight on, while nothing trades."""
 
+    async def scenario(world: ProofWorld) -> None:
+        call = buy(2.0, expiry="20251124", strike=595.0, right="C")
+        bought = await world.gateway.submit_order(call, BOLD)
+        assert bought.status is OrderStatus.FILLED, bought.rejection_reason
+
+        await until(world, NEXT_OPEN - timedelta(seconds=1))
+        assert [view.days_to_expiry for view in await world.gateway.get_positions()] == [3]
+        assert placed(world) == 0
         await until(world, NEXT_OPEN + timedelta(seconds=40))
 
         ((sold_at, quantity),) = sales(world)
         assert sold_at >= NEXT_OPEN
-        assert (quantity, placed(world)) == (HELD, 1)
+        assert (quantity, placed(world)) == (2.0, 1)
         assert world.simulator.positions() == {}
 
     prove(scenario, config=LOOKS, simulated=CLOSED, epoch=AFTERNOON)
