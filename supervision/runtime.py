@@ -7,6 +7,7 @@ given comes from `supervision.settings`; what depends on what stands in `child_s
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import sys
 from collections.abc import Awaitable, Callable
@@ -56,6 +57,7 @@ from supervision.process_memory import ProcessMemory
 from supervision.proof import ProofDriver
 from supervision.proof_time import SeededEntropy, VirtualClock
 from supervision.simulator import Simulator, ThreadedSimulator
+from supervision.store import volume
 from supervision.store.journal import JournalActor
 from supervision.store.journal_file import JournalFile
 from supervision.store.journal_lock import JOURNAL_FILE, JournalLock
@@ -112,6 +114,8 @@ def build_process(
         if own_log is not None:
             own_log.start()
             own_log.capture_libraries(EVERYTHING if standalone else LIBRARIES)
+        if settings.sends_orders(config, mode):
+            _require_durable_volume(config)
         await asyncio.to_thread(journal.lock)
         host, port, endpoint = await asyncio.to_thread(simulator.start)
         specs = child_specs(
@@ -206,7 +210,7 @@ def build_proof_process(
     ``clock`` is the world's, which may begin at any moment; without one it is a new one of the loop.
     """
     clock, entropy = clock or VirtualClock(loop), SeededEntropy(seed)
-    driver = ProofDriver(loop, random.Random(seed))  # noqa: S311 - replayable on purpose
+    driver = ProofDriver(loop, random.Random(seed))  # nosec B311 # noqa: S311 - replayable on purpose
     store = VolatileStore()
     sessions = records or MemoryRecords(clock, config.database.queue_bound)
     operator = operator_id or config.general.operator_id
@@ -462,6 +466,16 @@ def make_log(config: Config, clock: Clock, masker: Masker) -> EventLogWriter:
         queue_bound=section.queue_bound,
         masker=masker,
     )
+
+
+def _require_durable_volume(config: Config) -> None:
+    external = config.gateway.endpoint == "external"
+    if volume.is_required(config.journal.durable_volume, os.environ, external=external):
+        volume.require_durable(
+            Path(config.general.state_dir),
+            volume.look_around(os.environ),
+            enabled=config.journal.enabled,
+        )
 
 
 class _Journal:
