@@ -253,7 +253,10 @@ class ConnectionActor(ConnectionHealth):
             self.disconnected(request.reason)
 
     def on_verify_connection(self, request: VerifyConnection) -> None:
-        """Make one round trip on the caller's behalf."""
+        """Make one round trip on the caller's behalf; a gateway that is cut off from IB answers, and is of no use."""
+        if self.upstream_lost:
+            self.refuse(request, GatewayConnectionError(f"cut off from IB: {self.last_error}"))
+            return
         self.conversations.ask(
             LINK,
             Probe(

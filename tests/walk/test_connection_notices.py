@@ -267,6 +267,27 @@ def test_a_gateway_that_never_says_that_it_is_back_is_asked_anew() -> None:
     prove(scenario, config=CALM)
 
 
+@pytest.mark.req("GW-11", "CON-10")
+def test_a_link_that_is_down_or_cut_off_is_not_verified() -> None:
+    async def scenario(world: ProofWorld) -> list[bool]:
+        faults, seen = world.simulator.faults, Seen(world)
+        verified = [await world.gateway.verify_connection()]
+        faults.connectivity_lost()
+        await world.until(lambda: not world.gateway.is_connected)
+        verified.append(await world.gateway.verify_connection())
+        faults.connectivity_restored()
+        await seen.connected_again()
+        verified.append(await world.gateway.verify_connection())
+        faults.nightly_reset()
+        await asyncio.sleep(1.0)
+        began_at = world.proof.loop.time()
+        verified.append(await world.gateway.verify_connection())
+        assert world.proof.loop.time() == began_at, "there is nothing to wait for"
+        return verified
+
+    assert prove(scenario, config=CALM) == [True, False, True, False]
+
+
 # --- the port -----------------------------------------------------------------------------------------------------
 
 
