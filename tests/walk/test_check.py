@@ -254,9 +254,21 @@ def test_a_host_that_swallows_packets_is_unreachable_within_the_limit() -> None:
 # --- the API ----------------------------------------------------------------------------------------------------------
 
 
+def _hang_up_after_hello(connection: socket.socket) -> None:
+    connection.recv(4096)
+    connection.close()
+
+
 @pytest.mark.req("DEP-2")
-def test_a_socket_that_closes_without_a_word_means_a_disabled_api(tmp_path: Path) -> None:
-    with bare_server(lambda connection: connection.close()) as port:
+@pytest.mark.parametrize(
+    "answer",
+    [_hang_up_after_hello, lambda connection: connection.close()],
+    ids=["after our hello", "at once, which resets"],
+)
+def test_a_socket_that_closes_without_a_word_means_a_disabled_api(
+    answer: Callable[[socket.socket], None], tmp_path: Path
+) -> None:
+    with bare_server(answer) as port:
         ended = check(tmp_path, port)
 
     assert_failed(ended, "API", ExitCode.NOT_CONNECTED, "", "the socket was accepted and closed")
