@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 import attrs
 
+from actors.addresses import Cancellable
 from actors.messages.addresses import JOURNAL
 from actors.messages.connection import ConnectionStateChanged
 from actors.messages.journal import JournalRead, RecordGrace
@@ -29,6 +30,8 @@ class GraceOver(Message):
 class GraceDesk(LiquidationDesk):
     """``in_grace``: the link is lost, and that has not triggered anything yet."""
 
+    grace_timer: Cancellable | None = None
+
     def tolerates(self, event: ConnectionStateChanged, trigger: str) -> bool:
         """Begin a grace for a loss of the link; False where it has to trigger now."""
         until = event.at + timedelta(seconds=self.settings.grace_s)
@@ -43,6 +46,9 @@ class GraceDesk(LiquidationDesk):
 
     def end_grace(self) -> None:
         """Forget the disconnect: the link is back, somebody asked to disconnect, or the latch has taken over."""
+        if self.grace_timer is not None:
+            self.grace_timer.cancel()
+            self.grace_timer = None
         if self.in_grace:
             self.in_grace = False
             self.tell(JOURNAL, RecordGrace(trigger="", until=None, at=self.clock.now()))
@@ -59,4 +65,5 @@ class GraceDesk(LiquidationDesk):
     def _wait(self, trigger: str, until: datetime) -> None:
         self.in_grace = True
         left_s = max(0.0, (until - self.clock.now()).total_seconds())
-        self.schedule(left_s, GraceOver(number=self.disconnects, trigger=trigger))
+        over = GraceOver(number=self.disconnects, trigger=trigger)
+        self.grace_timer = self.schedule(left_s, over)

@@ -17,13 +17,14 @@ import attrs
 
 from actors.addresses import TapRecord
 from actors.logic.connection_state import TRANSITIONS
+from actors.logic.order_ids import order_id_of
 from actors.messages.addresses import GATEWAY, LINK, RECORDS, RISK
 from actors.messages.connection import ConnectionStateChanged, OpeningReadinessChanged
-from actors.messages.orders import OrderSent, SendOrder
+from actors.messages.orders import OrderChanged, OrderSent, SendOrder
 from actors.messages.records import SessionFinished, SessionStarted
 from actors.messages.risk import LatchChanged, OrderApproved, RequestApproval
 from actors.model.connection import ConnectionState
-from actors.model.orders import Purpose, WireOrder
+from actors.model.orders import OrderStatus, Purpose, WireOrder
 from supervision.simulator import LedgerEntry
 from tests.faults.contents import Content, content_of, content_received
 
@@ -55,6 +56,8 @@ class Witness:
     passing: dict[str, SendOrder] = attrs.field(factory=dict)
     sent: dict[str, datetime] = attrs.field(factory=dict)
     opened: list[tuple[datetime, str]] = attrs.field(factory=list)
+    lost: set[str] = attrs.field(factory=set)
+    """The ids of orders that ended unexplained."""
 
     # --- hearing ------------------------------------------------------------------------------------------------------
 
@@ -80,6 +83,8 @@ class Witness:
             self.passing[message.correlation_id] = message
         elif kind is OrderSent:
             self._note_sent(message, record.at)
+        elif kind is OrderChanged and message.result.status is OrderStatus.LOST:
+            self.lost.add(message.result.order_id)
 
     def _note_sent(self, message: OrderSent, at: datetime) -> None:
         self.sent.setdefault(message.order_ref, at)
@@ -144,9 +149,18 @@ class Witness:
         received = Counter(content_received(entry) for entry in entries)
         assert received - self.permitted == Counter()
         assert self._sent_while_away() == []
+        assert self._lost_but_taken(entries) == []
         assert self._arrived_while_away(entries, deaf) == []
         assert self._opened_while_latched() == []
         assert self._approved_while_blocked() == []
+
+    def _lost_but_taken(self, entries: Iterable[LedgerEntry]) -> list[str]:
+        """List the orders that we gave up although the broker had taken them."""
+        return [
+            entry.order_ref
+            for entry in entries
+            if entry.outcome == "accepted" and order_id_of(entry.order_ref) in self.lost
+        ]
 
     def _sent_while_away(self) -> list[str]:
         return [name for name, at in self.sent.items() if self._is_away(at)]
