@@ -118,8 +118,6 @@ def _make_sqlite_engine(url: URL, timeout_s: float) -> AsyncEngine:
 
     @event.listens_for(engine.sync_engine, "connect")
     def _prepare(connection: Any, _record: object) -> None:
-        # Python's driver would begin transactions by itself, and not before DDL: a migration could then stop halfway.
-        connection.isolation_level = None
         cursor = connection.cursor()
         try:
             cursor.execute("PRAGMA journal_mode = WAL")
@@ -130,6 +128,7 @@ def _make_sqlite_engine(url: URL, timeout_s: float) -> AsyncEngine:
 
     @event.listens_for(engine.sync_engine, "begin")
     def _begin(connection: Connection) -> None:
+        # Python's driver would begin by itself, and not before DDL: a migration could then stop halfway.
         connection.exec_driver_sql(connection.get_execution_options().get(BEGIN, "BEGIN"))
 
     return engine

@@ -65,12 +65,13 @@ def _current(connection: Connection) -> str | None:
 
 
 async def _migrate(engine: AsyncEngine, revision: str, *, up: bool) -> None:
-    while not _operations.acquire(blocking=False):  # noqa: ASYNC110 - the holder may be on another loop
+    # An event would not do: the holder may be on another loop.
+    while not _operations.acquire(blocking=False):  # noqa: ASYNC110
         await asyncio.sleep(_POLL_S)
     try:
         with explained(engine.url):
             async with engine.execution_options(**{BEGIN: "BEGIN IMMEDIATE"}).begin() as connection:
-                await _wait_for_others(connection)
+                await wait_for_others(connection)
                 await connection.run_sync(_walk, revision, up)
     except CommandError as error:
         raise RecordsError(
@@ -81,7 +82,8 @@ async def _migrate(engine: AsyncEngine, revision: str, *, up: bool) -> None:
         _operations.release()
 
 
-async def _wait_for_others(connection: AsyncConnection) -> None:
+async def wait_for_others(connection: AsyncConnection) -> None:
+    """Hold back other processes until this transaction ends; SQLite's own lock does that by itself."""
     if connection.dialect.name == "postgresql":
         await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})
 

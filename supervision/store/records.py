@@ -43,6 +43,9 @@ ROWS_PER_TRANSACTION: Final = 500
 MOST_ABANDONED: Final = 3
 """So many attempts may hang beyond their cut before no further one is begun."""
 
+SETTLE_S: Final = 1.0
+"""So long an attempt may take that runs when the time for the stop is over."""
+
 _SHOWN: Final = 20
 """So many sessions are named in a log line."""
 
@@ -100,11 +103,14 @@ class RecordsActor(LoopActor):
         self._is_prepared = False
         self._failures = 0
         self._abandoned: set[asyncio.Task[Any]] = set()
+        self._ends_at: float | None = None
+        self._stopping: asyncio.Event
         self._wake: asyncio.Event
         self._writer: asyncio.Task[Any]
 
     def started(self) -> None:
         """Begin to write: the schema first, then what earlier processes left open, then what waits."""
+        self._stopping = asyncio.Event()
         self._wake = asyncio.Event()
         self._wake.set()
         self._writer = self.spawn(self._write())
@@ -162,12 +168,22 @@ class RecordsActor(LoopActor):
     # --- writing --------------------------------------------------------------------------------------------------
 
     async def _write(self) -> None:
-        while True:
+        """Write whenever something waits; after a stop until nothing does, or the time for it is over."""
+        while self._ends_at is None or (self._backlog.waiting and self.loop.time() < self._ends_at):
             await self._wake.wait()
             self._wake.clear()
             if not await self._try_to_write():
-                await asyncio.sleep(self._delay_s())
+                await self._rest()
                 self._wake.set()
+
+    async def _rest(self) -> None:
+        """Wait before the next attempt. A stop ends the wait, and those after it are short."""
+        if self._ends_at is not None:
+            await asyncio.sleep(self.settings.first_delay_s)
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._delay_s()):
+                await self._stopping.wait()
 
     def _delay_s(self) -> float:
         settings = self.settings
@@ -263,21 +279,23 @@ class RecordsActor(LoopActor):
 
     async def winding_down(self) -> None:
         """Take in what was told before the stop, write what can be written, and name what could not."""
+        ends_at = self.loop.time() + self.settings.drain_s
+        while self._has_mail() and self.loop.time() < ends_at:  # noqa: ASYNC110 - it has no event
+            await asyncio.sleep(_TURN_S)
+        self._ends_at = ends_at
+        self._stopping.set()
+        self._wake.set()
+        # An attempt that runs is not called off at once: SQLite's driver would leave a thread behind that complains.
+        left_s = ends_at - self.loop.time() + SETTLE_S
+        await asyncio.wait({self._writer}, timeout=left_s)
         self._writer.cancel()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self.settings.drain_s):
-                while not self.lease.empty():  # noqa: ASYNC110 - mailboxes have no event for it
-                    await asyncio.sleep(_TURN_S)
-                await self._write_what_waits()
         self._say_unwritten()
         if self._records is not None:
             with contextlib.suppress(RecordsError):
                 await self._cut(self._records.close())
 
-    async def _write_what_waits(self) -> None:
-        while self._backlog.waiting:
-            if not await self._try_to_write():
-                await asyncio.sleep(self.settings.first_delay_s)
+    def _has_mail(self) -> bool:
+        return not self.lease.empty()
 
     def _say_unwritten(self) -> None:
         left = self._backlog.next_rows(_SHOWN)

@@ -25,7 +25,7 @@ from supervision.child_spec import ChildSpec
 from supervision.proof import ProofDriver
 from supervision.proof_loop import Proof, run_proof
 from supervision.restart_policy import RestartPolicy
-from supervision.store.records import RecordsActor, RecordsSettings
+from supervision.store.records import SETTLE_S, RecordsActor, RecordsSettings
 from supervision.store.records_backlog import Backlog
 from supervision.store.records_port import ConnectionRecords
 from supervision.store.records_values import STALE, ConnectionRecord, Endpoint
@@ -505,7 +505,7 @@ def test_a_stop_without_a_database_is_in_time_and_names_what_was_not_written(fau
 
         assert await writer.tree.stop_async(timeout_s=STOP_S)
 
-        assert writer.proof.loop.time() - before < SETTINGS.drain_s + 0.1
+        assert writer.proof.loop.time() - before < SETTINGS.drain_s + SETTLE_S + 0.1
         event, fields = writer.logged[-1]
         assert event == "records_unwritten"
         assert fields["sessions"] == (f"{session_id} DISCONNECTED",)

@@ -19,9 +19,17 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from actors.errors import RecordsError
 from supervision.store.engine import make_engine, normalised
-from supervision.store.migrating import BASE, SCRIPTS, current, downgrade, newest, upgrade
+from supervision.store.migrating import (
+    BASE,
+    SCRIPTS,
+    current,
+    downgrade,
+    newest,
+    upgrade,
+    wait_for_others,
+)
 from supervision.store.tables import metadata
-from tests.databases import TIMEOUT_S, Place, store
+from tests.databases import TIMEOUT_S, Place, PostgresServer, store
 
 ROOT: Final = Path(__file__).parents[2]
 TABLE: Final = "gateway_connections"
@@ -177,6 +185,28 @@ def test_processes_that_start_at_once_bring_the_schema_up_one_after_the_other(pl
         assert await current(engines[0]) == newest()
         for engine in engines:
             await engine.dispose()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.req("DB-1")
+def test_a_process_waits_for_another_one_that_is_bringing_the_schema_up(
+    postgres_server: PostgresServer,
+) -> None:
+    async def scenario() -> None:
+        url = normalised(await postgres_server.empty_database())
+        ours, other = (make_engine(url, timeout_s=TIMEOUT_S) for _ in range(2))
+
+        async with other.begin() as connection:
+            await wait_for_others(connection)
+            waiting = asyncio.create_task(upgrade(ours))
+            await asyncio.sleep(0.3)
+            assert await current(other) is None
+        await waiting
+
+        assert await current(ours) == newest()
+        await ours.dispose()
+        await other.dispose()
 
     asyncio.run(scenario())
 

@@ -130,9 +130,15 @@ def test_the_file_is_its_owners_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.req("DB-4")
+@pytest.mark.filterwarnings("error::ResourceWarning")
 def test_a_file_that_is_no_database_is_a_records_error(tmp_path: Path) -> None:
     path = tmp_path / "records.sqlite3"
     path.write_text("this is no database" * 100)
+    engine = make_engine(sqlite_url(path), timeout_s=1)
 
-    with pytest.raises(RecordsError, match="not a database"):
-        asyncio.run(current(make_engine(sqlite_url(path), timeout_s=1)))
+    async def scenario() -> None:
+        for _ in range(5):
+            with pytest.raises(RecordsError, match="not a database"):
+                await current(engine)
+
+    asyncio.run(scenario())  # a connection that is left to the garbage collector warns
