@@ -50,6 +50,9 @@ trouble: .venv/.ready-to-test  ## a hundred days in which everything happens to 
 benchmarks: .venv/.ready-to-test  ## ratios to floors that are measured in the same run
 	$(BIN)/python -m tests.benchmarks $(ARGS)
 
+paper-gateway: .venv/.ready-to-test  ## one share at a real paper gateway: IBKR_PAPER_GATEWAY=HOST:PORT make paper-gateway
+	$(BIN)/python -m pytest -q tests/paper_gateway $(ARGS)
+
 # What needs no whole process counts as unit, what runs one as integration; each has a floor of its own (QUA-1).
 UNIT := tests/unit tests/property tests/link tests/simulator tests/supervision tests/supervision_loop \
 	tests/alpha_learnings tests/security tests/deploy
