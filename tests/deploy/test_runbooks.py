@@ -12,7 +12,8 @@ from typer.main import get_command
 
 from actors import errors
 from supervision.cli import ExitCode, app
-from supervision.config import ENVIRONMENT, Config, section_of
+from supervision.config import ENVIRONMENT, Config
+from supervision.config_fields import section_of
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 RUNBOOKS: Final = sorted((ROOT / "docs/runbooks").glob("*.md"))

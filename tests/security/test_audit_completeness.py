@@ -20,8 +20,8 @@ import pytest
 
 from supervision import CloseReason, OrderStatus
 from supervision.config import Journal, Logging
-from supervision.runtime import JOURNAL_FILE
 from supervision.simulator import LedgerEntry, SimulatorConfig
+from supervision.store.journal_lock import JOURNAL_FILE
 from tests.worlds import CONTEXT, RealWorld, a_config, buy, real_world, sell
 
 SEED: Final = 20261121

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from actors.errors import ConfigurationError
 from supervision.cli import ExitCode
-from supervision.config import ENVIRONMENT, Config, load, section_of
+from supervision.config import ENVIRONMENT, Config, load
+from supervision.config_fields import section_of
 from tests.walk.commands import ROOT, Ended, in_process
 
 PATIENCE_S: Final = 2.0
