@@ -27,7 +27,7 @@ from actors.hours import HoursKeeper, NextHours
 from actors.logic.close_orders import close_order
 from actors.logic.closures import ClosureLimits
 from actors.logic.pnl import exit_price, position_views
-from actors.messages.addresses import CONNECTION, EXECUTOR, GATEWAY, MARKET_DATA
+from actors.messages.addresses import CONNECTION, EXECUTOR, GATEWAY, MARKET_DATA, RISK
 from actors.messages.connection import (
     ConnectionStateChanged,
     NothingToReconcile,
@@ -79,6 +79,7 @@ class PositionSettings:
     limits: ClosureLimits = attrs.field(factory=ClosureLimits)
     check_interval_s: float = 1.0
     quote_timeout_s: float = 12.0
+    reconcile_interval_s: float = 900.0
     close_attempts: int = 3
     operator_id: str = OPERATOR_ID
     mode: ExecutionMode = ExecutionMode.DRY_RUN
@@ -88,6 +89,11 @@ class PositionSettings:
 @attrs.frozen(kw_only=True)
 class _CheckDue(Message):
     """Prices and closures shall be looked at now."""
+
+
+@attrs.frozen(kw_only=True)
+class _ReconciliationDue(Message):
+    """The positions shall be compared with the broker's now (POS-4)."""
 
 
 @attrs.define
@@ -119,6 +125,7 @@ class PositionActor(ConversingActor):
         NothingToReconcile: "on_nothing_to_reconcile",
         ReconciliationCompleted: "on_reconciliation_completed",
         _CheckDue: "on_check_due",
+        _ReconciliationDue: "on_reconciliation_due",
         NextHours: "on_next_hours",
         ContractQualified: "on_answer",
         OrderConcluded: "on_answer",
@@ -153,6 +160,13 @@ class PositionActor(ConversingActor):
         """Ask for the broker's state, and begin to look at the positions."""
         self.tell(CONNECTION, RequestReconciliation(sender=self.name))
         self.schedule(self.settings.check_interval_s, _CheckDue())
+        self.schedule(self.settings.reconcile_interval_s, _ReconciliationDue())
+
+    def on_reconciliation_due(self, _: _ReconciliationDue) -> None:
+        """Compare with the broker on a timer, too: a push may have been lost."""
+        self.schedule(self.settings.reconcile_interval_s, _ReconciliationDue())
+        if self.connected:
+            self.tell(CONNECTION, RequestReconciliation(sender=self.name))
 
     def on_nothing_to_reconcile(self, _: NothingToReconcile) -> None:
         """There is no session: serve what needs none."""
@@ -474,8 +488,9 @@ class PositionActor(ConversingActor):
     # --- what changes positions -----------------------------------------------------------------------------------
 
     def on_holding_reported(self, event: HoldingReported) -> None:
-        """Take over one position as the broker tells it."""
+        """Take over one position as the broker tells it, and let risk compare it with its ledger."""
         holding = event.holding
+        self.tell(RISK, event)
         if holding.quantity:
             self.holdings[holding.contract.con_id] = holding
         else:

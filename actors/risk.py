@@ -52,7 +52,7 @@ from actors.messages.orders import (
     OrderSettled,
     WorkingOrdersKnown,
 )
-from actors.messages.positions import AccountChanged
+from actors.messages.positions import AccountChanged, HoldingReported
 from actors.messages.risk import (
     ConsultRiskManager,
     LatchChanged,
@@ -69,6 +69,16 @@ from actors.model.orders import Purpose, ValidationResult
 from actors.ports import EventLog, no_log
 
 RECOVERY_S = 10.0
+
+DRIFT_AFTER_S = 2.0
+"""So long may the executions take that explain a position; after that somebody else has traded (POS-4)."""
+
+
+@attrs.frozen(kw_only=True)
+class _DriftDue(Message):
+    """What the broker told of a contract should agree with the ledger by now."""
+
+    told: HoldingReported
 
 
 @attrs.frozen(kw_only=True)
@@ -95,6 +105,8 @@ class RiskActor(ConversingActor):
         OrderSettled: "on_order_settled",
         ExecutionRecorded: "on_execution_recorded",
         AccountChanged: "on_account_changed",
+        HoldingReported: "on_holding_reported",
+        _DriftDue: "on_drift_due",
         QuoteUpdated: "on_quote_updated",
         LatchChanged: "on_latch_changed",
         OpeningReadinessChanged: "on_opening_readiness_changed",
@@ -125,6 +137,7 @@ class RiskActor(ConversingActor):
         self.latched: str | None = None
         self.opening_blocked_by: str | None = "market data is not proved yet"
         self.failover = NOT_FAILED_OVER
+        self.told: dict[int, HoldingReported] = {}
         self.breached: dict[tuple[str, str], bool] = {}
         self.knows_its_past = False
         self.reconcile: Reconcile | None = None
@@ -340,6 +353,29 @@ class RiskActor(ConversingActor):
     def on_execution_recorded(self, event: ExecutionRecorded) -> None:
         """Turn a reservation into a position."""
         self.ledger = exposure.apply_execution(self.ledger, event.execution)
+
+    def on_holding_reported(self, event: HoldingReported) -> None:
+        """Compare what the broker tells of a position with the ledger, once its executions had time to come."""
+        self.told[event.holding.contract.con_id] = event
+        self.schedule(DRIFT_AFTER_S, _DriftDue(told=event))
+
+    def on_drift_due(self, message: _DriftDue) -> None:
+        """Have the broker's state read when somebody else has traded: closes are sized from the ledger (POS-4)."""
+        contract = message.told.holding.contract
+        if self.told.get(contract.con_id) is not message.told:
+            return
+        del self.told[contract.con_id]
+        held, told = exposure.position(self.ledger, contract.con_id), message.told.holding.quantity
+        if not self.ledger.known or held == told:
+            return
+        self.log(
+            "position_drift",
+            level="WARNING",
+            position_id=contract.position_id,
+            ledger=held,
+            broker=told,
+        )
+        self.tell(CONNECTION, RequestReconciliation(sender=self.name))
 
     def on_account_changed(self, event: AccountChanged) -> None:
         """Take over the account's numbers, and look at the losses."""

@@ -194,10 +194,17 @@ class Risk(Section):
     max_open_positions: int = whole(10, 0, 10_000)
     max_orders_per_minute: int = whole(30, 0, 10_000)
     price_band_ratio: float = number(0.1, 0.0, 10.0)
+    option_price_band_ratio: float = number(0.25, 0.0, 10.0)
     duplicate_window_s: float = number(5.0, 0.0, 3600.0)
     daily_loss_ratio: float = number(0.03, 0.0, 1.0)
     weekly_drawdown_ratio: float = number(0.06, 0.0, 1.0)
     day_trades: str = choice("pdt", "intraday_margin", "off")
+    pdt_max_day_trades: int = whole(3, 0, 1000)
+    pdt_minimum_equity: float = number(25_000.0, 0.0, 1e12)
+    margin_minimum_equity: float = number(2_000.0, 0.0, 1e12)
+    commission_per_share: float = number(0.005, 0.0, 1000.0)
+    commission_per_option: float = number(0.65, 0.0, 1000.0)
+    commission_minimum: float = number(1.0, 0.0, 1000.0)
     quote_max_age_s: float = number(60.0, 0.1, 3600.0)
 
 
@@ -208,6 +215,7 @@ class Positions(Section):
     close_at_dte: int = whole(3, 0, 365)
     emergency_loss_ratio: float = number(0.4, 0.01, 1.0)
     check_interval_s: float = number(1.0, 0.01, 3600.0)
+    reconcile_interval_s: float = number(900.0, 1.0, DAY_S)
 
 
 @attrs.frozen(kw_only=True)
