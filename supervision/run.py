@@ -22,6 +22,11 @@ from supervision.runtime import build_standalone_process
 from supervision.sample import run_cycles
 from supervision.settings import sends_orders
 
+STOPPING = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGBREAK") if hasattr(signal, name)
+)
+"""What asks for an orderly stop. On Windows another program can send only SIGBREAK (Ctrl-Break)."""
+
 EXIT_OK = 0
 EXIT_NOT_CONNECTED = 4
 EXIT_ESCALATED = 7
@@ -128,7 +133,7 @@ def banner(config: Config, mode: ExecutionMode, version: str) -> tuple[str, ...]
 
 
 def _stop_on_signals(loop: asyncio.AbstractEventLoop) -> asyncio.Event:
-    """Set an event at SIGINT and SIGTERM; a second SIGINT ends the process at once."""
+    """Set an event at the first signal; the same one a second time ends the process at once."""
     event = asyncio.Event()
 
     def stop(number: int) -> None:
@@ -137,7 +142,7 @@ def _stop_on_signals(loop: asyncio.AbstractEventLoop) -> asyncio.Event:
             signal.raise_signal(number)
         event.set()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in STOPPING:
         try:
             loop.add_signal_handler(number, stop, number)
         except NotImplementedError:  # Windows

@@ -103,8 +103,8 @@ class Running:
         raise AssertionError(f"{event} did not happen")
 
     def end(self, number: int = signal.SIGINT) -> Ended:
-        """Send a signal and wait for the end."""
-        self.process.send_signal(number)
+        """Send a signal and wait for the end; on Windows the only one that another process can send."""
+        self.process.send_signal(getattr(signal, "CTRL_BREAK_EVENT", number))
         out, err = self.process.communicate(timeout=PATIENCE_S)
         return Ended(self.process.returncode, out, err)
 
@@ -119,6 +119,7 @@ def running(folder: Path, config: Path, *arguments: str) -> Iterator[Running]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
     )
     try:
         yield Running(process, folder)
