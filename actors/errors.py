@@ -26,6 +26,7 @@
     │       ├── FeedTimeoutError          IB_FEED_002 r  it did not answer in full within its time
     │       ├── FeedServerError           IB_FEED_003 r  it answered that it is broken (5xx)
     │       ├── FeedRateLimitError        IB_FEED_004 r  its limit of requests, kept by us or told by it
+    │       │   └── FeedDailyLimitError   IB_FEED_008 r  it says that the limit of the day is reached
     │       ├── FeedRefusedError          IB_FEED_005    it refuses the key, the call or the plan
     │       ├── FeedReplyError            IB_FEED_006    its answer is not what it documents
     │       └── FeedSymbolError           IB_FEED_007    it does not know the symbol
@@ -208,6 +209,12 @@ class FeedRateLimitError(FeedError):
     """The limit of requests to the second source is reached, as we count it or as it says."""
 
     code = "IB_FEED_004"
+
+
+class FeedDailyLimitError(FeedRateLimitError):
+    """The second source says that the limit of the day is reached."""
+
+    code = "IB_FEED_008"
 
 
 class FeedRefusedError(FeedError):

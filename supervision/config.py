@@ -50,6 +50,14 @@ HOST: Final = Text(
     r"|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(%[A-Za-z0-9_.-]+)?)",
     "a host name or address of at most 253 characters, its parts of 1 to 63",
 )
+FEED_URL: Final = Text(
+    r"https://[!-~]{1,1024}|http://(127\.0\.0\.1|localhost)(:[0-9]{1,5})?(/[!-~]{0,1024})?",
+    "an https URL; http only on this machine, since the key goes there",
+)
+REDIS_URL: Final = Text(
+    r"|(rediss?|unix)://[!->A-~]{1,1024}",
+    'a Redis URL without credentials, or ""; one with credentials is read from REDIS_URL',
+)
 PATH: Final = Text(r"[^\x00-\x1f]{1,1024}", "a path")
 PAPER_ACCOUNT: Final = Text(r"D[A-Z][0-9]{5,9}", "the code of a paper account, D first")
 ACCOUNT: Final = Text(r"[A-Za-z0-9]{0,20}", 'the letters and digits of an account code, or ""')
@@ -167,6 +175,25 @@ class MarketData(Section):
 
 
 @attrs.frozen(kw_only=True)
+class Failover(Section):
+    """When a second source serves market data, and how it is asked. Only with an ``ALPHA_VANTAGE_API_KEY``."""
+
+    RELATIONS: ClassVar = (Below("probe_s", "back_after_s"),)
+
+    enabled: bool = flag(True)
+    url: str = key("https://www.alphavantage.co/query", FEED_URL)
+    after_s: float = number(60.0, 0.05, 3600.0)
+    back_after_s: float = number(30.0, 0.05, 3600.0)
+    probe_s: float = number(5.0, 0.01, 600.0)
+    intraday: bool = flag(False)
+    max_age_s: float = number(300.0, 0.0, DAY_S)
+    requests_per_minute: int = whole(5, 1, 10_000)
+    requests_per_day: int = whole(25, 1, 10_000_000)
+    timeout_s: float = number(10.0, 0.05, 60.0)
+    max_body_bytes: int = whole(1_000_000, 1000, 100_000_000)
+
+
+@attrs.frozen(kw_only=True)
 class Orders(Section):
     """How long permissions and orders live."""
 
@@ -280,6 +307,28 @@ class Database(Section):
 
 
 @attrs.frozen(kw_only=True)
+class Publish(Section):
+    """Quotes for other programs, published behind the trading: in memory, or in Redis where a URL is set."""
+
+    RELATIONS: ClassVar = (Below("first_delay_s", "max_delay_s"),)
+
+    enabled: bool = flag(True)
+    redis_url: str = key("", REDIS_URL)
+    prefix: str = text("ibkr-actors", r"[A-Za-z0-9_.:-]{1,64}", "1 to 64 of A-Z a-z 0-9 _ . : -")
+    expiry_s: float = number(600.0, 0.01, 30 * DAY_S)
+    stream_length: int = whole(100_000, 1, 100_000_000)
+    memory_length: int = whole(1000, 1, 1_000_000)
+    max_symbols: int = whole(1000, 1, 100_000)
+    queue_bound: int = whole(10_000, 1, 1_000_000)
+    every_s: float = number(0.02, 0.001, 60.0)
+    timeout_s: float = number(2.0, 0.01, 60.0)
+    first_delay_s: float = number(0.2, 0.001, 3600.0)
+    max_delay_s: float = number(10.0, 0.001, 3600.0)
+    jitter_ratio: float = number(0.2, 0.0, 0.9)
+    drain_s: float = number(1.0, 0.0, 60.0)
+
+
+@attrs.frozen(kw_only=True)
 class Logging(Section):
     """Lines for people on stdout, JSON lines for machines in a file."""
 
@@ -318,6 +367,11 @@ class Secrets(Section):
 
     database_url: str = key("", Text(r"[^\s]{0,2048}", "a database URL"), secret=True)
     alpha_vantage_api_key: str = key("", Text(r"[!-~]{0,128}", "an API key"), secret=True)
+    redis_url: str = key(
+        "",
+        Text(r"|(rediss?|unix)://[!-~]{1,2048}", "a Redis URL, redis:// or rediss://"),
+        secret=True,
+    )
 
 
 @attrs.frozen(kw_only=True)
@@ -331,6 +385,7 @@ class Config:
     connection: Connection = attrs.field(factory=Connection)
     pacing: Pacing = attrs.field(factory=Pacing)
     market_data: MarketData = attrs.field(factory=MarketData)
+    failover: Failover = attrs.field(factory=Failover)
     orders: Orders = attrs.field(factory=Orders)
     risk: Risk = attrs.field(factory=Risk)
     positions: Positions = attrs.field(factory=Positions)
@@ -338,6 +393,7 @@ class Config:
     supervision: Supervision = attrs.field(factory=Supervision)
     journal: Journal = attrs.field(factory=Journal)
     database: Database = attrs.field(factory=Database)
+    publish: Publish = attrs.field(factory=Publish)
     logging: Logging = attrs.field(factory=Logging)
     control: Control = attrs.field(factory=Control)
     observability: Observability = attrs.field(factory=Observability)
@@ -351,6 +407,7 @@ ENVIRONMENT: Final[Mapping[str, tuple[str, str]]] = {
     "PROMETHEUS_PORT": ("observability", "metrics_port"),
     "LOG_LEVEL": ("logging", "level"),
     "ALPHA_VANTAGE_API_KEY": ("secrets", "alpha_vantage_api_key"),
+    "REDIS_URL": ("secrets", "redis_url"),
 }
 """Environment variables and the keys that they override. An empty variable overrides nothing."""
 

@@ -8,6 +8,9 @@ to fan out events. Reads survive a disconnect within their deadline; orders are 
 from __future__ import annotations
 
 import asyncio
+from typing import Final, TypeVar
+
+import attrs
 
 from actors.errors import (
     ActorFailedError,
@@ -20,9 +23,11 @@ from actors.logic.order_validation import parse_expiry, validate_signal
 from actors.messages.addresses import (
     CONNECTION,
     EXECUTOR,
+    FEED,
     GATEWAY,
     MARKET_DATA,
     POSITION,
+    PUBLISHER,
     RECORDS,
     STRATEGY_C,
 )
@@ -30,6 +35,8 @@ from actors.messages.connection import (
     ConnectionStatus,
     GetConnectionStatus,
 )
+from actors.messages.feed import FeedStatus, GetFeedStatus
+from actors.messages.lifecycle import Request
 from actors.messages.liquidation import (
     GetLiquidationStatus,
     Liquidate,
@@ -72,6 +79,7 @@ from actors.messages.positions import (
     PositionClosed,
     PositionsRead,
 )
+from actors.messages.publishing import GetPublishStatus, PublishStatus
 from actors.messages.records import GetRecordsStatus, RecordsStatus
 from actors.model.account import Account, Position
 from actors.model.contracts import ContractQuery, Right, SecurityType
@@ -95,8 +103,15 @@ ORDER_GRACE_S = 0.03
 """The executor answers by the deadline with the true quantities; this much later the facade answers for it."""
 
 
-RECORDS_ANSWER_S = 1.0
-"""So long `IBKRGateway.status` waits for the writer of records, on whom nothing depends."""
+BESIDE_ANSWER_S = 1.0
+"""So long `IBKRGateway.status` waits for those who work beside the trading, on whom nothing depends."""
+
+NO_RECORDS: Final = RecordsStatus(correlation_id="", degraded_by=None, waiting=0, dropped=0)
+NO_FEED: Final = FeedStatus(correlation_id="", degraded_by=None, requests_today=0)
+NO_PUBLISHING: Final = PublishStatus(
+    correlation_id="", degraded_by=None, waiting=0, dropped=0, published=0
+)
+R = TypeVar("R", bound=RecordsStatus | FeedStatus | PublishStatus)
 
 
 class IBKRGateway(GatewayCore):
@@ -120,7 +135,9 @@ class IBKRGateway(GatewayCore):
         if self._direct is not None:
             process = await self._require_asked()
             return await self._direct.market_data(symbol, timeout, process.clock)
-        read = await self.read(MARKET_DATA, GetMarketData, MarketDataRead, timeout, symbol=symbol)
+        read = await self.read(
+            MARKET_DATA, GetMarketData, MarketDataRead, timeout, without_link=True, symbol=symbol
+        )
         return read.market_data
 
     async def get_historical_data(
@@ -379,15 +396,29 @@ class IBKRGateway(GatewayCore):
         process = await self._ensure_started()
         connection = await self.ask(CONNECTION, GetConnectionStatus, ConnectionStatus, timeout)
         liquidation = await self.ask(STRATEGY_C, GetLiquidationStatus, LiquidationStatus, timeout)
-        records = await self._records_status(min(timeout, RECORDS_ANSWER_S))
-        return process.describe(connection, liquidation, records)
+        wait_s = min(timeout, BESIDE_ANSWER_S)
+        records, feed, publishing = await asyncio.gather(
+            self._beside(RECORDS, GetRecordsStatus, RecordsStatus, NO_RECORDS, wait_s),
+            self._beside(FEED, GetFeedStatus, FeedStatus, NO_FEED, wait_s),
+            self._beside(PUBLISHER, GetPublishStatus, PublishStatus, NO_PUBLISHING, wait_s),
+        )
+        return process.describe(
+            connection, liquidation, records, feed, publishing, self._failover.symbols
+        )
 
-    async def _records_status(self, timeout_s: float) -> RecordsStatus:
-        """Ask how records are written; who does not answer is what is degraded, and no reason to fail."""
+    async def _beside(
+        self, address: str, kind: type[Request], expected: type[R], silent: R, timeout_s: float
+    ) -> R:
+        """Ask one who works beside the trading how it goes.
+
+        Who does not answer is what is degraded, and no reason to fail; ``silent`` stands for one who is not there.
+        """
+        if all(actor.name != address for actor in self.process.tree.status()):
+            return silent
         try:
-            return await self.ask(RECORDS, GetRecordsStatus, RecordsStatus, timeout_s)
+            return await self.ask(address, kind, expected, timeout_s)
         except (GatewayTimeoutError, ActorFailedError) as error:
-            return RecordsStatus(correlation_id="", degraded_by=str(error), waiting=0, dropped=0)
+            return attrs.evolve(silent, degraded_by=str(error))
 
     @property
     def liquidation_reports(self) -> tuple[LiquidationReport, ...]:

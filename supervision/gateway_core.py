@@ -39,6 +39,7 @@ from actors.messages.connection import (
     Disconnected,
     VerifyConnection,
 )
+from actors.messages.feed import NOT_FAILED_OVER, FailoverChanged
 from actors.messages.lifecycle import Message, Reply, Request
 from actors.messages.liquidation import (
     LiquidationReport,
@@ -102,6 +103,9 @@ class GatewayCore:
         self._process: Process | None = None
         self._bridge: Bridge | None = None
         self._connected = asyncio.Event()
+        self._served = asyncio.Event()
+        """Connected, or the second source serves instead."""
+        self._failover = NOT_FAILED_OVER
         self._asked_to_connect = False
         self._order_streams: list[EventStream[OrderResult]] = []
         self._fill_streams: list[EventStream[Execution]] = []
@@ -175,6 +179,8 @@ class GatewayCore:
         finally:
             self._asked_to_connect = False
             self._connected.clear()
+            self._served.clear()
+            self._failover = NOT_FAILED_OVER
             self._end_streams(
                 None
             )  # before the stop, which is no failure to the readers of streams
@@ -198,11 +204,18 @@ class GatewayCore:
         kind: Callable[..., Request],
         expected: type[R],
         timeout_s: float,
+        *,
+        without_link: bool = False,
         **fields: Any,
     ) -> R:
-        """Ask for something that may be asked again: it waits for a lost link within its deadline (GW-12)."""
+        """Ask for something that may be asked again: it waits for a lost link within its deadline (GW-12).
+
+        ``without_link``: it can be had from the second source too, once the link has failed (MKT-10).
+        """
         self._refuse_direct(kind.__name__)
-        return await self._read_again(address, kind, expected, timeout_s, **fields)
+        return await self._read_again(
+            address, kind, expected, timeout_s, without_link=without_link, **fields
+        )
 
     async def _read_again(
         self,
@@ -210,6 +223,8 @@ class GatewayCore:
         kind: Callable[..., Request],
         expected: type[R],
         timeout_s: float,
+        *,
+        without_link: bool = False,
         **fields: Any,
     ) -> R:
         await self._require_asked()
@@ -218,7 +233,7 @@ class GatewayCore:
         loop = asyncio.get_running_loop()
         ends_at = loop.time() + timeout_s
         while True:
-            await self._require_connected(ends_at - loop.time())
+            await self._require_connected(ends_at - loop.time(), without_link=without_link)
             left_s = ends_at - loop.time()
             try:
                 return await self.ask(address, kind, expected, max(left_s, 1e-3), **fields)
@@ -249,12 +264,13 @@ class GatewayCore:
             raise GatewayStoppedError(f"the tree has stopped: {process.stop_reason}")
         return process
 
-    async def _require_connected(self, timeout_s: float) -> Process:
+    async def _require_connected(self, timeout_s: float, *, without_link: bool = False) -> Process:
         process = await self._require_asked()
-        if not self._connected.is_set():
+        served = self._served if without_link else self._connected
+        if not served.is_set():
             try:
                 async with asyncio.timeout(max(timeout_s, 0.0)):
-                    await self._connected.wait()
+                    await served.wait()
             except TimeoutError:
                 raise GatewayConnectionError(
                     "the link is down, and did not come back before the deadline"
@@ -314,6 +330,7 @@ class GatewayCore:
             AccountChanged: lambda event: _push(self._account_streams, event.account),
             PositionsChanged: lambda event: _push(self._position_streams, event.positions),
             QuoteUpdated: self._on_quote,
+            FailoverChanged: self._on_failover_changed,
             QuotesInterrupted: self._on_interrupted,
             QuotesResumed: self._on_resumed,
             FeedsLost: self._on_feeds_lost,
@@ -356,6 +373,7 @@ class GatewayCore:
     def _after_stop(self, bridge: Bridge, reason: str) -> None:
         text = f"the tree has stopped: {reason}"
         self._connected.clear()
+        self._served.clear()
         bridge.fail_all(text)
         self._end_streams(GatewayStoppedError(text))
 
@@ -377,6 +395,17 @@ class GatewayCore:
             self._connected.set()
         else:
             self._connected.clear()
+        self._note_who_serves()
+
+    def _on_failover_changed(self, event: FailoverChanged) -> None:
+        self._failover = event
+        self._note_who_serves()
+
+    def _note_who_serves(self) -> None:
+        if self._connected.is_set() or self._failover.everything:
+            self._served.set()
+        else:
+            self._served.clear()
 
     def _on_quote(self, event: QuoteUpdated) -> None:
         for held in self._quote_streams.values():

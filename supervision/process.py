@@ -12,8 +12,10 @@ from actors.addresses import Cancellable, Tap
 from actors.clock import Clock, Entropy
 from actors.errors import GatewayStoppedError
 from actors.messages.connection import ConnectionStatus
+from actors.messages.feed import FeedStatus
 from actors.messages.lifecycle import Message, TreeStopped
 from actors.messages.liquidation import LiquidationStatus
+from actors.messages.publishing import PublishStatus
 from actors.messages.records import RecordsStatus
 from actors.ports import EventLog
 from supervision.observe.masking import Masker
@@ -137,7 +139,13 @@ class Process:
         return self.tree.tap(tap)
 
     def describe(
-        self, connection: ConnectionStatus, liquidation: LiquidationStatus, records: RecordsStatus
+        self,
+        connection: ConnectionStatus,
+        liquidation: LiquidationStatus,
+        records: RecordsStatus,
+        feed: FeedStatus,
+        publishing: PublishStatus,
+        failed_over: tuple[str, ...],
     ) -> ProcessStatus:
         """Put the actors' answers together with what the tree knows."""
         return describe_process(
@@ -148,6 +156,9 @@ class Process:
             actors=self.tree.status(),
             dead_letters=self.tree.dead_letters.total,
             records=records,
+            feed=feed,
+            publishing=publishing,
+            failed_over=failed_over,
             degraded=self._degraded() if self._degraded else (),
             masker=self.masker,
         )

@@ -29,10 +29,12 @@ from actors.market_data import MarketDataActor
 from actors.messages.addresses import (
     CONNECTION,
     EXECUTOR,
+    FEED,
     JOURNAL,
     LINK,
     MARKET_DATA,
     POSITION,
+    PUBLISHER,
     RECORDS,
     RISK,
     STRATEGY_C,
@@ -50,12 +52,18 @@ from supervision.breaker import ConnectionBreaker
 from supervision.child_spec import ChildSpec, EscalationPlan
 from supervision.config import Config
 from supervision.driver import Driver, ThreadDriver
+from supervision.feeds.actor import FeedActor, FeedMemory, OpenSource
+from supervision.feeds.opening import source_opener
+from supervision.feeds.port import SecondSource
 from supervision.observe.logging import EVERYTHING, LIBRARIES, EventLogWriter
 from supervision.observe.masking import Masker
 from supervision.process import Process
 from supervision.process_memory import ProcessMemory
 from supervision.proof import ProofDriver
 from supervision.proof_time import SeededEntropy, VirtualClock
+from supervision.publish.actor import PublisherActor
+from supervision.publish.opening import Publishing, publishing_of
+from supervision.publish.port import QuoteStore
 from supervision.simulator import Simulator, ThreadedSimulator
 from supervision.store import volume
 from supervision.store.journal import JournalActor
@@ -96,10 +104,13 @@ def build_process(
     ``standalone``: the interpreter is all ours, so metrics and health are served unless the configuration switches them
     off, and what any library logs goes into our log. Embedded they are served only where the configuration says so.
     Without ``log`` it writes its own, as ``[logging]`` says. Raises `JournalLockedError` at the start when another
-    process holds the journal (SUP-12), and `ConfigurationError` at once for a ``DATABASE_URL`` that cannot be used.
+    process holds the journal (SUP-12), and `ConfigurationError` at once for a ``DATABASE_URL`` or ``REDIS_URL`` that
+    cannot be used.
     """
     clock, entropy = SystemClock(), SystemEntropy()
     open_records = records_opener(config, clock, entropy)
+    open_source = source_opener(config, clock)
+    publishing = publishing_of(config, clock, entropy)
     masker = make_masker(config)
     own_log = None if log is not None else make_log(config, clock, masker)
     chosen_log: EventLog = log if log is not None else own_log or no_log
@@ -129,6 +140,8 @@ def build_process(
             open_records,
             chosen_log,
             ProcessMemory(),
+            open_source,
+            publishing,
         )
         tree = _tree(config, specs, ThreadDriver(), clock, entropy, on_stopped)
         if observer is not None:
@@ -204,19 +217,29 @@ def build_proof_process(
     log: EventLog = no_log,
     journal: JournalFactory | None = None,
     records: ConnectionRecords | None = None,
+    source: SecondSource | None = None,
+    store: QuoteStore | None = None,
 ) -> Process:
     """Make the same tree on one seeded loop, talking to a simulator that runs on that loop too (D3).
 
-    ``clock`` is the world's, which may begin at any moment; without one it is a new one of the loop.
+    ``clock`` is the world's, which may begin at any moment; without one it is a new one of the loop. ``source`` is the
+    second source of market data, without which there is no failover; ``store`` is what quotes are published to.
     """
     clock, entropy = clock or VirtualClock(loop), SeededEntropy(seed)
-    driver = ProofDriver(loop, random.Random(seed))  # nosec B311 # noqa: S311 - replayable on purpose
-    store = VolatileStore()
+    dice = random.Random(seed)  # nosec B311 # noqa: S311 - replayable on purpose
+    driver = ProofDriver(loop, dice)
+    volatile = VolatileStore()
     sessions = records or MemoryRecords(clock, config.database.queue_bound)
     operator = operator_id or config.general.operator_id
 
+    publishing = publishing_of(config, clock, entropy, store)
+
     async def open_records() -> ConnectionRecords:
         return sessions
+
+    async def open_source() -> SecondSource:
+        assert source is not None  # nosec B101 # noqa: S101 - else nobody asks
+        return source
 
     async def make_tree(on_stopped: Callable[[TreeStopped], None]) -> tuple[Tree, str]:
         specs = child_specs(
@@ -226,9 +249,11 @@ def build_proof_process(
             simulator.config.host,
             simulator.port,
             has_risk_manager,
-            journal or (lambda context: VolatileJournalActor(context, store)),
+            journal or (lambda context: VolatileJournalActor(context, volatile)),
             open_records,
             log,
+            open_source=open_source if source is not None else None,
+            publishing=publishing,
         )
         tree = _tree(config, specs, driver, clock, entropy, on_stopped)
         return tree, "SIMULATED GATEWAY (proof)"
@@ -250,6 +275,8 @@ def child_specs(
     open_records: OpenRecords,
     log: EventLog,
     read_memory_mb: MemoryReading = no_memory_reading,
+    open_source: OpenSource | None = None,
+    publishing: Publishing | None = None,
 ) -> tuple[ChildSpec, ...]:
     """Describe the tree, in the order of the start: the journal first, the connection last."""
     connection = settings.connection_settings(config, mode, operator_id, host, port)
@@ -258,7 +285,7 @@ def child_specs(
     executor = settings.executor_settings(config, mode, operator_id)
     risk = settings.risk_settings(config, consults=has_risk_manager)
     position = settings.position_settings(config, mode, operator_id)
-    market_data = settings.market_data_settings(config)
+    market_data = settings.market_data_settings(config, has_source=open_source is not None)
     strategy_c = settings.strategy_c_settings(config, mode, operator_id)
     section = config.supervision
 
@@ -308,16 +335,64 @@ def child_specs(
             STRATEGY_C,
             POSITION,
         ),
-        ChildSpec(
-            name=RECORDS,
-            factory=_records_factory(config, host, port, open_records, log),
-            outlives=(CONNECTION,),
-            shutdown_s=section.shutdown_s,
-            mailbox_bound=section.mailbox_bound,
-            handler_limit_s=section.handler_limit_s,
-            policy=settings.records_restart_policy(config),
+        _beside(
+            config, RECORDS, _records_factory(config, host, port, open_records, log), CONNECTION
         ),
+        *_feed(config, open_source, log),
+        *_publisher(config, publishing, log),
     )
+
+
+def _beside(
+    config: Config,
+    name: str,
+    factory: Callable[[ActorContext], SupervisedActor],
+    outlived: str,
+) -> ChildSpec:
+    """Describe one who works beside the trading: nobody depends on it, and it never escalates."""
+    section = config.supervision
+    return ChildSpec(
+        name=name,
+        factory=factory,
+        outlives=(outlived,),
+        shutdown_s=section.shutdown_s,
+        mailbox_bound=section.mailbox_bound,
+        handler_limit_s=section.handler_limit_s,
+        policy=settings.beside_restart_policy(config),
+    )
+
+
+def _feed(config: Config, open_source: OpenSource | None, log: EventLog) -> tuple[ChildSpec, ...]:
+    """Describe who asks the second source, where there is one; what it knows outlives its restarts."""
+    if open_source is None:
+        return ()
+    chosen, opener = settings.feed_settings(config), open_source
+    memory = FeedMemory(settings.request_budget(config))
+
+    def factory(context: ActorContext) -> SupervisedActor:
+        return FeedActor(context, settings=chosen, memory=memory, open_source=opener, log=log)
+
+    return (_beside(config, FEED, factory, MARKET_DATA),)
+
+
+def _publisher(
+    config: Config, publishing: Publishing | None, log: EventLog
+) -> tuple[ChildSpec, ...]:
+    """Describe who publishes quotes, where that is wanted."""
+    if publishing is None:
+        return ()
+    chosen, parts = settings.publisher_settings(config), publishing
+
+    def factory(context: ActorContext) -> SupervisedActor:
+        return PublisherActor(
+            context,
+            settings=chosen,
+            outbox=parts.outbox,
+            open_store=parts.open_store,
+            log=log,
+        )
+
+    return (_beside(config, PUBLISHER, factory, MARKET_DATA),)
 
 
 def _records_factory(
@@ -354,6 +429,8 @@ def _connection_factory(
     )
 
 
+_BESIDE_THE_TRADING: Final = frozenset({RECORDS, FEED, PUBLISHER})
+
 _HEARS_THE_BROKER: Final = frozenset({CONNECTION, EXECUTOR, POSITION, RISK})
 """Broker events are never refused: where they overflow, the session ends and the next one reconciles (SUP-7)."""
 
@@ -381,7 +458,7 @@ def _tree(
         settings.restart_policy(config),
         escalation=EscalationPlan(
             # All that trade, since an offender outside the group would stay down (D7).
-            rebuild=tuple(spec.name for spec in specs if spec.name != RECORDS),
+            rebuild=tuple(spec.name for spec in specs if spec.name not in _BESIDE_THE_TRADING),
             notify=STRATEGY_C,
             message_factory=_escalated,
         ),
@@ -422,7 +499,9 @@ def _process(
 def make_masker(config: Config) -> Masker:
     """Make what knows the accounts and the secrets of this configuration (OBS-4)."""
     secrets = config.secrets
-    masker = Masker.of_secrets(secrets.database_url, secrets.alpha_vantage_api_key)
+    masker = Masker.of_secrets(
+        secrets.database_url, secrets.redis_url, secrets.alpha_vantage_api_key
+    )
     for account in (config.general.account, config.simulator.account):
         masker.hide_account(account)
     return masker

@@ -11,8 +11,10 @@ from pathlib import Path
 import attrs
 
 from actors.connection_desk import ConnectionSettings
+from actors.failover_desk import FailoverSettings
 from actors.link.settings import LinkSettings
 from actors.logic.closures import ClosureLimits
+from actors.logic.failover import FailoverLimits
 from actors.logic.history_pacing import HistoryLimits
 from actors.logic.liquidation_words import LiquidationLimits
 from actors.logic.maintenance import Maintenance
@@ -23,7 +25,10 @@ from actors.order_desk import ExecutorSettings
 from actors.position import PositionSettings
 from actors.risk import RiskSettings
 from supervision.config import Config
+from supervision.feeds.actor import FeedSettings
+from supervision.feeds.budget import RequestBudget
 from supervision.liquidation_desk import StrategyCSettings
+from supervision.publish.actor import PublisherSettings
 from supervision.restart_policy import RestartPolicy
 from supervision.simulator import SimulatorConfig
 from supervision.store.records import RecordsSettings
@@ -88,9 +93,7 @@ def connection_settings(
 
 def maintenance(config: Config) -> Maintenance:
     """For whoever has to know when the gateway is expected to be away."""
-    return config.connection.maintenance.schedule(
-        is_external=config.gateway.endpoint == "external"
-    )
+    return config.connection.maintenance.schedule(is_external=config.gateway.endpoint == "external")
 
 
 def link_settings(config: Config, mode: ExecutionMode, operator_id: str) -> LinkSettings:
@@ -122,8 +125,8 @@ def history_limits(config: Config) -> HistoryLimits:
     )
 
 
-def market_data_settings(config: Config) -> MarketDataSettings:
-    """For the market-data actor."""
+def market_data_settings(config: Config, *, has_source: bool) -> MarketDataSettings:
+    """For the market-data actor; ``has_source``: there is a second source to ask."""
     section = config.market_data
     return MarketDataSettings(
         stale_after_s=section.stale_after_s,
@@ -132,6 +135,50 @@ def market_data_settings(config: Config) -> MarketDataSettings:
         max_subscriptions=section.max_subscriptions,
         max_symbols=section.max_symbols,
         max_remembered=section.max_remembered,
+        publishes=config.publish.enabled,
+        failover=failover_settings(config, has_source=has_source),
+    )
+
+
+def failover_settings(config: Config, *, has_source: bool) -> FailoverSettings:
+    """For the market-data actor; without a second source there is no failover."""
+    section = config.failover
+    return FailoverSettings(
+        enabled=section.enabled and has_source,
+        limits=FailoverLimits(
+            after_s=section.after_s,
+            back_after_s=section.back_after_s,
+            max_symbols=config.market_data.max_remembered,
+        ),
+        probe_s=section.probe_s,
+        probe_timeout_s=config.market_data.snapshot_timeout_s + 1.0,
+        intraday=section.intraday,
+    )
+
+
+def feed_settings(config: Config) -> FeedSettings:
+    """For the feed actor."""
+    return FeedSettings(
+        max_age_s=config.failover.max_age_s, max_symbols=config.market_data.max_remembered
+    )
+
+
+def request_budget(config: Config) -> RequestBudget:
+    """For the feed actor: what the plan grants."""
+    section = config.failover
+    return RequestBudget(per_minute=section.requests_per_minute, per_day=section.requests_per_day)
+
+
+def publisher_settings(config: Config) -> PublisherSettings:
+    """For the publisher."""
+    section = config.publish
+    return PublisherSettings(
+        every_s=section.every_s,
+        timeout_s=section.timeout_s,
+        first_delay_s=section.first_delay_s,
+        max_delay_s=section.max_delay_s,
+        jitter_ratio=section.jitter_ratio,
+        drain_s=min(section.drain_s, config.supervision.shutdown_s / 2),
     )
 
 
@@ -236,8 +283,8 @@ def records_settings(config: Config, host: str, port: int) -> RecordsSettings:
     )
 
 
-def records_restart_policy(config: Config) -> RestartPolicy:
-    """For the records actor: as patient as for the others, and never an escalation, since it trades nothing (DB-4)."""
+def beside_restart_policy(config: Config) -> RestartPolicy:
+    """For who works beside the trading: as patient as for the others, and never an escalation (DB-4, MKT-9)."""
     return attrs.evolve(restart_policy(config), max_restarts=10_000, within_s=0.001)
 
 

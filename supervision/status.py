@@ -9,7 +9,9 @@ import attrs
 
 from actors.logic.accounts import masked
 from actors.messages.connection import ConnectionStatus
+from actors.messages.feed import FeedStatus
 from actors.messages.liquidation import LiquidationStatus
+from actors.messages.publishing import PublishStatus
 from actors.messages.records import RecordsStatus
 from supervision.children import ChildStatus
 from supervision.observe.masking import Masker
@@ -35,6 +37,10 @@ class ProcessStatus:
     dead_letters: int
     records_waiting: int
     records_dropped: int
+    failed_over: tuple[str, ...] = ()
+    quotes_published: int = 0
+    quotes_waiting: int = 0
+    quotes_dropped: int = 0
     degraded: tuple[str, ...] = ()
 
 
@@ -47,11 +53,15 @@ def describe_process(
     actors: tuple[ChildStatus, ...],
     dead_letters: int,
     records: RecordsStatus,
+    feed: FeedStatus,
+    publishing: PublishStatus,
+    failed_over: tuple[str, ...],
     degraded: tuple[str, ...],
     masker: Masker,
 ) -> ProcessStatus:
     """Put together what the parts say of themselves; accounts and secrets are masked (OBS-4)."""
     report = liquidation.report
+    problems = filter(None, (records.problem, feed.problem, publishing.problem))
     masked_text = masker.optional
     return ProcessStatus(
         mode=mode,
@@ -70,7 +80,11 @@ def describe_process(
         dead_letters=dead_letters,
         records_waiting=records.waiting,
         records_dropped=records.dropped,
-        degraded=tuple(map(masker.text, (*degraded, *filter(None, (records.problem,))))),
+        failed_over=failed_over,
+        quotes_published=publishing.published,
+        quotes_waiting=publishing.waiting,
+        quotes_dropped=publishing.dropped,
+        degraded=tuple(map(masker.text, (*degraded, *problems))),
     )
 
 
@@ -93,6 +107,12 @@ def status_lines(status: Mapping[str, Any]) -> Iterator[str]:
         )
     yield f"dead letters {status['dead_letters']}"
     yield f"records     {status['records_waiting']} wait, {status['records_dropped']} were lost"
+    yield (
+        f"published   {status['quotes_published']}, {status['quotes_waiting']} wait,"
+        f" {status['quotes_dropped']} were lost"
+    )
+    if status["failed_over"]:
+        yield f"failed over {', '.join(status['failed_over'])}: nothing is opened on them"
     for problem in status["degraded"]:
         yield f"degraded    {problem}"
 

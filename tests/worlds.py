@@ -20,11 +20,13 @@ from actors.clock import Clock
 from actors.model.orders import ExecutionMode
 from actors.ports import EventLog, no_log
 from supervision import Config, IBKRGateway, StrategyContext, TradingSignal
-from supervision.config import Control, Database, Journal, Logging, Orders, Risk
+from supervision.config import Control, Database, Journal, Logging, Orders, Publish, Risk
 from supervision.config_maintenance import AUTO, Maintenance
+from supervision.feeds.port import SecondSource
 from supervision.process import Process
 from supervision.proof_loop import Proof, run_proof
 from supervision.proof_time import EPOCH
+from supervision.publish.port import QuoteStore
 from supervision.runtime import build_process, build_proof_process
 from supervision.simulator import Simulator, SimulatorConfig, ThreadedSimulator
 from supervision.store.records_port import ConnectionRecords
@@ -53,7 +55,7 @@ SIMULATED = SimulatorConfig(seed=7, cash=1_000_000.0)
 
 
 def a_config(**sections: Any) -> Config:
-    """Make a configuration for tests: no journal on disk, no log, no control channel, lenient limits.
+    """Make a configuration for tests: no journal on disk, no log, no control, nothing published, lenient limits.
 
     Maintenance is off unless a test turns it on, so that a test in a thread runs at any time of the night.
     """
@@ -62,6 +64,7 @@ def a_config(**sections: Any) -> Config:
         "orders": Orders(max_working=10_000),
         "journal": Journal(enabled=False),
         "database": Database(enabled=False),
+        "publish": Publish(enabled=False),
         "logging": Logging(console=False, file=""),
         "control": Control(enabled=False),
     }
@@ -113,16 +116,21 @@ async def proof_world(
     connect: bool = True,
     log: EventLog = no_log,
     records: Callable[[Clock], ConnectionRecords] | None = None,
+    source: Callable[[Clock], SecondSource] | None = None,
+    store: Callable[[Clock], QuoteStore] | None = None,
     **options: Any,
 ) -> AsyncIterator[ProofWorld]:
     """Set up a world within a running proof. ``options`` go to `IBKRGateway` (a risk manager, an operator id).
 
-    ``records`` makes what sessions are written to; None: memory.
+    ``records`` makes what sessions are written to; None: memory. ``source`` makes the second source of market data, and
+    ``store`` what quotes are published to, where the configuration wants that.
     """
     simulator = Simulator(simulated, now=proof.clock.now)
     await simulator.start()
     starts = itertools.count()
     sessions = records(proof.clock) if records else None
+    second_source = source(proof.clock) if source else None
+    quotes = store(proof.clock) if store else None
 
     def make(config: Config, mode: ExecutionMode, operator_id: str, consults: bool) -> Process:
         return build_proof_process(
@@ -136,6 +144,8 @@ async def proof_world(
             has_risk_manager=consults,
             log=log,
             records=sessions,
+            source=second_source,
+            store=quotes,
         )
 
     gateway = IBKRGateway(config or a_config(), mode=mode, process=make, **options)

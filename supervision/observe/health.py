@@ -4,7 +4,8 @@
 alive     the tree runs and its supervisor has looked after its children within `SILENT_S`
 ready     the link is CONNECTED and reconciled, every actor is up and none is stuck: orders can be handled
 opening   whether orders that add risk are let through, and what is against it; a separate question
-degraded  what does not work and does not make the process less able to trade: the database, a port of this server
+degraded  what does not work and does not make the process less able to trade: the database, the second source of
+          market data, what quotes are published to, a port of this server
 ========  =========================================================================================================
 
 Guarantees an answer within `ANSWER_S` and a little, whatever hangs; what did not answer is the reason then. Many
@@ -20,10 +21,12 @@ from typing import Any, Final, TypeVar
 import attrs
 
 from actors.errors import GatewayError
-from actors.messages.addresses import CONNECTION, RECORDS, STRATEGY_C
+from actors.messages.addresses import CONNECTION, FEED, PUBLISHER, RECORDS, STRATEGY_C
 from actors.messages.connection import ConnectionStatus, GetConnectionStatus
+from actors.messages.feed import FeedStatus, GetFeedStatus
 from actors.messages.lifecycle import Reply, Request
 from actors.messages.liquidation import GetLiquidationStatus, LiquidationStatus
+from actors.messages.publishing import GetPublishStatus, PublishStatus
 from actors.messages.records import GetRecordsStatus, RecordsStatus
 from actors.model.connection import ConnectionState, HealthLayer, LayerHealth
 from supervision.children import ChildStatus
@@ -62,6 +65,8 @@ class Answers:
     connection: ConnectionStatus | str
     liquidation: LiquidationStatus | str
     records: RecordsStatus | str | None
+    feed: FeedStatus | str | None = None
+    publishing: PublishStatus | str | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -99,6 +104,7 @@ class Health:
         self._asked_at = 0.0
         self._asking: asyncio.Task[Readiness] | None = None
         self.records: RecordsStatus | None = None
+        self.publishing: PublishStatus | None = None
 
     def why_not_alive(self) -> str | None:
         """Give the reason; None: alive."""
@@ -127,22 +133,39 @@ class Health:
             return judge(
                 Answers(connection=dead, liquidation=dead, records=None), (), self._trouble()
             )
-        connection, liquidation, records = await asyncio.gather(
+        connection, liquidation, (records, feed, publishing) = await asyncio.gather(
             self._ask(CONNECTION, GetConnectionStatus, ConnectionStatus),
             self._ask(STRATEGY_C, GetLiquidationStatus, LiquidationStatus),
-            self.ask_records(),
+            self.ask_beside(),
         )
-        answers = Answers(connection=connection, liquidation=liquidation, records=records)
+        answers = Answers(
+            connection=connection,
+            liquidation=liquidation,
+            records=records,
+            feed=feed,
+            publishing=publishing,
+        )
         return judge(answers, self._tree.status(), self._trouble())
 
-    async def ask_records(self) -> RecordsStatus | str | None:
-        """Ask how the writing of records goes; None: nobody writes any."""
-        if all(actor.name != RECORDS for actor in self._tree.status()):
-            return None
-        answer = await self._ask(RECORDS, GetRecordsStatus, RecordsStatus)
-        if isinstance(answer, RecordsStatus):
-            self.records = answer
-        return answer
+    async def ask_beside(
+        self,
+    ) -> tuple[RecordsStatus | str | None, FeedStatus | str | None, PublishStatus | str | None]:
+        """Ask those who work beside the trading how it goes; None: there is no such actor."""
+        names = {actor.name for actor in self._tree.status()}
+
+        async def ask(address: str, kind: type[Request], expected: type[R]) -> R | str | None:
+            return await self._ask(address, kind, expected) if address in names else None
+
+        records, feed, publishing = await asyncio.gather(
+            ask(RECORDS, GetRecordsStatus, RecordsStatus),
+            ask(FEED, GetFeedStatus, FeedStatus),
+            ask(PUBLISHER, GetPublishStatus, PublishStatus),
+        )
+        if isinstance(records, RecordsStatus):
+            self.records = records
+        if isinstance(publishing, PublishStatus):
+            self.publishing = publishing
+        return records, feed, publishing
 
     async def _ask(self, address: str, kind: type[Request], expected: type[R]) -> R | str:
         def request(correlation_id: str, deadline: float, reply_to: str) -> Request:
@@ -173,7 +196,7 @@ def judge(answers: Answers, actors: tuple[ChildStatus, ...], trouble: Trouble) -
         layers=() if isinstance(connection, str) else connection.layers,
         actors_down=down,
         opening=Opening(allowed=not refused, refused_because=refused),
-        degraded=(*trouble.degraded, *_degraded(answers.records, trouble)),
+        degraded=(*trouble.degraded, *_degraded(answers, trouble)),
     )
 
 
@@ -207,14 +230,20 @@ def _against_opening(answers: Answers, reasons: list[str], trouble: Trouble) -> 
     return tuple(dict.fromkeys(refused))
 
 
-def _degraded(records: RecordsStatus | str | None, trouble: Trouble) -> tuple[str, ...]:
+def _degraded(answers: Answers, trouble: Trouble) -> tuple[str, ...]:
     found = []
     if trouble.journal is not None:
         found.append(f"journal: {trouble.journal}")
-    if isinstance(records, str):
-        found.append(f"records: {records}")
-    elif records is not None and records.problem is not None:
-        found.append(records.problem)
+    beside = {
+        "records": answers.records,
+        "second source": answers.feed,
+        "publishing": answers.publishing,
+    }
+    for name, answer in beside.items():
+        if isinstance(answer, str):
+            found.append(f"{name}: {answer}")
+        elif answer is not None and answer.problem is not None:
+            found.append(answer.problem)
     return tuple(found)
 
 

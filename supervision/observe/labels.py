@@ -12,6 +12,7 @@ from actors.errors import GatewayError
 from actors.logic.order_table import OrderState
 from actors.logic.risk_rules import RULE_NAMES
 from actors.model.connection import DisconnectCause
+from actors.model.market import DataSource
 from actors.model.orders import CloseReason, OrderAction, OrderStatus
 
 OTHER: Final = "other"
@@ -41,6 +42,7 @@ ERROR_TYPES: Final = Vocabulary(
 ORDER_STATES: Final = Vocabulary(
     {state.value.lower() for state in OrderState} | {status.value.lower() for status in OrderStatus}
 )
+SOURCES: Final = Vocabulary(source.value for source in DataSource)
 SIDES: Final = Vocabulary(side.value for side in OrderAction)
 RULES: Final = Vocabulary(RULE_NAMES)
 TRIGGERS: Final = Vocabulary(reason.value for reason in CloseReason)

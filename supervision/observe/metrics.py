@@ -20,6 +20,7 @@ from prometheus_client.metrics_core import Metric
 from actors.clock import Clock
 from actors.errors import ClientIDInUseError
 from actors.model.connection import DisconnectCause
+from actors.model.market import DataSource
 from supervision.observe import labels
 from supervision.observe.labels import Vocabulary
 from supervision.observe.metrics_state import StateCollector, StateReader
@@ -120,6 +121,17 @@ class Metrics:
             "What the last report proved: 1 flat, 0 not; NaN before the first.",
             registry=registry,
         )
+        self._failovers = Counter(
+            "ibkr_actors_failovers_total",
+            "Times that a symbol, or all of them, went to a source of market data.",
+            ["source"],
+            registry=registry,
+        )
+        self._failed_over = Gauge(
+            "ibkr_actors_failed_over_symbols",
+            "Symbols that the second source serves now.",
+            registry=registry,
+        )
         self._uncounted = Counter(
             "ibkr_actors_events_uncounted_total",
             "Events whose fields were not as expected; above 0 is a defect.",
@@ -132,6 +144,8 @@ class Metrics:
             self._rejections.labels(rule)
         for reason in labels.TRIGGERS.words:
             self._triggers.labels(reason)
+        for source in DataSource:
+            self._failovers.labels(source.value)
         registry.register(StateCollector(state, self.data_ages_s))
         self._changes = self._table()
 
@@ -147,6 +161,7 @@ class Metrics:
             "circuit_breaker_state_change": self._breaker_moved,
             "heartbeat": lambda fields: self._latency_ms.observe(fields["latency_ms"]),
             "quote_received": self._quoted,
+            "failover_changed": self._failed_over_changed,
             "risk_rejected": self._rejected,
             "latch_found": lambda _: self._latched.set(1),
             "strategy_c_triggered": self._triggered,
@@ -207,7 +222,13 @@ class Metrics:
     def _breaker_moved(self, fields: Fields) -> None:
         self._breaker.set(BREAKER_STATES[fields["new_state"]])
 
+    def _failed_over_changed(self, fields: Fields) -> None:
+        self._failed_over.set(fields["failed_over"])
+        self._failovers.labels(labels.SOURCES.word(fields["source"])).inc()
+
     def _quoted(self, fields: Fields) -> None:
+        if fields["source"] != DataSource.IB:
+            return  # a second source's data has no age: it is never fresh
         self._quoted_at[self._symbols.word(fields["symbol"])] = self._clock.monotonic()
 
     def _order_moved(self, fields: Fields) -> None:

@@ -23,6 +23,9 @@ class State:
     log_lines_not_shown: int = 0
     records_waiting: int = 0
     records_dropped: int = 0
+    quotes_published: int = 0
+    quotes_waiting: int = 0
+    quotes_dropped: int = 0
     memory_mb: float | None = None
 
 
@@ -107,6 +110,21 @@ def _of_process(state: State) -> Iterable[Metric]:
         "ibkr_actors_records_dropped_total",
         "Rows that were lost since the bound was reached.",
         value=state.records_dropped,
+    )
+    yield CounterMetricFamily(
+        "ibkr_actors_quotes_published_total",
+        "Updates that were written to the sink.",
+        value=state.quotes_published,
+    )
+    yield GaugeMetricFamily(
+        "ibkr_actors_quotes_publish_waiting",
+        "Updates that are not published yet.",
+        value=state.quotes_waiting,
+    )
+    yield CounterMetricFamily(
+        "ibkr_actors_quotes_publish_dropped_total",
+        "Updates that were not published, since the bound was reached.",
+        value=state.quotes_dropped,
     )
     yield GaugeMetricFamily(
         "ibkr_actors_process_memory_bytes",

@@ -24,8 +24,8 @@ from supervision.observe.server import Listener, ServerThread
 from supervision.tree import Tree
 
 METRICS, HEALTH = "metrics", "health"
-RECORDS_POLL_S: Final = 10.0
-"""So often it is asked how many rows wait for the database: a scrape must not ask."""
+BESIDE_POLL_S: Final = 10.0
+"""So often it is asked what waits for the database and for publishing: a scrape must not ask."""
 
 
 class Writer(Protocol):
@@ -130,6 +130,7 @@ class Observer:
         """Read what is no event, for one scrape."""
         tree, writer = self._tree, self._writer
         records = self._health.records if self._health else None
+        publishing = self._health.publishing if self._health else None
         return State(
             actors=tree.status() if tree else (),
             dead_letters=tree.dead_letters.total if tree else 0,
@@ -137,6 +138,9 @@ class Observer:
             log_lines_not_shown=writer.not_shown if writer else 0,
             records_waiting=records.waiting if records else 0,
             records_dropped=records.dropped if records else 0,
+            quotes_published=publishing.published if publishing else 0,
+            quotes_waiting=publishing.waiting if publishing else 0,
+            quotes_dropped=publishing.dropped if publishing else 0,
             memory_mb=self._read_memory_mb(),
         )
 
@@ -169,8 +173,8 @@ class Observer:
 
 async def _poll(health: Health) -> None:
     while True:
-        await health.ask_records()
-        await asyncio.sleep(RECORDS_POLL_S)
+        await health.ask_beside()
+        await asyncio.sleep(BESIDE_POLL_S)
 
 
 def _listeners(host: str, metrics_port: int, health_port: int) -> tuple[Listener, ...]:

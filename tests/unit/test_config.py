@@ -126,6 +126,7 @@ def test_the_environment_overrides_the_file(tmp_path: Path) -> None:
         "PROMETHEUS_PORT": "0",
         "LOG_LEVEL": "warning",
         "ALPHA_VANTAGE_API_KEY": "KEY",
+        "REDIS_URL": "rediss://user:word@cache:6380/1",
     }
 
     config = load(path, environ)
@@ -136,7 +137,9 @@ def test_the_environment_overrides_the_file(tmp_path: Path) -> None:
     assert config.observability.metrics_port == 0
     assert config.logging.level == "WARNING"
     assert config.secrets.alpha_vantage_api_key == "KEY"
+    assert config.secrets.redis_url == "rediss://user:word@cache:6380/1"
     assert "sqlite" not in repr(config)
+    assert "word@" not in repr(config)
     assert "KEY" not in repr(config.secrets)
 
 
