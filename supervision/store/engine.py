@@ -119,11 +119,7 @@ def _make_sqlite_engine(url: URL, timeout_s: float) -> AsyncEngine:
     @event.listens_for(engine.sync_engine, "connect")
     def _prepare(connection: Any, _record: object) -> None:
         cursor = connection.cursor()
-        try:
-            cursor.execute("PRAGMA journal_mode = WAL")
-        except BaseException:
-            connection.close()  # the pool would forget it, and its thread
-            raise
+        cursor.execute("PRAGMA journal_mode = WAL")
         cursor.close()
 
     @event.listens_for(engine.sync_engine, "begin")

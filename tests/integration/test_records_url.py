@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 from pathlib import Path
 
@@ -140,5 +141,6 @@ def test_a_file_that_is_no_database_is_a_records_error(tmp_path: Path) -> None:
         for _ in range(5):
             with pytest.raises(RecordsError, match="not a database"):
                 await current(engine)
+        gc.collect()  # a connection that is left to it warns
 
-    asyncio.run(scenario())  # a connection that is left to the garbage collector warns
+    asyncio.run(scenario())
