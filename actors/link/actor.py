@@ -298,9 +298,8 @@ class LinkActor(AskingLink):
 
     def duplicate_id(self, session: Session, order_id: int) -> None:
         """Leap ahead of whoever used the id, ask where the gateway stands, and have the floor made durable (D15)."""
-        if session is not self.session:
+        if session is not self.session or not self.order_ids.leap(order_id):
             return
-        self.order_ids.leap(order_id)
         self.log("order_id_duplicate", level="ERROR", order_id=order_id, next=self.order_ids.last)
         self._tell_floor(session)
         self.spawn(self._ask_next_id(session))

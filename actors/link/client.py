@@ -24,6 +24,7 @@ from ib_insync.util import UNSET_DOUBLE, UNSET_INTEGER
 from actors.errors import GatewayConnectionError, GatewayError, IncompatibleVersionError
 from actors.link.decoder import ORDER_MESSAGES, StrictDecoder
 from actors.link.frames import FrameBuffer, FrameError, prefix
+from actors.link.memory import plausible_order_id
 
 _NEXT_VALID_ID: Final = 9
 _MANAGED_ACCOUNTS: Final = 15
@@ -183,7 +184,7 @@ class SessionClient(Client):
 
     def _look_whether_ready(self, number: int, fields: list[str]) -> None:
         if number == _NEXT_VALID_ID:
-            self._next_valid_id = int(fields[2])
+            self._next_valid_id = plausible_order_id(int(fields[2]))
         else:
             self._accounts = [account for account in fields[2].split(",") if account]
         if self._next_valid_id is not None and self._accounts:

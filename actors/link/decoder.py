@@ -10,9 +10,10 @@ every such message raises, and the session decides. Messages that the link has n
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from ib_insync.decoder import Decoder
 from ib_insync.util import UNSET_DOUBLE
@@ -37,6 +38,9 @@ _EXACT_FIELDS: Final = {
     62: 2,
     102: 1,
 }
+_QUANTITIES: Final = {3: (3, 4), 11: (19, 20), 61: (14, 15)}
+"""Filled and remaining, shares and price, position and cost: the library reads 0 where nothing
+stands, and Python more than IB writes."""
 _REJECT_JSON_FROM: Final = 166
 _OPEN_ORDER_FIELDS: Final = ((170, 128), (162, 123), (160, 122), (158, 121), (0, 120))
 """Fields of an openOrder without anything that is there only sometimes, from a server version on (TWS_WIRE §4.2)."""
@@ -91,6 +95,9 @@ class StrictDecoder(Decoder):
         exact = _EXACT_FIELDS.get(number)
         if exact is not None and len(fields) != exact:
             raise UndecodableError(f"message {number} must have {exact} fields (has {len(fields)})")
+        for place in _QUANTITIES.get(number, ()):
+            if not fields[place] or not _is_plain(fields[place]):
+                _refuse(fields[place])
         handler(fields)
         return number
 
@@ -153,19 +160,35 @@ def _conversions(kind: Any) -> tuple[tuple[str, Callable[[Any], object], object]
     )
 
 
-_CONVERSIONS: Final[dict[type, Callable[[Any], object]]] = {
-    int: int,
-    float: float,
-    bool: lambda text: bool(int(text)),
+def _whole(text: str) -> int:
+    return int(text) if _is_plain(text) else _refuse(text)
+
+
+def _number(text: str) -> float:
+    return float(text) if _is_plain(text) else _refuse(text)
+
+
+def _is_plain(text: str) -> bool:
+    """Tell what IB writes from what only Python takes for a number: ``1_000``, blanks."""
+    return _ODD.search(text) is None
+
+
+def _refuse(text: str) -> NoReturn:
+    raise UndecodableError(f"not a number of IB's: {text!r:.40}")
+
+
+_ODD: Final = re.compile(r"[_\s]")
+_CONVERSIONS: Final[dict[type, Callable[[str], object]]] = {
+    int: _whole,
+    float: _number,
+    bool: lambda text: bool(_whole(text)),
 }
 
 
 def _convert(kind: type, field: str) -> object:
     if kind is str:
         return field
-    if kind is bool:
-        return bool(int(field or 0))
-    return kind(field or 0)
+    return _CONVERSIONS[kind](field) if field else kind()
 
 
 def _repeated(contract: Any, order: Any) -> int:

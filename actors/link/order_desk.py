@@ -143,7 +143,11 @@ class OrderDesk:
     ) -> None:
         order_id = order.broker_order_id
         if order_id is None:
-            order_id = self._order_ids.draw()
+            try:
+                order_id = self._order_ids.draw()
+            except GatewayError as error:
+                self._refuse(request, self._gate.give_up(order, str(error)))
+                return
         sequence = self._gate.passed(order, order_id, self._desk.clock.now())
         sender.place(session.client, order_id, order)
         self._desk.reply(

@@ -23,6 +23,8 @@ _RIGHTS = {"C": Right.CALL, "CALL": Right.CALL, "P": Right.PUT, "PUT": Right.PUT
 _SIDES = {"BOT": OrderAction.BUY, "SLD": OrderAction.SELL}
 _ACTIONS = {"BUY": OrderAction.BUY, "SELL": OrderAction.SELL, "SSHORT": OrderAction.SELL}
 _OPTION_MULTIPLIER: Final = 100.0
+_MOST: Final = 1e9
+"""No execution and no position has more shares, and none a higher price: such a number is a spoiled one."""
 _MAX_EPOCH_S: Final = 253_402_300_799  # the year 9999
 
 
@@ -41,6 +43,14 @@ def required(value: float, what: str) -> float:
     found = known(value)
     if found is None:
         raise ValueError(f"{what} must be a finite number (was {value})")
+    return found
+
+
+def credible(value: float, what: str) -> float:
+    """Demand a quantity or a price that may exist; raises ValueError."""
+    found = required(value, what)
+    if abs(found) > _MOST:
+        raise ValueError(f"{what} must be at most {_MOST:g} (was {value})")
     return found
 
 
@@ -179,9 +189,12 @@ def execution_from_ib(raw_contract: Any, raw: Any, executed_at: datetime | None)
     """Read an execution. Its exchange is where it happened, not where the contract trades: we name SMART instead."""
     if not raw.execId:
         raise ValueError("an execution must have an id")
-    quantity = required(float(raw.shares), "shares")
+    quantity = credible(float(raw.shares), "shares")
+    price = credible(float(raw.price), "price")
     if quantity <= 0:
         raise ValueError(f"shares must be > 0 (was {quantity})")
+    if price < 0:
+        raise ValueError(f"price must be >= 0 (was {price})")
     return Execution(
         exec_id=raw.execId,
         contract=contract_from_ib(raw_contract, exchange="SMART"),
@@ -192,7 +205,7 @@ def execution_from_ib(raw_contract: Any, raw: Any, executed_at: datetime | None)
         account=raw.acctNumber,
         action=_SIDES[raw.side],
         quantity=quantity,
-        price=required(float(raw.price), "price"),
+        price=price,
         executed_at=executed_at,
     )
 
@@ -202,8 +215,8 @@ def holding_from_ib(account: str, raw_contract: Any, quantity: float, cost: floa
     return Holding(
         account=account,
         contract=contract_from_ib(raw_contract, exchange="SMART"),
-        quantity=required(quantity, "position"),
-        average_cost=required(cost, "avgCost"),
+        quantity=credible(quantity, "position"),
+        average_cost=credible(cost, "avgCost"),
     )
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from actors.link.memory import plausible_order_id
 from actors.link.snapshot import SnapshotPending
 from actors.link.translation import (
     execution_from_ib,
@@ -50,7 +51,7 @@ class RawWrapper:
 
     def nextValidId(self, order_id: int) -> None:
         """The gateway's floor for order ids."""
-        self._session.on_next_id(order_id)
+        self._session.on_next_id(plausible_order_id(order_id))
 
     def managedAccounts(self, accounts: str) -> None:
         """The client reads it by itself."""

@@ -6,11 +6,12 @@ import asyncio
 
 import pytest
 
+from actors.link.memory import HIGHEST_ORDER_ID, OrderIds
 from actors.link.settings import LinkSettings
 from actors.messages.addresses import CONNECTION, EXECUTOR
 from actors.messages.connection import OrderIdsLeapt
 from actors.messages.market_data import TakeSnapshot
-from actors.messages.orders import OrderErrorReported, OrderSent
+from actors.messages.orders import OrderErrorReported, OrderRefusedAtGate, OrderSent
 from supervision.simulator import Limits
 
 from .driver import LinkDriver
@@ -113,3 +114,28 @@ def test_after_the_gateway_found_the_rate_exceeded_half_of_it_is_used_for_a_whil
 
 def _exceeded(driver: LinkDriver) -> list[dict[str, object]]:
     return [fields for event, fields in driver.logged if event == "rate_exceeded"]
+
+
+def test_an_id_is_left_behind_once_and_only_when_it_is_ours() -> None:
+    ids = OrderIds(last=10)
+
+    assert not ids.leap(11)
+    assert ids.leap(10)
+    after = ids.last
+    assert not ids.leap(10)
+    assert not ids.leap(9)
+    assert ids.last == after
+
+
+def test_an_order_is_refused_when_all_ids_are_used() -> None:
+    async def scenario() -> None:
+        async with world() as (driver, simulator):
+            await driver.trade_ready(simulator.port, order_id_floor=HIGHEST_ORDER_ID)
+            spy = await driver.qualify()
+            last = await driver.ask(driver.send_order(driver.order(spy)), OrderSent)
+            refused = await driver.ask(driver.send_order(driver.order(spy)), OrderRefusedAtGate)
+
+            assert last.broker_order_id == HIGHEST_ORDER_ID
+            assert "take another client id" in refused.reason
+
+    run(scenario)
