@@ -19,13 +19,15 @@ from actors.errors import (
     MarketDataUnavailableError,
     SnapshotModeViolationError,
 )
-from actors.messages.addresses import LINK, MARKET_DATA
+from actors.messages.addresses import CONNECTION, LINK, MARKET_DATA
+from actors.messages.connection import Connect, Disconnect
 from actors.messages.lifecycle import RequestFailed
 from actors.messages.market_data import (
     ContractQualified,
     GetMarketData,
     GetOptionQuote,
     GetQuote,
+    QualifyContract,
     ReadBars,
     TakeSnapshot,
 )
@@ -399,3 +401,28 @@ def test_what_is_remembered_of_contracts_and_prices_is_bounded() -> None:
         assert len(qualified) == 1
 
     prove(scenario, config=a_config(market_data=MarketDataSection(max_remembered=most)))
+
+
+@pytest.mark.req("CON-13")
+def test_what_a_session_taught_is_forgotten_when_it_was_asked_to_end() -> None:
+    """Contracts, quotes and bars are read anew by the next session, and only by that."""
+
+    async def scenario(world: ProofWorld) -> None:
+        await world.gateway.get_market_data("SPY")
+        asked = tapped(world.process, QualifyContract)
+        read = tapped(world.process, ReadBars)
+        await world.gateway.get_market_data("SPY")
+        assert (len(asked), len(read)) == (0, 0)
+
+        for kind in (Disconnect, Connect):
+            await world.process.tree.ask_async(
+                CONNECTION,
+                lambda id_, deadline, reply_to, kind=kind: kind(
+                    correlation_id=id_, deadline=deadline, reply_to=reply_to
+                ),
+                30.0,
+            )
+        await world.gateway.get_market_data("SPY")
+        assert (len(asked), len(read)) == (1, 1)
+
+    prove(scenario)
