@@ -13,7 +13,7 @@ from typing import Final
 import attrs
 
 from actors.conversations import ConversingActor, RequestHeader, root_id
-from actors.errors import ErrorInfo, MarketDataUnavailableError, restore
+from actors.errors import ContractQualificationError, ErrorInfo, MarketDataUnavailableError, restore
 from actors.logic import failover, second_source
 from actors.logic.failover import Failover, FailoverLimits, Route, Step
 from actors.logic.quality import quote_age_s
@@ -200,11 +200,17 @@ class FailoverDesk:
             assert isinstance(reply, ContractQualified)  # nosec B101 # noqa: S101 - answers in kind
             self._probe_contract(reply.contract)
 
+        def failed(error: ErrorInfo) -> None:
+            self._probing.discard(symbol)
+            if error.kind == ContractQualificationError.__name__:
+                self._state = failover.forgotten(self._state, symbol)
+                self._tell()
+
         self._actor.conversations.ask(
             LINK,
             QualifyContract(**self._header("probe-contract"), query=query),
             qualified,
-            lambda _: self._probing.discard(symbol),
+            failed,
         )
 
     def _probe_contract(self, contract: Contract) -> None:
@@ -261,6 +267,8 @@ class FailoverDesk:
         def answered(reply: Reply) -> None:
             assert isinstance(reply, FeedQuoteRead)  # nosec B101 # noqa: S101 - answers in kind
             contract = self._contract_of(ContractQuery(symbol=request.symbol))
+            now, limits = self._actor.clock.monotonic(), self._settings.limits
+            self._state = failover.saw_second(self._state, request.symbol, now, limits)
             if contract is not None and self.is_over(request.symbol):
                 self._keep(second_source.quote_of(reply.quote, contract))
             then(reply.quote)

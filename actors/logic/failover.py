@@ -115,7 +115,7 @@ def saw_fresh(state: Failover, symbol: str, now: float, limits: FailoverLimits) 
     """Take note that IB gave fresh data of a symbol; what came from a session that is gone does not count."""
     if not state.has_link:
         return state, ()
-    held = state.watches.get(symbol, Watch())
+    held = _held(state, symbol)
     unbroken = (
         held.fresh_since is not None
         and held.fresh_at is not None
@@ -134,7 +134,7 @@ def saw_stale(
     state: Failover, symbol: str, now: float, limits: FailoverLimits, *, session_open: bool
 ) -> Step:
     """Take note that IB was asked and gave nothing fresh of a symbol."""
-    held = state.watches.get(symbol, Watch())
+    held = _held(state, symbol)
     if not session_open:
         closed = attrs.evolve(held, fresh_at=None, fresh_since=None, stale_since=None, seen_at=now)
         return _with(state, symbol, closed, limits), ()
@@ -148,6 +148,19 @@ def saw_stale(
         over = attrs.evolve(watch, route=Route.SECOND)
         return _with(state, symbol, over, limits), (Switch(symbol, Route.SECOND, reason),)
     return _with(state, symbol, watch, limits), ()
+
+
+def saw_second(state: Failover, symbol: str, now: float, limits: FailoverLimits) -> Failover:
+    """Take note that the second source served a symbol, which comes back like every other then."""
+    if symbol in state.watches or not state.link_failed:
+        return state
+    return _with(state, symbol, attrs.evolve(_held(state, symbol), seen_at=now), limits)
+
+
+def forgotten(state: Failover, symbol: str) -> Failover:
+    """Watch a symbol no longer that IB does not know."""
+    watches = {name: watch for name, watch in state.watches.items() if name != symbol}
+    return attrs.evolve(state, watches=MappingProxyType(watches))
 
 
 def link_changed(state: Failover, link: ConnectionState) -> Step:
@@ -177,6 +190,10 @@ def due_probes(state: Failover, now: float, every_s: float) -> tuple[str, ...]:
     if not state.has_link:
         return ()
     return tuple(name for name in state.failed_over if now - state.watches[name].seen_at >= every_s)
+
+
+def _held(state: Failover, symbol: str) -> Watch:
+    return state.watches.get(symbol, Watch(route=Route.SECOND if state.link_failed else Route.IB))
 
 
 def _with(state: Failover, symbol: str, watch: Watch, limits: FailoverLimits) -> Failover:
