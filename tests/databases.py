@@ -6,7 +6,9 @@ directory (so that two runs at once do not meet), and removes the directory at t
 
 from __future__ import annotations
 
+import json
 import shutil
+import signal
 import subprocess
 import tempfile
 import warnings
@@ -27,6 +29,7 @@ from supervision.store.engine import make_engine, normalised
 from supervision.store.migrating import upgrade
 from supervision.store.tables import gateway_connections
 
+PREFIX = "ibkr-actors-pg-"
 TIMEOUT_S = 5.0
 START_OF_TIME = datetime(2026, 3, 2, 14, 30, tzinfo=UTC)
 
@@ -112,7 +115,8 @@ class PostgresServer:
 @contextmanager
 def running_server() -> Iterator[PostgresServer]:
     """Start a server, and remove it after the block. The path is short, since it becomes the name of a socket."""
-    root = Path(tempfile.mkdtemp(prefix="pg-"))
+    _remove_orphans()
+    root = Path(tempfile.mkdtemp(prefix=PREFIX))
     server = None
     try:
         server = PostgresServer(root / "data")
@@ -121,6 +125,19 @@ def running_server() -> Iterator[PostgresServer]:
         if server is not None:
             server.remove()
         shutil.rmtree(root, ignore_errors=True)
+
+
+def _remove_orphans() -> None:
+    """End the servers of runs that were killed before they could do it themselves."""
+    for root in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        with suppress(OSError, ValueError, psutil.Error):
+            owners = json.loads((root / "data" / ".handle_pids.json").read_text())
+            if any(psutil.pid_exists(owner) for owner in owners):
+                continue
+            postmaster = int((root / "data" / "postmaster.pid").read_text().split()[0])
+            psutil.Process(postmaster).send_signal(signal.SIGINT)  # its word for a fast shutdown
+            psutil.Process(postmaster).wait(timeout=20.0)
+            shutil.rmtree(root, ignore_errors=True)
 
 
 @attrs.frozen
