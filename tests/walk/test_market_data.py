@@ -414,15 +414,19 @@ def test_what_a_session_taught_is_forgotten_when_it_was_asked_to_end() -> None:
         await world.gateway.get_market_data("SPY")
         assert (len(asked), len(read)) == (0, 0)
 
-        for kind in (Disconnect, Connect):
-            await world.process.tree.ask_async(
-                CONNECTION,
-                lambda id_, deadline, reply_to, kind=kind: kind(
-                    correlation_id=id_, deadline=deadline, reply_to=reply_to
-                ),
-                30.0,
-            )
+        await _tell_connection(world, Disconnect)
+        await _tell_connection(world, Connect)
         await world.gateway.get_market_data("SPY")
         assert (len(asked), len(read)) == (1, 1)
 
     prove(scenario)
+
+
+async def _tell_connection(world: ProofWorld, kind: type[Connect] | type[Disconnect]) -> None:
+    await world.process.tree.ask_async(
+        CONNECTION,
+        lambda id_, deadline, reply_to: kind(
+            correlation_id=id_, deadline=deadline, reply_to=reply_to
+        ),
+        30.0,
+    )
