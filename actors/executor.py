@@ -158,7 +158,7 @@ class ExecutorActor(OrderRecovery):
         """Begin with an order: refuse what cannot be, then find its contract."""
         refusal = self._refusal(submit)
         if isinstance(refusal, GatewayError):
-            self.refuse(submit, refusal)
+            self.refuse_early(submit, refusal)
         elif isinstance(refusal, str):
             self._conclude_early(submit, OrderStatus.REJECTED, refusal)
         elif submit.contract is not None:
@@ -207,7 +207,7 @@ class ExecutorActor(OrderRecovery):
         elif error.kind == GatewayTimeoutError.__name__:
             self._conclude_early(submit, OrderStatus.TIMEOUT, error.text)
         else:
-            self.refuse(submit, restore(error))
+            self.refuse_early(submit, restore(error))
 
     def _with_contract(self, submit: SubmitOrder, contract: Contract) -> None:
         """An opening order is judged by a fresh quote; a closing one needs none (RSK-7)."""
@@ -220,7 +220,7 @@ class ExecutorActor(OrderRecovery):
 
     def _ask_approval(self, submit: SubmitOrder, contract: Contract, quote: Quote | None) -> None:
         if self.account is None:
-            self.refuse(submit, GatewayNotConnectedError("no account is known yet"))
+            self.refuse_early(submit, GatewayNotConnectedError("no account is known yet"))
             return
         if submit.deadline <= self.clock.monotonic():
             self._conclude_early(submit, OrderStatus.TIMEOUT, "no quote came before the deadline")
@@ -298,6 +298,9 @@ class ExecutorActor(OrderRecovery):
                 at=self.clock.now(),
                 close_reason=tracked.record.close_reason,
                 wait_for=tracked.submit.wait_for,
+                approval=self.approval(
+                    reply, tracked.quote, tracked.record.created_at, tracked.submit.submitted_at
+                ),
             ),
             lambda _: self._send(tracked, reply),
             lambda error: self._not_answered(tracked, error, "no durable intent, no order: "),
@@ -324,7 +327,7 @@ class ExecutorActor(OrderRecovery):
         now = self.clock.now()
         if isinstance(reply, OrderSent):
             sent = mark_sent(tracked.record, reply.broker_order_id, now, self.client_id)
-            self.update(tracked, sent, "sent")
+            self.update(tracked, sent, "sent", at=reply.sent_at)
             self.expect_word(tracked)
             self.cancel_what_is_owed(tracked)
             if self.client_id is not None:

@@ -22,6 +22,7 @@ class Tracked:
     ``awaits_reason``: None until the broker ends it without a reason, then whether one may still come.
     ``owes_cancel``: a cancel is wanted that could not be sent, or may have been lost with the link.
     ``cancels_again``: the broker did not obey the last cancel, and the next one waits for its time.
+    ``heard``: the last message of each kind that went into the audit trail.
     """
 
     record: OrderRecord
@@ -36,6 +37,7 @@ class Tracked:
     reported: float | None = None
     timed_out: bool = False
     awaits_reason: bool | None = None
+    heard: dict[str, tuple[tuple[str, str | float], ...]] = attrs.field(factory=dict)
 
 
 class OrderBook:

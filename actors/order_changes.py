@@ -162,16 +162,17 @@ class OrderChanges(OrderDesk):
         """Have the change approved, unless the order ended or the caller's time was up while the quote was read."""
         if not self._still_wanted(tracked, modify):
             return
+        asked = RequestApproval(
+            **self.conversations.on_behalf(modify, "risk"),
+            order=order,
+            request=request,
+            quote=quote,
+            replaced=signed_remaining(tracked.record),
+        )
         self.ask(
             RISK,
-            RequestApproval(
-                **self.conversations.on_behalf(modify, "risk"),
-                order=order,
-                request=request,
-                quote=quote,
-                replaced=signed_remaining(tracked.record),
-            ),
-            lambda reply: self._modify_judged(tracked, modify, request, order, reply),
+            asked,
+            lambda reply: self._modify_judged(tracked, modify, asked, reply),
             lambda error: self.change_failed(tracked, restore(error)),
         )
 
@@ -195,8 +196,7 @@ class OrderChanges(OrderDesk):
         self,
         tracked: Tracked,
         modify: ModifyOrder,
-        request: TradeRequest,
-        order: WireOrder,
+        asked: RequestApproval,
         reply: Reply,
     ) -> None:
         if isinstance(reply, OrderRejected):
@@ -211,13 +211,14 @@ class OrderChanges(OrderDesk):
             JOURNAL,
             RecordModification(
                 **self.conversations.on_behalf(modify, "intent"),
-                order=order,
-                request=request,
+                order=asked.order,
+                request=asked.request,
                 at=self.clock.now(),
                 close_reason=tracked.record.close_reason,
                 wait_for=tracked.submit.wait_for if tracked.submit else WaitFor.ACK,
+                approval=self.approval(reply, asked.quote),
             ),
-            lambda _: self._send_change(tracked, modify, order, permit),
+            lambda _: self._send_change(tracked, modify, asked.order, permit),
             lambda error: self.change_failed(tracked, restore(error)),
         )
 

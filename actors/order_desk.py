@@ -6,6 +6,7 @@ Each version of a record goes through `update`: journal, event stream, risk's re
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime, timedelta
 
 import attrs
 
@@ -15,6 +16,13 @@ from actors.errors import (
     ErrorInfo,
     GatewayError,
     ModeError,
+)
+from actors.logic.audit_notes import (
+    change_refused,
+    commission_note,
+    error_note,
+    not_sent,
+    order_note,
 )
 from actors.logic.executions import NO_EXECUTIONS, count
 from actors.logic.order_result import result
@@ -46,7 +54,10 @@ from actors.messages.connection import (
     RequestReconciliation,
 )
 from actors.messages.journal import (
+    Approval,
     RecordExecution,
+    RecordNote,
+    RecordNotSent,
     RecordTransition,
 )
 from actors.messages.lifecycle import Message, Reply, Request
@@ -68,7 +79,7 @@ from actors.messages.orders import (
     OrderSettled,
     SubmitOrder,
 )
-from actors.messages.risk import LatchChanged
+from actors.messages.risk import LatchChanged, OrderApproved
 from actors.model.connection import ConnectionState
 from actors.model.contracts import Contract, ContractQuery
 from actors.model.market import Quote
@@ -160,6 +171,7 @@ class OrderDesk(ConversingActor):
         if tracked is None or tracked.record.state in NEVER_AT_BROKER:
             return
         before = tracked.record
+        self.note(tracked, order_note(before.order_ref, event.order, event.received_at))
         record = apply_status(before, event.order, self.clock.now())
         self.update(tracked, record, f"broker: {event.order.status}")
         self._ask_about_unknown(before, record)
@@ -181,7 +193,7 @@ class OrderDesk(ConversingActor):
             )
             for address in (RISK, GATEWAY):
                 self.tell(address, recorded)
-            self.tell(JOURNAL, RecordExecution(execution=execution))
+            self.tell(JOURNAL, RecordExecution(execution=execution, received_at=self.clock.now()))
         if tracked is not None:
             record = apply_execution(tracked.record, execution, self.clock.now())
             if record is not tracked.record:
@@ -198,6 +210,7 @@ class OrderDesk(ConversingActor):
         )
         if record != tracked.record:
             tracked.record = record
+            self.tell(JOURNAL, commission_note(record.order_ref, event, self.clock.now()))
             self.tell_change(tracked, "commission", level="DEBUG")
 
     def on_order_error_reported(self, event: OrderErrorReported) -> None:
@@ -206,6 +219,7 @@ class OrderDesk(ConversingActor):
         if tracked is None or tracked.record.state in NEVER_AT_BROKER:
             return
         before = tracked.record
+        self.tell(JOURNAL, error_note(before.order_ref, event))
         changing = before.pending_change is not None
         record = apply_error(before, event.code, event.text, self.clock.now())
         modify = tracked.modify if changing and record.pending_change is None else None
@@ -242,13 +256,21 @@ class OrderDesk(ConversingActor):
 
     # --- after every change ---------------------------------------------------------------------------------------
 
-    def update(self, tracked: Tracked, record: OrderRecord, detail: str) -> None:
-        """Take over a record's new version and tell everybody whom it concerns."""
+    def update(
+        self, tracked: Tracked, record: OrderRecord, detail: str, at: datetime | None = None
+    ) -> None:
+        """Take over a record's new version and tell everybody whom it concerns; ``at`` None: it happened now."""
         before, tracked.record = tracked.record, record
         self.book.index(tracked)
         if record.state is not before.state or record.known_filled != before.known_filled:
             if before.state not in NEVER_JOURNALED:
-                self._journal(tracked, detail)
+                self._journal(tracked, detail, at or self.clock.now())
+            elif record.is_terminal:
+                submitted_at = tracked.submit.submitted_at if tracked.submit else None
+                self.tell(
+                    JOURNAL,
+                    not_sent(record, tracked.validation, detail, submitted_at, self.clock.now()),
+                )
             self.tell_change(tracked, detail, came_from=before.state)
         elif (
             record.executions is not before.executions
@@ -258,7 +280,13 @@ class OrderDesk(ConversingActor):
         self.tell_risk(tracked)
         self.settle(tracked)
 
-    def _journal(self, tracked: Tracked, detail: str) -> None:
+    def note(self, tracked: Tracked, note: RecordNote) -> None:
+        """Keep what the broker said of an order for the audit trail, unless it repeats itself, as it often does."""
+        if tracked.heard.get(note.kind) != note.facts:
+            tracked.heard[note.kind] = note.facts
+            self.tell(JOURNAL, note)
+
+    def _journal(self, tracked: Tracked, detail: str, at: datetime) -> None:
         record = tracked.record
         self.tell(
             JOURNAL,
@@ -266,7 +294,7 @@ class OrderDesk(ConversingActor):
                 order_ref=record.order_ref,
                 state=record.state,
                 detail=detail,
-                at=self.clock.now(),
+                at=at,
                 broker_order_id=record.broker_order_id,
                 client_id=record.client_id,
                 perm_id=record.perm_id,
@@ -359,6 +387,7 @@ class OrderDesk(ConversingActor):
     def _conclude_early(self, submit: SubmitOrder, status: OrderStatus, reason: str) -> None:
         """Answer for an order that never got an id at the broker, nor with us."""
         request = submit.request
+        self._note_unsent(submit, status, reason)
         self.log(
             f"order_{status.lower()}",
             level="WARNING",
@@ -387,6 +416,25 @@ class OrderDesk(ConversingActor):
             ),
         )
 
+    def refuse_early(self, submit: SubmitOrder, error: GatewayError) -> None:
+        """Refuse an order that cannot even be judged now."""
+        self._note_unsent(submit, OrderStatus.REJECTED, str(error))
+        self.refuse(submit, error)
+
+    def _note_unsent(self, submit: SubmitOrder, status: OrderStatus, reason: str) -> None:
+        self.tell(
+            JOURNAL,
+            RecordNotSent(
+                correlation_id=root_id(submit.correlation_id),
+                request=submit.request,
+                status=status.value,
+                reason=reason,
+                at=self.clock.now(),
+                close_reason=submit.close_reason,
+                submitted_at=submit.submitted_at,
+            ),
+        )
+
     def result_of(self, tracked: Tracked) -> OrderResult:
         """What the caller is told of the order now."""
         quote = self.quotes.get(tracked.record.order.contract.con_id) or tracked.quote
@@ -399,10 +447,32 @@ class OrderDesk(ConversingActor):
             quote_price=quote.price if quote else None,
         )
 
+    def approval(
+        self,
+        approved: OrderApproved,
+        quote: Quote | None,
+        asked_at: datetime | None = None,
+        submitted_at: datetime | None = None,
+    ) -> Approval:
+        """Put together what the audit trail keeps of a permit that has just been given."""
+        now = self.clock.now()
+        left_s = approved.permit.expires_at - self.clock.monotonic()
+        return Approval(
+            validation=approved.validation,
+            permit_id=approved.permit.permit_id,
+            permit_expires_at=now + timedelta(seconds=left_s),
+            asked_at=asked_at,
+            given_at=now,
+            submitted_at=submitted_at,
+            quote=quote,
+        )
+
     def change_failed(self, tracked: Tracked, error: GatewayError) -> None:
         """Tell whoever wanted a change that it was not made; what risk reserved for it is released."""
         modify, tracked.modify = tracked.modify, None
         if modify is not None:
+            refused = change_refused(tracked.record.order_ref, modify, error, self.clock.now())
+            self.tell(JOURNAL, refused)
             self.refuse(modify, error)
         self.tell_risk(tracked, force=True)
 

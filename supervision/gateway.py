@@ -255,6 +255,7 @@ class IBKRGateway(GatewayCore):
                 grace_s=ORDER_GRACE_S,
                 request=request,
                 wait_for=wait,
+                submitted_at=self.process.clock.now(),
             )
         except GatewayTimeoutError as error:
             return self._timed_out(request, str(error))

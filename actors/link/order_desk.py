@@ -148,7 +148,8 @@ class OrderDesk:
             except GatewayError as error:
                 self._refuse(request, self._gate.give_up(order, str(error)))
                 return
-        sequence = self._gate.passed(order, order_id, self._desk.clock.now())
+        now = self._desk.clock.now()
+        sequence = self._gate.passed(order, order_id, now)
         sender.place(session.client, order_id, order)
         self._desk.reply(
             request,
@@ -157,6 +158,7 @@ class OrderDesk:
                 order_ref=order.order_ref,
                 broker_order_id=order_id,
                 gate_sequence=sequence,
+                sent_at=now,
             ),
         )
 

@@ -7,7 +7,31 @@ from datetime import datetime
 import attrs
 
 from actors.messages.lifecycle import Lane, Message, Overflow, Reply, Request
-from actors.model.orders import CloseReason, Execution, TradeRequest, WaitFor, WireOrder
+from actors.model.market import Quote
+from actors.model.orders import (
+    CloseReason,
+    Execution,
+    TradeRequest,
+    ValidationResult,
+    WaitFor,
+    WireOrder,
+)
+
+
+@attrs.frozen(kw_only=True)
+class Approval:
+    """How an order or a change of one got its permit, for the audit trail: what risk saw, decided and signed, and when.
+
+    ``submitted_at`` is when the caller asked, None where nobody said.
+    """
+
+    validation: ValidationResult
+    permit_id: str
+    permit_expires_at: datetime
+    given_at: datetime
+    asked_at: datetime | None = None
+    submitted_at: datetime | None = None
+    quote: Quote | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -21,6 +45,7 @@ class RecordIntent(Request):
     at: datetime
     close_reason: CloseReason | None = None
     wait_for: WaitFor = WaitFor.ACK
+    approval: Approval | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -32,6 +57,7 @@ class RecordModification(Request):
     at: datetime
     close_reason: CloseReason | None = None
     wait_for: WaitFor = WaitFor.ACK
+    approval: Approval | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -59,11 +85,48 @@ class RecordTransition(Message):
 
 @attrs.frozen(kw_only=True)
 class RecordExecution(Message):
-    """Append an execution; a known ``exec_id`` is ignored."""
+    """Append an execution; a known ``exec_id`` is ignored. ``received_at``: IB's own time has whole seconds only."""
 
     overflow = Overflow.SIGNAL
 
     execution: Execution
+    received_at: datetime | None = None
+
+
+@attrs.frozen(kw_only=True)
+class RecordNote(Message):
+    """Keep for the audit trail what was said of an order, such as each message of the broker; nobody waits for it.
+
+    ``kind`` names the message, ``facts`` its fields that were set.
+    """
+
+    overflow = Overflow.SIGNAL
+
+    order_ref: str
+    kind: str
+    facts: tuple[tuple[str, str | float], ...]
+    at: datetime
+
+
+@attrs.frozen(kw_only=True)
+class RecordNotSent(Message):
+    """Keep for the audit trail why an order was not sent that has no intent; nobody waits for it.
+
+    ``order_id`` and ``order_ref`` are empty where it ended before it was given any.
+    """
+
+    overflow = Overflow.SIGNAL
+
+    correlation_id: str
+    request: TradeRequest
+    status: str
+    reason: str
+    at: datetime
+    order_id: str = ""
+    order_ref: str = ""
+    close_reason: CloseReason | None = None
+    validation: ValidationResult | None = None
+    submitted_at: datetime | None = None
 
 
 @attrs.frozen(kw_only=True)

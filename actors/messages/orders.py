@@ -33,6 +33,7 @@ class SubmitOrder(Request):
     contract: Contract | None = None
     close_reason: CloseReason | None = None
     liquidation_id: str | None = None
+    submitted_at: datetime | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -178,11 +179,12 @@ class SendOrder(Request):
 
 @attrs.frozen(kw_only=True)
 class OrderSent(Reply):
-    """The order's bytes were handed to the socket."""
+    """The order's bytes were handed to the socket, at ``sent_at``."""
 
     order_ref: str
     broker_order_id: int
     gate_sequence: int
+    sent_at: datetime
 
 
 @attrs.frozen(kw_only=True)

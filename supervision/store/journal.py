@@ -30,6 +30,8 @@ from actors.messages.journal import (
     RecordIntent,
     RecordLatch,
     RecordModification,
+    RecordNote,
+    RecordNotSent,
     RecordStep,
     RecordTransition,
     StepDurable,
@@ -39,8 +41,10 @@ from actors.model.orders import CloseReason
 from actors.ports import EventLog, no_log
 from supervision.store.journal_batch import Batch
 from supervision.store.journal_codec import (
+    approval_content,
     execution_content,
     intent_content,
+    not_sent_content,
     read_execution,
     read_order,
 )
@@ -54,6 +58,9 @@ ENDED_READ_BACK = timedelta(days=1)
 """Orders that ended are read back when they are no older: a fill that comes late finds its order."""
 
 FORGET_EVERY_S = 3600.0
+NOTES_WAIT_S = 0.1
+"""So long a note waits for a commit that it can share: one of its own would stand in the way of the next intent."""
+
 FORGET_AT_A_TIME = 500
 """Orders that go in one transaction, so that an intent never waits long behind it."""
 
@@ -61,6 +68,11 @@ FORGET_AT_A_TIME = 500
 @attrs.frozen(kw_only=True)
 class _ForgetDue(Message):
     """What is older than the retention shall go."""
+
+
+@attrs.frozen(kw_only=True)
+class _CommitDue(Message):
+    """What was gathered without haste shall become durable."""
 
 
 class JournalActor(SupervisedActor):
@@ -71,6 +83,8 @@ class JournalActor(SupervisedActor):
         RecordModification: "on_record_modification",
         RecordTransition: "on_record_transition",
         RecordExecution: "on_record_execution",
+        RecordNote: "on_record_note",
+        RecordNotSent: "on_record_not_sent",
         RecordLatch: "on_record_latch",
         RecordStep: "on_record_step",
         RecordBaseline: "on_record_baseline",
@@ -78,6 +92,7 @@ class JournalActor(SupervisedActor):
         RaiseOrderIdFloor: "on_raise_order_id_floor",
         ReadJournal: "on_read_journal",
         _ForgetDue: "on_forget_due",
+        _CommitDue: "on_commit_due",
     }
 
     def __init__(
@@ -95,6 +110,8 @@ class JournalActor(SupervisedActor):
         self._file: JournalFile | None = None
         self._gathered: Batch | None = None
         self._commits = True
+        self._urgent = False
+        self._commit_is_due = False
         self._answers: list[tuple[Request, Reply]] = []
         self._incarnations: dict[str, int] = {}
 
@@ -105,7 +122,7 @@ class JournalActor(SupervisedActor):
 
     def stopping(self) -> None:
         """Make durable what was gathered, and close."""
-        self.drained()
+        self._commit()
         if self._file is not None:
             self._file.close()
 
@@ -130,6 +147,7 @@ class JournalActor(SupervisedActor):
                     message.order, message.request, message.close_reason, message.wait_for
                 ),
                 at=message.at,
+                approval=approval_content(message.approval),
             ),
             IntentDurable(correlation_id=message.correlation_id, order_ref=message.order.order_ref),
         )
@@ -145,6 +163,7 @@ class JournalActor(SupervisedActor):
                     message.order, message.request, message.close_reason, message.wait_for
                 ),
                 at=message.at,
+                approval=approval_content(message.approval),
             ),
             IntentDurable(correlation_id=message.correlation_id, order_ref=message.order.order_ref),
         )
@@ -180,7 +199,39 @@ class JournalActor(SupervisedActor):
                 order_ref=execution.order_ref,
                 content=execution_content(execution),
                 at=execution.executed_at or self.clock.now(),
+                received_at=message.received_at,
             ),
+        )
+
+    def on_record_note(self, message: RecordNote) -> None:
+        """Gather what was said of an order."""
+        self._gather(
+            message,
+            lambda batch, writer: batch.record_note(
+                writer,
+                order_ref=message.order_ref,
+                kind=message.kind,
+                content=dict(message.facts),
+                at=message.at,
+            ),
+            urgent=False,
+        )
+
+    def on_record_not_sent(self, message: RecordNotSent) -> None:
+        """Gather why an order was not sent."""
+        self._gather(
+            message,
+            lambda batch, writer: batch.record_not_sent(
+                writer,
+                order_ref=message.order_ref,
+                order_id=message.order_id,
+                correlation_id=message.correlation_id,
+                status=message.status,
+                reason=message.reason,
+                content=not_sent_content(message),
+                at=message.at,
+            ),
+            urgent=False,
         )
 
     def on_record_latch(self, message: RecordLatch) -> None:
@@ -258,8 +309,12 @@ class JournalActor(SupervisedActor):
         answer: Reply | None = None,
         *,
         from_the_dead: bool = False,
+        urgent: bool = True,
     ) -> None:
-        """Put a record into the batch, unless its writer was replaced or it contradicts the journal."""
+        """Put a record into the batch, unless its writer was replaced or it contradicts the journal.
+
+        One that is not ``urgent`` becomes durable with the next that is, or `NOTES_WAIT_S` later.
+        """
         try:
             record(self._open_batch(), self._writer(from_the_dead=from_the_dead))
         except (GatewayError, ValueError, TypeError) as error:
@@ -267,6 +322,7 @@ class JournalActor(SupervisedActor):
             if isinstance(message, Request):
                 self.refuse(message, error)
             return
+        self._urgent |= urgent
         if answer is not None and isinstance(message, Request):
             self._answers.append((message, answer))
 
@@ -294,7 +350,20 @@ class JournalActor(SupervisedActor):
     # --- committing -----------------------------------------------------------------------------------------------
 
     def drained(self) -> None:
-        """Commit what has been gathered, then answer."""
+        """Commit what has been gathered, then answer; what nobody is in a hurry for may wait a moment."""
+        if self._urgent:
+            self._commit()
+        elif self._gathered is not None and not self._commit_is_due:
+            self._commit_is_due = True
+            self.schedule(NOTES_WAIT_S, _CommitDue())
+
+    def on_commit_due(self, _: _CommitDue) -> None:
+        """Make durable what has waited long enough."""
+        self._commit_is_due = False
+        self._commit()
+
+    def _commit(self) -> None:
+        self._urgent = False
         batch, self._gathered = self._gathered, None
         answers, self._answers = self._answers, []
         if batch is None:
@@ -316,7 +385,7 @@ class JournalActor(SupervisedActor):
 
     def on_forget_due(self, _: _ForgetDue) -> None:
         """Let go of what ended longer ago than the retention, a part at a time."""
-        self.drained()
+        self._commit()
         gone = self._opened().forget(self.clock.now() - self._retention, FORGET_AT_A_TIME)
         if gone:
             self.log("journal_forgot", level="DEBUG", rows=gone)
@@ -324,7 +393,7 @@ class JournalActor(SupervisedActor):
 
     def on_read_journal(self, request: ReadJournal) -> None:
         """Tell what still matters, after making durable what was gathered before the question."""
-        self.drained()
+        self._commit()
         now = self.clock.now()
         state = self._opened().load(
             executions_since=now - LISTED_FOR, ended_since=now - ENDED_READ_BACK

@@ -69,31 +69,49 @@ class Batch:
         purpose: str,
         content: Any,
         at: datetime,
+        approval: Any = None,
     ) -> None:
-        """Record that an order is about to be sent. An ``order_ref`` is used once; ``purpose`` is open or close."""
+        """Record that an order is about to be sent. An ``order_ref`` is used once; ``purpose`` is open or close.
+
+        ``approval`` is risk's decision and its permit; in the order's row they cost no page of their own.
+        """
         if purpose not in ("open", "close"):
             raise ValueError(f"purpose must be open or close (was {purpose!r})")
         if order_ref in self._new_refs or self._journal.knows(order_ref):
             raise JournalError(f"order_ref {order_ref} has an intent already; each is used once")
         self._add(
             writer,
-            "INSERT INTO intents (order_ref, order_id, correlation_id, purpose, content, created_at,"
-            " writer, incarnation) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (order_ref, order_id, correlation_id, purpose, _json(content), as_text(at)),
+            "INSERT INTO intents (order_ref, order_id, correlation_id, purpose, content, created_at, approval,"
+            " writer, incarnation) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                order_ref,
+                order_id,
+                correlation_id,
+                purpose,
+                _json(content),
+                as_text(at),
+                _json(approval),
+            ),
         )
         self._new_refs.add(order_ref)
 
     def record_modification(
-        self, writer: Writer, *, order_ref: str, content: Any, at: datetime
+        self,
+        writer: Writer,
+        *,
+        order_ref: str,
+        content: Any,
+        at: datetime,
+        approval: Any = None,
     ) -> None:
         """Record that an order is about to be modified: the new content takes the old one's place, which is kept."""
         if order_ref not in self._new_refs and not self._journal.knows(order_ref):
             raise JournalError(f"order_ref {order_ref} has no intent that could be modified")
         self._add(
             writer,
-            "INSERT INTO modifications (order_ref, replaced, at, writer, incarnation)"
-            " SELECT order_ref, content, ?, ?, ? FROM intents WHERE order_ref = ?",
-            (as_text(at),),
+            "INSERT INTO modifications (order_ref, replaced, at, approval, writer, incarnation)"
+            " SELECT order_ref, content, ?, ?, ?, ? FROM intents WHERE order_ref = ?",
+            (as_text(at), _json(approval)),
             (order_ref,),
         )
         self._statements.append(
@@ -126,16 +144,54 @@ class Batch:
         )
 
     def record_execution(
-        self, writer: Writer, *, exec_id: str, order_ref: str, content: Any, at: datetime
+        self,
+        writer: Writer,
+        *,
+        exec_id: str,
+        order_ref: str,
+        content: Any,
+        at: datetime,
+        received_at: datetime | None = None,
     ) -> None:
         """Append an execution; one whose ``exec_id`` is known changes nothing (ORD-7)."""
+        received = None if received_at is None else as_text(received_at)
         self._add(
             writer,
-            "INSERT OR IGNORE INTO executions (exec_id, order_ref, content, at, writer, incarnation)"
-            " VALUES (?, ?, ?, ?, ?, ?)",
-            (exec_id, order_ref, _json(content), as_text(at)),
+            "INSERT OR IGNORE INTO executions (exec_id, order_ref, content, at, received_at, writer, incarnation)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (exec_id, order_ref, _json(content), as_text(at), received),
         )
         self._statements.append((TRADED, (exec_id,)))
+
+    def record_note(
+        self, writer: Writer, *, order_ref: str, kind: str, content: Any, at: datetime
+    ) -> None:
+        """Append what was said of an order, such as a message of the broker."""
+        self._add(
+            writer,
+            "INSERT INTO notes (order_ref, at, kind, content, writer, incarnation) VALUES (?, ?, ?, ?, ?, ?)",
+            (order_ref, as_text(at), kind, _json(content)),
+        )
+
+    def record_not_sent(
+        self,
+        writer: Writer,
+        *,
+        order_ref: str,
+        order_id: str,
+        correlation_id: str,
+        status: str,
+        reason: str,
+        content: Any,
+        at: datetime,
+    ) -> None:
+        """Append why an order was not sent. ``order_ref`` and ``order_id`` are empty where it had none yet."""
+        self._add(
+            writer,
+            "INSERT INTO not_sent (order_ref, order_id, correlation_id, at, status, reason, content,"
+            " writer, incarnation) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (order_ref, order_id, correlation_id, as_text(at), status, reason, _json(content)),
+        )
 
     def record_latch(
         self,

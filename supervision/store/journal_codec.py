@@ -6,6 +6,8 @@ not be taken for an empty one.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from datetime import date, datetime
 from typing import Any, TypeVar
 
@@ -14,8 +16,16 @@ from cattrs import Converter
 from cattrs.gen import make_dict_structure_fn
 
 from actors.errors import JournalError
-from actors.messages.journal import JournaledOrder
-from actors.model.orders import CloseReason, Execution, TradeRequest, WaitFor, WireOrder
+from actors.messages.journal import Approval, JournaledOrder, RecordNotSent
+from actors.model.market import Quote
+from actors.model.orders import (
+    CloseReason,
+    Execution,
+    TradeRequest,
+    ValidationResult,
+    WaitFor,
+    WireOrder,
+)
 from supervision.store.journal_values import StoredExecution, StoredOrder
 
 T = TypeVar("T")
@@ -60,6 +70,59 @@ def intent_content(
 def execution_content(execution: Execution) -> Any:
     """Write an execution."""
     return _CONVERTER.unstructure(execution)
+
+
+def approval_content(approval: Approval | None) -> Any:
+    """Write how an order got its permit; None where nobody said."""
+    if approval is None:
+        return None
+    return {
+        "submitted_at": _time(approval.submitted_at),
+        "asked_at": _time(approval.asked_at),
+        "given_at": _time(approval.given_at),
+        "permit_id": approval.permit_id,
+        "permit_expires_at": _time(approval.permit_expires_at),
+        "quote": _quote_content(approval.quote),
+        **_validation_content(approval.validation),
+    }
+
+
+def not_sent_content(record: RecordNotSent) -> Any:
+    """Write what is known of an order that was not sent."""
+    return {
+        "request": _CONVERTER.unstructure(record.request),
+        "close_reason": record.close_reason,
+        "submitted_at": _time(record.submitted_at),
+        **(_validation_content(record.validation) if record.validation else {}),
+    }
+
+
+def _validation_content(validation: ValidationResult) -> dict[str, Any]:
+    return {
+        "numbers": _storable(validation.risk_metrics),
+        "notes": list(validation.notes),
+        "rejected_by": list(validation.rejected_by),
+        "reasons": list(validation.rejection_reasons),
+    }
+
+
+def _quote_content(quote: Quote | None) -> Any:
+    if quote is None:
+        return None
+    numbers = {"bid": quote.bid, "ask": quote.ask, "last": quote.last}
+    known = {name: number for name, number in numbers.items() if number is not None}
+    return {**_storable(known), "received_at": _time(quote.received_at)}
+
+
+def _storable(numbers: Mapping[str, float]) -> dict[str, Any]:
+    """Write numbers; JSON knows neither infinity nor NaN, and no order shall fail for that."""
+    return {
+        name: value if math.isfinite(value) else str(value) for name, value in numbers.items()
+    }
+
+
+def _time(at: datetime | None) -> str | None:
+    return None if at is None else at.isoformat()
 
 
 def read_order(stored: StoredOrder) -> JournaledOrder:

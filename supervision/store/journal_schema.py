@@ -75,6 +75,19 @@ MIGRATIONS: Final = (
         SELECT DISTINCT substr(order_ref, 1, instr(order_ref, ':') - 1), json_extract(content, '$.contract.con_id')
         FROM executions WHERE instr(order_ref, ':') > 1 AND json_extract(content, '$.contract.con_id') IS NOT NULL;
     """,
+    """
+    ALTER TABLE intents ADD COLUMN approval TEXT;
+    ALTER TABLE modifications ADD COLUMN approval TEXT;
+    ALTER TABLE executions ADD COLUMN received_at TEXT;
+    CREATE TABLE notes (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT, order_ref TEXT NOT NULL, at TEXT NOT NULL, kind TEXT NOT NULL,
+        content TEXT NOT NULL, writer TEXT NOT NULL, incarnation INTEGER NOT NULL);
+    CREATE INDEX notes_of_order ON notes (order_ref, seq);
+    CREATE TABLE not_sent (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT, order_ref TEXT NOT NULL, order_id TEXT NOT NULL,
+        correlation_id TEXT NOT NULL, at TEXT NOT NULL, status TEXT NOT NULL, reason TEXT NOT NULL,
+        content TEXT NOT NULL, writer TEXT NOT NULL, incarnation INTEGER NOT NULL);
+    """,
 )
 """Step n brings a journal from version n to n + 1. Steps are appended, never changed.
 
@@ -133,6 +146,20 @@ def _create_private(path: Path) -> None:
 
 
 def _prepare(connection: sqlite3.Connection, path: Path, synchronous: str, *, check: bool) -> None:
+    version = version_of(connection, path)
+    if check:
+        _check(connection, path)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute(f"PRAGMA synchronous = {'FULL' if synchronous == 'full' else 'NORMAL'}")
+    # macOS answers fsync before the disk has the bytes; these two ask for more there and change nothing elsewhere.
+    connection.execute("PRAGMA fullfsync = ON")
+    connection.execute("PRAGMA checkpoint_fullfsync = ON")
+    bring_forward(connection, version)
+    _make_name_durable(path)
+
+
+def version_of(connection: sqlite3.Connection, path: Path) -> int:
+    """Read which version a journal has; `JournalError` for another program's database, and for a newer version."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (objects,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -143,19 +170,16 @@ def _prepare(connection: sqlite3.Connection, path: Path, synchronous: str, *, ch
             f"{path}: has version {version}, and this program knows {len(MIGRATIONS)}: "
             "run the newer program again, or move the file away"
         )
-    if check:
-        _check(connection, path)
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute(f"PRAGMA synchronous = {'FULL' if synchronous == 'full' else 'NORMAL'}")
-    # macOS answers fsync before the disk has the bytes; these two ask for more there and change nothing elsewhere.
-    connection.execute("PRAGMA fullfsync = ON")
-    connection.execute("PRAGMA checkpoint_fullfsync = ON")
+    return int(version)
+
+
+def bring_forward(connection: sqlite3.Connection, version: int) -> None:
+    """Take the steps from ``version`` to the newest, each in a transaction."""
     for step in range(version, len(MIGRATIONS)):
         connection.executescript(
             f"BEGIN IMMEDIATE; {MIGRATIONS[step]} PRAGMA application_id = {APPLICATION_ID};"
             f"PRAGMA user_version = {step + 1}; COMMIT;"
         )
-    _make_name_durable(path)
 
 
 def _check(connection: sqlite3.Connection, path: Path) -> None:

@@ -28,6 +28,8 @@ from actors.messages.journal import (
     RecordIntent,
     RecordLatch,
     RecordModification,
+    RecordNote,
+    RecordNotSent,
     RecordStep,
     RecordTransition,
     StepDurable,
@@ -60,6 +62,8 @@ class VolatileJournalActor(SupervisedActor):
         RecordModification: "on_record_modification",
         RecordTransition: "on_record_transition",
         RecordExecution: "on_record_execution",
+        RecordNote: "on_record_for_the_audit",
+        RecordNotSent: "on_record_for_the_audit",
         RecordLatch: "on_record_latch",
         RecordStep: "on_record_step",
         RecordBaseline: "on_record_baseline",
@@ -127,6 +131,9 @@ class VolatileJournalActor(SupervisedActor):
     def on_record_execution(self, message: RecordExecution) -> None:
         """Hold an execution."""
         self.store.executions.setdefault(message.execution.exec_id, message.execution)
+
+    def on_record_for_the_audit(self, _: RecordNote | RecordNotSent) -> None:
+        """Let go of what only the audit trail wants: there is none without a file."""
 
     def on_record_latch(self, message: RecordLatch) -> None:
         """Hold the latch."""
