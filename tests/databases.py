@@ -130,13 +130,15 @@ def running_server() -> Iterator[PostgresServer]:
 def _remove_orphans() -> None:
     """End the servers of runs that were killed before they could do it themselves."""
     for root in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
-        with suppress(OSError, ValueError, psutil.Error):
+        with suppress(OSError, ValueError):
             owners = json.loads((root / "data" / ".handle_pids.json").read_text())
             if any(psutil.pid_exists(owner) for owner in owners):
                 continue
-            postmaster = int((root / "data" / "postmaster.pid").read_text().split()[0])
-            psutil.Process(postmaster).send_signal(signal.SIGINT)  # its word for a fast shutdown
-            psutil.Process(postmaster).wait(timeout=20.0)
+            with suppress(OSError, psutil.Error):
+                pid = int((root / "data" / "postmaster.pid").read_text().split()[0])
+                postmaster = psutil.Process(pid)
+                postmaster.send_signal(signal.SIGINT)  # its word for a fast shutdown
+                postmaster.wait(timeout=20.0)
             shutil.rmtree(root, ignore_errors=True)
 
 
