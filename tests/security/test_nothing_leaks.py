@@ -287,12 +287,13 @@ def test_tracebacks_of_what_nobody_caught_are_masked() -> None:
 
 LIBRARIES: Final = f"""
 import asyncio, logging, sys
+from actors.model.orders import ExecutionMode
 from supervision import runtime
 from supervision.config import load
 import os
 async def main():
     config = load(sys.argv[1], os.environ)
-    process = runtime.build_standalone_process(config, runtime.ExecutionMode.DRY_RUN, "X", False)
+    process = runtime.build_standalone_process(config, ExecutionMode.DRY_RUN, "X", False)
     await process.start()
     for name in ("sqlalchemy.engine", "alembic", "uvicorn.error", "ib_insync.client", "anything"):
         try:
