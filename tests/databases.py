@@ -6,7 +6,7 @@ directory (so that two runs at once do not meet), and removes the directory at t
 
 from __future__ import annotations
 
-import json
+import os
 import shutil
 import signal
 import subprocess
@@ -30,6 +30,7 @@ from supervision.store.migrating import upgrade
 from supervision.store.tables import gateway_connections
 
 PREFIX = "ibkr-actors-pg-"
+OWNER = "owner"
 TIMEOUT_S = 5.0
 START_OF_TIME = datetime(2026, 3, 2, 14, 30, tzinfo=UTC)
 
@@ -117,6 +118,7 @@ def running_server() -> Iterator[PostgresServer]:
     """Start a server, and remove it after the block. The path is short, since it becomes the name of a socket."""
     _remove_orphans()
     root = Path(tempfile.mkdtemp(prefix=PREFIX))
+    (root / OWNER).write_text(str(os.getpid()))
     server = None
     try:
         server = PostgresServer(root / "data")
@@ -131,8 +133,7 @@ def _remove_orphans() -> None:
     """End the servers of runs that were killed before they could do it themselves."""
     for root in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
         with suppress(OSError, ValueError):
-            owners = json.loads((root / "data" / ".handle_pids.json").read_text())
-            if any(psutil.pid_exists(owner) for owner in owners):
+            if psutil.pid_exists(int((root / OWNER).read_text())):
                 continue
             with suppress(OSError, psutil.Error):
                 pid = int((root / "data" / "postmaster.pid").read_text().split()[0])
