@@ -267,8 +267,7 @@ class FailoverDesk:
         def answered(reply: Reply) -> None:
             assert isinstance(reply, FeedQuoteRead)  # nosec B101 # noqa: S101 - answers in kind
             contract = self._contract_of(ContractQuery(symbol=request.symbol))
-            now, limits = self._actor.clock.monotonic(), self._settings.limits
-            self._state = failover.saw_second(self._state, request.symbol, now, limits)
+            self._served(request.symbol)
             if contract is not None and self.is_over(request.symbol):
                 self._keep(second_source.quote_of(reply.quote, contract))
             then(reply.quote)
@@ -280,6 +279,12 @@ class FailoverDesk:
             ),
             answered,
         )
+
+    def _served(self, symbol: str) -> None:
+        before, now = self._state, self._actor.clock.monotonic()
+        self._state = failover.saw_second(before, symbol, now, self._settings.limits)
+        if self._state is not before:
+            self._tell()
 
     def _read_bars(
         self, request: Request, symbol: str, then: Callable[[tuple[Bar, ...]], None]

@@ -15,6 +15,7 @@ from actors.messages.addresses import (
     LINK,
     MARKET_DATA,
     POSITION,
+    PUBLISHER,
     RECORDS,
     RISK,
     STRATEGY_C,
@@ -26,6 +27,7 @@ from actors.messages.liquidation import DataQuarantined
 from actors.messages.market_data import UnsubscribeQuotes
 from actors.messages.orders import ExecutionReported, OrderSettled
 from actors.messages.positions import HoldingReported
+from actors.messages.publishing import PublishQuote
 from actors.messages.records import SessionFinished
 from supervision.process import Process
 
@@ -42,6 +44,9 @@ POISON: Final[dict[str, type[Message]]] = {
 }
 """Every child of the tree, and the type of message whose handler fails when it has no fields."""
 
+OPTIONAL: Final[dict[str, type[Message]]] = {PUBLISHER: PublishQuote}
+"""The same of a child that is not in every tree."""
+
 
 def hollow(kind: type[Message]) -> Message:
     """Make a message of a type without any of its fields."""
@@ -50,4 +55,4 @@ def hollow(kind: type[Message]) -> Message:
 
 def crash(process: Process, name: str) -> None:
     """Make the actor fail when it comes to this message."""
-    process.tell(name, hollow(POISON[name]))
+    process.tell(name, hollow((POISON | OPTIONAL)[name]))
