@@ -144,15 +144,19 @@ class Witness:
         """
         entries = [entry for entry in ledger if entry.kind in ("place", "modify")]
         placed = Counter(entry.order_ref for entry in entries if entry.kind == "place")
-        assert set(placed.values()) <= {1}
-        assert set(placed) <= set(self.sent)
         received = Counter(content_received(entry) for entry in entries)
-        assert received - self.permitted == Counter()
-        assert self._sent_while_away() == []
-        assert self._lost_but_taken(entries) == []
-        assert self._arrived_while_away(entries, deaf) == []
-        assert self._opened_while_latched() == []
-        assert self._approved_while_blocked() == []
+        broken = {
+            "sent twice": [name for name, count in placed.items() if count > 1],
+            "not sent by us": sorted(set(placed) - set(self.sent)),
+            "without a permit for exactly it": list(received - self.permitted),
+            "given up although the broker had it": self._lost_but_taken(entries),
+            "sent while not CONNECTED": self._sent_while_away(),
+            "arrived while not CONNECTED": self._arrived_while_away(entries, deaf),
+            "opened while latched": self._opened_while_latched(),
+            "approved while opening was blocked": self._approved_while_blocked(),
+        }
+        found = {rule: orders for rule, orders in broken.items() if orders}
+        assert not found, found
 
     def _lost_but_taken(self, entries: Iterable[LedgerEntry]) -> list[str]:
         """List the orders that we gave up although the broker had taken them."""
