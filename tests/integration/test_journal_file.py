@@ -19,7 +19,7 @@ from actors.errors import JournalError, JournalLockedError, SupersededError
 from supervision.store.journal_batch import Batch
 from supervision.store.journal_file import JournalFile
 from supervision.store.journal_lock import JournalLock
-from supervision.store.journal_schema import MIGRATIONS
+from supervision.store.journal_schema import APPLICATION_ID, MIGRATIONS
 from supervision.store.journal_values import Writer
 
 AT = datetime(2025, 11, 21, 15, 0, tzinfo=UTC)
@@ -373,6 +373,40 @@ def test_the_latch_and_its_audit_outlive_the_file_being_closed(lock: JournalLock
     assert [step.step for step in reopened.steps("L1")] == ["cancel"]
     assert [(entry.kind, entry.why) for entry in reopened.audit()] == [("LATCH", "link lost")]
     reopened.close()
+
+
+@pytest.mark.req("STC-5", "CON-15")
+def test_a_grace_outlives_the_file_being_closed_until_it_is_over(lock: JournalLock) -> None:
+    until = AT + timedelta(hours=1)
+    journal = JournalFile(lock)
+    assert journal.load().grace is None
+    with journal.batch() as batch:
+        batch.record_grace(EXECUTOR, trigger="link lost", until=until, at=AT)
+    journal.close()
+
+    reopened = JournalFile(lock, incarnation=2)
+    grace = reopened.load().grace
+    with reopened.batch() as batch:
+        batch.record_grace(EXECUTOR, trigger="", until=None, at=AT)
+
+    assert grace is not None
+    assert (grace.trigger, grace.until) == ("link lost", until)
+    assert reopened.load().grace is None
+    reopened.close()
+
+
+def test_a_journal_of_the_first_version_is_migrated_and_has_no_grace(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    with closing(sqlite3.connect(path)) as first, first:
+        first.executescript(MIGRATIONS[0])
+        first.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        first.execute("PRAGMA user_version = 1")
+
+    with JournalLock(path) as lock:
+        journal = JournalFile(lock)
+
+        assert journal.load().grace is None
+        journal.close()
 
 
 def test_a_journal_with_the_sessions_that_an_earlier_version_wrote_opens_and_keeps_them(
