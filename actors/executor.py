@@ -94,8 +94,9 @@ from actors.model.orders import (
 )
 from actors.order_book import Tracked
 from actors.order_changes import AnswerDue, CancelAgain, CancelAllDue, CancelDue
-from actors.order_desk import ReasonOver, WordDue
+from actors.order_desk import ReasonOver
 from actors.order_recovery import AskAgain, OrderRecovery
+from actors.order_reports import WordDue
 
 
 class ExecutorActor(OrderRecovery):

@@ -21,6 +21,7 @@ class Tracked:
 
     ``awaits_reason``: None until the broker ends it without a reason, then whether one may still come.
     ``owes_cancel``: a cancel is wanted that could not be sent, or may have been lost with the link.
+    ``doubles``: permIds of further orders that the broker has under the same reference.
     ``cancels_again``: the broker did not obey the last cancel, and the next one waits for its time.
     ``heard``: the last message of each kind that went into the audit trail.
     """
@@ -38,6 +39,7 @@ class Tracked:
     timed_out: bool = False
     awaits_reason: bool | None = None
     heard: dict[str, tuple[tuple[str, str | float], ...]] = attrs.field(factory=dict)
+    doubles: set[int] = attrs.field(factory=set)
 
 
 class OrderBook:

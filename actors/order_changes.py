@@ -50,7 +50,7 @@ from actors.model.orders import (
     WireOrder,
 )
 from actors.order_book import Tracked
-from actors.order_desk import OrderDesk
+from actors.order_reports import OrderReports
 
 ANSWER_MARGIN_S = 0.005
 """The caller is answered this much before its deadline, so that the answer is there in time."""
@@ -91,7 +91,7 @@ def _is_being_cancelled(tracked: Tracked) -> bool:
     return tracked.owes_cancel or tracked.record.state is OrderState.CANCELLING
 
 
-class OrderChanges(OrderDesk):
+class OrderChanges(OrderReports):
     """A change needs a permit for its new content; a cancel needs none."""
 
     # --- changing and cancelling ----------------------------------------------------------------------------------

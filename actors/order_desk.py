@@ -1,4 +1,4 @@
-"""The executor's desk: the orders that it knows, what the broker says of them, and who is told of every change.
+"""The executor's desk: the orders that it knows, and who is told of every change of them.
 
 Each version of a record goes through `update`: journal, event stream, risk's reservation, and whoever waits for it.
 """
@@ -15,29 +15,17 @@ from actors.conversations import ConversingActor, root_id
 from actors.errors import (
     ErrorInfo,
     GatewayError,
-    ModeError,
 )
-from actors.logic.audit_notes import (
-    change_refused,
-    commission_note,
-    error_note,
-    not_sent,
-    order_note,
-)
-from actors.logic.executions import NO_EXECUTIONS, count
+from actors.logic.audit_notes import change_refused, not_sent
+from actors.logic.executions import NO_EXECUTIONS
 from actors.logic.order_result import result
 from actors.logic.order_state import (
     OrderRecord,
-    apply_commission,
-    apply_error,
-    apply_execution,
-    apply_status,
     is_settled,
     lacks_reason,
-    move,
     signed_remaining,
 )
-from actors.logic.order_table import LIVE, UNSENT, WORKING, OrderState
+from actors.logic.order_table import LIVE, WORKING, OrderState
 from actors.logic.reconcile import (
     GateKnowledge,
 )
@@ -49,13 +37,11 @@ from actors.messages.addresses import (
     RISK,
 )
 from actors.messages.connection import (
-    ConnectionStateChanged,
     Reconcile,
     RequestReconciliation,
 )
 from actors.messages.journal import (
     Approval,
-    RecordExecution,
     RecordNote,
     RecordNotSent,
     RecordTransition,
@@ -64,27 +50,19 @@ from actors.messages.lifecycle import Message, Reply, Request
 from actors.messages.market_data import (
     GetQuote,
     QuoteRead,
-    QuoteUpdated,
 )
 from actors.messages.orders import (
     AllOrdersCancelled,
-    BrokerOrderReported,
     CancelAllOrders,
-    CommissionReported,
-    ExecutionRecorded,
-    ExecutionReported,
     OrderChanged,
     OrderConcluded,
-    OrderErrorReported,
     OrderSettled,
     SubmitOrder,
 )
-from actors.messages.risk import LatchChanged, OrderApproved
-from actors.model.connection import ConnectionState
+from actors.messages.risk import OrderApproved
 from actors.model.contracts import Contract, ContractQuery
 from actors.model.market import Quote
 from actors.model.orders import (
-    Execution,
     ExecutionMode,
     OrderResult,
     OrderStatus,
@@ -95,12 +73,6 @@ from actors.ports import EventLog, no_log
 
 REASON_S = 0.1
 """How long an answer waits for the reason of a rejection, which the broker sends in a message of its own."""
-
-NEVER_AT_BROKER = UNSENT | {OrderState.REJECTED, OrderState.SIMULATED}
-"""What the broker says of such an order cannot be about it."""
-
-UNANSWERED = frozenset({OrderState.SENT, OrderState.CANCELLING})
-"""The broker has not said what it makes of the last thing that was sent."""
 
 NEVER_JOURNALED = frozenset({OrderState.NEW, OrderState.AWAITING_APPROVAL})
 """The journal has no intent of such an order."""
@@ -130,13 +102,6 @@ class ReasonOver(Message):
     order_ref: str
 
 
-@attrs.frozen(kw_only=True)
-class WordDue(Message):
-    """The broker had its time to answer what was sent about the order."""
-
-    order_ref: str
-
-
 class OrderDesk(ConversingActor):
     """What all parts of the executor stand on; see the module's docstring."""
 
@@ -162,97 +127,6 @@ class OrderDesk(ConversingActor):
         self.knows_its_orders = False
         self.asks_again = False
         self.early_reconcile: Reconcile | None = None
-
-    # --- what the broker says -------------------------------------------------------------------------------------
-
-    def on_broker_order_reported(self, event: BrokerOrderReported) -> None:
-        """Take over a status; one of somebody else's order is none of ours."""
-        tracked = self.book.of_report(event.order, self.client_id)
-        if tracked is None or tracked.record.state in NEVER_AT_BROKER:
-            return
-        before = tracked.record
-        self.note(tracked, order_note(before.order_ref, event.order, event.received_at))
-        record = apply_status(before, event.order, self.clock.now())
-        self.update(tracked, record, f"broker: {event.order.status}")
-        self._ask_about_unknown(before, record)
-
-    def on_execution_reported(self, event: ExecutionReported) -> None:
-        """Count an execution, once."""
-        self.record_execution(event.execution)
-
-    def record_execution(self, execution: Execution) -> None:
-        """Count an execution once, tell everybody of it, and put it on its order."""
-        counted = count(self.executions, execution)
-        self.executions = counted.executions
-        tracked = self.book.of_execution(execution, self.client_id)
-        if counted.counted:
-            recorded = ExecutionRecorded(
-                execution=execution,
-                replaces=counted.replaces,
-                correlation_id=tracked.record.correlation_id if tracked else "",
-            )
-            for address in (RISK, GATEWAY):
-                self.tell(address, recorded)
-            self.tell(JOURNAL, RecordExecution(execution=execution, received_at=self.clock.now()))
-        if tracked is not None:
-            record = apply_execution(tracked.record, execution, self.clock.now())
-            if record is not tracked.record:
-                price = execution.price
-                self.update(tracked, record, f"filled {execution.quantity:g} at {price:g}")
-
-    def on_commission_reported(self, event: CommissionReported) -> None:
-        """Put a commission on its execution."""
-        tracked = self.book.of_commission(event.exec_id)
-        if tracked is None:
-            return
-        record = apply_commission(
-            tracked.record, event.exec_id, event.commission, event.realized_pnl
-        )
-        if record != tracked.record:
-            tracked.record = record
-            self.tell(JOURNAL, commission_note(record.order_ref, event, self.clock.now()))
-            self.tell_change(tracked, "commission", level="DEBUG")
-
-    def on_order_error_reported(self, event: OrderErrorReported) -> None:
-        """Read a broker's code in the table (ORD-8); what is unclear is asked for, never assumed."""
-        tracked = self.book.by_address(self.client_id, event.broker_order_id)
-        if tracked is None or tracked.record.state in NEVER_AT_BROKER:
-            return
-        before = tracked.record
-        self.tell(JOURNAL, error_note(before.order_ref, event))
-        changing = before.pending_change is not None
-        record = apply_error(before, event.code, event.text, self.clock.now())
-        modify = tracked.modify if changing and record.pending_change is None else None
-        if modify is not None:
-            tracked.modify = None  # `update` would take it for made
-        self.update(tracked, record, f"broker code {event.code}: {event.text}")
-        if modify is not None:
-            why = f"the broker refused the change: {event.code} {event.text}"
-            self.refuse(modify, ModeError(why))
-            self.tell_risk(tracked, force=True)
-        self._ask_about_unknown(before, record)
-
-    def _ask_about_unknown(self, before: OrderRecord, record: OrderRecord) -> None:
-        """What the broker said makes no sense of the order, so it is asked."""
-        if record.state is OrderState.UNKNOWN and before.state is not OrderState.UNKNOWN:
-            self.ask_for_reconciliation()
-
-    def on_connection_state_changed(self, event: ConnectionStateChanged) -> None:
-        """Know whether anything can be sent. What was under way may have been filled: it is asked for on reconnect."""
-        self.connected = event.state is ConnectionState.CONNECTED
-        if event.previous is ConnectionState.CONNECTED:
-            self.contracts.clear()
-            self.quotes.clear()
-            for tracked in self.book:
-                tracked.owes_cancel |= tracked.record.state is OrderState.CANCELLING
-
-    def on_latch_changed(self, event: LatchChanged) -> None:
-        """Refuse openings from now on, or no longer."""
-        self.latched = event.reason if event.latched else None
-
-    def on_quote_updated(self, event: QuoteUpdated) -> None:
-        """Remember the newest quote."""
-        self.quotes[event.quote.contract.con_id] = event.quote
 
     # --- after every change ---------------------------------------------------------------------------------------
 
@@ -538,23 +412,6 @@ class OrderDesk(ConversingActor):
         if record.client_id is None:
             return not self.is_fallback
         return record.client_id == self.client_id
-
-    def expect_word(self, tracked: Tracked) -> None:
-        """Come back for what was sent of the order, in case that the broker says nothing (PEERS 6)."""
-        self.schedule(self.settings.unknown_after_s, WordDue(order_ref=tracked.record.order_ref))
-
-    def on_word_due(self, message: WordDue) -> None:
-        """Ask about an order, a cancel or a change that was never answered; nothing is sent twice."""
-        tracked = self.book.by_ref(message.order_ref)
-        if tracked is None or not self.connected:
-            return
-        record = tracked.record
-        if record.state in UNANSWERED:
-            unknown = move(record, OrderState.UNKNOWN, self.clock.now())
-            self.update(tracked, unknown, "no word from the broker")
-        elif record.pending_change is None:
-            return
-        self.ask_for_reconciliation()
 
     def ask_for_reconciliation(self) -> None:
         """Have the broker's state read again."""

@@ -37,7 +37,6 @@ from actors.messages.lifecycle import Message, Reply
 from actors.messages.orders import (
     GateAnswered,
     QueryGate,
-    SendCancel,
     WorkingOrdersKnown,
 )
 from actors.model.orders import WaitFor
@@ -149,9 +148,11 @@ class OrderRecovery(OrderChanges):
                 self.update(tracked, record, "reconciled")
                 self.cancel_what_is_owed(tracked)
         for extra in outcome.extras:
-            self.tell(LINK, SendCancel(order_ref=extra.order_ref, broker_order_id=extra.order_id))
+            tracked = self.book.by_ref(extra.order_ref)
+            if tracked is not None:
+                self.cancel_double(tracked, extra)
         working = working_orders(tracked.record for tracked in self.book)
-        foreign = foreign_working(outcome.foreign)
+        foreign = foreign_working((*outcome.foreign, *outcome.extras))
         self.tell(RISK, WorkingOrdersKnown(number=message.number, orders=(*working, *foreign)))
         self.tell(
             CONNECTION,

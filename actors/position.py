@@ -81,6 +81,7 @@ class PositionSettings:
     quote_timeout_s: float = 12.0
     reconcile_interval_s: float = 900.0
     close_attempts: int = 3
+    close_retry_s: float = 0.5
     operator_id: str = OPERATOR_ID
     mode: ExecutionMode = ExecutionMode.DRY_RUN
     closes_by_itself: bool = True
@@ -94,6 +95,15 @@ class _CheckDue(Message):
 @attrs.frozen(kw_only=True)
 class _ReconciliationDue(Message):
     """The positions shall be compared with the broker's now (POS-4)."""
+
+
+@attrs.frozen(kw_only=True)
+class _CloseAgain(Message):
+    """A close of a `CloseAllPositions` that did not succeed shall be tried once more."""
+
+    correlation_id: str
+    con_id: int
+    attempt: int
 
 
 @attrs.define
@@ -126,6 +136,7 @@ class PositionActor(ConversingActor):
         ReconciliationCompleted: "on_reconciliation_completed",
         _CheckDue: "on_check_due",
         _ReconciliationDue: "on_reconciliation_due",
+        _CloseAgain: "on_close_again",
         NextHours: "on_next_hours",
         ContractQualified: "on_answer",
         OrderConcluded: "on_answer",
@@ -151,6 +162,7 @@ class PositionActor(ConversingActor):
         self.asking: set[int] = set()
         self.closing: set[int] = set()
         self.warned: set[int] = set()
+        self.close_alls: dict[str, _CloseAll] = {}
         self.waiting: set[int] = set()
         self.hours = HoursKeeper(self)
 
@@ -294,6 +306,7 @@ class PositionActor(ConversingActor):
         if not run.pending:
             self._answer_close_all(run)
             return
+        self.close_alls[request.correlation_id] = run
         for con_id in tuple(run.pending):
             self._close_one_of(run, con_id, attempt=1)
 
@@ -308,11 +321,10 @@ class PositionActor(ConversingActor):
             run.results.append(reply.result)
             if reply.result.status is OrderStatus.FILLED:
                 run.closed.add(con_id)
-            retry = attempt < self.settings.close_attempts
-            if reply.result.status in CLOSED or not retry:
+            if reply.result.status in CLOSED or not self._may_try_again(run, attempt):
                 self._one_closed(run, con_id)
             else:
-                self._close_one_of(run, con_id, attempt + 1)
+                self._close_later(run, con_id, attempt + 1)
 
         def failed(error: ErrorInfo) -> None:
             self.log(
@@ -322,8 +334,8 @@ class PositionActor(ConversingActor):
                 position_id=holding.contract.position_id,
                 why=error.text,
             )
-            if attempt < self.settings.close_attempts and error.retryable:
-                self._close_one_of(run, con_id, attempt + 1)
+            if error.retryable and self._may_try_again(run, attempt):
+                self._close_later(run, con_id, attempt + 1)
             else:
                 run.results.append(self._failed_close(run.request, holding, error))
                 self._one_closed(run, con_id)
@@ -332,12 +344,30 @@ class PositionActor(ConversingActor):
         order = self._close_order(run.request, holding, run.request.reason, step)
         self.conversations.ask(EXECUTOR, order, closed, failed)
 
+    def _may_try_again(self, run: _CloseAll, attempt: int) -> bool:
+        """Whether there is a further attempt, and time for it before the deadline."""
+        left_s = run.request.deadline - self.clock.monotonic()
+        return attempt < self.settings.close_attempts and left_s > self.settings.close_retry_s
+
+    def _close_later(self, run: _CloseAll, con_id: int, attempt: int) -> None:
+        """Give the broker a moment: what it has just refused it would refuse again."""
+        correlation_id = run.request.correlation_id
+        again = _CloseAgain(correlation_id=correlation_id, con_id=con_id, attempt=attempt)
+        self.schedule(self.settings.close_retry_s, again)
+
+    def on_close_again(self, message: _CloseAgain) -> None:
+        """Try a close once more, sized by what is held now."""
+        run = self.close_alls.get(message.correlation_id)
+        if run is not None:
+            self._close_one_of(run, message.con_id, message.attempt)
+
     def _one_closed(self, run: _CloseAll, con_id: int) -> None:
         run.pending.discard(con_id)
         if not run.pending:
             self._answer_close_all(run)
 
     def _answer_close_all(self, run: _CloseAll) -> None:
+        self.close_alls.pop(run.request.correlation_id, None)
         remaining = tuple(view for view in self._views() if view.contract.con_id not in run.closed)
         self.reply(
             run.request,

@@ -243,6 +243,7 @@ class Positions(Section):
     emergency_loss_ratio: float = number(0.4, 0.01, 1.0)
     check_interval_s: float = number(1.0, 0.01, 3600.0)
     reconcile_interval_s: float = number(900.0, 1.0, DAY_S)
+    close_retry_s: float = number(0.5, 0.001, 60.0)
 
 
 @attrs.frozen(kw_only=True)

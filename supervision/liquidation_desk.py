@@ -236,11 +236,14 @@ class LiquidationDesk(ConversingActor):
         )
 
     def _on_traded(self, reply: Reply) -> None:
-        """Learn which contracts are ours: those that this operator's orders ever traded."""
         assert isinstance(reply, JournalRead)  # nosec B101 # noqa: S101 - the journal answers in kind
-        ours = self.settings.operator_id
-        self.managed |= {con_id for operator, con_id in reply.traded if operator == ours}
+        self.learn_traded(reply)
         self.request_reconciliation()
+
+    def learn_traded(self, read: JournalRead) -> None:
+        """Learn which contracts are ours: those that this operator's orders ever traded."""
+        ours = self.settings.operator_id
+        self.managed |= {con_id for operator, con_id in read.traded if operator == ours}
 
     def request_reconciliation(self) -> None:
         """Have the broker's state read and taken over by everybody."""

@@ -242,6 +242,7 @@ def position_settings(config: Config, mode: ExecutionMode, operator_id: str) -> 
         ),
         check_interval_s=section.check_interval_s,
         reconcile_interval_s=section.reconcile_interval_s,
+        close_retry_s=section.close_retry_s,
         quote_timeout_s=config.market_data.snapshot_timeout_s + 1.0,
         operator_id=operator_id,
         mode=mode,

@@ -55,7 +55,9 @@ from actors.messages.liquidation import (
 )
 from actors.messages.market_data import ContractDescribed, ContractQualified
 from actors.messages.orders import AllOrdersCancelled, CancelAllOrders, OrderConcluded
+from actors.messages.positions import HoldingReported
 from actors.messages.risk import LossLimitBreached
+from actors.model.account import Holding
 from actors.model.connection import BrokerState, ConnectionState, DisconnectCause
 from actors.model.orders import CloseReason
 from supervision.liquidation_desk import DelayOver, ReadOverdue
@@ -85,6 +87,7 @@ class StrategyCActor(GraceDesk):
         GraceOver: "on_grace_over",
         DelayOver: "on_delay_over",
         ReadOverdue: "on_read_overdue",
+        HoldingReported: "on_holding_reported",
         ContractDescribed: "on_contract_described",
         NextHours: "on_next_hours",
         ContractQualified: "on_answer",
@@ -113,6 +116,7 @@ class StrategyCActor(GraceDesk):
     def _on_journal(self, reply: Reply) -> None:
         assert isinstance(reply, JournalRead)  # nosec B101 # noqa: S101 - the journal answers in kind
         self.is_ready = True
+        self.learn_traded(reply)
         if reply.latched:
             self.latched = reply.latch_reason or "latched by an earlier process"
             self.log("latch_found", level="WARNING", reason=self.latched)
@@ -144,8 +148,19 @@ class StrategyCActor(GraceDesk):
         self.last_read = message
         self.hours.want(message.state.holdings)
         self._face_disconnects(message.state)
+        for holding in message.state.holdings:
+            self._watch(holding)
         self.tell_latch()
         self.tell(CONNECTION, Reconciled(number=message.number, sender=self.name))
+
+    def on_holding_reported(self, event: HoldingReported) -> None:
+        """Stay on watch after flat was said: a fill may come late (STC-2)."""
+        self._watch(event.holding)
+
+    def _watch(self, holding: Holding) -> None:
+        in_scope = self.settings.limits.whole_account or holding.contract.con_id in self.managed
+        if self.latched is not None and holding.quantity and in_scope:
+            self.advance(words.HeldAfterAll(holding=holding))
 
     def _face_disconnects(self, state: BrokerState) -> None:
         """Deal with a disconnect that never was told: the actor that should have told or heard of it had failed."""

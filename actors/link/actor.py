@@ -336,6 +336,7 @@ class LinkActor(AskingLink):
         """Open or close for the connection."""
         if not self.gate.set_open(message.open, message.reason):
             self.log("gate_stays_closed", level="WARNING", reason="the state was not read yet")
+        self.desk.gate_moved()
 
     def on_latch_changed(self, message: LatchChanged) -> None:
         """Let only closes pass while latched."""

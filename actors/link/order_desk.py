@@ -57,6 +57,7 @@ class OrderDesk:
         self._gate = gate
         self._sender = sender
         self._order_ids = order_ids
+        self._moved = asyncio.Event()
         self._waiting = 0  # so many orders wait for a proof of life or a turn: none overtakes them
 
     # --- orders ---------------------------------------------------------------------------------------------------
@@ -66,8 +67,12 @@ class OrderDesk:
         session = self._desk.session
         closing = request.order.purpose is Purpose.CLOSE
         lane = PacingLane.PRIORITY if closing else PacingLane.ORDER
-        if session is None or self._gate.state is GateState.CLOSED:
+        closed = self._gate.state is GateState.CLOSED and not self._gate.is_paused
+        if session is None or closed:
             self._pass(request, sender)  # which says why not
+        elif self._gate.is_paused:
+            self._waiting += 1
+            self._desk.spawn(self._pass_later(request, sender, session, lane))
         elif not self._waiting and session.life.is_proved and session.pacer.try_now(lane):
             self._pass(request, sender)
         else:
@@ -79,6 +84,7 @@ class OrderDesk:
     ) -> None:
         """Wait for proof and turn; the gate judges when both have come, so that what happened meanwhile counts."""
         try:
+            await self._wait_while_paused(request)
             await self._prove_life(request, session)
             await self._take_turn(request, session, lane)
             while not session.life.is_proved:  # the turn was long in coming
@@ -90,6 +96,22 @@ class OrderDesk:
             self._pass(request, sender)
         finally:
             self._waiting -= 1
+
+    def gate_moved(self) -> None:
+        """Let those who wait for the gate look again."""
+        moved, self._moved = self._moved, asyncio.Event()
+        moved.set()
+
+    async def _wait_while_paused(self, request: SendOrder) -> None:
+        """Hold the order while the broker's state is read in a healthy session: a moment, and no reason to refuse.
+
+        It waits no longer than its permit is good; the gate says then what it thinks of it.
+        """
+        ends_at = min(request.deadline, request.permit.expires_at)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, ends_at - self._desk.clock.monotonic())):
+                while self._gate.is_paused:
+                    await self._moved.wait()
 
     async def _take_turn(self, request: SendOrder, session: Session, lane: PacingLane) -> None:
         try:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from actors.logic.order_gate import OrderGate
-from actors.messages.addresses import EXECUTOR, POSITION, RISK
+from actors.messages.addresses import EXECUTOR, POSITION, RISK, STRATEGY_C
 from actors.messages.lifecycle import Message
 from actors.messages.orders import (
     BrokerOrderReported,
@@ -58,7 +58,8 @@ class Reports:
 
     def holding(self, holding: Holding) -> None:
         """Hand on a position that changed."""
-        self._tell(POSITION, HoldingReported(holding=holding))
+        for address in (POSITION, STRATEGY_C):
+            self._tell(address, HoldingReported(holding=holding))
 
     def account(self, account: Account) -> None:
         """Hand on the account's numbers."""

@@ -12,6 +12,8 @@ broker agree; flat is said only when two reads in a row found neither holdings n
 is bounded and ends in an alarm. What does not trade now is queued for its open (`liquidation_queue`). A simulated
 liquidation reports "would close …" and never claims flat (MODE-6).
 
+While the latch is on it stays on watch: a position that appears after flat was said begins a new round, with an alarm.
+
 It is always safe to begin again at CANCELLING, which is what `resume` and a restored link do: what was closed already
 is not held any more when it is read again.
 """
@@ -43,6 +45,7 @@ from actors.logic.liquidation_words import (
     DelayPassed,
     Effect,
     Event,
+    HeldAfterAll,
     LatchRecorded,
     LinkDown,
     LinkUp,
@@ -327,6 +330,18 @@ def _again(
     return _take(attrs.evolve(state, recorded=False), StepRecorded(turn=state.turn), now, limits)
 
 
+def _held_after_all(
+    state: LiquidationState, event: HeldAfterAll, _now: datetime, _limits: LiquidationLimits
+) -> Outcome:
+    """Begin anew while latched, since flat is not what is so; one that gave up waits for a person or a new link."""
+    if state.simulated or state.gave_up:
+        return state, ()
+    held = f"{event.holding.quantity:g} {event.holding.contract.position_id} held after all"
+    again = attrs.evolve(state, flat=False, ended_at=None, round=0)
+    moved, effects = _start_round(again, held)
+    return moved, (Alarm(text=f"{held}: the liquidation begins anew"), *effects)
+
+
 def _describe(event: BrokerRead) -> tuple[str, ...]:
     held = tuple(f"{item.quantity:g} {item.contract.position_id}" for item in event.holdings)
     return (*held, *(f"order {name}" for name in event.working))
@@ -362,6 +377,7 @@ _HANDLERS: Final[Mapping[tuple[Step, type], Handler]] = MappingProxyType(
         **{(step, StepFailed): _failed for step in _BUSY},
         **{(step, DelayPassed): _again for step in (*_BUSY, Step.QUEUED)},
         (Step.QUEUED, StepFailed): _not_looked,
+        (Step.DONE, HeldAfterAll): _held_after_all,
     }
 )
 

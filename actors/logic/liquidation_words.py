@@ -105,6 +105,13 @@ class StepFailed:
 
 
 @attrs.frozen(kw_only=True)
+class HeldAfterAll:
+    """The broker tells of a position in scope although the liquidation is over: a late fill, a trade by hand."""
+
+    holding: Holding
+
+
+@attrs.frozen(kw_only=True)
 class DelayPassed:
     """The delay of `RetryLater` is over."""
 
@@ -120,6 +127,7 @@ Event = (
     | BrokerRead
     | ClosesDone
     | StepFailed
+    | HeldAfterAll
     | DelayPassed
 )
 

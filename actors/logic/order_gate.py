@@ -97,6 +97,11 @@ class OrderGate:
         restricted = self._is_latched or self.disconnects > self.answered_disconnects
         return GateState.CLOSES_ONLY if restricted else GateState.OPEN
 
+    @property
+    def is_paused(self) -> bool:
+        """Whether it is closed for a moment only: the session is healthy, and its state is read again."""
+        return self._is_established and self._has_session and not self._is_open
+
     def install_key(self, key: bytes) -> None:
         """Take the key of a new incarnation of risk; permits made with another one are void from now on."""
         if not MIN_KEY_BYTES <= len(key) <= MAX_KEY_BYTES:

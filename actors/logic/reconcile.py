@@ -204,6 +204,14 @@ def foreign_working(orders: Iterable[BrokerOrder]) -> tuple[WorkingOrder, ...]:
     )
 
 
+def is_double(record: OrderRecord, told: BrokerOrder) -> bool:
+    """Tell whether a report is of another order than the record's, although it carries the record's reference."""
+    same_reference = told.order_ref in ("", record.order_ref)
+    return bool(same_reference and record.perm_id and told.perm_id) and (
+        told.perm_id != record.perm_id
+    )
+
+
 def is_working(order: BrokerOrder) -> bool:
     """Tell whether the broker's word leaves an order alive; a word that does not exist does."""
     return word_of(order.status, order.why_held) not in _AT_END

@@ -300,6 +300,21 @@ class Broker:
         self.match()
         return order.perm_id
 
+    def double(self, perm_id: int, client_id: int | None) -> int:
+        """Place an order once more under the same reference; returns the permId of the copy. Raises `KeyError`."""
+        order = self.store.orders[perm_id]
+        owner = order.client_id if client_id is None else client_id
+        copy = attrs.evolve(
+            order,
+            perm_id=self.store.perm_id + 1,
+            client_id=owner,
+            order_id=self.store.next_order_id(owner),
+        )
+        self.store.keep(copy)
+        self._accept(copy)
+        self.match()
+        return copy.perm_id
+
     def _listed(self, symbol: str, con_id: int) -> Contract:
         found = (
             self._floor.universe.by_con_id(con_id) if con_id else self._floor.universe.stock(symbol)

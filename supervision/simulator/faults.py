@@ -343,6 +343,12 @@ class Faults:
         """Change a position as if somebody traded by hand: positive buys, negative sells."""
         self._simulator.broker.trade_elsewhere(symbol, quantity, price, con_id)
 
+    def double_order(self, perm_id: int, client_id: int | None = None) -> int:
+        """Have a working order twice, as after a modify that was sent during an outage: same reference, an id of its
+        own, of the same client or another. Returns its permId. Raises `KeyError`.
+        """
+        return self._simulator.broker.double(perm_id, client_id)
+
     def order_by_hand(self, symbol: str, quantity: float, limit_price: float) -> int:
         """Let a limit order rest as if placed in the gateway's own window; returns its permId."""
         return self._simulator.broker.order_by_hand(symbol, quantity, limit_price)

@@ -93,6 +93,46 @@ async def assert_latched(world: ProofWorld, why: str) -> None:
     assert len(world.simulator.ledger) == placed
 
 
+@pytest.mark.req("STC-2", "STC-4")
+@pytest.mark.parametrize("restarts", [False, True])
+def test_a_fill_that_comes_after_flat_was_said_is_closed_too_while_the_latch_is_on(
+    restarts: bool,
+) -> None:
+    async def scenario(world: ProofWorld) -> None:
+        resting = buy(HELD, order_type="LMT", limit_price=400.0)
+        await world.gateway.submit_order(resting, BOLD, wait_for="ack")
+        (order,) = world.simulator.open_orders()
+        await world.gateway.liquidate("a test")
+        assert_flat(world, await report_of(world))
+        await asyncio.sleep(60.0)
+        if restarts:
+            crash(world.process, STRATEGY_C)
+            await asyncio.sleep(1.0)
+
+        world.simulator.faults.fill(order.perm_id)
+
+        again = await report_of(world, 2)
+        assert_flat(world, again)
+        assert sold(world) == HELD
+        await assert_latched(world, "operator: a test")
+
+    prove(scenario, config=wide(supervision=QUICK))
+
+
+@pytest.mark.req("STC-4")
+def test_what_is_bought_after_the_latch_was_taken_back_is_left_alone() -> None:
+    async def scenario(world: ProofWorld) -> None:
+        await world.gateway.liquidate("a test")
+        await report_of(world)
+        await world.gateway.rearm("a test", "it is over")
+        await hold(world)
+        await asyncio.sleep(600.0)
+
+        assert closes(world) == []
+
+    prove(scenario)
+
+
 @pytest.mark.req("STC-6", "GW-9")
 def test_a_liquidation_that_is_taken_up_again_keeps_its_reason() -> None:
     reasons: list[CloseReason | None] = []

@@ -282,13 +282,16 @@ def test_close_all_keeps_going_past_failures_and_retries_what_is_not_flat() -> N
         await world.gateway.connect()
         world.simulator.faults.reject_next_order(count=2)
         results = await world.gateway.close_all_positions("MANUAL")
-        return results, world.simulator.positions()
+        closes = [entry for entry in world.simulator.ledger if ":CLOSE_" in entry.order_ref]
+        gap_s = closes[-1].received_s - closes[0].received_s
+        return results, world.simulator.positions(), gap_s
 
-    results, positions = prove(scenario, connect=False)
+    results, positions, gap_s = prove(scenario, connect=False)
 
     statuses = sorted(result.status for result in results)
     assert statuses == [OrderStatus.FAILED] * 2 + [OrderStatus.FILLED] * 3
     assert positions == {}
+    assert gap_s >= Positions().close_retry_s, "a broker that refuses is not asked again at once"
 
 
 @pytest.mark.req("POS-7")
