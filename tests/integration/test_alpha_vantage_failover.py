@@ -336,7 +336,7 @@ def test_without_a_second_source_nothing_changes() -> None:
 
 @pytest.mark.req("MKT-10")
 def test_failover_can_be_switched_off() -> None:
-    async def scenario(world: ProofWorld, source: FakeSource, _: Lines) -> None:
+    async def scenario(world: ProofWorld, source: FakeSource, __: Lines) -> None:
         world.simulator.faults.no_subscription("SPY", 354)
         for _ in range(60):
             await read(world)

@@ -62,7 +62,6 @@ class Story:
         self.switches += [(self.now, switch.route) for switch in switches]
         return self
 
-    @property
     def is_over(self) -> bool:
         """Whether the second source serves SPY."""
         return self.state.is_over("SPY")
@@ -71,7 +70,7 @@ class Story:
 def failed_over() -> Story:
     """A symbol whose data was stale for long enough."""
     story = Story().fresh()
-    while not story.is_over:
+    while not story.is_over():
         story.stale(10.0)
     return story
 
@@ -80,8 +79,8 @@ def failed_over() -> Story:
 def test_a_symbol_goes_over_when_its_data_is_stale_for_longer_than_the_limit() -> None:
     story = Story().fresh()
 
-    assert not story.stale(AFTER_S).is_over
-    assert story.stale(0.1).is_over
+    assert not story.stale(AFTER_S).is_over()
+    assert story.stale(0.1).is_over()
     assert not story.state.is_over("QQQ")
 
 
@@ -89,14 +88,14 @@ def test_a_symbol_goes_over_when_its_data_is_stale_for_longer_than_the_limit() -
 def test_a_symbol_that_was_never_fresh_is_stale_from_the_first_question_on() -> None:
     story = Story()
 
-    assert not story.stale(1000.0).is_over
-    assert not story.stale(AFTER_S).is_over
-    assert story.stale(0.1).is_over
+    assert not story.stale(1000.0).is_over()
+    assert not story.stale(AFTER_S).is_over()
+    assert story.stale(0.1).is_over()
 
 
 @pytest.mark.req("MKT-10")
 def test_time_in_which_nobody_asked_is_not_stale() -> None:
-    assert not Story().fresh().stale(3600.0).is_over
+    assert not Story().fresh().stale(3600.0).is_over()
 
 
 @pytest.mark.req("MKT-10", "MKT-12")
@@ -104,18 +103,18 @@ def test_nothing_goes_over_while_its_market_is_closed_and_the_count_begins_at_th
     story = Story().fresh()
     for _ in range(100):
         story.stale(10.0, is_open=False)
-    assert not story.is_over
+    assert not story.is_over()
 
     story.stale(1.0).stale(AFTER_S)
-    assert not story.is_over
-    assert story.stale(0.1).is_over
+    assert not story.is_over()
+    assert story.stale(0.1).is_over()
 
 
 @pytest.mark.req("MKT-10")
 def test_one_fresh_quote_begins_the_count_anew() -> None:
     story = Story().fresh().stale(50.0).fresh(5.0)
 
-    assert not story.stale(AFTER_S).is_over
+    assert not story.stale(AFTER_S).is_over()
 
 
 @pytest.mark.req("MKT-10")
@@ -123,13 +122,13 @@ def test_everything_goes_over_when_the_retries_are_used_up_and_stays_while_it_is
     None
 ):
     story = Story().fresh().link(ConnectionState.RECONNECTING)
-    assert not story.is_over
+    assert not story.is_over()
 
     story.link(ConnectionState.FAILED)
-    assert story.is_over
+    assert story.is_over()
     assert story.state.is_over("NEVER SEEN")
     for state in (ConnectionState.CONNECTING, ConnectionState.FAILED) * 3:
-        assert story.link(state, 30.0).is_over
+        assert story.link(state, 30.0).is_over()
     assert [route for _, route in story.switches] == [Route.SECOND]
     assert LINK_FAILED in link_changed(CONNECTED, ConnectionState.FAILED)[1][0].reason
 
@@ -140,22 +139,22 @@ def test_a_link_that_is_back_brings_a_symbol_back_only_when_its_data_was_fresh_f
 ):
     story = Story().fresh().link(ConnectionState.FAILED)
     story.link(ConnectionState.CONNECTING).link(ConnectionState.CONNECTED)
-    assert story.is_over
+    assert story.is_over()
     assert not story.state.is_over("NEVER SEEN")
 
     story.fresh(1.0)
-    assert story.fresh(BACK_AFTER_S - 0.1).is_over
-    assert not story.fresh(0.1).is_over
+    assert story.fresh(BACK_AFTER_S - 0.1).is_over()
+    assert not story.fresh(0.1).is_over()
 
 
 @pytest.mark.req("MKT-10")
 def test_one_stale_answer_or_a_gap_begins_the_way_back_anew() -> None:
     story = failed_over().fresh().fresh(20.0).stale(1.0).fresh(1.0)
-    assert story.fresh(BACK_AFTER_S - 1.0).is_over
+    assert story.fresh(BACK_AFTER_S - 1.0).is_over()
 
     gap = failed_over().fresh().fresh(AFTER_S + 1.0)
-    assert gap.is_over
-    assert not gap.fresh(BACK_AFTER_S).is_over
+    assert gap.is_over()
+    assert not gap.fresh(BACK_AFTER_S).is_over()
 
 
 @pytest.mark.req("MKT-10")
@@ -164,8 +163,8 @@ def test_a_symbol_that_was_first_read_from_the_second_source_comes_back_like_eve
     story.state = saw_second(story.state, "SPY", story.now, LIMITS)
 
     story.link(ConnectionState.CONNECTING).link(ConnectionState.CONNECTED)
-    assert story.is_over
-    assert not story.fresh().fresh(BACK_AFTER_S).is_over
+    assert story.is_over()
+    assert not story.fresh().fresh(BACK_AFTER_S).is_over()
 
 
 @pytest.mark.req("MKT-10")
@@ -180,14 +179,14 @@ def test_fresh_data_of_a_session_that_is_gone_brings_nothing_back() -> None:
     for _ in range(10):
         story.fresh(10.0)
 
-    assert story.is_over
+    assert story.is_over()
 
 
 @pytest.mark.req("MKT-10")
 def test_an_operator_who_disconnects_ends_failover() -> None:
     story = failed_over().link(ConnectionState.DISCONNECTED)
 
-    assert not story.is_over
+    assert not story.is_over()
     assert story.state == Failover()
 
 
@@ -199,7 +198,7 @@ def test_the_number_of_watched_symbols_is_bounded_and_those_that_are_over_stay()
         story.fresh(0.1, symbol=f"S{number}")
 
     assert len(story.state.watches) == LIMITS.max_symbols
-    assert story.is_over
+    assert story.is_over()
 
 
 @pytest.mark.req("MKT-10")
@@ -278,17 +277,17 @@ def test_whatever_happens_a_symbol_is_over_for_the_time_of_hysteresis_at_least(
     story = Story()
     over_since: float | None = None
     for event, after_s in events:
-        before = story.is_over
+        before = story.is_over()
         if event == "fresh":
             story.fresh(after_s)
         elif event in ("stale", "closed"):
             story.stale(after_s, is_open=event == "stale")
         elif event != ConnectionState.DISCONNECTED:  # who asked for the end wants no data
             story.link(ConnectionState(event), after_s)
-        if before and not story.is_over and over_since is not None:
+        if before and not story.is_over() and over_since is not None:
             assert story.now - over_since >= BACK_AFTER_S - 1e-6
             assert event == "fresh"
-        elif story.is_over and not before:
+        elif story.is_over() and not before:
             # Somebody reads it, so that it is watched.
             story.state = saw_second(story.state, "SPY", story.now, LIMITS)
             over_since = story.now

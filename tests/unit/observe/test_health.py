@@ -8,7 +8,9 @@ import attrs
 import pytest
 
 from actors.messages.connection import ConnectionStatus
+from actors.messages.feed import FeedStatus
 from actors.messages.liquidation import LiquidationStatus
+from actors.messages.publishing import PublishStatus
 from actors.messages.records import RecordsStatus
 from actors.model.connection import ConnectionState, HealthLayer, LayerHealth
 from supervision.children import ChildStatus
@@ -115,6 +117,24 @@ def test_a_dead_database_is_degraded_and_ready() -> None:
 
     assert (told.status, told.opening.allowed) == ("ready", True)
     assert told.degraded == ("database: refused (4 rows wait, 1 were lost)",)
+
+
+@pytest.mark.req("OBS-3", "MKT-9", "MKT-10")
+def test_a_dead_second_source_and_a_dead_redis_are_degraded_and_ready() -> None:
+    feed = FeedStatus(correlation_id="4", degraded_by="no answer", requests_today=3)
+    publishing = PublishStatus(
+        correlation_id="5", degraded_by="Redis: refused", waiting=4, dropped=1, published=9
+    )
+
+    told = judge(attrs.evolve(WELL, feed=feed, publishing=publishing), (UP,), Trouble())
+    silent = judge(attrs.evolve(WELL, feed="it hangs"), (UP,), Trouble())
+
+    assert (told.status, told.opening.allowed) == ("ready", True)
+    assert told.degraded == (
+        "second source: no answer",
+        "publishing: Redis: refused (4 updates wait, 1 were lost)",
+    )
+    assert silent.degraded == ("second source: it hangs",)
 
 
 @pytest.mark.req("OBS-3")

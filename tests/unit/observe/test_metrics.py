@@ -220,6 +220,37 @@ def test_strategy_c_is_latched_from_its_trigger_until_it_is_re_armed() -> None:
     )
 
 
+@pytest.mark.req("OBS-1", "MKT-10")
+def test_failover_is_counted_by_where_it_went_and_a_second_source_makes_no_data_young() -> None:
+    metrics = metrics_of()
+
+    over = count(
+        metrics,
+        [
+            ("failover_changed", {"symbol": "SPY", "source": "alpha_vantage", "failed_over": 1}),
+            ("quote_received", {"symbol": "SPY", "source": "alpha_vantage"}),
+        ],
+    )
+    back = count(metrics, [("failover_changed", {"source": "ib", "failed_over": 0})])
+    quoted = count(metrics, [("quote_received", {"symbol": "SPY", "source": "ib"})])
+
+    assert over["ibkr_actors_failed_over_symbols"] == 1
+    assert over["ibkr_actors_failovers_total,source=alpha_vantage"] == 1
+    assert "ibkr_actors_market_data_age_seconds,symbol=SPY" not in over
+    assert back["ibkr_actors_failed_over_symbols"] == 0
+    assert back["ibkr_actors_failovers_total,source=ib"] == 1
+    assert quoted["ibkr_actors_market_data_age_seconds,symbol=SPY"] >= 0
+
+
+@pytest.mark.req("OBS-1", "MKT-9")
+def test_what_is_published_waits_and_is_lost_is_told() -> None:
+    found = samples(metrics_of(State(quotes_published=7, quotes_waiting=3, quotes_dropped=2)))
+
+    assert found["ibkr_actors_quotes_published_total"] == 7
+    assert found["ibkr_actors_quotes_publish_waiting"] == 3
+    assert found["ibkr_actors_quotes_publish_dropped_total"] == 2
+
+
 @pytest.mark.req("OBS-1")
 def test_what_is_state_is_read_when_it_is_asked_for() -> None:
     found = samples(
