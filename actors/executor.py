@@ -296,12 +296,12 @@ class ExecutorActor(OrderRecovery):
                 request=tracked.record.request,
                 order_id=tracked.record.order_id,
                 incarnation=self.incarnation,
-                at=self.clock.now(),
-                close_reason=tracked.record.close_reason,
-                wait_for=tracked.submit.wait_for,
                 approval=self.approval(
                     reply, tracked.quote, tracked.record.created_at, tracked.submit.submitted_at
                 ),
+                at=self.clock.now(),
+                close_reason=tracked.record.close_reason,
+                wait_for=tracked.submit.wait_for,
             ),
             lambda _: self._send(tracked, reply),
             lambda error: self._not_answered(tracked, error, "no durable intent, no order: "),

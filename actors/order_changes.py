@@ -11,6 +11,7 @@ from actors.errors import (
     OrderNotFoundError,
     restore,
 )
+from actors.logic.audit_notes import change_sent
 from actors.logic.order_state import (
     begin_change,
     is_settled,
@@ -36,6 +37,7 @@ from actors.messages.orders import (
     ModifyOrder,
     OpenOrdersRead,
     OrderRefusedAtGate,
+    OrderSent,
     SendCancel,
     SendGlobalCancel,
     SendOrder,
@@ -213,10 +215,10 @@ class OrderChanges(OrderReports):
                 **self.conversations.on_behalf(modify, "intent"),
                 order=asked.order,
                 request=asked.request,
+                approval=self.approval(reply, asked.quote),
                 at=self.clock.now(),
                 close_reason=tracked.record.close_reason,
                 wait_for=tracked.submit.wait_for if tracked.submit else WaitFor.ACK,
-                approval=self.approval(reply, asked.quote),
             ),
             lambda _: self._send_change(tracked, modify, asked.order, permit),
             lambda error: self.change_failed(tracked, restore(error)),
@@ -239,6 +241,8 @@ class OrderChanges(OrderReports):
         if isinstance(reply, OrderRefusedAtGate):
             self.change_failed(tracked, ModeError(f"refused at the gate: {reply.reason}"))
             return
+        if isinstance(reply, OrderSent):
+            self.tell(JOURNAL, change_sent(reply))
         tracked.change_sent = True
         self.expect_word(tracked)
         self.update(tracked, begin_change(tracked.record, order), "change sent")

@@ -20,6 +20,7 @@ from actors.errors import (
     JournalLockedError,
     LiveTradingBlockedError,
     ModeError,
+    OrderNotFoundError,
     OrderValidationError,
 )
 from supervision.config import SECRETS, Config, load
@@ -167,6 +168,44 @@ def liquidate(
         typer.echo(f"latched; liquidation {answer['liquidation_id']} is under way, see: status")
 
 
+@app.command(epilog=EXIT_CODES)
+def explain(
+    order_id: Annotated[
+        str | None,
+        typer.Argument(
+            help="Our order id, orderRef, IB's order id or permId, an execution's or a correlation id."
+        ),
+    ] = None,
+    last: Annotated[
+        int | None,
+        typer.Option("--last", min=1, max=1000, help="List so many of the newest orders instead."),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object, for machines.")
+    ] = False,
+    config: ConfigOption = None,
+) -> None:
+    """Tell what became of an order and why: signal, risk, permit, the broker's messages, fills.
+
+    Orders that were not sent are told with the reason. Reads the journal beside a running process or after its end.
+    """
+    from supervision.explain import explain_order, list_orders
+    from supervision.store.journal_lock import JOURNAL_FILE
+
+    with _explained():
+        journal = Path(_load(config, None, None).general.state_dir) / JOURNAL_FILE
+        if order_id is not None and last is None:
+            told = explain_order(journal, order_id, _masker(), as_json=as_json)
+        elif last is not None and order_id is None:
+            told = list_orders(journal, last, _masker(), as_json=as_json)
+        else:
+            raise typer.BadParameter("name one order, or list the newest with --last 20")
+        for line in told.lines:
+            typer.echo(line)
+    if told.ambiguous:
+        raise typer.Exit(ExitCode.USAGE)
+
+
 database = typer.Typer(
     help="The schema of the connection records. A starting process brings it up by itself.",
     no_args_is_help=True,
@@ -270,6 +309,7 @@ _CODES: tuple[tuple[type[GatewayError], ExitCode], ...] = (
     (ModeError, ExitCode.REFUSED),
     (ConfigurationError, ExitCode.USAGE),
     (OrderValidationError, ExitCode.USAGE),
+    (OrderNotFoundError, ExitCode.USAGE),
     (JournalLockedError, ExitCode.LOCKED),
     (GatewayStoppedError, ExitCode.NOT_RUNNING),
     (GatewayTimeoutError, ExitCode.NOT_CONNECTED),

@@ -11,13 +11,14 @@ from typing import Final
 from actors.errors import GatewayError
 from actors.logic.order_state import OrderRecord
 from actors.messages.journal import RecordNote, RecordNotSent
-from actors.messages.orders import CommissionReported, ModifyOrder, OrderErrorReported
+from actors.messages.orders import CommissionReported, ModifyOrder, OrderErrorReported, OrderSent
 from actors.model.orders import BrokerOrder, ValidationResult
 
 OPEN_ORDER: Final = "openOrder"
 ORDER_STATUS: Final = "orderStatus"
 ERROR: Final = "error"
 COMMISSION_REPORT: Final = "commissionReport"
+CHANGE_SENT: Final = "change_sent"
 CHANGE_REFUSED: Final = "change_refused"
 """The kinds of notes; the first four are IB's own names of its messages."""
 
@@ -49,6 +50,12 @@ def commission_note(order_ref: str, event: CommissionReported, at: datetime) -> 
         "realized_pnl": event.realized_pnl,
     }
     return _note(order_ref, COMMISSION_REPORT, facts, at)
+
+
+def change_sent(sent: OrderSent) -> RecordNote:
+    """Keep when a change's bytes were handed to the socket."""
+    facts: dict[str, _Fact] = {"broker_order_id": sent.broker_order_id}
+    return _note(sent.order_ref, CHANGE_SENT, facts, sent.sent_at)
 
 
 def change_refused(

@@ -97,7 +97,7 @@ class RecordExecution(Message):
 class RecordNote(Message):
     """Keep for the audit trail what was said of an order, such as each message of the broker; nobody waits for it.
 
-    ``kind`` names the message, ``facts`` its fields that were set.
+    ``kind`` names the message, ``facts`` are its fields that were set.
     """
 
     overflow = Overflow.SIGNAL

@@ -12,7 +12,7 @@ import attrs
 import pytest
 
 from actors.messages.addresses import JOURNAL
-from actors.messages.journal import IntentDurable, RecordIntent, RecordLatch
+from actors.messages.journal import IntentDurable, RecordIntent, RecordLatch, RecordNote
 from actors.messages.lifecycle import RequestFailed
 from supervision.child_spec import ChildSpec
 from supervision.driver import ThreadDriver
@@ -127,3 +127,40 @@ def test_the_latch_is_answered_once_another_reader_can_see_it(journal: JournalTr
     journal.answers.get(timeout=ANSWER_S)
 
     assert journal.count("latch") == 1
+
+
+def record_note(journal: JournalTree, number: int) -> None:
+    """Have something kept that was said of an order."""
+    note = RecordNote(order_ref=f"CSATSPRIM:{number}", kind="error", facts=(("code", 399),), at=NOW)
+    journal.tree.inject(JOURNAL, note)
+
+
+@pytest.mark.req("ORD-9")
+def test_a_note_shares_the_commit_of_the_intent_that_comes_next(journal: JournalTree) -> None:
+    record_note(journal, 1)
+    journal.record_intent(1)
+
+    journal.answers.get(timeout=ANSWER_S)
+
+    assert (journal.count("notes"), journal.count("intents")) == (1, 1)
+
+
+@pytest.mark.req("ORD-9")
+def test_a_note_that_nothing_follows_becomes_durable_by_itself(journal: JournalTree) -> None:
+    record_note(journal, 1)
+
+    ends_at = journal.tree.clock.monotonic() + ANSWER_S
+    while not journal.count("notes"):
+        assert journal.tree.clock.monotonic() < ends_at
+
+
+@pytest.mark.req("ORD-9")
+def test_a_note_is_not_lost_when_the_journal_stops_in_order(tmp_path: Path) -> None:
+    with JournalLock(tmp_path / "journal.sqlite") as lock:
+        made = JournalTree(lock)
+        record_note(made, 1)
+        while any(actor.mailbox_depth for actor in made.tree.status()):
+            continue  # a stop overtakes what still waits in the mailbox
+        made.tree.stop()
+
+        assert made.count("notes") == 1

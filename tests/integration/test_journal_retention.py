@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -51,6 +53,17 @@ def record_order(journal: JournalFile, ref: str, at: datetime, *, ended: bool) -
         )
         batch.record_transition(
             EXECUTOR, order_ref=reference, at=at, state="FILLED" if ended else "SENT", final=ended
+        )
+        batch.record_note(EXECUTOR, order_ref=reference, kind="error", content={"code": 399}, at=at)
+        batch.record_not_sent(
+            EXECUTOR,
+            order_ref="",
+            order_id="",
+            correlation_id=ref,
+            status="REJECTED",
+            reason="a limit",
+            content={},
+            at=at,
         )
 
 
@@ -116,6 +129,23 @@ def test_what_a_recovery_needs_is_kept_however_old_it_is(journal: JournalFile) -
     assert len(state.baselines) == 1
     assert journal.floor(1) == 77
     assert state.traded == (("OP", 756733),)
+
+
+@pytest.mark.req("ORD-9")
+def test_what_was_said_of_an_order_goes_with_it_and_what_was_not_sent_by_its_age(
+    journal: JournalFile, tmp_path: Path
+) -> None:
+    record_order(journal, "old", AT, ended=True)
+    record_order(journal, "open", AT, ended=False)
+    record_order(journal, "young", LATER, ended=True)
+
+    forget_all(journal)
+
+    with closing(sqlite3.connect(tmp_path / "journal.sqlite")) as reader:
+        noted = [row[0] for row in reader.execute("SELECT order_ref FROM notes")]
+        unsent = [row[0] for row in reader.execute("SELECT correlation_id FROM not_sent")]
+    assert noted == ["OP:open", "OP:young"]
+    assert unsent == ["young"]
 
 
 def test_it_forgets_a_bounded_number_of_orders_at_a_time(journal: JournalFile) -> None:
