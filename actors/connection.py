@@ -14,8 +14,9 @@ import attrs
 
 from actors.connection_attempts import AttemptDue, ReopenDue
 from actors.connection_data import ProofDue
-from actors.connection_health import BeatDue, ConnectionHealth, UpstreamOverdue
+from actors.connection_health import BeatDue, UpstreamOverdue
 from actors.connection_maintenance import MaintenanceDue
+from actors.connection_reconciliation import ConnectionReconciliation, ReconciliationOverdue
 from actors.conversations import (
     ANSWERS,
     child_id,
@@ -32,12 +33,8 @@ from actors.errors import (
 from actors.logic.health_layers import LinkFacts, health_layers
 from actors.logic.order_ids import safe_floor
 from actors.messages.addresses import (
-    EXECUTOR,
     JOURNAL,
     LINK,
-    POSITION,
-    RISK,
-    STRATEGY_C,
 )
 from actors.messages.connection import (
     AdoptSession,
@@ -48,16 +45,12 @@ from actors.messages.connection import (
     Disconnect,
     EndSession,
     GetConnectionStatus,
-    NothingToReconcile,
     NoticeReceived,
     OrderIdsLeapt,
     Probe,
     Probed,
     ProofMissed,
-    ReadBrokerState,
-    Reconcile,
     Reconciled,
-    ReconciliationCompleted,
     RequestReconciliation,
     SessionEnded,
     SessionOpened,
@@ -68,21 +61,10 @@ from actors.messages.journal import JournalRead, ReadJournal
 from actors.messages.lifecycle import Message, Reply
 from actors.messages.market_data import QuoteRead
 from actors.messages.orders import SetGate
-from actors.model.connection import BrokerState, ConnectionState, DisconnectCause
-
-RECONCILED_BY: Final = (STRATEGY_C, RISK, EXECUTOR, POSITION)
-"""Who has to take over the broker's state before orders flow (CON-11); risk before the executor, which tells it its
-working orders: so risk has them before it judges any order that is not among them."""
+from actors.model.connection import ConnectionState, DisconnectCause
 
 ANSWER_MARGIN_S: Final = 0.01
 """A `Connect` that waits is answered this much before its deadline, with the last error in the text."""
-
-
-@attrs.frozen(kw_only=True)
-class _ReconciliationOverdue(Message):
-    """Reconciliation ``number`` should have been done by now."""
-
-    number: int
 
 
 @attrs.frozen(kw_only=True)
@@ -92,7 +74,7 @@ class _ConnectOverdue(Message):
     correlation_id: str
 
 
-class ConnectionActor(ConnectionHealth):
+class ConnectionActor(ConnectionReconciliation):
     """See the module's docstring.
 
     ``epoch`` counts attempts and sessions: a timer or an answer that belongs to an earlier one changes nothing.
@@ -113,7 +95,7 @@ class ConnectionActor(ConnectionHealth):
         AttemptDue: "on_attempt_due",
         ReopenDue: "on_reopen_due",
         BeatDue: "on_beat_due",
-        _ReconciliationOverdue: "on_reconciliation_overdue",
+        ReconciliationOverdue: "on_reconciliation_overdue",
         ProofDue: "on_proof_due",
         UpstreamOverdue: "on_upstream_overdue",
         MaintenanceDue: "on_maintenance_due",
@@ -318,110 +300,3 @@ class ConnectionActor(ConnectionHealth):
         if not self.state_told:
             return "the broker's state is being read"
         return f"waiting for {', '.join(sorted(self.outstanding))}"
-
-    # --- reconciliation -------------------------------------------------------------------------------------------
-
-    def on_request_reconciliation(self, message: RequestReconciliation) -> None:
-        """Read the world again for an actor that was restarted, or that has to know how it is now.
-
-        One that was told the state and has not answered may have failed with it in its hands: this is begun anew.
-        """
-        if self.session is None or self.upstream_lost:
-            self.tell(message.sender, NothingToReconcile())
-            return
-        self.next_requesters.add(message.sender)
-        if not self.outstanding or (self.state_told and message.sender in self.outstanding):
-            self.reconcile()
-
-    def reconcile(self) -> None:
-        """Read the broker's state; nothing is opened while that is under way (CON-11)."""
-        self.requesters |= self.next_requesters
-        self.next_requesters = set()
-        self.number += 1
-        self.outstanding, self.state_told = set(RECONCILED_BY), False
-        self.tell(LINK, SetGate(open=False, reason="reconciling"))
-        number, now = self.number, self.clock.monotonic()
-        ends_at = self.effort_ends_at if self.attempting else now + self.settings.timeout_s
-        self.schedule(max(0.0, ends_at - now), _ReconciliationOverdue(number=number))
-        self.ask(
-            LINK,
-            ReadBrokerState(
-                **self.header("state", ends_at),
-                account=self.account,
-            ),
-            lambda reply: self._on_broker_state(number, reply),
-            lambda error: self._state_unread(number, error),
-        )
-
-    def _state_unread(self, number: int, error: ErrorInfo) -> None:
-        """A read that still matters and has no answer is a link that does not work."""
-        if number == self.number:
-            self.lost(DisconnectCause.REQUEST_UNANSWERED, error.text)
-
-    def _on_broker_state(self, number: int, reply: Reply) -> None:
-        assert isinstance(reply, BrokerStateRead)  # nosec B101 # noqa: S101 - it answers in kind
-        if self.session is None or self.account is None or number != self.number:
-            return
-        self.answered_at = self.clock.monotonic()
-        message = Reconcile(
-            number=self.number,
-            state=reply.state,
-            account=self.account,
-            client_id=self.session.client_id,
-            client_id_is_fallback=self.client_ids.is_fallback,
-            is_connected=self.machine.state is ConnectionState.CONNECTED,
-        )
-        self.state_told = True
-        self._log_state(reply.state)
-        for address in RECONCILED_BY:
-            self.tell(address, message)
-
-    def _log_state(self, state: BrokerState) -> None:
-        self.log(
-            "broker_state_read",
-            positions=len(state.holdings),
-            open_orders=len(state.open_orders),
-            executions=len(state.executions),
-        )
-
-    def on_reconciled(self, message: Reconciled) -> None:
-        """Open the gate once everybody has taken over the broker's state."""
-        if message.number != self.number or self.session is None:
-            return
-        for difference in message.differences:
-            self.log("reconciled", level="WARNING", actor=message.sender, difference=difference)
-        self.outstanding.discard(message.sender)
-        if self.outstanding:
-            return
-        if self.next_requesters:
-            self.reconcile()
-            return
-        self._established()
-
-    def on_reconciliation_overdue(self, message: _ReconciliationOverdue) -> None:
-        """A reconciliation that does not end is a link that does not work."""
-        if message.number == self.number and self.outstanding and self.session is not None:
-            missing = ", ".join(sorted(self.outstanding))
-            self.lost(DisconnectCause.REQUEST_UNANSWERED, f"not reconciled in time: {missing}")
-
-    def _established(self) -> None:
-        """Open the gate, then say so: whoever hears of it can act at once."""
-        if self.upstream_lost:
-            self.wait_for_upstream()
-            return
-        self.tell(LINK, SetGate(open=True, reason="reconciled"))
-        for requester in sorted(self.requesters | {EXECUTOR}):
-            self.tell(requester, ReconciliationCompleted(number=self.number))
-        self.requesters.clear()
-        if self.machine.state is ConnectionState.CONNECTED:
-            self.tell_readiness()  # to a risk actor that was restarted meanwhile
-            return
-        self.missed = 0
-        self.last_error = self.trouble = None
-        self.next_epoch()
-        self.move(ConnectionState.CONNECTED, "reconciled")
-        if self.attempting:
-            self.attempting = False
-            self.tell_breaker(self.breaker.succeeded, "a connection was established")
-        self.timer = self.schedule(self.settings.heartbeat_s, BeatDue(epoch=self.epoch))
-        self.demand_a_tick()

@@ -6,11 +6,10 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
-import attrs
-
 from actors.addresses import Cancellable
 from actors.base import ActorContext
 from actors.connection_memory import ConnectionMemory
+from actors.connection_settings import ConnectionSettings
 from actors.conversations import (
     ConversingActor,
     RequestHeader,
@@ -28,7 +27,7 @@ from actors.logic.connection_state import (
 )
 from actors.logic.data_health import DataHealth
 from actors.logic.gateway_ports import GatewayPorts
-from actors.logic.maintenance import Maintenance, Window
+from actors.logic.maintenance import Window
 from actors.messages.addresses import (
     EXECUTOR,
     GATEWAY,
@@ -56,36 +55,6 @@ from actors.ports import Breaker, EventLog, MemoryReading, no_log, no_memory_rea
 
 LISTENERS: Final = (RISK, EXECUTOR, STRATEGY_C, POSITION, MARKET_DATA, GATEWAY)
 """Who is told of every transition, those who refuse orders first."""
-
-
-@attrs.frozen(kw_only=True)
-class ConnectionSettings:
-    """What the actor needs of ``[gateway]`` and ``[connection]``; times in seconds."""
-
-    host: str
-    port: int
-    client_id: int = 1
-    timeout_s: float = 30.0
-    readonly: bool = False
-    account: str = ""
-    operator_id: str = ""
-    require_paper: bool = False
-    retries: int = 6
-    first_delay_s: float = 1.0
-    max_delay_s: float = 32.0
-    jitter_ratio: float = 0.2
-    lasting_s: float = 60.0
-    heartbeat_s: float = 30.0
-    heartbeat_timeout_s: float = 5.0
-    missed_beats: int = 2
-    same_id_retries: int = 3
-    same_id_delay_s: float = 1.0
-    client_id_tries: int = 10
-    probe_symbol: str = "SPY"
-    probe_retry_s: float = 5.0
-    upstream_patience_s: float = 900.0
-    connect_at_start: bool = True
-    maintenance: Maintenance = attrs.field(factory=Maintenance)
 
 
 class ConnectionDesk(ConversingActor):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import attrs
 
-from actors.connection_desk import ConnectionSettings
+from actors.connection_settings import ConnectionSettings
 from actors.failover_desk import FailoverSettings
 from actors.link.settings import LinkSettings
 from actors.logic.closures import ClosureLimits

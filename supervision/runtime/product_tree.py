@@ -10,8 +10,8 @@ import attrs
 from actors.base import ActorContext, SupervisedActor
 from actors.clock import Clock, Entropy
 from actors.connection import ConnectionActor
-from actors.connection_desk import ConnectionSettings
 from actors.connection_memory import ConnectionMemory, Remembered
+from actors.connection_settings import ConnectionSettings
 from actors.executor import ExecutorActor
 from actors.link.actor import LinkActor
 from actors.link.history_pacer import HistoryPacer
