@@ -190,7 +190,9 @@ class ExecutorActor(OrderRecovery):
             return
 
         def keep(reply: Reply) -> None:
-            assert isinstance(reply, ContractQualified)  # nosec B101 # noqa: S101 - the link answers in kind
+            assert isinstance(
+                reply, ContractQualified
+            )  # nosec B101 # noqa: S101 - the link answers in kind
             self.contracts[query] = reply.contract
             self.tell(STRATEGY_C, ContractDescribed(contract=reply.contract))
             self._with_contract(submit, reply.contract)

@@ -67,7 +67,9 @@ class OrderRecovery(OrderChanges):
         )
 
     def _on_journal(self, reply: Reply) -> None:
-        assert isinstance(reply, JournalRead)  # nosec B101 # noqa: S101 - the journal answers in kind
+        assert isinstance(
+            reply, JournalRead
+        )  # nosec B101 # noqa: S101 - the journal answers in kind
         self.executions = count_all(self.executions, reply.executions)
         for record in from_journal(reply.ended, reply.executions):
             self.book.add(Tracked(record=record))

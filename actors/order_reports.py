@@ -59,10 +59,10 @@ class OrderReports(OrderDesk):
         if tracked is None or tracked.record.state in NEVER_AT_BROKER:
             return
         before = tracked.record
+        self.note(tracked, order_note(before.order_ref, event.order, event.received_at))
         if is_double(before, event.order):
             self.cancel_double(tracked, event.order)
             return
-        self.note(tracked, order_note(before.order_ref, event.order, event.received_at))
         record = apply_status(before, event.order, self.clock.now())
         self.update(tracked, record, f"broker: {event.order.status}")
         self._ask_about_unknown(before, record)

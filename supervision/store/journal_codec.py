@@ -116,9 +116,7 @@ def _quote_content(quote: Quote | None) -> Any:
 
 def _storable(numbers: Mapping[str, float]) -> dict[str, Any]:
     """Write numbers; JSON knows neither infinity nor NaN, and no order shall fail for that."""
-    return {
-        name: value if math.isfinite(value) else str(value) for name, value in numbers.items()
-    }
+    return {name: value if math.isfinite(value) else str(value) for name, value in numbers.items()}
 
 
 def _time(at: datetime | None) -> str | None:

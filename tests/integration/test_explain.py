@@ -18,9 +18,14 @@ from typing import Any, Final
 import attrs
 import pytest
 
+from actors.messages.addresses import EXECUTOR
+from actors.messages.journal import RecordNote
+from actors.messages.orders import BrokerOrderReported
 from supervision import CloseReason, OrderStatus
 from supervision.cli import ExitCode
 from supervision.config import Journal
+from supervision.explain import explain_order
+from supervision.observe.masking import Masker
 from supervision.simulator import SimulatorConfig
 from supervision.store.audit import open_audit
 from supervision.store.journal_file import JournalFile
@@ -29,7 +34,17 @@ from supervision.store.journal_schema import APPLICATION_ID, MIGRATIONS
 from supervision.store.journal_values import Writer
 from tests.unit.logic.values import NOW, trade_request, wire_order
 from tests.walk.commands import Ended, in_process
-from tests.worlds import CONTEXT, LENIENT, RealWorld, a_config, buy, real_world
+from tests.walk.watching import tapped
+from tests.worlds import (
+    CONTEXT,
+    LENIENT,
+    ProofWorld,
+    RealWorld,
+    a_config,
+    buy,
+    prove,
+    real_world,
+)
 
 MOST: Final = 1000.0
 DRILL: Final = "a drill"
@@ -304,10 +319,10 @@ def test_no_account_is_told_neither_to_people_nor_to_machines(run: Run) -> None:
 
 
 def test_what_a_broker_says_does_not_reach_the_terminal_as_a_command(run: Run) -> None:
-    out = run.explain(run.ids["by broker"]).out
+    told = explain_order(run.journal, run.ids["by broker"], Masker(), as_json=False)
 
-    assert "margin" in out
-    assert "\x1b" not in out
+    assert any("no?[2J margin" in line for line in told.lines)
+    assert all(line.isprintable() for line in told.lines)
 
 
 # --- beside the process, after it, and what it did not write ------------------------------------------------------
@@ -473,3 +488,21 @@ def test_an_id_that_several_orders_share_lists_them(tmp_path: Path) -> None:
 
     assert ended.code == ExitCode.USAGE
     assert [line.split()[3] for line in ended.out.splitlines()[1:]] == ["A", "B"]
+
+
+@pytest.mark.req("ORD-9")
+def test_a_message_that_the_broker_repeats_is_kept_once() -> None:
+    async def scenario(world: ProofWorld) -> None:
+        notes = tapped(world.process, RecordNote)
+        reports = tapped(world.process, BrokerOrderReported)
+        low = buy(10, order_type="LMT", limit_price=560.0)
+        await world.gateway.submit_order(low, CONTEXT, wait_for="ack")
+        await world.until(lambda: len(reports) == 2)  # an openOrder and an orderStatus
+        kept = len(notes)
+
+        world.process.tell(EXECUTOR, reports[-1])
+        await world.gateway.get_open_orders()
+
+        assert kept == len(notes) > 0
+
+    prove(scenario)

@@ -59,7 +59,10 @@ def in_process(*arguments: str) -> Ended:
 
 def write_config(folder: Path, **sections: dict[str, Any]) -> Path:
     """Write a configuration whose state lies in ``folder``; give its path."""
-    ports: dict[str, Any] = {"metrics_port": 0, "health_port": 0}  # many processes at once, each with its own
+    ports: dict[str, Any] = {
+        "metrics_port": 0,
+        "health_port": 0,
+    }  # many processes at once, each with its own
     sections = {"general": {"state_dir": str(folder / "state")}, "observability": ports} | sections
     sections["general"].setdefault("state_dir", str(folder / "state"))
     lines = []

@@ -42,8 +42,11 @@ def test_closes_behind_five_hundred_data_requests_reach_the_wire_in_a_tenth_of_a
             for symbol in SYMBOLS:
                 bought = await world.gateway.submit_order(buy(1.0, symbol=symbol), CONTEXT)
                 assert bought.status is OrderStatus.FILLED, bought.rejection_reason
-            positions = await world.gateway.get_positions()
-            assert len(positions) == len(SYMBOLS)
+            async with asyncio.timeout(
+                10.0
+            ):  # the broker's word on a position follows that on its fill
+                while len(positions := await world.gateway.get_positions()) < len(SYMBOLS):
+                    await asyncio.sleep(0.01)
             _flood(world, positions[0].contract)
             waits = []
             for position in positions:
