@@ -20,7 +20,7 @@ test: lint types contracts tests  ## everything that has to hold
 lint: .venv/.ready-to-test
 	$(BIN)/ruff check .
 	$(BIN)/black --check --quiet .
-	$(BIN)/bandit --quiet --recursive actors supervision
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive actors supervision
 	$(BIN)/interrogate --quiet actors supervision
 
 audit: .venv/.ready-to-test  ## known vulnerabilities of what is locked; ARGS=--strict fails where nobody can be asked

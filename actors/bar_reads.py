@@ -83,7 +83,7 @@ class BarReads(MarketDataDesk):
         """Ask once for all who want the same bars: IB takes a second, identical request for an offence (CON-14)."""
 
         def keep(reply: Reply) -> None:
-            assert isinstance(reply, BarsRead)  # nosec B101 # noqa: S101 - the link answers in kind
+            assert isinstance(reply, BarsRead)  # noqa: S101 - the link answers in kind
             self.remember(self.held, key, _BarsHeld(self.clock.now(), reply.bars))
             for reader in self.readers.pop(key):
                 reader.then(reply.bars)

@@ -127,7 +127,7 @@ class ConnectionActor(ConnectionReconciliation):
         raise GatewayError(f"the connection cannot recover from the journal: {error.text}")
 
     def _on_journal(self, reply: Reply) -> None:
-        assert isinstance(reply, JournalRead)  # nosec B101 # noqa: S101 - it answers in kind
+        assert isinstance(reply, JournalRead)  # noqa: S101 - it answers in kind
         self._learn_floors(reply)
         self.ready = True
         left_something = self.incarnation > 1
@@ -160,7 +160,7 @@ class ConnectionActor(ConnectionReconciliation):
         )
 
     def _on_session_adopted(self, reply: Reply) -> None:
-        assert isinstance(reply, SessionOpened)  # nosec B101 # noqa: S101 - it answers in kind
+        assert isinstance(reply, SessionOpened)  # noqa: S101 - it answers in kind
         if reply.client_id != self.settings.client_id:
             self.client_ids = self.client_ids.found(reply.client_id)
         self.on_session_opened(reply)
@@ -251,7 +251,7 @@ class ConnectionActor(ConnectionReconciliation):
         )
 
     def _verified(self, request: VerifyConnection, reply: Reply) -> None:
-        assert isinstance(reply, Probed)  # nosec B101 # noqa: S101 - it answers in kind
+        assert isinstance(reply, Probed)  # noqa: S101 - it answers in kind
         self.answered(reply)
         self.reply(
             request,

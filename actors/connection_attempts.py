@@ -154,7 +154,7 @@ class ConnectionAttempts(ConnectionDesk):
 
     def on_session_opened(self, reply: Reply) -> None:
         """Check and choose the account, then reconcile."""
-        assert isinstance(reply, SessionOpened)  # nosec B101 # noqa: S101 - it answers in kind
+        assert isinstance(reply, SessionOpened)  # noqa: S101 - it answers in kind
         self.session, self.upstream_lost = reply, reply.upstream_lost
         self.answered_at = self.latency_ms = self.ticked_at = None
         self.remember(ports=self.ports.after_success())

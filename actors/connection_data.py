@@ -62,7 +62,7 @@ class ConnectionData(ConnectionAttempts):
             self.proof_timer = None
 
     def _on_quote(self, number: int, reply: Reply) -> None:
-        assert isinstance(reply, QuoteRead)  # nosec B101 # noqa: S101 - it answers in kind
+        assert isinstance(reply, QuoteRead)  # noqa: S101 - it answers in kind
         quote = reply.quote
         if number != self.proof:
             return

@@ -76,7 +76,7 @@ class ConnectionHealth(ConnectionMaintenance):
         )
 
     def _beat_answered(self, epoch: int, reply: Reply) -> None:
-        assert isinstance(reply, Probed)  # nosec B101 # noqa: S101 - it answers in kind
+        assert isinstance(reply, Probed)  # noqa: S101 - it answers in kind
         if epoch != self.epoch:
             return
         self.missed = 0

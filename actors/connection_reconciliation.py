@@ -81,7 +81,7 @@ class ConnectionReconciliation(ConnectionHealth):
             self.lost(DisconnectCause.REQUEST_UNANSWERED, error.text)
 
     def _on_broker_state(self, number: int, reply: Reply) -> None:
-        assert isinstance(reply, BrokerStateRead)  # nosec B101 # noqa: S101 - it answers in kind
+        assert isinstance(reply, BrokerStateRead)  # noqa: S101 - it answers in kind
         if self.session is None or self.account is None or number != self.number:
             return
         self.answered_at = self.clock.monotonic()

@@ -190,9 +190,7 @@ class ExecutorActor(OrderRecovery):
             return
 
         def keep(reply: Reply) -> None:
-            assert isinstance(
-                reply, ContractQualified
-            )  # nosec B101 # noqa: S101 - the link answers in kind
+            assert isinstance(reply, ContractQualified)  # noqa: S101 - the link answers in kind
             self.contracts[query] = reply.contract
             self.tell(STRATEGY_C, ContractDescribed(contract=reply.contract))
             self._with_contract(submit, reply.contract)
@@ -284,7 +282,7 @@ class ExecutorActor(OrderRecovery):
             reasons = "; ".join(reply.validation.rejection_reasons)
             self._stopped_short(tracked, OrderState.REJECTED, reasons)
             return
-        assert isinstance(reply, OrderApproved)  # nosec B101 # noqa: S101 - risk answers in kind
+        assert isinstance(reply, OrderApproved)  # noqa: S101 - risk answers in kind
         tracked.validation = reply.validation
         if tracked.record.state is not OrderState.AWAITING_APPROVAL or tracked.submit is None:
             self.settle(tracked)

@@ -197,7 +197,7 @@ class FailoverDesk:
             return
 
         def qualified(reply: Reply) -> None:
-            assert isinstance(reply, ContractQualified)  # nosec B101 # noqa: S101 - answers in kind
+            assert isinstance(reply, ContractQualified)  # noqa: S101 - answers in kind
             self._probe_contract(reply.contract)
 
         def failed(error: ErrorInfo) -> None:
@@ -215,7 +215,7 @@ class FailoverDesk:
 
     def _probe_contract(self, contract: Contract) -> None:
         def answered(reply: Reply) -> None:
-            assert isinstance(reply, SnapshotTaken)  # nosec B101 # noqa: S101 - answers in kind
+            assert isinstance(reply, SnapshotTaken)  # noqa: S101 - answers in kind
             self._probing.discard(contract.symbol)
             self._keep(reply.quote)
 
@@ -265,7 +265,7 @@ class FailoverDesk:
 
     def _read_quote(self, request: GetMarketData, then: Callable[[FeedQuote], None]) -> None:
         def answered(reply: Reply) -> None:
-            assert isinstance(reply, FeedQuoteRead)  # nosec B101 # noqa: S101 - answers in kind
+            assert isinstance(reply, FeedQuoteRead)  # noqa: S101 - answers in kind
             contract = self._contract_of(ContractQuery(symbol=request.symbol))
             self._served(request.symbol)
             if contract is not None and self.is_over(request.symbol):
@@ -290,7 +290,7 @@ class FailoverDesk:
         self, request: Request, symbol: str, then: Callable[[tuple[Bar, ...]], None]
     ) -> None:
         def answered(reply: Reply) -> None:
-            assert isinstance(reply, FeedBarsRead)  # nosec B101 # noqa: S101 - answers in kind
+            assert isinstance(reply, FeedBarsRead)  # noqa: S101 - answers in kind
             then(reply.bars)
 
         self._ask(

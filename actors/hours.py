@@ -91,7 +91,7 @@ class HoursKeeper:
         con_id, contract = self._missing.popitem()
 
         def answered(reply: Reply) -> None:
-            assert isinstance(reply, ContractQualified)  # nosec B101 # noqa: S101 - answers in kind
+            assert isinstance(reply, ContractQualified)  # noqa: S101 - answers in kind
             self.learn(reply.contract)
             self._later()
 

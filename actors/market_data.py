@@ -102,8 +102,8 @@ class MarketDataActor(QuoteFeeds):
         self, request: GetMarketData, contract: Contract, gathered: Mapping[str, object]
     ) -> None:
         quote, bars = gathered["quote"], gathered["bars"]
-        assert isinstance(quote, Quote)  # nosec B101 # noqa: S101 - narrows what collect() gathered
-        assert isinstance(bars, tuple)  # nosec B101 # noqa: S101
+        assert isinstance(quote, Quote)  # noqa: S101 - narrows what collect() gathered
+        assert isinstance(bars, tuple)  # noqa: S101
         try:
             computed = indicators(bars)
         except InsufficientDataError as error:

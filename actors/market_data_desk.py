@@ -145,7 +145,7 @@ class MarketDataDesk(ConversingActor):
         """Ask the link for one step of ``request``; a failure of the step is ``otherwise`` noted, and the request's."""
 
         def on_reply(reply: Reply) -> None:
-            assert isinstance(reply, expected)  # nosec B101 # noqa: S101 - the link answers in kind
+            assert isinstance(reply, expected)  # noqa: S101 - the link answers in kind
             then(reply)
 
         def on_failure(error: ErrorInfo) -> None:

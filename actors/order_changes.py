@@ -205,7 +205,7 @@ class OrderChanges(OrderReports):
             reasons = "; ".join(reply.validation.rejection_reasons)
             self.change_failed(tracked, ModeError(f"the change was rejected by risk: {reasons}"))
             return
-        assert isinstance(reply, OrderApproved)  # nosec B101 # noqa: S101 - risk answers in kind
+        assert isinstance(reply, OrderApproved)  # noqa: S101 - risk answers in kind
         if not self._still_wanted(tracked, modify):
             return
         permit = reply.permit

@@ -389,7 +389,7 @@ class OrderDesk(ConversingActor):
             return
 
         def read(reply: Reply) -> None:
-            assert isinstance(reply, QuoteRead)  # nosec B101 # noqa: S101 - answers in kind
+            assert isinstance(reply, QuoteRead)  # noqa: S101 - answers in kind
             then(reply.quote)
 
         self.ask(

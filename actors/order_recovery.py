@@ -67,9 +67,7 @@ class OrderRecovery(OrderChanges):
         )
 
     def _on_journal(self, reply: Reply) -> None:
-        assert isinstance(
-            reply, JournalRead
-        )  # nosec B101 # noqa: S101 - the journal answers in kind
+        assert isinstance(reply, JournalRead)  # noqa: S101 - the journal answers in kind
         self.executions = count_all(self.executions, reply.executions)
         for record in from_journal(reply.ended, reply.executions):
             self.book.add(Tracked(record=record))
@@ -92,7 +90,7 @@ class OrderRecovery(OrderChanges):
         )
 
     def _on_gate_answered(self, reply: Reply, asked: frozenset[str]) -> None:
-        assert isinstance(reply, GateAnswered)  # nosec B101 # noqa: S101 - the link answers in kind
+        assert isinstance(reply, GateAnswered)  # noqa: S101 - the link answers in kind
         known = GateKnowledge(sent=dict(reply.sent), since=reply.gate_started_at, asked=asked)
         self.gate = known if self.gate is None else self.gate.joined(known)
         self._go_on()

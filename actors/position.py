@@ -280,7 +280,7 @@ class PositionActor(ConversingActor):
             return
 
         def closed(reply: Reply) -> None:
-            assert isinstance(reply, OrderConcluded)  # nosec B101 # noqa: S101 - answers in kind
+            assert isinstance(reply, OrderConcluded)  # noqa: S101 - answers in kind
             self.reply(
                 request,
                 PositionClosed(
@@ -317,7 +317,7 @@ class PositionActor(ConversingActor):
             return
 
         def closed(reply: Reply) -> None:
-            assert isinstance(reply, OrderConcluded)  # nosec B101 # noqa: S101 - answers in kind
+            assert isinstance(reply, OrderConcluded)  # noqa: S101 - answers in kind
             run.results.append(reply.result)
             if reply.result.status is OrderStatus.FILLED:
                 run.closed.add(con_id)
@@ -438,7 +438,7 @@ class PositionActor(ConversingActor):
         )
 
     def _priced(self, holding: Holding, reply: Reply) -> None:
-        assert isinstance(reply, QuoteRead)  # nosec B101 # noqa: S101 - market data answers in kind
+        assert isinstance(reply, QuoteRead)  # noqa: S101 - market data answers in kind
         self.asking.discard(holding.contract.con_id)
         if exit_price(holding, reply.quote) is None:
             self._unpriced(holding, "the broker has no price")
@@ -511,7 +511,7 @@ class PositionActor(ConversingActor):
 
     def _closure_done(self, con_id: int, reply: Reply) -> None:
         """A simulated close is not repeated: nothing would change (MODE-6)."""
-        assert isinstance(reply, OrderConcluded)  # nosec B101 # noqa: S101 - answers in kind
+        assert isinstance(reply, OrderConcluded)  # noqa: S101 - answers in kind
         if reply.result.status is not OrderStatus.SIMULATED:
             self.closing.discard(con_id)
 

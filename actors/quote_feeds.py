@@ -129,12 +129,12 @@ class QuoteFeeds(BarReads):
         )
 
     def _poll_qualified(self, symbol: str, reply: Reply) -> None:
-        assert isinstance(reply, ContractQualified)  # nosec B101 # noqa: S101 - answers in kind
+        assert isinstance(reply, ContractQualified)  # noqa: S101 - answers in kind
         self.remember(self.contracts, reply.query, reply.contract)
         self.tell(self.name, PollDue(symbol=symbol))
 
     def _feed_quote(self, symbol: str, reply: Reply) -> None:
-        assert isinstance(reply, SnapshotTaken)  # nosec B101 # noqa: S101 - answers in kind
+        assert isinstance(reply, SnapshotTaken)  # noqa: S101 - answers in kind
         self.publish(reply.quote)
         feed = self.feeds.get(symbol)
         if feed is None:

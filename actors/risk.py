@@ -156,7 +156,7 @@ class RiskActor(ConversingActor):
         )
 
     def _on_journal(self, reply: Reply) -> None:
-        assert isinstance(reply, JournalRead)  # nosec B101 # noqa: S101 - answers in kind
+        assert isinstance(reply, JournalRead)  # noqa: S101 - answers in kind
         self.baselines = calendar.from_journal(reply.baselines)
         self.ledger = exposure.remember(self.ledger, reply.executions)
         self.latched = reply.latch_reason if reply.latched else None
@@ -269,7 +269,7 @@ class RiskActor(ConversingActor):
         header["deadline"] = min(header["deadline"], limit)
 
         def answered(reply: Reply) -> None:
-            assert isinstance(reply, RiskManagerAnswered)  # nosec B101 # noqa: S101 - in kind
+            assert isinstance(reply, RiskManagerAnswered)  # noqa: S101 - in kind
             if reply.validation.approved:
                 self._approve(request, validation)
             else:

@@ -185,7 +185,7 @@ class LiquidationDesk(ConversingActor):
 
     def _record_step(self, effect: words.RecordStep) -> None:
         state = self.state
-        assert state is not None  # nosec B101 # noqa: S101 - effects exist only with a state
+        assert state is not None  # noqa: S101 - effects exist only with a state
         self.log(
             "strategy_c_step",
             level="WARNING" if effect.step is words.Step.QUEUED else "INFO",
@@ -208,9 +208,7 @@ class LiquidationDesk(ConversingActor):
 
     def _cancel_all(self, effect: words.CancelAll) -> None:
         def cancelled(reply: Reply) -> None:
-            assert isinstance(
-                reply, AllOrdersCancelled
-            )  # nosec B101 # noqa: S101 - answered in kind
+            assert isinstance(reply, AllOrdersCancelled)  # noqa: S101 - answered in kind
             self.advance(words.CancelsDone(turn=effect.turn, cancelled=reply.cancelled))
 
         self.ask(
@@ -238,9 +236,7 @@ class LiquidationDesk(ConversingActor):
         )
 
     def _on_traded(self, reply: Reply) -> None:
-        assert isinstance(
-            reply, JournalRead
-        )  # nosec B101 # noqa: S101 - the journal answers in kind
+        assert isinstance(reply, JournalRead)  # noqa: S101 - the journal answers in kind
         self.learn_traded(reply)
         self.request_reconciliation()
 
@@ -291,9 +287,7 @@ class LiquidationDesk(ConversingActor):
         waits = close.opens_at is not None
 
         def concluded(reply: Reply) -> None:
-            assert isinstance(
-                reply, OrderConcluded
-            )  # nosec B101 # noqa: S101 - the executor answers in kind
+            assert isinstance(reply, OrderConcluded)  # noqa: S101 - the executor answers in kind
             is_queued = waits and reply.result.status is OrderStatus.PENDING
             note(close, str(close) if is_queued else _said(close, reply.result), is_queued)
 

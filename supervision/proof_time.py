@@ -36,9 +36,7 @@ class SeededEntropy:
 
     def __init__(self, seed: int) -> None:
         """Start the sequence that belongs to ``seed``."""
-        self._random = random.Random(
-            seed
-        )  # nosec B311 # noqa: S311  # replayable on purpose; guards nothing
+        self._random = random.Random(seed)  # noqa: S311 - replayable on purpose; guards nothing
 
     def uniform(self, low: float, high: float) -> float:
         """Draw from [low, high]."""

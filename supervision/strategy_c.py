@@ -114,9 +114,7 @@ class StrategyCActor(GraceDesk):
         raise GatewayError(f"Strategy C cannot read its latch: {error.text}")
 
     def _on_journal(self, reply: Reply) -> None:
-        assert isinstance(
-            reply, JournalRead
-        )  # nosec B101 # noqa: S101 - the journal answers in kind
+        assert isinstance(reply, JournalRead)  # noqa: S101 - the journal answers in kind
         self.is_ready = True
         self.learn_traded(reply)
         if reply.latched:

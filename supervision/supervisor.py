@@ -362,7 +362,7 @@ class Supervisor(SupervisedActor):
 
     def _make(self, child: Child) -> SupervisedActor:
         name, incarnation, lease = child.name, child.incarnation, child.lease
-        assert lease is not None  # nosec B101 # noqa: S101 - made by the caller, one line before
+        assert lease is not None  # noqa: S101 - made by the caller, one line before
         voice = Sender(name, incarnation)
 
         def report(message: Message) -> None:

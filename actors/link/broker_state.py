@@ -160,5 +160,5 @@ async def _leave_account(session: Session) -> None:
 def _account(session: Session) -> Account:
     """Tell the account's numbers; the gateway pushes their changes from then on."""
     values = session.account_values
-    assert values is not None  # nosec B101 # noqa: S101 - watched since it was asked for
+    assert values is not None  # noqa: S101 - watched since it was asked for
     return values.account(session.clock.now())

@@ -76,7 +76,5 @@ class LinkUnderTest:
 
         wait_s = self.timeout_s + ANSWER_GRACE_S
         reply = await self.process.tree.ask_async(LINK, request, wait_s)
-        assert isinstance(
-            reply, expected
-        ), reply  # nosec B101 # noqa: S101 - the link answers in kind
+        assert isinstance(reply, expected), reply  # noqa: S101 - the link answers in kind
         return reply

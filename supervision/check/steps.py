@@ -206,9 +206,7 @@ class _Check:
             return ok(
                 f"{client_id} is in use by the running process that this state_dir belongs to"
             )
-        assert (
-            self._session is not None
-        )  # nosec B101 # noqa: S101 - `run` skips this step otherwise
+        assert self._session is not None  # noqa: S101 - `run` skips this step otherwise
         try:
             await self._open(client_id)
         finally:
@@ -226,9 +224,7 @@ class _Check:
         return False
 
     async def _accounts(self) -> Outcome:
-        assert (
-            self._session is not None
-        )  # nosec B101 # noqa: S101 - `run` skips this step otherwise
+        assert self._session is not None  # noqa: S101 - `run` skips this step otherwise
         accounts = self._session.accounts
         self._account = choose_account(
             accounts,

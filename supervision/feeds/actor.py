@@ -242,5 +242,5 @@ class FeedActor(LoopActor):
 def _reply(request: Request, found: _Found) -> Reply:
     if isinstance(found, FeedQuote):
         return FeedQuoteRead(correlation_id=request.correlation_id, quote=found)
-    assert isinstance(request, ReadFeedBars)  # nosec B101 # noqa: S101 - what was asked for bars
+    assert isinstance(request, ReadFeedBars)  # noqa: S101 - what was asked for bars
     return FeedBarsRead(correlation_id=request.correlation_id, symbol=request.symbol, bars=found)

@@ -96,8 +96,8 @@ class ServerThread:
         return not thread.is_alive()
 
     def _run(self, serve: Serve) -> None:
-        assert self._loop is not None  # nosec B101 # noqa: S101 - set before the thread starts
-        assert self._stopping is not None  # nosec B101 # noqa: S101
+        assert self._loop is not None  # noqa: S101 - set before the thread starts
+        assert self._stopping is not None  # noqa: S101
         asyncio.set_event_loop(self._loop)
         ports = {each.name: each.port for each in self._listeners if each.sock is not None}
         sockets = [each.sock for each in self._listeners if each.sock is not None]

@@ -194,7 +194,7 @@ def build_proof_process(
     second source of market data, without which there is no failover; ``store`` is what quotes are published to.
     """
     clock, entropy = clock or VirtualClock(loop), SeededEntropy(seed)
-    dice = random.Random(seed)  # nosec B311 # noqa: S311 - replayable on purpose
+    dice = random.Random(seed)  # noqa: S311 - replayable on purpose
     driver = ProofDriver(loop, dice)
     volatile = VolatileStore()
     sessions = records or MemoryRecords(clock, config.database.queue_bound)
@@ -206,7 +206,7 @@ def build_proof_process(
         return sessions
 
     async def open_source() -> SecondSource:
-        assert source is not None  # nosec B101 # noqa: S101 - else nobody asks
+        assert source is not None  # noqa: S101 - else nobody asks
         return source
 
     async def make_tree(on_stopped: Callable[[TreeStopped], None]) -> tuple[Tree, str]:

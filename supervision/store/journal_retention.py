@@ -13,12 +13,10 @@ _OLD_ORDERS: Final = (
     "(SELECT order_ref FROM intents WHERE NOT is_open AND created_at < ? ORDER BY created_at LIMIT ?)"
 )
 _OF_OLD_ORDERS: Final = (
-    "DELETE FROM transitions WHERE order_ref IN "
-    + _OLD_ORDERS,  # nosec B608 # noqa: S608 - constants
-    "DELETE FROM modifications WHERE order_ref IN "
-    + _OLD_ORDERS,  # nosec B608 # noqa: S608 - constants
-    "DELETE FROM notes WHERE order_ref IN " + _OLD_ORDERS,  # nosec B608 # noqa: S608 - constants
-    "DELETE FROM intents WHERE order_ref IN " + _OLD_ORDERS,  # nosec B608 # noqa: S608 - constants
+    "DELETE FROM transitions WHERE order_ref IN " + _OLD_ORDERS,  # noqa: S608 - constants
+    "DELETE FROM modifications WHERE order_ref IN " + _OLD_ORDERS,  # noqa: S608 - constants
+    "DELETE FROM notes WHERE order_ref IN " + _OLD_ORDERS,  # noqa: S608 - constants
+    "DELETE FROM intents WHERE order_ref IN " + _OLD_ORDERS,  # noqa: S608 - constants
 )
 """What belongs to an order goes before the order itself."""
 

@@ -56,7 +56,7 @@ async def current(engine: AsyncEngine) -> str | None:
 def newest() -> str:
     """Tell the revision that this program needs."""
     revision = ScriptDirectory(str(SCRIPTS)).get_current_head()
-    assert revision is not None  # nosec B101 # noqa: S101 - there is at least one
+    assert revision is not None  # noqa: S101 - there is at least one
     return revision
 
 

@@ -200,8 +200,8 @@ async def _all_is_well(world: World, operator: Operator, life: Life) -> None:
     held = {item.contract.con_id: item.quantity for item in await gateway.get_positions()}
     assert held == _positions(world)
     assert await gateway.get_open_orders() == []
-    failed = {actor.name: actor.restarts for actor in world.process.tree.status() if actor.restarts}
-    assert failed == {}
+    restarted = [actor.name for actor in world.process.tree.status() if actor.restarts]
+    assert not restarted, operator.witness.failures
 
 
 def _positions(world: World) -> dict[int, float]:

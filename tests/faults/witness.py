@@ -20,6 +20,7 @@ from actors.logic.connection_state import TRANSITIONS
 from actors.logic.order_ids import order_id_of
 from actors.messages.addresses import GATEWAY, LINK, RECORDS, RISK
 from actors.messages.connection import ConnectionStateChanged, OpeningReadinessChanged
+from actors.messages.lifecycle import ActorFailed
 from actors.messages.orders import OrderChanged, OrderSent, SendOrder
 from actors.messages.records import SessionFinished, SessionStarted
 from actors.messages.risk import LatchChanged, OrderApproved, RequestApproval
@@ -56,6 +57,8 @@ class Witness:
     passing: dict[str, SendOrder] = attrs.field(factory=dict)
     sent: dict[str, datetime] = attrs.field(factory=dict)
     opened: list[tuple[datetime, str]] = attrs.field(factory=list)
+    failures: list[str] = attrs.field(factory=list)
+    """Which actors failed, and why."""
     lost: set[str] = attrs.field(factory=set)
     """The ids of orders that ended unexplained."""
 
@@ -83,6 +86,8 @@ class Witness:
             self.passing[message.correlation_id] = message
         elif kind is OrderSent:
             self._note_sent(message, record.at)
+        elif kind is ActorFailed:
+            self.failures.append(f"{message.offender}: {message.reason}, {message.trace}")
         elif kind is OrderChanged and message.result.status is OrderStatus.LOST:
             self.lost.add(message.result.order_id)
 
