@@ -25,7 +25,7 @@ PAUSES_S: Final = (0.0, 0.0, 0.0, 0.001, 0.01, 0.1, 1.0)
 TIMEOUTS_S: Final = (0.05, 0.5, 3.0, 10.0)
 LONGEST_TROUBLE_S: Final = 5.0
 LATEST_S: Final = 0.5
-REJECTIONS: Final = (201, 200, 110, 321, 434, 103, 135, 399, 404)
+REJECTIONS: Final = (201, 200, 110, 321, 434, 103, 135)
 SETTLED_WITHIN_S: Final = 300.0
 CENT: Final = 0.01
 

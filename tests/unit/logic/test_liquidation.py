@@ -20,6 +20,7 @@ from actors.logic.liquidation_words import (
     DelayPassed,
     Effect,
     Event,
+    HeldAfterAll,
     LatchRecorded,
     LinkDown,
     LinkUp,
@@ -362,3 +363,29 @@ def test_the_scope_is_the_account_or_what_is_ours() -> None:
 
 def test_nothing_held_needs_no_close() -> None:
     assert closes_for((holding(0),)) == ()
+
+
+@pytest.mark.req("STC-2")
+def test_a_position_that_appears_after_flat_was_said_begins_a_new_round_with_an_alarm() -> None:
+    broker = Broker([holding(30.0)])
+    done = broker.run(start())
+    broker.holdings = (holding(7.0),)
+
+    again = broker.run(advance(done, HeldAfterAll(holding=holding(7.0)), LATER, LIMITS))
+
+    assert (done.flat, again.flat, again.step) == (True, True, Step.DONE)
+    assert len(broker.of(Alarm)) == 1
+    assert [report.report.flat for report in broker.of(Report)] == [True, True]
+    assert broker.of(SubmitCloses)[-1].closes[0].quantity == 7.0
+
+
+@pytest.mark.req("STC-2", "MODE-6")
+def test_one_that_gave_up_or_only_simulates_does_not_begin_anew_for_what_is_held() -> None:
+    stubborn = Broker([holding(30.0)])
+    stubborn.closes_fill = False
+    gave_up = stubborn.run(start())
+    simulated = Broker([holding(30.0)]).run(start(simulated=True))
+
+    for ended in (gave_up, simulated):
+        seen = advance(ended, HeldAfterAll(holding=holding(30.0)), LATER, LIMITS)
+        assert seen == (ended, ())
