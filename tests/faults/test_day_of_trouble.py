@@ -32,6 +32,9 @@ FAULTS = 200
 """At least so many faults of the link in a day."""
 
 
+@pytest.mark.timeout(
+    600
+)  # one that strikes within a handler would only look like an actor's failure
 @pytest.mark.parametrize("seed", range(2))
 def test_a_day_of_trouble_ends_connected_and_every_rule_was_kept(seed: int) -> None:
     day = prove_day(seed)
