@@ -59,10 +59,12 @@ paper-gateway: .venv/.ready-to-test  ## one share at a real paper gateway: IBKR_
 # What needs no whole process counts as unit, what runs one as integration; each has a floor of its own (QUA-1).
 UNIT := tests/unit tests/property tests/link tests/simulator tests/supervision tests/supervision_loop \
 	tests/alpha_learnings tests/security tests/deploy
+# An exception that is set into another thread, and a tracer: together they hang CPython 3.11.
+UNTRACED := --deselect tests/supervision/test_hung_actors.py::test_thread_that_dies_beneath_its_actor_is_noticed
 INTEGRATION := tests/walk tests/faults tests/integration tests/bdd
 
 coverage: .venv/.ready-to-test  ## lines covered by unit tests (85 % at least) and by integration tests (75 %)
-	$(BIN)/python -m pytest -q --cov --cov-report=term:skip-covered --cov-fail-under=85 $(UNIT) $(ARGS)
+	$(BIN)/python -m pytest -q --cov --cov-report=term:skip-covered --cov-fail-under=85 $(UNIT) $(UNTRACED) $(ARGS)
 	$(BIN)/python -m pytest -q --cov --cov-report=term:skip-covered --cov-fail-under=75 $(INTEGRATION) $(ARGS)
 
 # Each in an environment of its own: ib_async and ib_insync overwrite each other's event library.
