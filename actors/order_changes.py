@@ -18,7 +18,7 @@ from actors.logic.order_state import (
     request_cancel,
     signed_remaining,
 )
-from actors.logic.order_table import UNSENT, WORKING, OrderState
+from actors.logic.order_table import WORKING, OrderState
 from actors.logic.order_validation import validate_modification
 from actors.messages.addresses import (
     JOURNAL,
@@ -365,8 +365,8 @@ class OrderChanges(OrderReports):
         now = self.clock.monotonic() + 2 * ANSWER_MARGIN_S
         if tracked.submit is not None and tracked.submit.deadline <= now:
             tracked.timed_out = True
-            if tracked.record.state in UNSENT:
-                self.cancel(tracked, "the deadline came before it was sent")
+            if not (tracked.record.is_terminal or tracked.record.cancel_requested):
+                self.cancel(tracked, "the deadline came before it was acknowledged")
             self.conclude(tracked)
         for cancel in tuple(tracked.cancels):
             if cancel.deadline <= now:

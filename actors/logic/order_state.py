@@ -212,7 +212,7 @@ def apply_status(record: OrderRecord, told: BrokerOrder, now: datetime) -> Order
         to = OrderState.UNKNOWN
     reason = _ending_reason(known, told, to)
     moved = known if to is record.state else move(known, to, now, reason)
-    return _complete(moved, now)
+    return complete(moved, now)
 
 
 def adopt(record: OrderRecord, told: BrokerOrder, now: datetime) -> OrderRecord:
@@ -254,7 +254,7 @@ def apply_execution(record: OrderRecord, execution: Execution, now: datetime) ->
             known = apply_commission(known, exec_id, commission, realized_pnl)
     if known.state in (OrderState.AT_GATE, OrderState.SENT, OrderState.LOST):
         known = move(known, OrderState.ACKNOWLEDGED, now)
-    return _complete(known, now)
+    return complete(known, now)
 
 
 def apply_commission(
@@ -387,8 +387,8 @@ def _ending_reason(record: OrderRecord, told: BrokerOrder, to: OrderState) -> st
     return record.last_notice or f"the broker made the order {told.status} {told.why_held}".strip()
 
 
-def _complete(record: OrderRecord, now: datetime) -> OrderRecord:
-    """Executions that add up to the whole quantity end the order as FILLED."""
+def complete(record: OrderRecord, now: datetime) -> OrderRecord:
+    """End an order as FILLED whose executions add up to the whole quantity."""
     if record.state is OrderState.FILLED or record.state not in _SENT_ONCE:
         return record
     if record.accounted_filled < record.order.quantity - QUANTITY_TOLERANCE:

@@ -23,11 +23,13 @@ import attrs
 
 from actors.errors import OrderValidationError
 from actors.logic import order_ids
+from actors.logic.executions import NO_EXECUTIONS, count_all
 from actors.logic.order_state import (
     QUANTITY_TOLERANCE,
     OrderRecord,
     adopt,
     apply_execution,
+    complete,
     mark_sent,
     move,
     new_record,
@@ -101,8 +103,9 @@ def from_journal(
 ) -> tuple[OrderRecord, ...]:
     """Open records for orders of the journal, with their executions, which the broker may not list any more.
 
-    The fate of an order that is not at its end is UNKNOWN; what it filled is left to executions. One that ended keeps
-    its state, so that a fill that comes late finds it; what it filled without an execution is in the position already.
+    The fate of an order that is not at its end is UNKNOWN, also when its executions say that it is filled: its end has
+    not been recorded and told. One that ended keeps its state, so that a fill that comes late finds it; what it filled
+    without an execution is in the position already.
     """
     executed = defaultdict(list)
     for execution in executions:
@@ -128,8 +131,7 @@ def _restored(order: JournaledOrder, executed: Iterable[Execution]) -> OrderReco
     )
     if state in _NEVER_SENT:
         return record
-    for execution in executed:
-        record = apply_execution(record, execution, order.at)
+    record = attrs.evolve(record, executions=count_all(NO_EXECUTIONS, executed))
     if state is OrderState.UNKNOWN:
         return record
     unlisted = max(0.0, order.filled - record.filled)
@@ -284,6 +286,7 @@ def _judge(
         record = adopt(record, told, now)
     for execution in executed:
         record = apply_execution(record, execution, now)
+    record = complete(record, now)
     if told is not None:
         record = without_executions(record, _claimed(record, told))
     if told is not None or not record.is_live:

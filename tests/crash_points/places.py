@@ -48,10 +48,10 @@ def settings(root: Path, port: int) -> Config:
         ),
         orders=Orders(unknown_after_s=0.1, lost_after_s=1.0),
         positions=Positions(check_interval_s=3600.0),
-        strategy_c=StrategyC(step_timeout_s=5.0, close_timeout_s=5.0),
+        strategy_c=StrategyC(step_timeout_s=60.0, close_timeout_s=60.0),
     )
     return attrs.evolve(
         base,
         general=attrs.evolve(base.general, state_dir=str(root)),
-        gateway=attrs.evolve(base.gateway, endpoint="external", port=port, timeout_s=10.0),
+        gateway=attrs.evolve(base.gateway, endpoint="external", port=port, timeout_s=60.0),
     )

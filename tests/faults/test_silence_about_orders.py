@@ -50,3 +50,29 @@ def test_a_cancel_of_which_nothing_is_heard_is_asked_for() -> None:
     assert result.status is OrderStatus.TIMEOUT
     assert kinds == ["place", "cancel"]
     assert open_orders == []
+
+
+@pytest.mark.req("ORD-6", "ORD-5")
+def test_an_order_that_is_not_acknowledged_by_its_deadline_does_not_stay_behind() -> None:
+    async def scenario(world: ProofWorld) -> Any:
+        world.simulator.faults.lose_acknowledgement("silent")
+        told: list[OrderStatus] = []
+
+        async def read() -> None:
+            async for said in world.gateway.orders():
+                told.append(said.status)
+
+        reading = asyncio.create_task(read())
+        await asyncio.sleep(0)
+        result = await world.gateway.submit_order(RESTING, CONTEXT, 1.0, wait_for="ack")
+        await asyncio.sleep(3 * UNKNOWN_AFTER_S)
+        reading.cancel()
+        kinds = [entry.kind for entry in world.simulator.ledger]
+        return result, kinds, told[-1], await world.gateway.get_open_orders()
+
+    result, kinds, last_word, open_orders = prove(scenario, config=CONFIG)
+
+    assert (result.status, result.cancel_confirmed) == (OrderStatus.TIMEOUT, False)
+    assert kinds == ["place", "cancel"]
+    assert last_word is OrderStatus.TIMEOUT
+    assert open_orders == []

@@ -25,7 +25,7 @@ from actors.logic.reconcile import (
 )
 from actors.messages.journal import JournaledOrder
 from actors.model.connection import BrokerState
-from actors.model.orders import OrderAction, Purpose, WaitFor
+from actors.model.orders import Execution, OrderAction, Purpose, WaitFor
 from tests.unit.logic.values import (
     LATER,
     NOW,
@@ -284,6 +284,19 @@ def test_what_the_journal_knows_to_be_filled_is_told_when_the_broker_lists_nothi
     (after,) = reconcile(restored, broker_state()).records
 
     assert (after.state, after.filled) == (S.CANCELLED, 40.0)
+
+
+@pytest.mark.req("ORD-9")
+@pytest.mark.parametrize("listed", [(), (execution(100.0),)])
+def test_an_order_that_the_journals_executions_fill_ends_at_the_reconciliation_so_that_it_is_told(
+    listed: tuple[Execution, ...],
+) -> None:
+    (restored,) = from_journal([journaled(filled=100.0)], [execution(100.0)])
+
+    (after,) = reconcile(restored, broker_state(executions=listed)).records
+
+    assert restored.state is S.UNKNOWN
+    assert (after.state, after.filled) == (S.FILLED, 100.0)
 
 
 @pytest.mark.req("ORD-7", "SUP-6")
