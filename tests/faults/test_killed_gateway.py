@@ -45,6 +45,7 @@ missed_beats = {missed_beats}
 retries = 1000
 first_delay_s = 0.02
 max_delay_s = 0.1
+breaker_open_s = 0.1
 [connection.maintenance]
 enabled = false
 [risk]
