@@ -1,6 +1,6 @@
 """A day of trouble: everything that can happen to a link happens, while somebody trades (issue 3).
 
-Here are a few seeds; ``make trouble`` lives through a hundred.
+Here is one seed in proof mode and five in reality; ``make trouble`` lives through a hundred days.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ FAULTS = 200
 @pytest.mark.timeout(
     600
 )  # one that strikes within a handler would only look like an actor's failure
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", range(1))
 def test_a_day_of_trouble_ends_connected_and_every_rule_was_kept(seed: int) -> None:
     day = prove_day(seed)
 

@@ -284,6 +284,7 @@ def timetable(seed: int, pace: Pace) -> Timetable:
         add(begin_s + turn_s * (number + 0.3 * rng.random()), name, turn_s * _lasting(rng))
     if pace.reset_at_s is not None:
         add(pace.reset_at_s, "nightly reset", pace.reset_lasts_s)
+        steps.append(_at(pace.reset_at_s, "unlist_executions"))  # the day is over at the broker
     troubles.sort(key=lambda trouble: trouble.at_s)
     return Timetable(seed, tuple(troubles), Scenario(faults=tuple(steps)))
 
