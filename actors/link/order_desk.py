@@ -68,7 +68,7 @@ class OrderDesk:
         closing = request.order.purpose is Purpose.CLOSE
         lane = PacingLane.PRIORITY if closing else PacingLane.ORDER
         closed = self._gate.state is GateState.CLOSED and not self._gate.is_paused
-        if session is None or closed:
+        if session is None or closed or (self._gate.is_restricted and not closing):
             self._pass(request, sender)  # which says why not
         elif self._gate.is_paused:
             self._waiting += 1
@@ -83,6 +83,7 @@ class OrderDesk:
         self, request: SendOrder, sender: Sender, session: Session, lane: PacingLane
     ) -> None:
         """Wait for proof and turn; the gate judges when both have come, so that what happened meanwhile counts."""
+        restrictions = self._gate.restrictions
         try:
             await self._wait_while_paused(request)
             await self._prove_life(request, session)
@@ -93,7 +94,12 @@ class OrderDesk:
         except GatewayError as error:
             self._refuse(request, self._gate.give_up(request.order, str(error)))
         else:
-            self._pass(request, sender)
+            forbidden = restrictions != self._gate.restrictions and not self._gate.is_restricted
+            if forbidden and request.order.purpose is Purpose.OPEN:
+                why = "opening was forbidden while the order waited at the gate"
+                self._refuse(request, self._gate.give_up(request.order, why))
+            else:
+                self._pass(request, sender)
         finally:
             self._waiting -= 1
 

@@ -82,6 +82,7 @@ class OrderGate:
         self._fill_counts: dict[int, int] = {}
         self.sequence = 0
         self.losses = 0
+        self.latchings = 0
         self.disconnects = 0
         self.answered_disconnects = 0
         self._is_established = False
@@ -94,8 +95,17 @@ class OrderGate:
         """What passes now."""
         if not self._is_open:
             return GateState.CLOSED
-        restricted = self._is_latched or self.disconnects > self.answered_disconnects
-        return GateState.CLOSES_ONLY if restricted else GateState.OPEN
+        return GateState.CLOSES_ONLY if self.is_restricted else GateState.OPEN
+
+    @property
+    def is_restricted(self) -> bool:
+        """Whether nothing may be opened, as long as Strategy C is latched or owes an answer to a disconnect."""
+        return self._is_latched or self.disconnects > self.answered_disconnects
+
+    @property
+    def restrictions(self) -> int:
+        """How often opening was forbidden: an order that waits meanwhile must not pass, even if it is allowed again."""
+        return self.latchings + self.disconnects
 
     @property
     def is_paused(self) -> bool:
@@ -160,6 +170,7 @@ class OrderGate:
         ``answered_disconnects`` is how many it has dealt with. Each later one restricts the gate by itself, so that a
         disconnect whose message is lost with a failing actor opens nothing.
         """
+        self.latchings += is_latched and not self._is_latched
         self._is_latched = is_latched
         self.answered_disconnects = max(self.answered_disconnects, answered_disconnects)
 
