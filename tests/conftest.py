@@ -8,9 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from tests.databases import Place, PostgresServer
+
+settings.register_profile("ours", deadline=None)
+settings.load_profile("ours")
+"""Property tests judge results; how long an example takes is the machine's matter."""
 
 COUNTS = {
     "MODE": 6,
