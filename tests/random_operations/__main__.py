@@ -32,7 +32,7 @@ def main() -> int:
     began_at = time.monotonic()
     seeds = range(options.first, options.first + options.seeds)
     done: Counter[str] = Counter()
-    placed = executions = failed = 0
+    placed = executions = failed = finished = 0
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         for told in pool.map(_attempt, seeds, [options.operations] * len(seeds)):
             if isinstance(told, str):
@@ -42,6 +42,9 @@ def main() -> int:
                 done += told.done
                 placed += told.placed
                 executions += told.executions
+            finished += 1
+            if finished % 10 == 0:
+                print(f"{finished} of {len(seeds)} seeds, {failed} failed", flush=True)
     print(", ".join(f"{count} {name}" for name, count in done.most_common()))
     print(
         f"{done.total()} operations, {placed} orders at the broker, {executions} executions,"
