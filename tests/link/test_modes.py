@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import re
 import threading
 import time
 from functools import partial
@@ -50,7 +51,7 @@ def _trace(seed: int) -> list[str]:
         port = str(simulator.port)  # the system chooses it
 
         def note(record: TapRecord) -> None:
-            lines.append(f"{record.at} {record.message}".replace(port, "PORT"))
+            lines.append(re.sub(rf"\b{port}\b", "PORT", f"{record.at} {record.message}"))
 
         driver.book.tap(note)
         await driver.trade_ready(simulator.port)
