@@ -54,6 +54,8 @@ class Witness:
             self.permitted[content_of(self.judged[message.correlation_id])] += 1
         elif kind is LatchChanged and record.sender == STRATEGY_C and record.recipient == LINK:
             self.latched = message.latched
+            if not message.latched:
+                self.refused_from_here.clear()  # what the gate has not judged yet may pass again
             if not self.latched:  # it overtakes orders on their way to the gate, which may pass again
                 self.refused_from_here.clear()
         elif kind is SendOrder and record.recipient == LINK:
