@@ -20,8 +20,8 @@ from supervision.config import ENVIRONMENT, Config, load
 from supervision.config_fields import section_of
 from tests.walk.commands import ROOT, Ended, in_process
 
-PATIENCE_S: Final = 2.0
-"""No configuration of the allowed size takes longer than this to be judged."""
+PATIENCE_S: Final = 5.0
+"""No configuration of the allowed size takes more time of the processor than this to be judged."""
 
 KEYS: Final = [
     (name, key)
@@ -59,13 +59,13 @@ def judged(content: bytes, folder: Path, environ: dict[str, str] | None = None) 
     """Load a configuration; gives the report, None where it is accepted. Fails when that takes too long."""
     path = folder / "hostile.toml"
     path.write_bytes(content)
-    began = time.monotonic()
+    began = time.thread_time()
     try:
         load(path, environ or {})
         report = None
     except ConfigurationError as error:
         report = str(error)
-    assert time.monotonic() - began < PATIENCE_S
+    assert time.thread_time() - began < PATIENCE_S
     return report
 
 
@@ -276,11 +276,11 @@ def test_no_value_writes_on_the_terminal_what_it_likes(value: str, tmp_path: Pat
 @pytest.mark.req("CFG-1")
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such files")
 def test_a_configuration_that_never_ends_is_refused(tmp_path: Path) -> None:
-    began = time.monotonic()
+    began = time.thread_time()
     with pytest.raises(ConfigurationError, match="is no regular file"):
         load("/dev/zero", {})
 
-    assert time.monotonic() - began < PATIENCE_S
+    assert time.thread_time() - began < PATIENCE_S
     pipe = tmp_path / "pipe.toml"
     os.mkfifo(pipe)
     with pytest.raises(ConfigurationError, match="is no regular file"):
