@@ -56,10 +56,6 @@ class Witness:
             self.latched = message.latched
             if not message.latched:
                 self.refused_from_here.clear()  # what the gate has not judged yet may pass again
-            if (
-                not self.latched
-            ):  # it overtakes orders on their way to the gate, which may pass again
-                self.refused_from_here.clear()
         elif kind is SendOrder and record.recipient == LINK:
             self._note_attempt(message)
         elif kind is OrderSent and message.correlation_id in self.refused_from_here:
