@@ -1,4 +1,4 @@
-"""All random operations: ``python -m tests.random_operations [--seeds 200] [--first 0] [--operations 500]``.
+"""All random operations: ``python -m tests.random_operations [--seeds 200] [--first 0] [--operations 500] [--at-a-time N]``.
 
 A failure names its seed; ``--first SEED --seeds 1`` replays it.
 """
@@ -28,12 +28,13 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=200)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--operations", type=int, default=500, help="for each seed")
+    parser.add_argument("--at-a-time", type=int, default=os.cpu_count(), help="seeds side by side")
     options = parser.parse_args()
     began_at = time.monotonic()
     seeds = range(options.first, options.first + options.seeds)
     done: Counter[str] = Counter()
     placed = executions = failed = finished = 0
-    with ProcessPoolExecutor(os.cpu_count()) as pool:
+    with ProcessPoolExecutor(options.at_a_time) as pool:
         for told in pool.map(_attempt, seeds, [options.operations] * len(seeds)):
             if isinstance(told, str):
                 failed += 1
