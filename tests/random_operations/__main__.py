@@ -1,4 +1,4 @@
-"""All random operations: ``python -m tests.random_operations [--seeds 200] [--first 0] [--operations 500] [--at-a-time N]``.
+"""All random operations: ``python -m tests.random_operations [--seeds 200] [--first 0] [--operations 500]``.
 
 A failure names its seed; ``--first SEED --seeds 1`` replays it.
 """
