@@ -50,6 +50,17 @@ PAUSES_S = (0.0, 0.0005, 0.002, 0.01, 0.05)
 
 BEFORE_THE_WIRE = (OrderStatus.REJECTED, OrderStatus.FAILED)
 LOST_AFTER_S = 5.0
+READ_AGAIN_WITHIN_S = 1.5
+"""So long after the last failure the broker's state may still wait for its turn: so many sessions and reads in a moment
+use up a second's messages (CON-14)."""
+
+AT_REST = ("IDLE", "DONE")
+"""Where a liquidation stands that cancels nothing any more. One that began in the turmoil goes on after it: a restarted
+Strategy C waits for the broker's state, then cancels every order, requested closes too (STC-2)."""
+
+LIQUIDATES_LAST = 118
+"""A seed whose last failure is Strategy C's, while it liquidates."""
+
 UNHURRIED = attrs.evolve(SIMULATED, fill_delay_s=0.02)
 """A gateway that takes a moment for each fill, so that failures meet orders that work."""
 
@@ -146,7 +157,9 @@ async def _is_whole_again(world: World) -> None:
     async with asyncio.timeout(10 * LOST_AFTER_S):  # orders whose fate is unknown are found LOST
         while await world.gateway.get_open_orders():
             await asyncio.sleep(0.1)
-    await asyncio.sleep(1.0)
+        await asyncio.sleep(READ_AGAIN_WITHIN_S)
+        while (await world.gateway.status()).liquidation_step not in AT_REST:
+            await asyncio.sleep(0.1)
 
 
 def _each_failed(trace: list[TapRecord], victims: tuple[str, ...], kills_each: int) -> None:
@@ -215,16 +228,10 @@ async def _positions_agree(world: World) -> None:
 async def _everything_can_be_closed(world: World) -> None:
     """Risk's ledger is right too: it would not let a wrong quantity, or one that is reserved already, be closed."""
     assert await world.gateway.get_open_orders() == []
-    for _ in range(
-        3
-    ):  # a reconciliation refuses an order, and a liquidation that begins late cancels it
+    for _ in range(3):  # an order that meets a reconciliation is refused, and nothing is sent
         results = await world.gateway.close_all_positions()
         refused = [result for result in results if result.status is not OrderStatus.FILLED]
-        assert all(
-            result.status is OrderStatus.CANCELLED
-            or "reconciling" in (result.rejection_reason or "")
-            for result in refused
-        ), refused
+        assert all("reconciling" in (result.rejection_reason or "") for result in refused), refused
         if not refused:
             break
         await asyncio.sleep(1.0)
@@ -258,7 +265,7 @@ def test_orders_survive_every_actor_failing_a_hundred_times() -> None:
 
 
 @pytest.mark.req("SUP-3", "SUP-6", "ORD-9")
-@pytest.mark.parametrize("seed", range(2, 8))
+@pytest.mark.parametrize("seed", [*range(2, 8), LIQUIDATES_LAST])
 def test_orders_survive_failures_in_any_order(seed: int) -> None:
     _prove(seed=seed, kills_each=10)
 
