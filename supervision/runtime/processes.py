@@ -65,9 +65,12 @@ def build_process(
     has_risk_manager: bool = False,
     log: EventLog | None = None,
     open_journal: JournalOpener = JournalFile,
+    clock: Clock | None = None,
     standalone: bool = False,
 ) -> Process:
     """Make a process for reality mode: threads, real sockets, real time. Nothing runs before its `start`.
+
+    ``clock`` may tell another time of day than the system's; deadlines have to pass as fast as they do everywhere.
 
     ``standalone``: the interpreter is all ours, so metrics and health are served unless the configuration switches them
     off, and what any library logs goes into our log. Embedded they are served only where the configuration says so.
@@ -75,7 +78,7 @@ def build_process(
     process holds the journal (SUP-12), and `ConfigurationError` at once for a ``DATABASE_URL`` or ``REDIS_URL`` that
     cannot be used.
     """
-    clock, entropy = SystemClock(), SystemEntropy()
+    clock, entropy = clock or SystemClock(), SystemEntropy()
     open_records = records_opener(config, clock, entropy)
     open_source = source_opener(config, clock)
     publishing = publishing_of(config, clock, entropy)

@@ -1,8 +1,11 @@
-"""The gateway of a trial as a process, and the configuration of ours: both lose no time."""
+"""The gateway of a trial as a process, its clock, and the configuration of ours: all lose no time."""
 
 from __future__ import annotations
 
 import asyncio
+import ctypes
+import time
+from datetime import UTC, datetime, timedelta
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -18,10 +21,34 @@ CASH = 1_000_000.0
 GATEWAY_STATE = "gateway.state"
 LARGEST_FILL = 10.0
 BETWEEN_FILLS_S = 0.01
+MATCHED_S = 0.1
 UNLIMITED = Limits(messages_per_second=0, history_per_ten_minutes=0, history_identical_s=0.0)
 
 
-def serve_gateway(root: Path, pipe: Connection) -> None:
+@attrs.frozen
+class SharedClock:
+    """The time of day in every process of a trial: the system's, moved by ``ahead_s``, which they share."""
+
+    ahead_s: ctypes.c_double
+
+    def now(self) -> datetime:
+        """Tell the time of day, aware, UTC."""
+        return datetime.now(UTC) + timedelta(seconds=self.ahead_s.value)
+
+    def monotonic(self) -> float:
+        """Tell seconds that pass as they do everywhere."""
+        return time.monotonic()
+
+    def go_to(self, moment: datetime) -> None:
+        """Let it be ``moment`` now, unless it is later already."""
+        self.ahead_s.value += max(0.0, (moment - self.now()).total_seconds())
+
+    def begin_at(self, moment: datetime) -> None:
+        """Let it be ``moment`` now, which may be long ago; for a world in which nothing has happened yet."""
+        self.ahead_s.value = (moment - datetime.now(UTC)).total_seconds()
+
+
+def serve_gateway(root: Path, clock: SharedClock, hours: str | None, pipe: Connection) -> None:
     """Be the gateway's process, on its state file; it ends when it is killed."""
     config = SimulatorConfig(
         cash=CASH,
@@ -29,10 +56,12 @@ def serve_gateway(root: Path, pipe: Connection) -> None:
         limits=UNLIMITED,
         max_fill_quantity=LARGEST_FILL,
         slice_delay_s=BETWEEN_FILLS_S,
+        match_interval_s=MATCHED_S,
+        hours=hours,
     )
 
     async def serve() -> None:
-        pipe.send(await Simulator(config).start())
+        pipe.send(await Simulator(config, clock.now).start())
         await asyncio.Event().wait()
 
     asyncio.run(serve())
@@ -48,7 +77,7 @@ def settings(root: Path, port: int) -> Config:
         ),
         orders=Orders(unknown_after_s=0.1, lost_after_s=1.0),
         positions=Positions(check_interval_s=3600.0),
-        strategy_c=StrategyC(step_timeout_s=60.0, close_timeout_s=60.0),
+        strategy_c=StrategyC(step_timeout_s=60.0, close_timeout_s=60.0, queue_look_s=1.0),
     )
     return attrs.evolve(
         base,

@@ -29,15 +29,23 @@ class Kind(StrEnum):
         return self in (Kind.WRITING, Kind.WRITTEN)
 
 
+class Day(StrEnum):
+    """What our process does until it dies; see `tests.crash_points.days`."""
+
+    TRADING = "trading day"
+    OVER_NIGHT = "over night"
+
+
 @attrs.frozen
 class Point:
-    """The ``number``-th step of a kind, from 1."""
+    """The ``number``-th step of a kind, from 1, of a day."""
 
+    day: Day
     kind: Kind
     number: int
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.number}"
+        return f"{self.day}: {self.kind} {self.number}"
 
 
 def die() -> None:
@@ -73,5 +81,10 @@ class Countdown:
     def __call__(self, kind: Kind) -> None:
         """Count a step; the one that is meant is the last."""
         self.counts[kind] += 1
-        if self._point == Point(kind, self.counts[kind]):
+        if is_at(self._point, kind, self.counts[kind]):
             die()
+
+
+def is_at(point: Point | None, kind: Kind, number: int) -> bool:
+    """Whether this step of the day that runs is the point."""
+    return point is not None and (point.kind, point.number) == (kind, number)

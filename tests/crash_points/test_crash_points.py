@@ -7,9 +7,10 @@ import multiprocessing
 
 import pytest
 
-from tests.crash_points.__main__ import points_of, summary, try_all
+from tests.crash_points.__main__ import Places, points_of, summary
+from tests.crash_points.points import Day
 
-OF_EACH = 7
+OF_EACH = {Day.TRADING: 7, Day.OVER_NIGHT: 5}
 AT_A_TIME = 4
 
 needs_forkserver = pytest.mark.skipif(
@@ -18,10 +19,19 @@ needs_forkserver = pytest.mark.skipif(
 
 
 @needs_forkserver
-@pytest.mark.req("ORD-9", "STC-3", "STC-6", "SIM-5")
-def test_whatever_the_step_at_which_we_die_the_next_process_finds_the_truth_and_gets_flat() -> None:
+@pytest.mark.parametrize(
+    "day",
+    [
+        pytest.param(Day.TRADING, marks=pytest.mark.req("ORD-9", "STC-3", "STC-6", "SIM-5")),
+        pytest.param(Day.OVER_NIGHT, marks=pytest.mark.req("ORD-9", "STC-3", "STC-6", "STC-7")),
+    ],
+)
+def test_whatever_the_step_at_which_we_die_the_next_process_finds_the_truth_and_gets_flat(
+    day: Day,
+) -> None:
     async def sample() -> list[str]:
-        outcomes = await try_all(await points_of(OF_EACH), AT_A_TIME)
+        places = Places(asyncio.Semaphore(AT_A_TIME))
+        outcomes = await places.try_all(await points_of(day, OF_EACH[day]))
         print(*summary(outcomes), sep="\n")
         assert any(outcome.reached for outcome in outcomes)
         return [f"{outcome.point}: {fault}" for outcome in outcomes for fault in outcome.faults]

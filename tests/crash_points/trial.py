@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
+import ctypes
 import multiprocessing
 import shutil
 import signal
@@ -12,14 +12,16 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
+from multiprocessing.sharedctypes import RawValue
 from pathlib import Path
 from typing import Any
 
 import attrs
 
 from tests.crash_points import trader
-from tests.crash_points.places import CASH, GATEWAY_STATE, serve_gateway
-from tests.crash_points.points import Kind, Point
+from tests.crash_points.days import EVENING, MORNING, SETTINGS
+from tests.crash_points.places import CASH, GATEWAY_STATE, SharedClock, serve_gateway
+from tests.crash_points.points import Day, Kind, Point, is_at
 from tests.crash_points.wire import Wire
 from tests.crash_points.witness import (
     Broker,
@@ -31,7 +33,6 @@ from tests.crash_points.witness import (
 AGREE_WITHIN_S = 30.0
 ASK_AGAIN_S = 0.05
 ENDS_WITHIN_S = 300.0
-OPTION_DAYS = 30
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["tests.crash_points.trial"])
@@ -62,7 +63,7 @@ class _Counter:
         if process is None:
             return False
         self.counts[kind] += 1
-        if self.point != Point(kind, self.counts[kind]):
+        if not is_at(self.point, kind, self.counts[kind]):
             return False
         process.kill()
         process.join()
@@ -76,6 +77,8 @@ class Trial:
 
     root: Path
     port: int
+    clock: SharedClock
+    day: Day
     counter: _Counter
 
     @property
@@ -83,10 +86,18 @@ class Trial:
         """The gateway's record as it stands."""
         return Broker.read(self.root / GATEWAY_STATE, CASH)
 
+    @property
+    def _is_over_night(self) -> bool:
+        return self.day is Day.OVER_NIGHT and self.clock.now() >= EVENING
+
     async def run(self, point: Point | None) -> Outcome:
         """Trade until the crash; then let the next process find out, and finish."""
         counts, exit_code = await self._trade(point)
         reached = exit_code == -signal.SIGKILL
+        if point is not None and point.number % 2 and self._is_over_night:
+            self.clock.go_to(
+                MORNING
+            )  # half of the deaths in the evening are noticed after the open
         faults = await self._recover()
         if not reached and exit_code != 0:
             faults.append(f"our process ended by itself, with exit code {exit_code}")
@@ -96,7 +107,8 @@ class Trial:
 
     async def _trade(self, point: Point | None) -> tuple[dict[Kind, int] | None, int | None]:
         """Run our process; returns the number of steps of each kind (None when it died) and the exit code."""
-        async with process(trader.trade, self.root, self.port, expiry(), point) as (ours, pipe):
+        arguments = (self.root, self.port, self.clock, self.day, point)
+        async with process(trader.trade, *arguments) as (ours, pipe):
             self.counter.process = ours
             counts = await _answer(pipe)
             await asyncio.to_thread(ours.join, ENDS_WITHIN_S)
@@ -108,7 +120,7 @@ class Trial:
 
     async def _recover(self) -> list[str]:
         """Compare what the next process believes with the gateway's record, before it goes on and after."""
-        async with process(trader.recover, self.root, self.port) as (ours, pipe):
+        async with process(trader.recover, self.root, self.port, self.clock) as (ours, pipe):
             faults = await self._compare(pipe)
             told = await self._say(pipe, "go on") if not faults else None
             if told is not None:
@@ -164,22 +176,20 @@ async def process(
         here.close()
 
 
-def expiry() -> str:
-    """Name an expiry about a month away on which options are listed: a Friday."""
-    day = dt.datetime.now(dt.UTC).date() + dt.timedelta(days=OPTION_DAYS)
-    return f"{day + dt.timedelta(days=(4 - day.weekday()) % 7):%Y%m%d}"
-
-
-async def try_point(point: Point | None) -> Outcome:
-    """Try one crash point in a directory of its own, which stays behind when something was wrong."""
+async def try_point(day: Day, point: Point | None = None) -> Outcome:
+    """Try one crash point of a day in a directory of its own, which stays behind when something was wrong."""
     root = Path(tempfile.mkdtemp(prefix="crash-point-"))
-    counter = _Counter(point)
+    clock = SharedClock(RawValue(ctypes.c_double, 0.0))
+    setting, counter = SETTINGS[day], _Counter(point)
+    if setting.begins_at is not None:
+        clock.begin_at(setting.begins_at)
     async with AsyncExitStack() as stack:
-        _, pipe = await stack.enter_async_context(process(serve_gateway, root))
+        serving = process(serve_gateway, root, clock, setting.hours)
+        _, pipe = await stack.enter_async_context(serving)
         wire = Wire(await _answer(pipe), counter)
         port = await wire.start()
         stack.push_async_callback(wire.stop)
-        outcome = await Trial(root, port, counter).run(point)
+        outcome = await Trial(root, port, clock, day, counter).run(point)
     if outcome.faults:
         return attrs.evolve(outcome, faults=(*outcome.faults, f"see {root}"))
     shutil.rmtree(root)
