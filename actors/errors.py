@@ -34,6 +34,7 @@
     ├── OrderValidationError              IB_ORDER_001   an order's field is invalid (also a ValueError)
     ├── OrderNotFoundError                IB_ORDER_002   no order has that id
     ├── PositionNotFoundError             IB_POS_001     no position has that id
+    ├── MarketClosedError                 IB_POS_002     the position cannot be closed before its market opens
     ├── OutcomeUnknownError               IB_ORDER_003   an order passed the gate and its fate must be asked for
     ├── LatchedError                      IB_RISK_001    Strategy C is latched; an operator has to re-arm
     ├── ConfigurationError                IB_CONF_001    the configuration has faults (also a ValueError)
@@ -267,6 +268,12 @@ class PositionNotFoundError(GatewayError):
     """No position has that id."""
 
     code = "IB_POS_001"
+
+
+class MarketClosedError(GatewayError):
+    """The position cannot be closed before its market opens; nothing was sent."""
+
+    code = "IB_POS_002"
 
 
 class LatchedError(GatewayError):

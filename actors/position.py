@@ -19,8 +19,11 @@ from actors.conversations import (
 )
 from actors.errors import (
     ErrorInfo,
+    GatewayError,
     GatewayNotConnectedError,
+    MarketClosedError,
     PositionNotFoundError,
+    describe,
     restore,
 )
 from actors.hours import HoursKeeper, NextHours
@@ -198,7 +201,7 @@ class PositionActor(ConversingActor):
         self.holdings = told
         self.known = self.connected = True
         self.account = message.state.account
-        self.hours.want(told.values())
+        self.hours.want(holding.contract for holding in told.values())
         self.tell(
             CONNECTION,
             Reconciled(number=message.number, sender=self.name, differences=differences),
@@ -268,7 +271,7 @@ class PositionActor(ConversingActor):
     # --- closing --------------------------------------------------------------------------------------------------
 
     def on_close_position(self, request: ClosePosition) -> None:
-        """Close one position by a market order of the opposite side."""
+        """Close one position by a market order of the opposite side, now or not at all (STC-7 is Strategy C's)."""
         if self._refuses_unknown(request):
             return
         holding = self._by_position_id(request.position_id)
@@ -277,6 +280,10 @@ class PositionActor(ConversingActor):
                 request,
                 PositionNotFoundError(f"no position has the id {request.position_id!r}"),
             )
+            return
+        closed_market = self._closed_market(holding)
+        if closed_market is not None:
+            self.refuse(request, closed_market)
             return
 
         def closed(reply: Reply) -> None:
@@ -340,9 +347,23 @@ class PositionActor(ConversingActor):
                 run.results.append(self._failed_close(run.request, holding, error))
                 self._one_closed(run, con_id)
 
+        closed_market = self._closed_market(holding)
+        if closed_market is not None:
+            failed(describe(closed_market))
+            return
         step = f"close-{con_id}-{attempt}"
         order = self._close_order(run.request, holding, run.request.reason, step)
         self.conversations.ask(EXECUTOR, order, closed, failed)
+
+    def _closed_market(self, holding: Holding) -> GatewayError | None:
+        """Say that a close would only wait for the open, with nobody to watch it; None where it trades or may trade."""
+        opens_at = self.hours.waits_until(holding.contract.con_id)
+        if opens_at is None:
+            return None
+        return MarketClosedError(
+            f"{holding.contract.position_id} does not trade now, and nothing was sent: it opens at"
+            f" {opens_at:%Y-%m-%d %H:%M} UTC; close it then, or liquidate(), which queues its closes for the open"
+        )
 
     def _may_try_again(self, run: _CloseAll, attempt: int) -> bool:
         """Whether there is a further attempt, and time for it before the deadline."""
@@ -526,7 +547,7 @@ class PositionActor(ConversingActor):
         else:
             self.holdings.pop(holding.contract.con_id, None)
             self.warned.discard(holding.contract.con_id)
-        self.hours.want(self.holdings.values())
+        self.hours.want(held.contract for held in self.holdings.values())
         self._publish()
 
     def on_account_changed(self, event: AccountChanged) -> None:

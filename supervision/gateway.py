@@ -333,7 +333,10 @@ class IBKRGateway(GatewayCore):
         reason: CloseReason | str = CloseReason.MANUAL,
         timeout: float = 30.0,
     ) -> OrderResult:
-        """Close one position; raises `PositionNotFoundError` for an unknown id (POS-6)."""
+        """Close one position; raises `PositionNotFoundError` for an unknown id (POS-6).
+
+        Outside the instrument's session nothing is sent, and `MarketClosedError` says when it opens.
+        """
         closed = await self.command(
             POSITION,
             ClosePosition,
@@ -349,7 +352,10 @@ class IBKRGateway(GatewayCore):
         reason: CloseReason | str = CloseReason.MANUAL,
         timeout: float = 60.0,
     ) -> list[OrderResult]:
-        """Close every position concurrently and keep going past failures (POS-7)."""
+        """Close every position concurrently and keep going past failures (POS-7).
+
+        What does not trade now is answered FAILED at once, with its opening; `liquidate` queues its closes instead.
+        """
         closed = await self.command(
             POSITION,
             CloseAllPositions,

@@ -39,7 +39,7 @@ class AccountRead(Reply):
 
 @attrs.frozen(kw_only=True)
 class ClosePosition(Request):
-    """Close one position; answered by `PositionClosed` or `PositionNotFoundError` (POS-6)."""
+    """Close one position; answered by `PositionClosed`, `PositionNotFoundError` (POS-6) or `MarketClosedError`."""
 
     position_id: str
     reason: CloseReason

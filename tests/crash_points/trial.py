@@ -32,6 +32,7 @@ from tests.crash_points.witness import (
 
 AGREE_WITHIN_S = 30.0
 ASK_AGAIN_S = 0.05
+LOOK_S = 0.005
 ENDS_WITHIN_S = 300.0
 
 _CONTEXT = multiprocessing.get_context("forkserver")
@@ -111,7 +112,7 @@ class Trial:
         async with process(trader.trade, *arguments) as (ours, pipe):
             self.counter.process = ours
             counts = await _answer(pipe)
-            await asyncio.to_thread(ours.join, ENDS_WITHIN_S)
+            await _ended(ours)
             self.counter.process = None
             exit_code = ours.exitcode
         if counts is None or "error" in counts:
@@ -127,7 +128,7 @@ class Trial:
                 faults += disagreements(told, self.broker)
             elif not faults:
                 faults.append("the next process died")
-            await asyncio.to_thread(ours.join, ENDS_WITHIN_S)
+            await _ended(ours)
         return faults
 
     async def _compare(self, pipe: Connection) -> list[str]:
@@ -157,6 +158,17 @@ async def _answer(pipe: Connection) -> Any:
             return None
 
     return await asyncio.to_thread(read)
+
+
+async def _ended(process: ForkServerProcess) -> None:
+    """Wait for the end of a process, in the loop's own thread.
+
+    Whenever a process is started multiprocessing looks after all others, and of two threads that look after one at the
+    same time, one gets its exit code wrong.
+    """
+    ends_at = asyncio.get_running_loop().time() + ENDS_WITHIN_S
+    while process.exitcode is None and asyncio.get_running_loop().time() < ends_at:
+        await asyncio.sleep(LOOK_S)
 
 
 @asynccontextmanager

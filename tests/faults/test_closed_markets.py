@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 import attrs
 import pytest
 
+from actors.errors import MarketClosedError
 from actors.messages.addresses import EXECUTOR, LINK, RISK, STRATEGY_C
 from actors.messages.liquidation import LiquidationReport
 from actors.model.orders import OrderStatus
@@ -360,3 +361,42 @@ def test_an_option_that_comes_due_at_midnight_is_closed_at_the_open_by_one_order
         assert world.simulator.positions() == {}
 
     prove(scenario, config=LOOKS, simulated=CLOSED, epoch=AFTERNOON)
+
+
+@pytest.mark.req("POS-6", "GW-8")
+def test_a_close_that_is_asked_for_outside_the_session_is_refused_at_once_and_says_when_it_opens() -> (
+    None
+):
+    async def scenario(world: ProofWorld) -> None:
+        await hold(world)
+        (held,) = await world.gateway.get_positions()
+        await until(world, EVENING)
+
+        with pytest.raises(MarketClosedError, match="opens at 2025-11-21 14:30 UTC"):
+            await world.gateway.close_position(held.position_id)
+
+        assert world.proof.clock.now() == EVENING
+        assert placed(world) == 0
+        await until(world, NEXT_OPEN)
+        closed = await world.gateway.close_position(held.position_id)
+        assert closed.status is OrderStatus.FILLED
+
+    prove(scenario, config=CALM, simulated=CLOSED, epoch=AFTERNOON)
+
+
+@pytest.mark.req("POS-7", "GW-8")
+def test_closing_all_outside_the_session_tells_of_each_at_once_and_sends_nothing() -> None:
+    async def scenario(world: ProofWorld) -> None:
+        await hold(world)
+        await hold(world, 7.0, "QQQ")
+        await until(world, EVENING)
+
+        results = await world.gateway.close_all_positions()
+
+        assert world.proof.clock.now() == EVENING
+        assert [result.status for result in results] == [OrderStatus.FAILED] * 2
+        assert {result.symbol for result in results} == {"SPY", "QQQ"}
+        assert all("14:30 UTC" in (result.rejection_reason or "") for result in results)
+        assert (placed(world), len(world.simulator.positions())) == (0, 2)
+
+    prove(scenario, config=CALM, simulated=CLOSED, epoch=AFTERNOON)
