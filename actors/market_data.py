@@ -15,7 +15,7 @@ from actors.failover_desk import FailoverLook, failed_over
 from actors.logic.history import MAX_HISTORY_MINUTES, history_violation
 from actors.logic.indicators import indicators
 from actors.logic.quality import market_data
-from actors.messages.addresses import GATEWAY
+from actors.messages.addresses import GATEWAY, LINK
 from actors.messages.connection import ConnectionStateChanged, ProveMarketData
 from actors.messages.feed import FeedBarsRead, FeedQuoteRead
 from actors.messages.lifecycle import Message, Request
@@ -31,9 +31,13 @@ from actors.messages.market_data import (
     MarketDataRead,
     OptionChainRead,
     QuoteRead,
+    QuotesStreamed,
     ReadOptionChain,
     SnapshotTaken,
+    StopAllTicks,
     SubscribeQuotes,
+    TicksAsked,
+    TicksEnded,
     UnsubscribeQuotes,
 )
 from actors.model.connection import ConnectionState
@@ -56,6 +60,9 @@ class MarketDataActor(QuoteFeeds):
         UnsubscribeQuotes: "on_unsubscribe_quotes",
         ConnectionStateChanged: "on_connection_state_changed",
         PollDue: "on_poll_due",
+        QuotesStreamed: "on_quotes_streamed",
+        TicksEnded: "on_ticks_ended",
+        TicksAsked: "on_answer",
         FailoverLook: "on_failover_look",
         FeedQuoteRead: "on_answer",
         FeedBarsRead: "on_answer",
@@ -69,6 +76,7 @@ class MarketDataActor(QuoteFeeds):
     def started(self) -> None:
         """Have the subscribers of an earlier incarnation subscribe again."""
         if self.incarnation > 1:
+            self.tell(LINK, StopAllTicks())
             self.tell(GATEWAY, FeedsLost())
         self.failover.started()
 
@@ -210,6 +218,7 @@ class MarketDataActor(QuoteFeeds):
     def on_connection_state_changed(self, event: ConnectionStateChanged) -> None:
         """Forget what a session taught when it was asked to end (CON-13)."""
         self.failover.link_is(event.state)
+        self.follow_link(event.state, event.reason)
         if event.state is ConnectionState.DISCONNECTED:
             self.forget_session()
 

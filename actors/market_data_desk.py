@@ -38,6 +38,12 @@ class MarketDataSettings:
     snapshot_interval_s: float = 1.0
     snapshot_timeout_s: float = 12.0
     max_subscriptions: int = 100
+    max_open_snapshots: int = 90
+    """So many of the snapshots that feed subscribers may be open: IB has 100 lines, and reads need some, too."""
+    max_tick_streams: int = 5
+    """IB's limit on tick-by-tick subscriptions."""
+    ticks_refresh_s: float = 30.0
+    """While ticks feed a symbol a snapshot of it is taken so often."""
     max_symbols: int = 500
     max_remembered: int = 1000
     """So many contracts, quotes and series of bars each; the oldest are forgotten first."""
@@ -61,6 +67,7 @@ class MarketDataDesk(ConversingActor):
         self.log = log
         self.contracts: dict[ContractQuery, Contract] = {}
         self.quotes: dict[int, Quote] = {}
+        self.judged_at: dict[int, float] = {}
         self.failover = FailoverDesk(
             self, self.settings.failover, self.contracts.get, self.publish, log
         )
@@ -155,6 +162,17 @@ class MarketDataDesk(ConversingActor):
         self.conversations.ask(
             LINK, make(child_id(request.correlation_id, step)), on_reply, on_failure
         )
+
+    def publish_streamed(self, quote: Quote, now: float) -> None:
+        """Remember the newest quote of a stream; those who judge are told no more often than snapshots would come."""
+        con_id = quote.contract.con_id
+        if now - self.judged_at.get(con_id, float("-inf")) >= self.settings.snapshot_interval_s:
+            self.remember(self.judged_at, con_id, now)
+            self.publish(quote)
+            return
+        self.remember(self.quotes, con_id, quote)
+        if self.settings.publishes:
+            self.tell(PUBLISHER, PublishQuote(quote=quote))
 
     def publish(self, quote: Quote) -> None:
         """Remember the quote and tell those who judge by it."""

@@ -1,31 +1,65 @@
-"""Streaming quotes: subscribed symbols are fed by repeated snapshots (D17, MKT-7)."""
+"""Streaming quotes: what was subscribed to, how it is fed, and who is told (D17, MKT-7).
+
+A symbol has one feed, however many subscribed to it. Snapshots of it are taken in turn with all others (`PollWindow`);
+where a subscription wants ticks, IB's tick-by-tick stream feeds it, and snapshots only come now and then: for what
+ticks do not say, and to find a stream that has fallen silent.
+
+=============  =====================================================================================================
+interruption   the link is lost · a snapshot failed · the gateway refused or ended the stream · the stream is silent
+healed by      a snapshot where snapshots feed; where ticks do, nothing but a tick
+=============  =====================================================================================================
+
+Both are told to subscribers once per change. A stream that was refused is asked for again after a while, and snapshots
+feed at their own pace meanwhile.
+"""
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Final
+
 import attrs
 
+from actors.addresses import Cancellable
 from actors.bar_reads import BarReads
 from actors.base import ActorContext
-from actors.conversations import child_id
-from actors.errors import ErrorInfo, GatewayError
+from actors.conversations import RequestHeader
+from actors.errors import ContractQualificationError, ErrorInfo, GatewayError, describe
+from actors.logic.poll_window import PollWindow
 from actors.market_data_desk import MarketDataSettings
 from actors.messages.addresses import LINK
 from actors.messages.lifecycle import Message, Reply
 from actors.messages.market_data import (
     ContractQualified,
-    GetMarketData,
     QualifyContract,
     QuotesInterrupted,
     QuotesResumed,
+    QuotesStreamed,
     QuotesSubscribed,
-    QuoteUpdated,
+    QuotesUpdated,
     SnapshotTaken,
+    StartTicks,
+    StopTicks,
+    StreamTaken,
     SubscribeQuotes,
     TakeSnapshot,
+    TicksEnded,
     UnsubscribeQuotes,
 )
+from actors.model.connection import ConnectionState
 from actors.model.contracts import Contract, ContractQuery
+from actors.model.market import FeedKind, Quote
 from actors.ports import EventLog, no_log
+
+LINES_PER_SYMBOL: Final = 2
+"""Tick-by-tick subscriptions that a symbol takes: bid and ask, trades."""
+
+TICKS_AGAIN_S: Final = 15.0
+"""IB refuses a second tick-by-tick request for the same instrument within this time."""
+
+_STARVED: Final = 2.0
+"""An answer about a snapshot is given so many times the time it may take: it waits for its turn before."""
 
 
 @attrs.frozen(kw_only=True)
@@ -37,14 +71,30 @@ class PollDue(Message):
 
 @attrs.define
 class _Feed:
-    """One symbol that somebody subscribed to."""
+    """One symbol that somebody subscribed to. Times in monotonic seconds."""
 
-    subscriptions: set[str] = attrs.field(factory=set)
-    interrupted: bool = False
+    symbol: str
+    subscriptions: dict[str, FeedKind] = attrs.field(factory=dict)
+    subscribers: tuple[str, ...] = ()
+    """Addresses, each once."""
+    interrupted_by: str | None = None
+    """Why it stands still; None while it does not."""
+    asked_at: float = float("-inf")
+    timer: Cancellable | None = None
+    streaming: Contract | None = None
+    """The contract that was asked to stream."""
+    ticked_at: float | None = None
+    """When the stream last gave something; None before it did."""
+    ticks_not_before: float = float("-inf")
+
+    @property
+    def wants_ticks(self) -> bool:
+        """Whether a subscription is to be fed by ticks."""
+        return FeedKind.TICKS in self.subscriptions.values()
 
 
 class QuoteFeeds(BarReads):
-    """One feed per symbol, however many subscribed to it."""
+    """See the module's docstring."""
 
     def __init__(
         self,
@@ -56,109 +106,308 @@ class QuoteFeeds(BarReads):
         super().__init__(context, settings=settings, log=log)
         self.subscriptions: dict[str, SubscribeQuotes] = {}
         self.feeds: dict[str, _Feed] = {}
+        self.window = PollWindow(self.settings.max_open_snapshots)
+        self.link_lost: str | None = None
+        """Why nothing can be asked for; None while it can, or while nobody has said otherwise."""
+
+    # --- subscriptions --------------------------------------------------------------------------------------------
 
     def on_subscribe_quotes(self, request: SubscribeQuotes) -> None:
-        """Begin to feed the symbols by repeated snapshots (MKT-7)."""
-        wanted = set(request.symbols) | set(self.feeds)
-        if len(self.subscriptions) >= self.settings.max_subscriptions:
-            self.refuse(request, GatewayError("market_data.max_subscriptions is reached"))
+        """Begin to feed the symbols (MKT-7); a subscription that is known is only confirmed."""
+        refusal = self._refusal(request)
+        if refusal is not None:
+            self.refuse(request, GatewayError(refusal))
             return
-        if len(wanted) > self.settings.max_symbols:
-            self.refuse(request, GatewayError("market_data.max_symbols is reached"))
-            return
-        self.subscriptions[request.subscription_id] = request
-        for symbol in request.symbols:
-            feed = self.feeds.get(symbol)
-            if feed is None:
-                feed = self.feeds[symbol] = _Feed()
-                self.tell(self.name, PollDue(symbol=symbol))
-            feed.subscriptions.add(request.subscription_id)
+        if request.subscription_id not in self.subscriptions:
+            self.subscriptions[request.subscription_id] = request
+            for symbol in dict.fromkeys(request.symbols):
+                self._subscribe(symbol, request)
+            self._take_turns()
         self.reply(
             request,
             QuotesSubscribed(correlation_id=request.correlation_id, symbols=request.symbols),
         )
 
+    def _refusal(self, request: SubscribeQuotes) -> str | None:
+        """Say which bound the subscription would break; None when it breaks none."""
+        settings, known = self.settings, self.subscriptions
+        if request.subscription_id not in known and len(known) >= settings.max_subscriptions:
+            return f"market_data.max_subscriptions is reached ({settings.max_subscriptions})"
+        wanted = len(set(request.symbols) | set(self.feeds))
+        if wanted > settings.max_symbols:
+            return (
+                f"{wanted} symbols would be subscribed to, and market_data.max_symbols allows"
+                f" {settings.max_symbols}"
+            )
+        ticking = {symbol for symbol, feed in self.feeds.items() if feed.wants_ticks}
+        lines = LINES_PER_SYMBOL * len(ticking | set(request.symbols))
+        if request.feed is FeedKind.TICKS and lines > settings.max_tick_streams:
+            return (
+                f"{lines} tick-by-tick subscriptions would be open, {LINES_PER_SYMBOL} a symbol, and"
+                f" market_data.max_tick_streams allows {settings.max_tick_streams}, as IB does:"
+                " subscribe to the other symbols with feed='snapshots'"
+            )
+        return None
+
+    def _subscribe(self, symbol: str, request: SubscribeQuotes) -> None:
+        feed = self.feeds.get(symbol)
+        if feed is None:
+            broken = "the subscription is resumed" if request.resumed else None
+            feed = self.feeds[symbol] = _Feed(symbol, interrupted_by=broken)
+        elif feed.interrupted_by is not None:
+            told = QuotesInterrupted(symbols=(symbol,), reason=feed.interrupted_by)
+            self.tell(request.subscriber, told)
+        feed.subscriptions[request.subscription_id] = request.feed
+        self._note_subscribers(feed)
+        if self.link_lost is not None:
+            self._interrupt((feed,), self.link_lost)
+        elif feed.asked_at == float("-inf") or (feed.wants_ticks and feed.streaming is None):
+            self.window.due(symbol)
+
+    def _note_subscribers(self, feed: _Feed) -> None:
+        addresses = {self.subscriptions[held].subscriber for held in feed.subscriptions}
+        feed.subscribers = tuple(sorted(addresses))
+
     def on_unsubscribe_quotes(self, message: UnsubscribeQuotes) -> None:
-        """Stop feeding; a symbol that nobody wants any more is polled no further."""
+        """Stop feeding; a symbol that nobody wants any more is asked about no further."""
         ended = self.subscriptions.pop(message.subscription_id, None)
         if ended is None:
             return
-        for symbol in ended.symbols:
-            feed = self.feeds.get(symbol)
-            if feed is None:
-                continue
-            feed.subscriptions.discard(message.subscription_id)
+        for symbol in dict.fromkeys(ended.symbols):
+            feed = self.feeds[symbol]
+            del feed.subscriptions[message.subscription_id]
+            self._note_subscribers(feed)
+            if not feed.wants_ticks:
+                self._stop_ticks(feed)
             if not feed.subscriptions:
+                self._cancel_timer(feed)
+                self.window.drop(symbol)
                 del self.feeds[symbol]
 
+    # --- snapshots ------------------------------------------------------------------------------------------------
+
     def on_poll_due(self, poll: PollDue) -> None:
-        """Read the next snapshot of a subscribed symbol."""
-        if poll.symbol not in self.feeds:
+        """Put a symbol in line for its next snapshot."""
+        feed = self.feeds.get(poll.symbol)
+        if feed is None or self.link_lost is not None:
             return
-        request = GetMarketData(
-            correlation_id=self.entropy.uuid4(),
-            deadline=self.clock.monotonic() + self.settings.snapshot_timeout_s,
-            reply_to=self.name,
-            symbol=poll.symbol,
-        )
-        query = ContractQuery(symbol=poll.symbol)
-        held = self.contracts.get(query)
-        if held is None:
-            self.conversations.ask(
-                LINK,
-                QualifyContract(
-                    correlation_id=child_id(request.correlation_id, "contract"),
-                    deadline=request.deadline,
-                    reply_to=self.name,
-                    query=query,
-                ),
-                lambda reply: self._poll_qualified(poll.symbol, reply),
-                lambda error: self._feed_failed(poll.symbol, error),
-            )
+        feed.timer = None
+        self.window.due(poll.symbol)
+        self._take_turns()
+
+    def _take_turns(self) -> None:
+        if self.link_lost is None:
+            for symbol in self.window.turns():
+                self._poll(symbol)
+
+    def _poll(self, symbol: str) -> None:
+        self.feeds[symbol].asked_at = self.clock.monotonic()
+        held = self.contracts.get(ContractQuery(symbol=symbol))
+        if held is not None:
+            self._take_snapshot(held)
             return
+
+        def qualified(reply: Reply) -> None:
+            assert isinstance(reply, ContractQualified)  # noqa: S101 - answers in kind
+            if reply.contract.symbol != symbol:
+                self._poll_failed(symbol, describe(_other_name(symbol, reply.contract)))
+                return
+            self.remember(self.contracts, reply.query, reply.contract)
+            self._take_snapshot(reply.contract)
+
         self.conversations.ask(
             LINK,
-            TakeSnapshot(
-                correlation_id=child_id(request.correlation_id, "quote"),
-                deadline=request.deadline,
-                reply_to=self.name,
-                contract=held,
-            ),
-            lambda reply: self._feed_quote(poll.symbol, reply),
-            lambda error: self._snapshot_failed(held, error),
+            QualifyContract(**self._header("contract"), query=ContractQuery(symbol=symbol)),
+            qualified,
+            lambda error: self._poll_failed(symbol, error),
         )
 
-    def _poll_qualified(self, symbol: str, reply: Reply) -> None:
-        assert isinstance(reply, ContractQualified)  # noqa: S101 - answers in kind
-        self.remember(self.contracts, reply.query, reply.contract)
-        self.tell(self.name, PollDue(symbol=symbol))
-
-    def _feed_quote(self, symbol: str, reply: Reply) -> None:
-        assert isinstance(reply, SnapshotTaken)  # noqa: S101 - answers in kind
-        self.publish(reply.quote)
-        feed = self.feeds.get(symbol)
+    def _take_snapshot(self, contract: Contract) -> None:
+        feed = self.feeds.get(contract.symbol)
         if feed is None:
+            self._poll_ended(contract.symbol)
             return
-        if feed.interrupted:
-            feed.interrupted = False
-            self._tell_subscribers(feed, QuotesResumed(symbols=(symbol,)))
-        self._tell_subscribers(feed, QuoteUpdated(quote=reply.quote))
-        self.schedule(self.settings.snapshot_interval_s, PollDue(symbol=symbol))
+        if feed.wants_ticks and feed.streaming is None:
+            self._start_ticks(feed, contract)
+        self.conversations.ask(
+            LINK,
+            TakeSnapshot(**self._header("quote"), contract=contract, for_feed=True),
+            lambda reply: self._snapshot_taken(contract, reply),
+            lambda error: self._snapshot_failed(contract, error),
+        )
+
+    def _header(self, step: str) -> RequestHeader:
+        return self.conversations.of_our_own(step, _STARVED * self.settings.snapshot_timeout_s)
+
+    def _snapshot_taken(self, contract: Contract, reply: Reply) -> None:
+        assert isinstance(reply, SnapshotTaken)  # noqa: S101 - answers in kind
+        feed = self.feeds.get(contract.symbol)
+        if feed is not None and self._is_silent(feed, reply.quote):
+            self._lose_ticks(feed, f"the ticks of {feed.symbol} have stopped coming")
+        self.publish(reply.quote)
+        if feed is not None:
+            if feed.interrupted_by is not None and not feed.wants_ticks:
+                self._resume((feed,))
+            self._tell_quotes((reply.quote,))
+        self._poll_ended(contract.symbol)
+
+    def _is_silent(self, feed: _Feed, quote: Quote) -> bool:
+        """Tell whether the market moved while its stream said nothing."""
+        if feed.ticked_at is None:
+            return False
+        held = self.quotes.get(quote.contract.con_id)
+        moved = held is not None and (held.bid, held.ask) != (quote.bid, quote.ask)
+        quiet_s = self.clock.monotonic() - feed.ticked_at
+        return moved and quiet_s >= self.settings.ticks_refresh_s
 
     def _snapshot_failed(self, contract: Contract, error: ErrorInfo) -> None:
         self.failover.unanswered(contract)
-        self._feed_failed(contract.symbol, error)
+        self._poll_failed(contract.symbol, error)
 
-    def _feed_failed(self, symbol: str, error: ErrorInfo) -> None:
+    def _poll_failed(self, symbol: str, error: ErrorInfo) -> None:
         feed = self.feeds.get(symbol)
-        if feed is None:
-            return
-        if not feed.interrupted:
-            feed.interrupted = True
-            self._tell_subscribers(feed, QuotesInterrupted(symbols=(symbol,), reason=error.text))
-        self.schedule(self.settings.snapshot_interval_s, PollDue(symbol=symbol))
+        if feed is not None and feed.ticked_at is None:
+            self._interrupt((feed,), error.text)
+        self._poll_ended(symbol)
 
-    def _tell_subscribers(self, feed: _Feed, message: Message) -> None:
-        addresses = {self.subscriptions[held].subscriber for held in sorted(feed.subscriptions)}
-        for address in sorted(addresses):
-            self.tell(address, message)
+    def _poll_ended(self, symbol: str) -> None:
+        """Give the place to the next one, and come back to this one later."""
+        self.window.ended(symbol)
+        feed = self.feeds.get(symbol)
+        if feed is not None and self.link_lost is None:
+            every_s = self.settings.snapshot_interval_s
+            if feed.ticked_at is not None:
+                every_s = self.settings.ticks_refresh_s
+            self._schedule_poll(feed, every_s)
+        self._take_turns()
+
+    def _schedule_poll(self, feed: _Feed, every_s: float) -> None:
+        self._cancel_timer(feed)
+        delay_s = max(0.0, feed.asked_at + every_s - self.clock.monotonic())
+        feed.timer = self.schedule(delay_s, PollDue(symbol=feed.symbol))
+
+    def _cancel_timer(self, feed: _Feed) -> None:
+        if feed.timer is not None:
+            feed.timer.cancel()
+            feed.timer = None
+
+    # --- ticks ----------------------------------------------------------------------------------------------------
+
+    def _start_ticks(self, feed: _Feed, contract: Contract) -> None:
+        now = self.clock.monotonic()
+        if now < feed.ticks_not_before:
+            return
+        feed.streaming, feed.ticked_at = contract, None
+        feed.ticks_not_before = now + TICKS_AGAIN_S
+        self.conversations.ask(
+            LINK,
+            StartTicks(**self._header("ticks"), contract=contract),
+            lambda _: None,
+            lambda error: self._ticks_failed(contract.con_id, error.text),
+        )
+
+    def _stop_ticks(self, feed: _Feed) -> None:
+        if feed.streaming is not None:
+            self.tell(LINK, StopTicks(con_id=feed.streaming.con_id))
+            feed.streaming, feed.ticked_at = None, None
+
+    def on_quotes_streamed(self, batch: QuotesStreamed) -> None:
+        """Hand on what ticks made newer."""
+        now = self.clock.monotonic()
+        resumed, wanted = [], []
+        for quote in batch.quotes:
+            feed = self.feeds.get(quote.symbol)
+            if feed is None or feed.streaming is None:
+                self.tell(LINK, StopTicks(con_id=quote.contract.con_id))
+                continue
+            feed.ticked_at = now
+            if feed.interrupted_by is not None:
+                resumed.append(feed)
+            wanted.append(quote)
+            self.publish_streamed(quote, now)
+        self._resume(resumed)
+        self._tell_quotes(wanted)
+        self.tell(LINK, StreamTaken())
+
+    def on_ticks_ended(self, event: TicksEnded) -> None:
+        """Feed by snapshots until the gateway streams again."""
+        self._ticks_failed(event.con_id, event.reason)
+
+    def _ticks_failed(self, con_id: int, reason: str) -> None:
+        for feed in self.feeds.values():
+            if feed.streaming is not None and feed.streaming.con_id == con_id:
+                self._lose_ticks(feed, reason)
+
+    def _lose_ticks(self, feed: _Feed, reason: str) -> None:
+        self._stop_ticks(feed)
+        self._interrupt((feed,), reason)
+        if self.link_lost is None:
+            self._schedule_poll(feed, self.settings.snapshot_interval_s)
+
+    # --- the link -------------------------------------------------------------------------------------------------
+
+    def follow_link(self, state: ConnectionState, reason: str) -> None:
+        """Interrupt every feed while the link is lost; begin anew when it is back."""
+        feeds = tuple(self.feeds.values())
+        if state is ConnectionState.CONNECTED:
+            self.link_lost = None
+            for feed in feeds:
+                self.window.due(feed.symbol)
+            self._take_turns()
+            return
+        self.link_lost = reason or f"the link is {state.value}"
+        self.window.drop_all()
+        for feed in feeds:
+            self._cancel_timer(feed)
+            feed.streaming, feed.ticked_at = None, None  # they ended with the session
+            feed.ticks_not_before = float("-inf")
+        self._interrupt(feeds, self.link_lost)
+
+    # --- who is told ----------------------------------------------------------------------------------------------
+
+    def _interrupt(self, feeds: Iterable[_Feed], reason: str) -> None:
+        fresh = [feed for feed in feeds if feed.interrupted_by is None]
+        if not fresh:
+            return
+        for feed in fresh:
+            feed.interrupted_by = reason
+        self.log(
+            "quotes_interrupted",
+            level="WARNING",
+            symbols=tuple(feed.symbol for feed in fresh),
+            reason=reason,
+        )
+        for address, symbols in _by_subscriber(fresh).items():
+            self.tell(address, QuotesInterrupted(symbols=symbols, reason=reason))
+
+    def _resume(self, feeds: Iterable[_Feed]) -> None:
+        held = list(feeds)
+        if not held:
+            return
+        for feed in held:
+            feed.interrupted_by = None
+        self.log("quotes_resumed", symbols=tuple(feed.symbol for feed in held))
+        for address, symbols in _by_subscriber(held).items():
+            self.tell(address, QuotesResumed(symbols=symbols))
+
+    def _tell_quotes(self, quotes: Iterable[Quote]) -> None:
+        told: defaultdict[str, list[Quote]] = defaultdict(list)
+        for quote in quotes:
+            for address in self.feeds[quote.symbol].subscribers:
+                told[address].append(quote)
+        for address, each in told.items():
+            self.tell(address, QuotesUpdated(quotes=tuple(each)))
+
+
+def _other_name(symbol: str, contract: Contract) -> ContractQualificationError:
+    return ContractQualificationError(
+        f"the broker's name of {symbol} is {contract.symbol}: subscribe to that"
+    )
+
+
+def _by_subscriber(feeds: Iterable[_Feed]) -> dict[str, tuple[str, ...]]:
+    told: defaultdict[str, list[str]] = defaultdict(list)
+    for feed in feeds:
+        for address in feed.subscribers:
+            told[address].append(feed.symbol)
+    return {address: tuple(symbols) for address, symbols in told.items()}

@@ -34,7 +34,8 @@ class Bridge:
     """Requests from one asyncio loop into the tree, and what the tree tells that loop.
 
     ``routes`` says what happens on the loop to messages that are not replies; one whose ``listeners`` are none does not
-    wake the loop, which would cost the sender more than anything else it does. ``mask`` is applied to the text of every
+    wake the loop, which would cost the sender more than anything else it does. ``inlets`` take what comes too often for
+    a turn of the loop each, in the sender's thread. ``mask`` is applied to the text of every
     error that is raised (OBS-4). Must be made on the loop.
     """
 
@@ -46,6 +47,7 @@ class Bridge:
         entropy: Entropy,
         routes: Mapping[type[Message], Callable[[Any], None]],
         listeners: Mapping[type[Message], Sized] = MappingProxyType({}),
+        inlets: Mapping[type[Message], Callable[[Message], None]] = MappingProxyType({}),
         mask: Callable[[str], str] = str,
     ) -> None:
         self._address = address
@@ -54,6 +56,7 @@ class Bridge:
         self._entropy = entropy
         self._routes = routes
         self._listeners = listeners
+        self._inlets = inlets
         self._mask = mask
         self._loop = asyncio.get_running_loop()
         self._waiting: dict[str, _Waiting] = {}
@@ -110,7 +113,10 @@ class Bridge:
 
     def receive(self, message: Message) -> None:
         """Take a message in its sender's thread and hand it to the loop, if anybody there wants it."""
-        if self._listeners.get(type(message), _SOMEBODY):
+        inlet = self._inlets.get(type(message))
+        if inlet is not None:
+            inlet(message)
+        elif self._listeners.get(type(message), _SOMEBODY):
             self.call_soon(self._dispatch, message)
 
     def call_soon(self, function: Callable[..., None], *arguments: object) -> None:

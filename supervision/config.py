@@ -146,11 +146,14 @@ class Connection(Section):
 
 @attrs.frozen(kw_only=True)
 class Pacing(Section):
-    """IB's limits, kept by us. Orders and cancels may use the reserve; data may not."""
+    """IB's limits, kept by us. Orders and cancels may use the reserve; data may not.
+
+    IB allows half as many messages a second as the account has market data lines, of which 100 come with it.
+    """
 
     RELATIONS: ClassVar = (Below("reserve_messages", "messages_per_s", or_equal=False),)
 
-    messages_per_s: int = whole(45, 1, 50)
+    messages_per_s: int = whole(45, 1, 1000)
     reserve_messages: int = whole(10, 0, 49)
     max_waiting: int = whole(1000, 1, 100_000)
     slow_down_s: float = number(60.0, 0.0, 3600.0)
@@ -169,8 +172,13 @@ class MarketData(Section):
     snapshot_timeout_s: float = number(11.0, 0.1, 60.0)
     snapshot_interval_s: float = number(1.0, 0.05, 3600.0)
     stale_after_s: float = number(300.0, 1.0, 3600.0)
-    max_symbols: int = whole(100, 1, 1000)
+    feed: str = choice("snapshots", "ticks")
+    max_symbols: int = whole(500, 1, 1000)
     max_subscriptions: int = whole(100, 1, 10_000)
+    max_open_snapshots: int = whole(90, 1, 1000)
+    max_tick_streams: int = whole(5, 2, 10_000)
+    ticks_interval_s: float = number(0.1, 0.01, 60.0)
+    ticks_refresh_s: float = number(30.0, 0.1, 3600.0)
     max_remembered: int = whole(1000, 1, 100_000)
 
 

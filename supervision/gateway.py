@@ -8,12 +8,15 @@ to fan out events. Reads survive a disconnect within their deadline; orders are 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from typing import Final, TypeVar
 
 import attrs
 
 from actors.errors import (
     ActorFailedError,
+    GatewayError,
+    GatewayNotConnectedError,
     GatewayTimeoutError,
     OrderValidationError,
     SnapshotModeViolationError,
@@ -57,7 +60,6 @@ from actors.messages.market_data import (
     QuoteRead,
     QuotesSubscribed,
     SubscribeQuotes,
-    UnsubscribeQuotes,
 )
 from actors.messages.orders import (
     CancelOrder,
@@ -83,7 +85,7 @@ from actors.messages.publishing import GetPublishStatus, PublishStatus
 from actors.messages.records import GetRecordsStatus, RecordsStatus
 from actors.model.account import Account, Position
 from actors.model.contracts import ContractQuery, Right, SecurityType
-from actors.model.market import Bar, MarketData, OptionChain, Quote
+from actors.model.market import Bar, FeedKind, MarketData, OptionChain, Quote
 from actors.model.orders import (
     CloseReason,
     Execution,
@@ -95,7 +97,8 @@ from actors.model.orders import (
     TradingSignal,
     WaitFor,
 )
-from supervision.gateway_core import GatewayCore, QuoteSubscription
+from supervision.gateway_core import GatewayCore
+from supervision.quote_streams import QuoteStream
 from supervision.status import ProcessStatus
 from supervision.streams import ConflatedStream, EventStream
 
@@ -192,40 +195,41 @@ class IBKRGateway(GatewayCore):
         return read.quote
 
     async def subscribe_quotes(
-        self, symbols: list[str] | tuple[str, ...], timeout: float = 30.0
-    ) -> ConflatedStream[Quote]:
-        """Feed quotes of many symbols: iterate over what this returns, ``aclose()`` it to end the feed (GW-7)."""
+        self,
+        symbols: Iterable[str],
+        timeout: float = 30.0,
+        *,
+        feed: FeedKind | str | None = None,
+    ) -> QuoteStream:
+        """Stream quotes of many symbols (GW-7): iterate over what this returns, or over its ``events()``.
+
+        ``feed`` is ``snapshots`` or ``ticks``; None: as configured. Ticks are refused beyond IB's few subscriptions.
+        The subscription ends with ``aclose()``, or when nobody holds the stream any more.
+        """
         self._refuse_direct("subscribe_quotes")
+        wanted, kind = _symbols(symbols), _feed_kind(feed or self._config.market_data.feed)
         ends_at = asyncio.get_running_loop().time() + timeout
         process = await self._require_connected(timeout)
+        quotes = self._quotes
+        if quotes is None:
+            raise GatewayNotConnectedError("not connected: call connect() first")
         subscription_id = process.entropy.uuid4()
-
-        def close(_: ConflatedStream[Quote]) -> None:
-            if self._quote_streams.pop(subscription_id, None) is not None and process.is_running:
-                process.tell(MARKET_DATA, UnsubscribeQuotes(subscription_id=subscription_id))
-
-        stream: ConflatedStream[Quote] = ConflatedStream(close, lambda quote: quote.contract.con_id)
-        self._quote_streams[subscription_id] = QuoteSubscription(tuple(symbols), stream)
+        stream = quotes.open(subscription_id, wanted, kind)
         try:
-            left_s = ends_at - asyncio.get_running_loop().time()
-            await self._subscribe(subscription_id, tuple(symbols), left_s)
+            await self.ask(
+                MARKET_DATA,
+                SubscribeQuotes,
+                QuotesSubscribed,
+                ends_at - asyncio.get_running_loop().time(),
+                subscription_id=subscription_id,
+                subscriber=GATEWAY,
+                symbols=wanted,
+                feed=kind,
+            )
         except BaseException:
-            self._quote_streams.pop(subscription_id, None)
+            quotes.close(subscription_id)  # it may have been accepted, and nobody would end it
             raise
         return stream
-
-    async def _subscribe(
-        self, subscription_id: str, symbols: tuple[str, ...], timeout_s: float
-    ) -> None:
-        await self.ask(
-            MARKET_DATA,
-            SubscribeQuotes,
-            QuotesSubscribed,
-            timeout_s,
-            subscription_id=subscription_id,
-            subscriber=GATEWAY,
-            symbols=symbols,
-        )
 
     # --- orders ---------------------------------------------------------------------------------------------------
 
@@ -436,6 +440,21 @@ class IBKRGateway(GatewayCore):
 def _require_snapshot(snapshot: bool) -> None:
     if not snapshot:
         raise SnapshotModeViolationError("quotes are read with snapshot=True only (was False)")
+
+
+def _symbols(symbols: Iterable[str]) -> tuple[str, ...]:
+    wanted = () if isinstance(symbols, str) else tuple(dict.fromkeys(symbols))
+    if not wanted:
+        raise GatewayError(f"symbols must be a list of at least one symbol (was {symbols!r:.40})")
+    return wanted
+
+
+def _feed_kind(feed: FeedKind | str) -> FeedKind:
+    try:
+        return FeedKind(feed)
+    except ValueError:
+        allowed = ", ".join(FeedKind)
+        raise GatewayError(f"feed must be one of {allowed} (was {feed!r:.40})") from None
 
 
 def _wait_for(wait_for: WaitFor | str | None, order_type: OrderType) -> WaitFor:

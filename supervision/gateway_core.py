@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Mapping, Sized
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -48,8 +49,9 @@ from actors.messages.market_data import (
     FeedsLost,
     QuotesInterrupted,
     QuotesResumed,
-    QuoteUpdated,
+    QuotesUpdated,
     SubscribeQuotes,
+    UnsubscribeQuotes,
 )
 from actors.messages.orders import (
     ExecutionRecorded,
@@ -62,7 +64,6 @@ from actors.messages.positions import (
 from actors.messages.risk import ConsultRiskManager, SyncRiskManager
 from actors.model.account import Account, Position
 from actors.model.connection import ConnectionState
-from actors.model.market import Quote
 from actors.model.orders import (
     OPERATOR_ID,
     Execution,
@@ -73,6 +74,7 @@ from supervision.bridge import Bridge
 from supervision.config import Config, GatewayConfig, load
 from supervision.direct_broker import DirectBroker
 from supervision.process import Process
+from supervision.quote_streams import QuoteStreams
 from supervision.risk_manager import RiskManager, RiskManagerHost
 from supervision.streams import ConflatedStream, EventStream
 
@@ -111,7 +113,7 @@ class GatewayCore:
         self._fill_streams: list[EventStream[Execution]] = []
         self._account_streams: list[ConflatedStream[Account]] = []
         self._position_streams: list[ConflatedStream[tuple[Position, ...]]] = []
-        self._quote_streams: dict[str, QuoteSubscription] = {}
+        self._quotes: QuoteStreams | None = None
         self._reports: list[LiquidationReport] = []
 
     # --- life -----------------------------------------------------------------------------------------------------
@@ -187,6 +189,7 @@ class GatewayCore:
             await process.stop("disconnect() was called")
             self._process = None
             self._bridge = None
+            self._quotes = None
 
     async def verify_connection(self, timeout: float = 5.0) -> bool:
         """Make a round trip to the broker now (GW-11)."""
@@ -302,6 +305,7 @@ class GatewayCore:
         process = self._make_process(
             self._config, self._mode, self._operator_id, self._risk_manager is not None
         )
+        self._quotes = quotes = QuoteStreams(lambda held: _unsubscribe(process, held))
         self._bridge = Bridge(
             GATEWAY,
             process.tell,
@@ -309,6 +313,7 @@ class GatewayCore:
             process.entropy,
             self._routes(process),
             self._listeners(),
+            dict.fromkeys((QuotesUpdated, QuotesInterrupted, QuotesResumed), quotes.receive),
             process.masker.text,
         )
         process.register(GATEWAY, self._bridge.receive)
@@ -317,7 +322,7 @@ class GatewayCore:
         try:
             await process.start()
         except BaseException:
-            self._process = self._bridge = None
+            self._process = self._bridge = self._quotes = None
             raise
         return process
 
@@ -329,10 +334,7 @@ class GatewayCore:
             ExecutionRecorded: lambda event: _push(self._fill_streams, event.execution),
             AccountChanged: lambda event: _push(self._account_streams, event.account),
             PositionsChanged: lambda event: _push(self._position_streams, event.positions),
-            QuoteUpdated: self._on_quote,
             FailoverChanged: self._on_failover_changed,
-            QuotesInterrupted: self._on_interrupted,
-            QuotesResumed: self._on_resumed,
             FeedsLost: self._on_feeds_lost,
             LiquidationReport: self._reports.append,
         }
@@ -348,7 +350,6 @@ class GatewayCore:
             ExecutionRecorded: self._fill_streams,
             AccountChanged: self._account_streams,
             PositionsChanged: self._position_streams,
-            QuoteUpdated: self._quote_streams,
         }
 
     async def ask(
@@ -383,10 +384,11 @@ class GatewayCore:
             *self._fill_streams,
             *self._account_streams,
             *self._position_streams,
-            *(held.stream for held in self._quote_streams.values()),
         ]
         for stream in streams:
             stream.end(error)
+        if self._quotes is not None:
+            self._quotes.end(error)
 
     def _on_connection_state(self, event: ConnectionStateChanged) -> None:
         for account in event.accounts:
@@ -407,31 +409,22 @@ class GatewayCore:
         else:
             self._served.clear()
 
-    def _on_quote(self, event: QuoteUpdated) -> None:
-        for held in self._quote_streams.values():
-            if event.quote.symbol in held.symbols:
-                held.stream.push(event.quote)
-
-    def _on_interrupted(self, event: QuotesInterrupted) -> None:
-        self.process.log(
-            "quotes_interrupted", level="WARNING", symbols=event.symbols, reason=event.reason
-        )
-
-    def _on_resumed(self, event: QuotesResumed) -> None:
-        self.process.log("quotes_resumed", symbols=event.symbols)
-
     def _on_feeds_lost(self, _: FeedsLost) -> None:
-        """Subscribe again at a market-data actor that was restarted; it sends the same ids twice without harm."""
-        for subscription_id, held in self._quote_streams.items():
+        """Subscribe again at a market-data actor that was restarted."""
+        if self._quotes is None:
+            return
+        for held in self._quotes.lost("the market-data actor was restarted"):
             self.process.tell(
                 MARKET_DATA,
                 SubscribeQuotes(
                     correlation_id=self.process.entropy.uuid4(),
                     deadline=self.process.clock.monotonic() + RESUBSCRIBE_S,
                     reply_to=GATEWAY,
-                    subscription_id=subscription_id,
+                    subscription_id=held.subscription_id,
                     subscriber=GATEWAY,
                     symbols=held.symbols,
+                    feed=held.feed,
+                    resumed=True,
                 ),
             )
 
@@ -452,12 +445,11 @@ class GatewayCore:
         return stream
 
 
-@attrs.frozen
-class QuoteSubscription:
-    """Who wants quotes of what."""
-
-    symbols: tuple[str, ...]
-    stream: ConflatedStream[Quote]
+def _unsubscribe(process: Process, subscription_id: str) -> None:
+    """End a subscription, from any thread; a tree that has stopped has none."""
+    with suppress(GatewayError):
+        if process.is_running:
+            process.tell(MARKET_DATA, UnsubscribeQuotes(subscription_id=subscription_id))
 
 
 def _push(streams: list[Any], event: object) -> None:

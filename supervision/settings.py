@@ -111,6 +111,8 @@ def link_settings(config: Config, mode: ExecutionMode, operator_id: str) -> Link
         snapshot_timeout_s=config.market_data.snapshot_timeout_s,
     )
 
+        max_tick_streams=config.market_data.max_tick_streams,
+        ticks_interval_s=config.market_data.ticks_interval_s,
 
 def history_limits(config: Config) -> HistoryLimits:
     """For the pacer of history, which the link's incarnations share."""
@@ -136,6 +138,9 @@ def market_data_settings(config: Config, *, has_source: bool) -> MarketDataSetti
         max_symbols=section.max_symbols,
         max_remembered=section.max_remembered,
         publishes=config.publish.enabled,
+        max_open_snapshots=section.max_open_snapshots,
+        max_tick_streams=section.max_tick_streams,
+        ticks_refresh_s=section.ticks_refresh_s,
         failover=failover_settings(config, has_source=has_source),
     )
 

@@ -57,6 +57,10 @@ from actors.messages.market_data import (
     QualifyContract,
     ReadBars,
     ReadOptionChain,
+    StartTicks,
+    StopAllTicks,
+    StopTicks,
+    StreamTaken,
     TakeSnapshot,
 )
 from actors.messages.orders import (
@@ -86,6 +90,10 @@ class LinkActor(AskingLink):
         ReadBrokerState: "on_read_broker_state",
         QualifyContract: "on_qualify_contract",
         TakeSnapshot: "on_take_snapshot",
+        StartTicks: "on_start_ticks",
+        StopTicks: "on_stop_ticks",
+        StopAllTicks: "on_stop_all_ticks",
+        StreamTaken: "on_stream_taken",
         ReadBars: "on_read_bars",
         ReadOptionChain: "on_read_option_chain",
         InstallPermitKey: "on_install_permit_key",

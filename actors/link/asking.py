@@ -17,6 +17,7 @@ from actors.link.memory import LinkMemory
 from actors.link.session import Session
 from actors.link.settings import LinkSettings
 from actors.logic.order_gate import OrderGate
+from actors.logic.pacing import PacingLane
 from actors.loop_actor import LoopActor
 from actors.messages.connection import BrokerStateRead, Probe, Probed, ReadBrokerState
 from actors.messages.lifecycle import Reply, Request
@@ -28,7 +29,12 @@ from actors.messages.market_data import (
     ReadBars,
     ReadOptionChain,
     SnapshotTaken,
+    StartTicks,
+    StopAllTicks,
+    StopTicks,
+    StreamTaken,
     TakeSnapshot,
+    TicksAsked,
 )
 from actors.model.connection import DisconnectCause
 from actors.ports import EventLog, no_log
@@ -129,10 +135,37 @@ class AskingLink(LoopActor):
         """Read one snapshot."""
 
         async def work(session: Session) -> Reply:
-            quote = await take_snapshot(session, request.contract, snapshot=request.snapshot)
+            lane = PacingLane.FEED if request.for_feed else PacingLane.DATA
+            quote = await take_snapshot(
+                session, request.contract, snapshot=request.snapshot, lane=lane
+            )
             return SnapshotTaken(correlation_id=request.correlation_id, quote=quote)
 
         self._serve(request, work)
+
+    def on_start_ticks(self, request: StartTicks) -> None:
+        """Subscribe to a contract tick by tick."""
+
+        async def work(session: Session) -> Reply:
+            await session.ticks.start(request.contract)
+            return TicksAsked(correlation_id=request.correlation_id)
+
+        self._serve(request, work)
+
+    def on_stop_ticks(self, message: StopTicks) -> None:
+        """Cancel the stream of a contract; one of an earlier session ended with it."""
+        if self.session is not None:
+            self.session.ticks.stop(message.con_id)
+
+    def on_stop_all_ticks(self, _: StopAllTicks) -> None:
+        """Cancel every stream."""
+        if self.session is not None:
+            self.session.ticks.stop_all()
+
+    def on_stream_taken(self, _: StreamTaken) -> None:
+        """Let the next quotes go."""
+        if self.session is not None:
+            self.session.ticks.taken()
 
     def on_read_bars(self, request: ReadBars) -> None:
         """Read at most one hour of bars."""

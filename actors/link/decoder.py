@@ -22,7 +22,7 @@ ORDER_MESSAGES: Final = frozenset({3, 4, 5, 9, 11, 15, 53, 54, 55, 59, 61, 62, 1
 """orderStatus, errors, openOrder, nextValidId, executions, managedAccounts, the end markers, commissions, positions,
 completed orders: losing one of these could lose an order, so their field counts must be right."""
 
-DATA_MESSAGES: Final = frozenset({1, 2, 6, 10, 17, 21, 45, 46, 49, 52, 57, 58, 75, 76})
+DATA_MESSAGES: Final = frozenset({1, 2, 6, 10, 17, 21, 45, 46, 49, 52, 57, 58, 75, 76, 99})
 """Ticks, account values, contracts, bars, time, option chains."""
 
 _EXACT_FIELDS: Final = {
@@ -116,6 +116,11 @@ class StrictDecoder(Decoder):
             raise UndecodableError(f"an error must have {exact} fields (has {len(fields)})")
         super().errorMsg(fields)
 
+    def tickByTick(self, fields: list[str]) -> None:  # noqa: N802 - the library's name
+        """Give the fields to whom they belong: the library would make objects of each, thousands a second."""
+        receiver: Any = self.wrapper
+        receiver.tick(fields)
+
     def execDetails(self, fields: list[str]) -> None:  # noqa: N802 - the library's name
         """Keep the time as text: the library drops an execution whose time zone it does not know."""
         self.execution_time = fields[_TIME_FIELD]
@@ -166,6 +171,15 @@ def _whole(text: str) -> int:
 
 def _number(text: str) -> float:
     return float(text) if _is_plain(text) else _refuse(text)
+
+
+def decimal(text: str) -> float:
+    """Read a number that must be there; raises `UndecodableError`, for what only Python takes for a number too."""
+    try:
+        number = float(text)
+    except ValueError:
+        _refuse(text)
+    return number if _is_plain(text) else _refuse(text)
 
 
 def _is_plain(text: str) -> bool:

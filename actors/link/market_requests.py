@@ -86,7 +86,9 @@ def _listed(several: Any, most: int = 5) -> str:
     return shown if len(contracts) <= most else f"{shown} and {len(contracts) - most} more"
 
 
-async def take_snapshot(session: Session, contract: Contract, *, snapshot: bool) -> Quote:
+async def take_snapshot(
+    session: Session, contract: Contract, *, snapshot: bool, lane: PacingLane = PacingLane.DATA
+) -> Quote:
     """Read one snapshot. It ends by its end marker, or after a while with what is there.
 
     Raises `SnapshotModeViolationError`, `MarketDataUnavailableError`, `ContractQualificationError`.
@@ -98,7 +100,7 @@ async def take_snapshot(session: Session, contract: Contract, *, snapshot: bool)
     what = f"quote of {contract}"
     with session.expecting(what, RequestKind.DATA, SnapshotPending) as (request_id, pending):
         ticks = cast(SnapshotPending, pending)
-        await session.pacer.turn(PacingLane.DATA)
+        await session.pacer.turn(lane)
         try:
             session.client.reqMktData(
                 request_id,
@@ -119,7 +121,9 @@ async def take_snapshot(session: Session, contract: Contract, *, snapshot: bool)
         finally:
             if not ticks.done.done() or ticks.done.cancelled():
                 _cancel_snapshot(session, request_id)
-    return ticks.quote(contract, session.received_at)
+    quote = ticks.quote(contract, session.received_at)
+    session.ticks.rebase(quote)
+    return quote
 
 
 def _cancel_snapshot(session: Session, request_id: int) -> None:

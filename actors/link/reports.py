@@ -61,6 +61,10 @@ class Reports:
         for address in (POSITION, STRATEGY_C):
             self._tell(address, HoldingReported(holding=holding))
 
+    def market(self, address: str, message: Message) -> None:
+        """Hand on what streams of market data say."""
+        self._tell(address, message)
+
     def account(self, account: Account) -> None:
         """Hand on the account's numbers."""
         for address in (POSITION, RISK):

@@ -30,6 +30,7 @@ from actors.link.life import Life
 from actors.link.pacer import Pacer
 from actors.link.reports import Reports
 from actors.link.settings import LinkSettings
+from actors.link.ticks import TickDesk
 from actors.link.wrapper import (
     ACCOUNT,
     COMPLETED_ORDERS,
@@ -130,6 +131,17 @@ class Session:
             fresh_s=settings.proof_of_life_s,
             limit_s=settings.round_trip_timeout_s,
         )
+        self.ticks = TickDesk(
+            loop=loop,
+            clock=clock,
+            answers=self.answers,
+            client=self.client,
+            pacer=self.pacer,
+            tell=reports.market,
+            spawn=owner.spawn,
+            max_lines=settings.max_tick_streams,
+            interval_s=settings.ticks_interval_s,
+        )
         self.settled: asyncio.Future[None] = loop.create_future()
         self.is_ready = False
         self.is_cut_off = False
@@ -167,6 +179,7 @@ class Session:
         else:
             self.client.abort()
         self._settle(error)
+        self.ticks.end()
         self.answers.fail_all(error)
         self.pacer.fail(error)
         self.life.end(error)
@@ -180,6 +193,7 @@ class Session:
     def _say_farewell(self) -> None:
         """Cancel what is subscribed (CON-13). What does not go through any more does not matter."""
         with suppress(GatewayError):
+            self.ticks.farewell()
             if self.account_values is not None:
                 self.client.reqAccountUpdates(False, self.account_values.account_id)
             self.client.cancelPositions()

@@ -30,6 +30,10 @@ class LinkSettings:
     """So many messages of a session may be undecodable before it is given up (orders: none)."""
     snapshot_timeout_s: float = 11.0
     """IB ends a snapshot within 11 s."""
+    max_tick_streams: int = 5
+    """So many tick-by-tick subscriptions at once; a contract takes two of them."""
+    ticks_interval_s: float = 0.1
+    """Quotes made of ticks are handed on so often, the newest of each contract."""
     max_history_minutes: int = attrs.field(
         default=MAX_HISTORY_MINUTES, validator=attrs.validators.in_(range(1, 61))
     )

@@ -139,6 +139,12 @@ class RawWrapper:
         if snapshot := self._snapshot(request_id):
             snapshot.on_data_type(kind)
 
+    def tick(self, fields: list[str]) -> None:
+        """A tick of a tick-by-tick stream, undecoded; one of a stream that was cancelled is late."""
+        take = self._session.ticks.takers.get(fields[1])
+        if take is not None:
+            take(fields, self._session.received_at)
+
     def tickSnapshotEnd(self, request_id: int) -> None:
         """The snapshot is complete."""
         self._answers.finish(request_id)

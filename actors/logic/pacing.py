@@ -33,7 +33,9 @@ class PacingLane(IntEnum):
     ORDER = 1
     """Opening orders and reconciliation: ahead of data, without the reserve."""
     DATA = 2
-    """Everything else."""
+    """What somebody waits for."""
+    FEED = 3
+    """The snapshots that feed subscribers: they come again anyway."""
 
 
 @attrs.frozen(kw_only=True)

@@ -8,7 +8,7 @@ import attrs
 
 from actors.messages.lifecycle import Message, Overflow, Reply, Request
 from actors.model.contracts import Contract, ContractQuery
-from actors.model.market import Bar, MarketData, OptionChain, Quote
+from actors.model.market import Bar, FeedKind, MarketData, OptionChain, Quote
 
 # --- asked of the market-data actor -------------------------------------------------------------------------------
 
@@ -74,11 +74,16 @@ class GetOptionQuote(Request):
 
 @attrs.frozen(kw_only=True)
 class SubscribeQuotes(Request):
-    """Feed ``subscriber`` with `QuoteUpdated` until `UnsubscribeQuotes`; answered by `QuotesSubscribed`."""
+    """Feed ``subscriber`` with `QuotesUpdated` until `UnsubscribeQuotes`; answered by `QuotesSubscribed`.
+
+    ``resumed``: it goes on with a subscription that was interrupted, so the first quote is told as `QuotesResumed`.
+    """
 
     subscription_id: str
     subscriber: str
     symbols: tuple[str, ...]
+    feed: FeedKind = FeedKind.SNAPSHOTS
+    resumed: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -91,6 +96,8 @@ class QuotesSubscribed(Reply):
 @attrs.frozen(kw_only=True)
 class UnsubscribeQuotes(Message):
     """End a subscription; an unknown one is ignored."""
+
+    overflow = Overflow.SIGNAL  # never refused: nobody would end it then
 
     subscription_id: str
 
@@ -125,6 +132,13 @@ class QuoteUpdated(Message):
     def conflation_key(self) -> Hashable:
         """Quotes of one contract replace each other."""
         return self.quote.contract.con_id
+
+
+@attrs.frozen(kw_only=True)
+class QuotesUpdated(Message):
+    """Newer quotes of subscribed symbols, at most one of each; for subscribers, who conflate by themselves (MKT-7)."""
+
+    quotes: tuple[Quote, ...]
 
 
 @attrs.frozen(kw_only=True)
@@ -167,10 +181,14 @@ class ContractQualified(Reply):
 
 @attrs.frozen(kw_only=True)
 class TakeSnapshot(Request):
-    """Read one snapshot; answered by `SnapshotTaken`. ``snapshot=False`` is refused (MKT-5)."""
+    """Read one snapshot; answered by `SnapshotTaken`. ``snapshot=False`` is refused (MKT-5).
+
+    ``for_feed``: one of a stream of snapshots, which lets all that somebody waits for go first.
+    """
 
     contract: Contract
     snapshot: bool = True
+    for_feed: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -209,3 +227,55 @@ class OptionChainRead(Reply):
     """The chain of the SMART exchange with the standard multiplier."""
 
     chain: OptionChain
+
+
+@attrs.frozen(kw_only=True)
+class StartTicks(Request):
+    """Stream a contract tick by tick until `StopTicks` or `TicksEnded`; answered by `TicksAsked` (MKT-7).
+
+    One that streams already is cancelled and asked for anew.
+    """
+
+    contract: Contract
+
+
+@attrs.frozen(kw_only=True)
+class TicksAsked(Reply):
+    """The subscriptions are on the wire. IB does not confirm them: the first tick does, in `QuotesStreamed`."""
+
+
+@attrs.frozen(kw_only=True)
+class StopTicks(Message):
+    """Cancel the stream of a contract; one that does not stream is ignored."""
+
+    con_id: int
+
+
+@attrs.frozen(kw_only=True)
+class StopAllTicks(Message):
+    """Cancel every stream: whoever asked for them is gone."""
+
+
+@attrs.frozen(kw_only=True)
+class QuotesStreamed(Message):
+    """What ticks made newer since the last such message, one quote a contract.
+
+    Another one follows only after `StreamTaken`, so that none ever queues behind a busy reader.
+    """
+
+    overflow = Overflow.SIGNAL  # never refused: the link waits for the answer
+
+    quotes: tuple[Quote, ...]
+
+
+@attrs.frozen(kw_only=True)
+class StreamTaken(Message):
+    """The last `QuotesStreamed` was taken: the link may send the next."""
+
+
+@attrs.frozen(kw_only=True)
+class TicksEnded(Message):
+    """The gateway refused or ended the stream of a contract."""
+
+    con_id: int
+    reason: str

@@ -29,6 +29,13 @@ class DataSource(StrEnum):
     ALPHA_VANTAGE = "alpha_vantage"
 
 
+class FeedKind(StrEnum):
+    """How subscribers are fed (D17): by repeated snapshots, or by IB's tick-by-tick streams, of which it allows few."""
+
+    SNAPSHOTS = "snapshots"
+    TICKS = "ticks"
+
+
 @attrs.frozen(kw_only=True)
 class Quote:
     """One snapshot of a contract's market. Prices in the contract's currency, sizes in units."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .session import Session
 
 _STREAM = "ticks"
+_SNAPSHOT = "snapshot"
 _BY_TICK = "by_tick"
 _BY_TICK_TYPES = {"Last": 1, "AllLast": 2, "BidAsk": 3, "MidPoint": 4}
 _GENERIC_TICKS = frozenset(
@@ -116,21 +117,39 @@ class MarketDataDesk:
         snapshot = fields.flag()
         self._check_generic(generic, snapshot)
         contract = self._resolve(query)
-        if (_STREAM, request_id) in session.subscriptions:
+        if not session.subscriptions.keys().isdisjoint(
+            ((_STREAM, request_id), (_SNAPSHOT, request_id))
+        ):
             raise Refusal(codes.DUPLICATE_TICKER)
         delayed = self._permission(session, request_id, contract)
         if delayed is None:
             return
+        self._check_lines(session)
         if snapshot:
-            delay_s = self._simulator.config.snapshot_delay_s
-            if delay_s > 0:
-                self._simulator.later(
-                    delay_s, self._snapshot, session, request_id, contract, delayed
-                )
-            else:
-                self._snapshot(session, request_id, contract, delayed)
+            self._snapshot_later(session, request_id, contract, delayed)
             return
         self._stream(session, request_id, contract, delayed, "mdoff" in generic)
+
+    def _check_lines(self, session: Session) -> None:
+        """Refuse beyond the limit of lines; a snapshot takes one until it has ended."""
+        limit = self._simulator.config.limits.market_data_lines
+        lines = sum(1 for kind, _ in session.subscriptions if kind in (_STREAM, _SNAPSHOT))
+        if limit and lines >= limit:
+            raise Refusal(codes.TICKERS_EXCEEDED)
+
+    def _snapshot_later(
+        self, session: Session, request_id: int, contract: Contract, delayed: bool
+    ) -> None:
+        delay_s = self._simulator.config.snapshot_delay_s
+        if delay_s <= 0:
+            self._snapshot(session, request_id, contract, delayed)
+            return
+
+        def answer() -> None:
+            del session.subscriptions[_SNAPSHOT, request_id]
+            self._snapshot(session, request_id, contract, delayed)
+
+        session.subscriptions[_SNAPSHOT, request_id] = self._simulator.later(delay_s, answer)
 
     def _resolve(self, query: ContractQuery) -> Contract:
         found = self._simulator.universe.find(query, self._simulator.market.today)
@@ -202,10 +221,6 @@ class MarketDataDesk:
     def _stream(
         self, session: Session, request_id: int, contract: Contract, delayed: bool, off: bool
     ) -> None:
-        limit = self._simulator.config.limits.market_data_lines
-        lines = sum(1 for kind, _ in session.subscriptions if kind == _STREAM)
-        if limit and lines >= limit:
-            raise Refusal(codes.TICKERS_EXCEEDED)
         sent: dict[int, str] = {}
         self._begin(session, request_id, contract, delayed)
 
@@ -248,9 +263,10 @@ class MarketDataDesk:
                 send.greeks(kind, quote, quote.greeks.price if kind == 13 else price)
 
     def cancel_market_data(self, session: Session, fields: Fields) -> None:
-        """End a stream; 300 when there is none."""
+        """End a stream, or a snapshot that has not ended; 300 when there is none."""
         request_id = fields.integer()
         stop = session.subscriptions.pop((_STREAM, request_id), None)
+        stop = stop or session.subscriptions.pop((_SNAPSHOT, request_id), None)
         if stop is None:
             raise Refusal(codes.NO_TICKER, f"Can't find EId with tickerId:{request_id}")
         stop()

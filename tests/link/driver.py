@@ -21,7 +21,7 @@ from actors.link.actor import LinkActor
 from actors.link.settings import LinkSettings
 from actors.logic.permits import issue_permit
 from actors.mailbox import STOP, Sender
-from actors.messages.addresses import CONNECTION, EXECUTOR, LINK, POSITION, RISK
+from actors.messages.addresses import CONNECTION, EXECUTOR, LINK, MARKET_DATA, POSITION, RISK
 from actors.messages.connection import (
     BrokerStateRead,
     OpenSession,
@@ -87,7 +87,7 @@ class LinkDriver:
     ) -> None:
         self.clock = clock or LoopClock()
         self.told: dict[str, list[Message]] = {
-            name: [] for name in (CONNECTION, EXECUTOR, POSITION, RISK)
+            name: [] for name in (CONNECTION, EXECUTOR, POSITION, RISK, MARKET_DATA)
         }
         self.reports: list[Message] = []
         self.logged: list[tuple[str, dict[str, object]]] = []
