@@ -55,7 +55,7 @@ def indicators_of(highs: Floats, lows: Floats, closes: Floats, volumes: Floats) 
         raise InsufficientDataError(
             f"indicators need at least {MINIMUM_BARS} bars (had {len(closes)}); wait for more"
         )
-    fast, slow = _ema_weights(len(closes)).dot(closes).tolist()
+    fast, slow = ema_weights(len(closes)).dot(closes).tolist()
     middle, width = _bollinger(closes)
     return Indicators(
         ema_fast=_finite(fast),
@@ -135,7 +135,8 @@ def _ones(length: int) -> Floats:
 
 
 @lru_cache(maxsize=64)
-def _ema_weights(length: int) -> Floats:
+def ema_weights(length: int) -> Floats:
+    """The weights of ``length`` closes in both EMAs, 2 × length: the fast one first."""
     weights = np.vstack((_weights(length, EMA_FAST), _weights(length, EMA_SLOW)))
     weights.setflags(write=False)
     return weights

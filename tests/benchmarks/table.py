@@ -74,7 +74,7 @@ class Row:
             self.what,
             "" if self.floor is None else f"{_number(self.floor)} {self.unit}",
             f"{_number(self.ours)} {self.unit}",
-            "" if self.ratio is None else f"{self.ratio:.2f} x",
+            "" if self.ratio is None else f"{_number(self.ratio)} x",
             aim,
             {True: "yes", False: "NO", None: "disturbed" if self.is_disturbed else ""}[
                 self.reached
