@@ -112,14 +112,6 @@ class OrderBook:
             client_id,
         )
 
-    def of_commission(self, exec_id: str) -> Tracked | None:
-        """Find the order that an execution counted for."""
-        base_id = exec_id.rpartition(".")[0] or exec_id
-        for tracked in reversed(self._by_ref.values()):
-            if base_id in tracked.record.executions:
-                return tracked
-        return None
-
     def _find(
         self, order_ref: str, perm_id: int, order_id: int, of_client: int, ours: int | None
     ) -> Tracked | None:

@@ -32,7 +32,7 @@ from actors.messages.orders import (
 )
 from actors.messages.risk import LatchChanged
 from actors.model.connection import ConnectionState
-from actors.model.orders import BrokerOrder, Execution
+from actors.model.orders import BrokerOrder, Execution, base_id_of
 from actors.order_book import Tracked
 from actors.order_desk import OrderDesk
 
@@ -114,13 +114,16 @@ class OrderReports(OrderDesk):
 
     def on_commission_reported(self, event: CommissionReported) -> None:
         """Put a commission on its execution."""
-        tracked = self.book.of_commission(event.exec_id)
+        execution = self.executions.get(base_id_of(event.exec_id))
+        if execution is None:
+            return
+        tracked = self.book.of_execution(execution, self.client_id)
         if tracked is None:
             return
         record = apply_commission(
             tracked.record, event.exec_id, event.commission, event.realized_pnl
         )
-        if record != tracked.record:
+        if record is not tracked.record:
             tracked.record = record
             self.tell(JOURNAL, commission_note(record.order_ref, event, self.clock.now()))
             self.tell_change(tracked, "commission", level="DEBUG")

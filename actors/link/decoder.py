@@ -2,6 +2,9 @@
 
 The library logs and forgets what it cannot decode; a fill with one field too many would vanish (TWS_WIRE §11.5). Here
 every such message raises, and the session decides. Messages that the link has no use for are skipped undecoded.
+
+Executions and completed orders are told again, word by word, whenever the broker's state is read: they are decoded
+once. With some hundred of them a day, reading is otherwise what a reconciliation spends its time on.
 """
 
 # mypy: disable-error-code="no-untyped-call"
@@ -17,6 +20,9 @@ from typing import Any, Final, NoReturn
 
 from ib_insync.decoder import Decoder
 from ib_insync.util import UNSET_DOUBLE
+
+from actors.link.translation import execution_from_ib, order_from_completed, time_from_ib
+from actors.model.orders import BrokerOrder, Execution
 
 ORDER_MESSAGES: Final = frozenset({3, 4, 5, 9, 11, 15, 53, 54, 55, 59, 61, 62, 101, 102})
 """orderStatus, errors, openOrder, nextValidId, executions, managedAccounts, the end markers, commissions, positions,
@@ -46,6 +52,8 @@ _OPEN_ORDER_FIELDS: Final = ((170, 128), (162, 123), (160, 122), (158, 121), (0,
 """Fields of an openOrder without anything that is there only sometimes, from a server version on (TWS_WIRE §4.2)."""
 _TIME_FIELD: Final = 15
 _ANY_TIME: Final = "20000101 00:00:00 UTC"
+_REMEMBERED: Final = 8192
+"""A busy day's executions; as many completed orders."""
 
 
 class UndecodableError(ValueError):
@@ -63,7 +71,6 @@ class StrictDecoder(Decoder):
             for number, handler in self.handlers.items()
             if number in ORDER_MESSAGES or number in DATA_MESSAGES
         }
-        self.execution_time = ""
 
     def wrap(
         self,
@@ -122,21 +129,20 @@ class StrictDecoder(Decoder):
         receiver.tick(fields)
 
     def execDetails(self, fields: list[str]) -> None:  # noqa: N802 - the library's name
-        """Keep the time as text: the library drops an execution whose time zone it does not know."""
-        self.execution_time = fields[_TIME_FIELD]
-        fields[_TIME_FIELD] = _ANY_TIME
-        super().execDetails(fields)
+        """Hand over the request id and the execution."""
+        receiver: Any = self.wrapper
+        request_id, told = int(fields[1]), tuple(fields[2:])
+        receiver.execution(request_id, _execution(self.serverVersion, told))
+
+    def completedOrder(self, fields: list[str]) -> None:  # noqa: N802 - the library's name
+        """Hand over the order."""
+        receiver: Any = self.wrapper
+        receiver.completed_order(_completed_order(self.serverVersion, tuple(fields)))
 
     def openOrder(self, fields: list[str]) -> None:  # noqa: N802 - the library's name
         """Decode, then check that no field was left over."""
         receiver: Any = self.wrapper
-        catch: Any = _Catch()
-        self.wrapper = catch
-        try:
-            super().openOrder(fields)
-        finally:
-            self.wrapper = receiver
-        order_id, contract, order, state = catch.caught
+        order_id, contract, order, state = _decoded(Decoder.openOrder, self.serverVersion, fields)
         expected = self._plain_open_order() + _repeated(contract, order)
         if len(fields) != expected:
             raise UndecodableError(f"openOrder must have {expected} fields (has {len(fields)})")
@@ -153,6 +159,44 @@ class _Catch:
 
     def openOrder(self, *arguments: Any) -> None:  # noqa: N802 - the library's name
         self.caught = arguments
+
+    execDetails = completedOrder = openOrder  # noqa: N815 - the library's names
+
+
+class _Once(StrictDecoder):
+    """Decodes one message: it has no handlers, which take longer to make than any message to decode."""
+
+    def __init__(self, server_version: int) -> None:
+        self.serverVersion = server_version
+        self.wrapper: Any = _Catch()
+
+
+def _decoded(
+    read: Callable[[Decoder, list[str]], None], server_version: int, fields: list[str]
+) -> tuple[Any, ...]:
+    """Have the library read one message, and return what it would have told its wrapper."""
+    decoder = _Once(server_version)
+    read(decoder, fields)
+    caught: tuple[Any, ...] = decoder.wrapper.caught
+    return caught
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _execution(server_version: int, told: tuple[str, ...]) -> Execution:
+    """Decode an execution from its fields behind the request id.
+
+    The library drops one whose time zone it does not know, so the time is read here.
+    """
+    fields = ["", "0", *told]
+    time, fields[_TIME_FIELD] = fields[_TIME_FIELD], _ANY_TIME
+    _, contract, execution = _decoded(Decoder.execDetails, server_version, fields)
+    return execution_from_ib(contract, execution, time_from_ib(time))
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _completed_order(server_version: int, told: tuple[str, ...]) -> BrokerOrder:
+    """Decode an order that ended today."""
+    return order_from_completed(*_decoded(Decoder.completedOrder, server_version, list(told)))
 
 
 @lru_cache(maxsize=64)

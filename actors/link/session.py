@@ -324,8 +324,13 @@ class Session:
         )
 
     def on_commission(self, exec_id: str, commission: float, pnl: float) -> None:
-        """A commission; IB says "unset" for the profit of an opening trade."""
+        """A commission; every read of the executions tells all of them again, which is no news.
+
+        IB says "unset" for the profit of an opening trade.
+        """
         realized = pnl if abs(pnl) < 1e300 else None
+        if self.commissions.get(exec_id) == (commission, realized):
+            return
         if len(self.commissions) < self.settings.max_items_per_answer:
             self.commissions[exec_id] = (commission, realized)
         self._reports.commission(exec_id, commission, realized)

@@ -14,17 +14,15 @@ from typing import TYPE_CHECKING, Any
 from actors.link.memory import plausible_order_id
 from actors.link.snapshot import SnapshotPending
 from actors.link.translation import (
-    execution_from_ib,
     holding_from_ib,
-    order_from_completed,
     order_from_open,
     order_from_status,
     required,
-    time_from_ib,
 )
 
 if TYPE_CHECKING:
     from actors.link.session import Session
+    from actors.model.orders import BrokerOrder, Execution
 
 POSITIONS = "positions"
 OPEN_ORDERS = "open orders"
@@ -180,18 +178,17 @@ class RawWrapper:
         """No more open orders."""
         self._answers.finish(OPEN_ORDERS)
 
-    def completedOrder(self, contract: Any, order: Any, state: Any) -> None:
+    def completed_order(self, order: BrokerOrder) -> None:
         """An order that ended today."""
-        self._answers.add(COMPLETED_ORDERS, order_from_completed(contract, order, state))
+        self._answers.add(COMPLETED_ORDERS, order)
 
     def completedOrdersEnd(self) -> None:
         """No more completed orders."""
         self._answers.finish(COMPLETED_ORDERS)
 
-    def execDetails(self, request_id: int, contract: Any, execution: Any) -> None:
+    def execution(self, request_id: int, execution: Execution) -> None:
         """An execution: live (request id −1) or asked for."""
-        executed_at = time_from_ib(self._session.client.decoder.execution_time)
-        self._session.on_execution(request_id, execution_from_ib(contract, execution, executed_at))
+        self._session.on_execution(request_id, execution)
 
     def execDetailsEnd(self, request_id: int) -> None:
         """No more executions."""

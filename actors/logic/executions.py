@@ -14,7 +14,7 @@ from typing import Final
 import attrs
 
 from actors.logic.frozen import evolve, put
-from actors.model.orders import Execution
+from actors.model.orders import Execution, base_id_of
 
 Executions = Mapping[str, Execution]
 """The counted executions by their base id."""
@@ -69,10 +69,10 @@ def since(executions: Executions, moment: datetime) -> Executions:
 def with_commission(
     executions: Executions, exec_id: str, commission: float, realized_pnl: float | None
 ) -> Executions:
-    """Put a commission on the execution it belongs to; one for an unknown execution changes nothing."""
-    base_id = exec_id.rpartition(".")[0] or exec_id
+    """Put a commission on its execution; one that is known, or of an unknown execution, changes nothing."""
+    base_id = base_id_of(exec_id)
     known = executions.get(base_id)
-    if known is None:
+    if known is None or (known.commission, known.realized_pnl) == (commission, realized_pnl):
         return executions
     paid = evolve(known, commission=commission, realized_pnl=realized_pnl)
     return put(executions, base_id, paid)

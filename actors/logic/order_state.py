@@ -37,6 +37,7 @@ from actors.model.orders import (
     Purpose,
     TradeRequest,
     WireOrder,
+    base_id_of,
 )
 
 _SENT_ONCE: Final = LIVE | TERMINAL
@@ -260,10 +261,10 @@ def apply_execution(record: OrderRecord, execution: Execution, now: datetime) ->
 def apply_commission(
     record: OrderRecord, exec_id: str, commission: float, realized_pnl: float | None = None
 ) -> OrderRecord:
-    """Put a commission on its execution; one that comes first waits for it."""
-    paid = executions.with_commission(record.executions, exec_id, commission, realized_pnl)
-    if paid is not record.executions:
-        return evolve(record, executions=paid)
+    """Put a commission on its execution; one that comes first waits for it, one that is known changes nothing."""
+    if base_id_of(exec_id) in record.executions:
+        paid = executions.with_commission(record.executions, exec_id, commission, realized_pnl)
+        return record if paid is record.executions else evolve(record, executions=paid)
     waiting = (*record.early_commissions, (exec_id, commission, realized_pnl))
     return evolve(record, early_commissions=waiting)
 

@@ -230,6 +230,11 @@ class ValidationResult:
     rejected_by: tuple[str, ...] = ()
 
 
+def base_id_of(exec_id: str) -> str:
+    """The part of an execution's id that its corrections share: they differ in what stands behind the last point."""
+    return exec_id.rpartition(".")[0] or exec_id
+
+
 @attrs.frozen(kw_only=True)
 class Execution:
     """One execution as the broker reported it; the same ``exec_id`` never counts twice (ORD-7).
@@ -254,7 +259,7 @@ class Execution:
     @property
     def base_id(self) -> str:
         """The id that an execution shares with its corrections."""
-        return self.exec_id.rpartition(".")[0] or self.exec_id
+        return base_id_of(self.exec_id)
 
     @property
     def signed_quantity(self) -> float:

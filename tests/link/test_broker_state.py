@@ -12,7 +12,7 @@ from actors.link.broker_state import merge_orders
 from actors.link.settings import LinkSettings
 from actors.messages.addresses import CONNECTION, EXECUTOR, POSITION, RISK
 from actors.messages.connection import BrokerStateRead, ReadBrokerState, SessionEnded
-from actors.messages.orders import ExecutionReported, OrderSent
+from actors.messages.orders import CommissionReported, ExecutionReported, OrderSent
 from actors.messages.positions import AccountChanged, HoldingReported
 from actors.model.connection import DisconnectCause
 from actors.model.orders import BrokerOrder, OrderType
@@ -66,6 +66,44 @@ def test_the_state_has_every_part() -> None:
             assert state.account.net_liquidation
             assert state.account.cash
             assert state.fill_counts == ((spy.con_id, 1),)
+
+    run(scenario)
+
+
+@pytest.mark.req("CON-11", "ORD-7")
+def test_what_is_read_again_is_the_same_and_is_no_news() -> None:
+    async def scenario() -> None:
+        async with world() as (driver, simulator):
+            await driver.trade_ready(simulator.port)
+            spy = await driver.qualify()
+            await driver.ask(driver.send_order(driver.order(spy)), OrderSent)
+            await driver.until(lambda: driver.of(EXECUTOR, CommissionReported))
+            first = await driver.read_state()
+            again = await driver.read_state()
+
+            assert again.executions == first.executions
+            assert again.completed_orders == first.completed_orders
+            assert again.executions[0].commission is not None
+            assert len(driver.of(EXECUTOR, CommissionReported)) == 1
+            assert len(driver.of(EXECUTOR, ExecutionReported)) == 1
+
+    run(scenario)
+
+
+@pytest.mark.req("ORD-7")
+def test_a_correction_is_read_beside_the_execution_that_it_corrects() -> None:
+    async def scenario() -> None:
+        async with world() as (driver, simulator):
+            await driver.trade_ready(simulator.port)
+            spy = await driver.qualify()
+            await driver.ask(driver.send_order(driver.order(spy)), OrderSent)
+            await driver.until(lambda: driver.of(EXECUTOR, CommissionReported))
+            before = await driver.read_state()
+            simulator.faults.correct_execution(before.executions[0].exec_id, price=1.5)
+            after = await driver.read_state()
+
+            assert {item.base_id for item in after.executions} == {before.executions[0].base_id}
+            assert after.executions[-1].price == 1.5
 
     run(scenario)
 
