@@ -109,10 +109,10 @@ def link_settings(config: Config, mode: ExecutionMode, operator_id: str) -> Link
         proof_of_life_s=config.orders.proof_of_life_s,
         round_trip_timeout_s=config.connection.heartbeat_timeout_s,
         snapshot_timeout_s=config.market_data.snapshot_timeout_s,
-    )
-
         max_tick_streams=config.market_data.max_tick_streams,
         ticks_interval_s=config.market_data.ticks_interval_s,
+    )
+
 
 def history_limits(config: Config) -> HistoryLimits:
     """For the pacer of history, which the link's incarnations share."""
