@@ -1,7 +1,8 @@
 """The simulated gateway as a warm, busily polling process, which tells when the bytes of each order arrived.
 
-As a program: prints its port, then answers each line on stdin with one line: the arrivals since the last question, as
-JSON of orderRef → nanoseconds of the clock that all processes of the machine share (`time.perf_counter_ns` on Linux).
+As a program: prints its port, then answers each line on stdin with one line of JSON: the arrivals since the last
+question, as orderRef → nanoseconds of the clock that all processes of the machine share (`time.perf_counter_ns` on
+Linux). The line "drop" first drops every connection.
 """
 
 from __future__ import annotations
@@ -30,6 +31,9 @@ UNLIMITED = Limits(
     history_open=0,
 )
 
+DROP = "drop"
+EXTRA_SYMBOLS = 20
+
 
 class Server:
     """The handle of such a process."""
@@ -56,8 +60,15 @@ class Server:
 
     def arrivals(self) -> dict[str, int]:
         """Tell when each order since the last question arrived, by orderRef."""
+        return self._ask("")
+
+    def drop(self) -> None:
+        """Reset every connection, as a gateway does that dies."""
+        self._ask(DROP)
+
+    def _ask(self, line: str) -> dict[str, int]:
         assert self._process.stdin is not None
-        self._process.stdin.write("\n")
+        self._process.stdin.write(f"{line}\n")
         self._process.stdin.flush()
         arrived: dict[str, int] = json.loads(self._line())
         return arrived
@@ -71,21 +82,23 @@ class Server:
 
 
 async def _serve() -> None:
-    simulator = Simulator(SimulatorConfig(limits=UNLIMITED))
+    simulator = Simulator(SimulatorConfig(limits=UNLIMITED, extra_symbols=EXTRA_SYMBOLS))
     simulator.record_arrivals = True
     loop, ended = asyncio.get_running_loop(), asyncio.Event()
     print(await simulator.start(), flush=True)
     told = 0
 
-    def tell() -> None:
+    def answer(line: str) -> None:
         nonlocal told
+        if line.strip() == DROP:
+            simulator.faults.drop_connections()
         entries = simulator.ledger[told:]
         told += len(entries)
         print(json.dumps({entry.order_ref: entry.arrived_ns for entry in entries}), flush=True)
 
     def listen() -> None:
-        for _ in sys.stdin:
-            loop.call_soon_threadsafe(tell)
+        for line in sys.stdin:
+            loop.call_soon_threadsafe(answer, line)
         loop.call_soon_threadsafe(ended.set)
 
     threading.Thread(target=listen, daemon=True).start()
