@@ -180,6 +180,12 @@ def explain(
         int | None,
         typer.Option("--last", min=1, max=1000, help="List so many of the newest orders instead."),
     ] = None,
+    liquidation: Annotated[
+        bool,
+        typer.Option(
+            "--liquidation", help="Tell a liquidation: the latest, or the one with the given id."
+        ),
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object, for machines.")
     ] = False,
@@ -187,19 +193,25 @@ def explain(
 ) -> None:
     """Tell what became of an order and why: signal, risk, permit, the broker's messages, fills.
 
+    With --liquidation: how Strategy C went, from its trigger to flat, each cancel and each close with its time.
     Orders that were not sent are told with the reason. Reads the journal beside a running process or after its end.
     """
     from supervision.explain import explain_order, list_orders
+    from supervision.explain_liquidation import explain_liquidation
     from supervision.store.journal_lock import JOURNAL_FILE
 
     with _explained():
         journal = Path(_load(config, None, None).general.state_dir) / JOURNAL_FILE
-        if order_id is not None and last is None:
+        if liquidation and last is None:
+            told = explain_liquidation(journal, order_id, _masker(), as_json=as_json)
+        elif order_id is not None and last is None:
             told = explain_order(journal, order_id, _masker(), as_json=as_json)
-        elif last is not None and order_id is None:
+        elif last is not None and order_id is None and not liquidation:
             told = list_orders(journal, last, _masker(), as_json=as_json)
         else:
-            raise typer.BadParameter("name one order, or list the newest with --last 20")
+            raise typer.BadParameter(
+                "name one order, list the newest with --last 20, or ask for a --liquidation"
+            )
         for line in told.lines:
             typer.echo(line)
     if told.ambiguous:

@@ -60,8 +60,7 @@ def explain_order(journal: Path, order_id: str, masker: Masker, *, as_json: bool
             headline = f"{len(found)} orders fit {order_id}; name one by its order id or orderRef"
             return Told(_listing(found, headline, masker, as_json=as_json), ambiguous=True)
         explanation = _explanation(trail, found[0], masker)
-    value = _plain_explanation(explanation)
-    return Told((_json(value, masker),) if as_json else _masked(_lines(explanation), masker))
+    return tell(plain(explanation), _lines(explanation), masker, as_json=as_json)
 
 
 def list_orders(journal: Path, most: int, masker: Masker, *, as_json: bool) -> Told:
@@ -87,11 +86,16 @@ def _explanation(trail: AuditTrail, entry: Entry, masker: Masker) -> Explanation
             gaps=gaps_of_not_sent(row),
         )
     audit = trail.order(entry)
-    for account in _accounts(audit):
-        masker.hide_account(account)
+    hide_accounts(audit, masker)
     return Explanation(
         summary=_plain_entry(entry) | _addresses(audit), steps=steps_of(audit), gaps=gaps_of(audit)
     )
+
+
+def hide_accounts(audit: OrderAudit, masker: Masker) -> None:
+    """Let the masker know the accounts of an order."""
+    for account in _accounts(audit):
+        masker.hide_account(account)
 
 
 def _accounts(audit: OrderAudit) -> Iterator[str]:
@@ -130,7 +134,8 @@ def _plain_entry(entry: Entry) -> dict[str, Any]:
     }
 
 
-def _plain_explanation(explanation: Explanation) -> dict[str, Any]:
+def plain(explanation: Explanation, of: str = "order") -> dict[str, Any]:
+    """Turn an explanation into values for machines; ``of`` names what is explained."""
     began_at = explanation.steps[0].at if explanation.steps else None
     steps = [
         {
@@ -142,7 +147,7 @@ def _plain_explanation(explanation: Explanation) -> dict[str, Any]:
         }
         for step in explanation.steps
     ]
-    return {"order": explanation.summary, "steps": steps, "not_known": list(explanation.gaps)}
+    return {of: explanation.summary, "steps": steps, "not_known": list(explanation.gaps)}
 
 
 def _lines(explanation: Explanation) -> Iterator[str]:
@@ -156,11 +161,16 @@ def _lines(explanation: Explanation) -> Iterator[str]:
         told = [f"{word} {order[name]}" for name, word in names if order.get(name)]
         if told:
             yield f"{label:<12}" + "  ".join(told)
+    yield from step_lines(explanation)
+
+
+def step_lines(explanation: Explanation) -> Iterator[str]:
+    """Write each step with its time and the seconds since the first, then what is not known."""
     yield ""
     began_at = explanation.steps[0].at if explanation.steps else None
     for step in explanation.steps:
         after_s = (step.at - began_at).total_seconds() if began_at else 0.0
-        yield f"{_moment(step.at)}  +{after_s:<9.3f} {step.what:<8} {step.text}"
+        yield f"{moment(step.at)}  +{after_s:<9.3f} {step.what:<8} {step.text}"
     for gap in explanation.gaps:
         yield f"note        {gap}"
 
@@ -191,7 +201,7 @@ def _listing(
 
 
 def _line(order: dict[str, Any]) -> str:
-    at = "-" if order["at"] is None else _moment(datetime.fromisoformat(order["at"]))
+    at = "-" if order["at"] is None else moment(datetime.fromisoformat(order["at"]))
     asked = terms(order["request"]) if order["request"] else ""
     return f"{at:<24} {order['state']:<12} {_name(order)}  {asked}  {order['reason']}".rstrip()
 
@@ -208,8 +218,14 @@ def _utc(at: datetime) -> datetime:
     return at.astimezone(UTC)
 
 
-def _moment(at: datetime) -> str:
+def moment(at: datetime) -> str:
+    """Write a time for people."""
     return f"{_utc(at):%Y-%m-%d %H:%M:%S}.{at.microsecond // 1000:03d}Z"
+
+
+def tell(value: Any, lines: Iterable[str], masker: Masker, *, as_json: bool) -> Told:
+    """Print one JSON object for machines, or lines for people."""
+    return Told((_json(value, masker),) if as_json else _masked(lines, masker))
 
 
 def _json(value: Any, masker: Masker) -> str:

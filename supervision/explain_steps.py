@@ -24,7 +24,9 @@ from actors.logic.order_table import TERMINAL, OrderState
 from supervision.store.audit import OrderAudit
 
 WHATS: Final = (
+    "trigger",
     "latch",
+    "step",
     "signal",
     "risk",
     "permit",
@@ -35,6 +37,7 @@ WHATS: Final = (
     "fill",
     "state",
     "refused",
+    "report",
 )
 """Every kind of step, in the order in which those of the same time stand."""
 
@@ -63,16 +66,16 @@ class Step:
 
 def steps_of(audit: OrderAudit) -> tuple[Step, ...]:
     """Tell the life of an order."""
-    commissions = _commissions(audit)
+    commissions = commissions_of(audit)
     found = [
         *_beginning(audit),
         *_changes(audit),
-        *map(_transition, audit.transitions),
+        *map(transition_step, audit.transitions),
         *map(_note, audit.notes),
-        *(_execution(row, commissions) for row in audit.executions),
-        *map(_latch, audit.latches),
+        *(execution_step(row, commissions) for row in audit.executions),
+        *map(latch_step, audit.latches),
     ]
-    return _in_order(found)
+    return in_order(found)
 
 
 def steps_of_not_sent(row: Mapping[str, Any]) -> tuple[Step, ...]:
@@ -91,7 +94,7 @@ def steps_of_not_sent(row: Mapping[str, Any]) -> tuple[Step, ...]:
     ]
     if "numbers" in content:
         found.append(_judged(row["at"], content, approved=not content["reasons"]))
-    return _in_order(found)
+    return in_order(found)
 
 
 def gaps_of(audit: OrderAudit) -> tuple[str, ...]:
@@ -218,7 +221,8 @@ def _changes(audit: OrderAudit) -> Iterator[Step]:
         )
 
 
-def _transition(row: Mapping[str, Any]) -> Step:
+def transition_step(row: Mapping[str, Any]) -> Step:
+    """Tell a transition of an order."""
     detail = row["detail"]
     sent = row["state"] == OrderState.SENT
     text = detail["text"]
@@ -295,12 +299,14 @@ _SAID: Final = {
 }
 
 
-def _commissions(audit: OrderAudit) -> dict[str, float]:
+def commissions_of(audit: OrderAudit) -> dict[str, float]:
+    """Find the commission of each execution that the broker told of."""
     reports = (row["content"] for row in audit.notes if row["kind"] == COMMISSION_REPORT)
     return {report["exec_id"]: report["commission"] for report in reports}
 
 
-def _execution(row: Mapping[str, Any], commissions: Mapping[str, float]) -> Step:
+def execution_step(row: Mapping[str, Any], commissions: Mapping[str, float]) -> Step:
+    """Tell an execution; ``commissions`` are known by execution id."""
     content = row["content"]
     paid = commissions.get(row["exec_id"], content["commission"])
     text = f"{content['action']} {number(content['quantity'])} at {number(content['price'])}"
@@ -322,7 +328,8 @@ def _execution(row: Mapping[str, Any], commissions: Mapping[str, float]) -> Step
     )
 
 
-def _latch(row: Mapping[str, Any]) -> Step:
+def latch_step(row: Mapping[str, Any]) -> Step:
+    """Tell an entry of the latch."""
     latched = bool(row["latched"])
     words = (
         f"Strategy C latched: {row['reason']} (liquidation {row['liquidation_id']})"
@@ -334,7 +341,8 @@ def _latch(row: Mapping[str, Any]) -> Step:
     return Step(at=row["at"], what="latch", text=words, facts={"latched": latched, **facts})
 
 
-def _in_order(steps: list[Step]) -> tuple[Step, ...]:
+def in_order(steps: list[Step]) -> tuple[Step, ...]:
+    """Sort steps by their times; see the module's docstring."""
     return tuple(sorted(steps, key=lambda step: (step.at, WHATS.index(step.what))))
 
 

@@ -43,6 +43,12 @@ _BY_NUMBER: Final = """
     UNION SELECT order_ref FROM executions
         WHERE json_extract(content, '$.order_id') = :number OR json_extract(content, '$.perm_id') = :number"""
 
+DONE: Final = "DONE"
+"""The last step of a liquidation."""
+
+_NEVER: Final = "9999"
+"""Later than every time in the journal."""
+
 _NUMBER: Final = re.compile("[1-9][0-9]{0,17}")
 """IB's ids, within what SQLite can hold."""
 
@@ -82,6 +88,21 @@ class OrderAudit:
     notes: tuple[dict[str, Any], ...]
     executions: tuple[dict[str, Any], ...]
     latches: tuple[dict[str, Any], ...]
+
+
+@attrs.frozen(kw_only=True)
+class LiquidationAudit:
+    """All that the journal has of a liquidation: the latch that began it, its steps, and the orders meanwhile.
+
+    ``rearmed`` is the entry that took the latch back. ``until`` is when the last step was recorded, or the next latch;
+    None while it goes on. ``orders`` are all of which something became known until then.
+    """
+
+    latch: dict[str, Any]
+    rearmed: dict[str, Any] | None
+    steps: tuple[dict[str, Any], ...]
+    orders: tuple[OrderAudit, ...]
+    until: datetime | None
 
 
 class AuditTrail:
@@ -128,6 +149,34 @@ class AuditTrail:
                 "SELECT * FROM executions WHERE order_ref = :ref ORDER BY at, rowid", key
             ),
             latches=self._latches(entry.order_ref),
+        )
+
+    def liquidations(self, liquidation_id: str = "") -> tuple[dict[str, Any], ...]:
+        """Find the latches that began liquidations whose id begins so, oldest first."""
+        return self._rows(
+            "SELECT * FROM latch WHERE latched AND substr(liquidation_id, 1, length(:id)) = :id ORDER BY seq",
+            {"id": liquidation_id},
+        )
+
+    def liquidation(self, latch: dict[str, Any]) -> LiquidationAudit:
+        """Read all that is known of a liquidation that `liquidations` found."""
+        key = {"seq": latch["seq"], "run": latch["liquidation_id"]}
+        following = self._rows("SELECT * FROM latch WHERE seq > :seq ORDER BY seq LIMIT 1", key)
+        steps = self._rows("SELECT * FROM steps WHERE run_id = :run ORDER BY seq", key)
+        ended_at = steps[-1]["at"] if steps and steps[-1]["step"] == DONE else None
+        until = ended_at or (following[0]["at"] if following else None)
+        window = {"since": _text(latch["at"]), "until": _text(until) if until else _NEVER}
+        references = self._rows(
+            "SELECT order_ref, min(seq) AS first FROM transitions WHERE at >= :since AND at <= :until"
+            " GROUP BY order_ref ORDER BY first",
+            window,
+        )
+        return LiquidationAudit(
+            latch=latch,
+            rearmed=next((row for row in following if not row["latched"]), None),
+            steps=steps,
+            orders=tuple(self.order(self._entry(row["order_ref"])) for row in references),
+            until=until,
         )
 
     def not_sent(self, entry: Entry) -> dict[str, Any]:
@@ -237,6 +286,11 @@ def _value(name: str, value: Any) -> Any:
     if name in _TIMES:
         return datetime.fromisoformat(value)
     return json.loads(value) if name in _JSON else value
+
+
+def _text(at: datetime) -> str:
+    """Write a time as the journal does, so that texts compare as times do."""
+    return at.astimezone(UTC).isoformat(timespec="microseconds")
 
 
 def _sent(row: dict[str, Any]) -> Entry:
