@@ -6,6 +6,7 @@ Only here signal handlers are installed; embedded in an orchestrator, nothing of
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -84,6 +85,7 @@ async def _work(gateway: IBKRGateway, config: Config, cycles: int | None) -> int
             gateway.process.log("not_connected", level="ERROR", why=str(error))
             return EXIT_NOT_CONNECTED
         gateway.process.log("not_connected", level="ERROR", why=str(error), then="trying on")
+    _spare_the_collector()
     process = gateway.process
     process.log("running", endpoint=process.endpoint, mode=process.mode)
     control = _start_control(gateway, config)
@@ -108,6 +110,15 @@ async def _work(gateway: IBKRGateway, config: Config, cycles: int | None) -> int
         watch.cancel()
         if control is not None:
             await asyncio.to_thread(control.stop)
+
+
+def _spare_the_collector() -> None:
+    """Exempt what was built at the start from garbage collection: it stays, and to go through it stops every actor.
+
+    A full collection of a started process takes 50 ms and more, afterwards almost nothing.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def banner(config: Config, mode: ExecutionMode, version: str) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import importlib
 import pkgutil
 import signal
@@ -363,6 +364,25 @@ def test_an_actor_beyond_its_restart_limit_ends_the_process_with_a_code_of_its_o
             return await run
 
     assert asyncio.run(scenario()) == ExitCode.ESCALATED
+
+
+@pytest.mark.req("SUP-9", "QUA-3")
+def test_no_garbage_collection_of_what_was_built_at_the_start_stops_the_actors_later(
+    tmp_path: Path,
+) -> None:
+    config = Config(
+        general=General(state_dir=str(tmp_path), cycle_s=0.01),
+        logging=Logging(console=False, file=""),
+        control=Control(enabled=False),
+    )
+    gc.unfreeze()
+
+    ended = asyncio.run(run_process(config, ExecutionMode.DRY_RUN, 1, "test"))
+
+    exempt = gc.get_freeze_count()
+    gc.unfreeze()
+    assert ended == ExitCode.OK
+    assert exempt > len(gc.get_objects()) // 2
 
 
 # --- SUP-13 -----------------------------------------------------------------------------------------------------------
