@@ -371,7 +371,7 @@ def test_no_garbage_collection_of_what_was_built_at_the_start_stops_the_actors_l
     tmp_path: Path,
 ) -> None:
     config = Config(
-        general=General(state_dir=str(tmp_path), cycle_s=0.01),
+        general=General(state_dir=str(tmp_path)),
         logging=Logging(console=False, file=""),
         control=Control(enabled=False),
     )
