@@ -10,12 +10,14 @@ import attrs
 
 from actors.base import ActorContext
 from actors.errors import ErrorInfo, GatewayTimeoutError, HistoryPacingError, restore
+from actors.logic.bar_gaps import missing_bars
+from actors.logic.indicator_book import IndicatorBook
 from actors.market_data_desk import MarketDataDesk, MarketDataSettings
 from actors.messages.addresses import LINK
 from actors.messages.lifecycle import Reply, Request
 from actors.messages.market_data import BarsRead, ReadBars
 from actors.model.contracts import Contract
-from actors.model.market import Bar
+from actors.model.market import Bar, BarGap
 from actors.ports import EventLog, no_log
 
 IDENTICAL_HISTORY_S: Final = 15.0
@@ -26,9 +28,24 @@ _SHORT_OF_TIME: Final = frozenset({GatewayTimeoutError.__name__, HistoryPacingEr
 
 
 @attrs.frozen
-class _BarsHeld:
+class BarsHeld:
+    """The newest bars of ``minutes`` minutes, and the gaps in them, as they were read."""
+
     read_at: datetime
+    minutes: int
     bars: tuple[Bar, ...]
+    gaps: tuple[BarGap, ...]
+
+    def newest(self, minutes: int) -> BarsHeld:
+        """The last ``minutes`` bars, which a shorter request would have read."""
+        if minutes >= self.minutes:
+            return self
+        bars = self.bars[-minutes:]
+        gaps = tuple(gap for gap in self.gaps if bars and gap.begins_at > bars[0].start)
+        return BarsHeld(self.read_at, minutes, bars, gaps)
+
+
+Then = Callable[[BarsHeld], None]
 
 
 @attrs.frozen
@@ -37,7 +54,7 @@ class _Reader:
 
     request: Request
     contract: Contract
-    then: Callable[[tuple[Bar, ...]], None]
+    then: Then
 
 
 class BarReads(MarketDataDesk):
@@ -51,29 +68,28 @@ class BarReads(MarketDataDesk):
         log: EventLog = no_log,
     ) -> None:
         super().__init__(context, settings=settings, log=log)
-        self.held: dict[tuple[int, int], _BarsHeld] = {}
+        self.held: dict[int, BarsHeld] = {}
         self.readers: dict[tuple[int, int], list[_Reader]] = {}
+        self.book = IndicatorBook(self.settings.max_remembered)
 
     def forget_session(self) -> None:
         """Forget what a session taught."""
         super().forget_session()
         self.held.clear()
+        self.book = IndicatorBook(self.settings.max_remembered)
 
-    def bars(
-        self,
-        request: Request,
-        contract: Contract,
-        minutes: int,
-        then: Callable[[tuple[Bar, ...]], None],
-    ) -> None:
+    def bars(self, request: Request, contract: Contract, minutes: int, then: Then) -> None:
         """Go on with the newest bars, from memory where no newer ones can exist."""
-        key = (contract.con_id, minutes)
-        held = self.held.get(key)
-        now = self.clock.now()
-        if held is not None and _still_newest(held.read_at, now):
-            then(held.bars)
+        held = self.held.get(contract.con_id)
+        if (
+            held is not None
+            and held.minutes >= minutes
+            and _still_newest(held.read_at, self.clock.now())
+        ):
+            then(held.newest(minutes))
             return
 
+        key = (contract.con_id, minutes)
         readers = self.readers.setdefault(key, [])
         readers.append(_Reader(request, contract, then))
         if len(readers) == 1:
@@ -84,9 +100,9 @@ class BarReads(MarketDataDesk):
 
         def keep(reply: Reply) -> None:
             assert isinstance(reply, BarsRead)  # noqa: S101 - the link answers in kind
-            self.remember(self.held, key, _BarsHeld(self.clock.now(), reply.bars))
+            held = self._keep(first.contract, key[1], reply.bars)
             for reader in self.readers.pop(key):
-                reader.then(reply.bars)
+                reader.then(held)
 
         def failed(error: ErrorInfo) -> None:
             for reader in self.readers.pop(key):
@@ -108,6 +124,25 @@ class BarReads(MarketDataDesk):
             keep,
             failed,
         )
+
+    def _keep(self, contract: Contract, minutes: int, bars: tuple[Bar, ...]) -> BarsHeld:
+        """Remember what was read, and tell of gaps that were not told before."""
+        now = self.clock.now()
+        before = self.held.get(contract.con_id)
+        held = BarsHeld(now, minutes, bars, missing_bars(bars, contract, now))
+        told = {gap.begins_at for gap in before.gaps} if before is not None else set()
+        for gap in held.gaps:
+            if gap.begins_at not in told:
+                self.log(
+                    "bars_missing",
+                    level="WARNING",
+                    symbol=gap.symbol,
+                    begins_at=gap.begins_at,
+                    ends_at=gap.ends_at,
+                    minutes=gap.minutes,
+                )
+        self.remember(self.held, contract.con_id, held)
+        return held
 
 
 def _still_newest(read_at: datetime, now: datetime) -> bool:

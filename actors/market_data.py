@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
+from actors.bar_reads import BarsHeld
 from actors.conversations import ANSWERS, root_id
 from actors.errors import InsufficientDataError
 from actors.failover_desk import FailoverLook, failed_over
+from actors.indicator_reads import IndicatorReads
 from actors.logic.history import MAX_HISTORY_MINUTES, history_violation
-from actors.logic.indicators import indicators
 from actors.logic.quality import market_data
 from actors.messages.addresses import GATEWAY, LINK
 from actors.messages.connection import ConnectionStateChanged, ProveMarketData
@@ -24,6 +25,7 @@ from actors.messages.market_data import (
     ContractQualified,
     FeedsLost,
     GetBars,
+    GetIndicators,
     GetMarketData,
     GetOptionChain,
     GetOptionQuote,
@@ -43,16 +45,17 @@ from actors.messages.market_data import (
 from actors.model.connection import ConnectionState
 from actors.model.contracts import Contract, ContractQuery
 from actors.model.market import Quote
-from actors.quote_feeds import PollDue, QuoteFeeds
+from actors.quote_feeds import PollDue
 
 
-class MarketDataActor(QuoteFeeds):
+class MarketDataActor(IndicatorReads):
     """See the module's docstring."""
 
     handlers: ClassVar[Mapping[type[Message], str]] = {
         GetMarketData: "on_get_market_data",
         GetQuote: "on_get_quote",
         GetBars: "on_get_bars",
+        GetIndicators: "on_get_indicators",
         GetOptionChain: "on_get_option_chain",
         GetOptionQuote: "on_get_option_quote",
         ProveMarketData: "on_prove_market_data",
@@ -104,21 +107,25 @@ class MarketDataActor(QuoteFeeds):
                 self._answer_market_data(request, contract, gathered)
 
         self.snapshot(request, contract, lambda quote: collect("quote", quote))
-        self.bars(request, contract, MAX_HISTORY_MINUTES, lambda bars: collect("bars", bars))
+        self.bars(request, contract, MAX_HISTORY_MINUTES, lambda held: collect("bars", held))
 
     def _answer_market_data(
         self, request: GetMarketData, contract: Contract, gathered: Mapping[str, object]
     ) -> None:
-        quote, bars = gathered["quote"], gathered["bars"]
+        quote, held = gathered["quote"], gathered["bars"]
         assert isinstance(quote, Quote)  # noqa: S101 - narrows what collect() gathered
-        assert isinstance(bars, tuple)  # noqa: S101
+        assert isinstance(held, BarsHeld)  # noqa: S101
         try:
-            computed = indicators(bars)
+            computed = self.book.indicators(contract.con_id, held.bars)
         except InsufficientDataError as error:
             self.refuse(request, error)
             return
         data = market_data(
-            quote, computed, self.clock.now(), stale_after_s=self.settings.stale_after_s
+            quote,
+            computed,
+            self.clock.now(),
+            stale_after_s=self.settings.stale_after_s,
+            bar_gaps=held.gaps,
         )
         self.reply(request, MarketDataRead(correlation_id=request.correlation_id, market_data=data))
         self.log(
@@ -176,9 +183,14 @@ class MarketDataActor(QuoteFeeds):
                 request,
                 contract,
                 request.duration_minutes,
-                lambda bars: self.reply(
+                lambda held: self.reply(
                     request,
-                    BarsRead(correlation_id=request.correlation_id, contract=contract, bars=bars),
+                    BarsRead(
+                        correlation_id=request.correlation_id,
+                        contract=contract,
+                        bars=held.bars,
+                        gaps=held.gaps,
+                    ),
                 ),
             ),
         )

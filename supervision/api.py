@@ -54,7 +54,17 @@ from actors.errors import (
     UnknownMessageError,
 )
 from actors.model.account import Account, Position
-from actors.model.market import Bar, DataQuality, MarketData, OptionChain, Quote
+from actors.model.market import (
+    Bar,
+    BarGap,
+    DataQuality,
+    FeedKind,
+    IndicatorReading,
+    Indicators,
+    MarketData,
+    OptionChain,
+    Quote,
+)
 from actors.model.orders import (
     CloseReason,
     Execution,
@@ -79,6 +89,7 @@ __all__ = [
     "ActorFailedError",
     "AlphaLearningViolationError",
     "Bar",
+    "BarGap",
     "CircuitBreakerOpenError",
     "ClientIDInUseError",
     "CloseReason",
@@ -90,6 +101,7 @@ __all__ = [
     "ExecutionMode",
     "FeedDailyLimitError",
     "FeedError",
+    "FeedKind",
     "FeedRateLimitError",
     "FeedRefusedError",
     "FeedReplyError",
@@ -108,6 +120,8 @@ __all__ = [
     "IBKRGateway",
     "IllegalTransitionError",
     "IncompatibleVersionError",
+    "IndicatorReading",
+    "Indicators",
     "InsufficientDataError",
     "InvalidRecordError",
     "JournalError",

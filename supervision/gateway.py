@@ -52,9 +52,11 @@ from actors.messages.liquidation import (
 from actors.messages.market_data import (
     BarsRead,
     GetBars,
+    GetIndicators,
     GetMarketData,
     GetOptionChain,
     GetOptionQuote,
+    IndicatorsRead,
     MarketDataRead,
     OptionChainRead,
     QuoteRead,
@@ -85,7 +87,14 @@ from actors.messages.publishing import GetPublishStatus, PublishStatus
 from actors.messages.records import GetRecordsStatus, RecordsStatus
 from actors.model.account import Account, Position
 from actors.model.contracts import ContractQuery, Right, SecurityType
-from actors.model.market import Bar, FeedKind, MarketData, OptionChain, Quote
+from actors.model.market import (
+    BarList,
+    FeedKind,
+    IndicatorReading,
+    MarketData,
+    OptionChain,
+    Quote,
+)
 from actors.model.orders import (
     CloseReason,
     Execution,
@@ -149,8 +158,11 @@ class IBKRGateway(GatewayCore):
         duration_minutes: int = 60,
         bar_size: str = "1 min",
         timeout: float = 30.0,
-    ) -> list[Bar]:
-        """Read at most the last 60 one-minute bars; more raises `AlphaLearningViolationError` (MKT-6)."""
+    ) -> BarList:
+        """Read at most the last 60 one-minute bars; more raises `AlphaLearningViolationError` (MKT-6).
+
+        The list has ``gaps``: stretches of an open session without bars. The last bar may be forming (``is_forming``).
+        """
         violation = history_violation(duration_minutes, bar_size)
         if violation is not None:
             raise violation
@@ -163,7 +175,21 @@ class IBKRGateway(GatewayCore):
             duration_minutes=duration_minutes,
             bar_size=bar_size,
         )
-        return list(read.bars)
+        return BarList(read.bars, read.gaps)
+
+    async def get_indicators(
+        self, symbols: Iterable[str], timeout: float = 30.0
+    ) -> dict[str, IndicatorReading]:
+        """Read the indicators of many symbols at once, without quotes.
+
+        A symbol whose bars cannot be had by the deadline (IB allows 60 requests of history in ten minutes) has a
+        reading that says why; it costs the others nothing.
+        """
+        wanted = _symbols(symbols)
+        read = await self.read(
+            MARKET_DATA, GetIndicators, IndicatorsRead, timeout, without_link=True, symbols=wanted
+        )
+        return {reading.symbol: reading for reading in read.readings}
 
     async def get_option_chain(self, symbol: str, timeout: float = 30.0) -> OptionChain:
         """Read the expiries and strikes that can be traded on ``symbol``."""

@@ -9,9 +9,10 @@ Alpha learnings enforced here, at the wire: snapshots only, one hour of history 
 from __future__ import annotations
 
 import asyncio
-from datetime import date
+from datetime import date, datetime, timedelta
 from typing import Any, Final, cast
 
+import attrs
 from ib_insync.contract import Contract as IbContract
 
 from actors.errors import (
@@ -40,6 +41,7 @@ _SNAPSHOT: Final = True
 _NO_GENERIC_TICKS: Final = ""
 _REGULATORY_SNAPSHOT: Final = False  # each of those costs money
 _REGULAR_HOURS_ONLY: Final = True
+_BAR: Final = timedelta(minutes=1)
 _UNTIL_NOW: Final = ""
 _TRADES: Final = "TRADES"
 _AS_EPOCH: Final = 2
@@ -179,7 +181,7 @@ async def read_bars(
         except asyncio.CancelledError:
             _cancel_history(session, request_id)
             raise
-    return _newest(pending, minutes)
+    return _newest(pending, minutes, session.received_at)
 
 
 def _cancel_history(session: Session, request_id: int) -> None:
@@ -188,9 +190,13 @@ def _cancel_history(session: Session, request_id: int) -> None:
         session.client.cancelHistoricalData(request_id)
 
 
-def _newest(pending: Pending, count: int) -> tuple[Bar, ...]:
-    bars = {bar.start: bar for bar in map(bar_from_ib, pending.items) if bar is not None}
-    return tuple(bars[start] for start in sorted(bars))[-count:]
+def _newest(pending: Pending, count: int, received_at: datetime) -> tuple[Bar, ...]:
+    """Each minute once, ascending; the last one may be forming."""
+    found = {bar.start: bar for bar in map(bar_from_ib, pending.items) if bar is not None}
+    bars = [found[start] for start in sorted(found)][-count:]
+    if bars and received_at < bars[-1].start + _BAR:
+        bars[-1] = attrs.evolve(bars[-1], is_forming=True)
+    return tuple(bars)
 
 
 async def read_option_chain(session: Session, underlying: Contract) -> OptionChain:

@@ -205,8 +205,6 @@ class IndicatorTable:
             self._step_emas(at, closes)
             self._make_room(rows)
             self._write(at, highs, lows, closes, volumes)
-            if self._oldest == 1:
-                self._renew_emas(_ALL)
         if self._fewest_bars < WINDOW:
             self._bars[at] = np.minimum(self._bars[at] + 1, WINDOW)
             self._fewest_bars = int(self._bars.min())

@@ -18,6 +18,7 @@ from typing import Final
 
 from actors.logic.sessions import is_session_open
 from actors.model.market import (
+    BarGap,
     DataQuality,
     DataSource,
     DataType,
@@ -102,6 +103,7 @@ def market_data(
     indicators: Indicators | None,
     now: datetime,
     stale_after_s: float = STALE_AFTER_S,
+    bar_gaps: tuple[BarGap, ...] = (),
 ) -> MarketData:
     """Put a quote, its indicators and its quality together; ``timestamp`` is when the quote was received.
 
@@ -123,6 +125,7 @@ def market_data(
         data_quality_score=quality.score,
         source=quote.source,
         contract=quote.contract,
+        bar_gaps=bar_gaps,
         **values,
     )
 

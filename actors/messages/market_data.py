@@ -8,7 +8,15 @@ import attrs
 
 from actors.messages.lifecycle import Message, Overflow, Reply, Request
 from actors.model.contracts import Contract, ContractQuery
-from actors.model.market import Bar, FeedKind, MarketData, OptionChain, Quote
+from actors.model.market import (
+    Bar,
+    BarGap,
+    FeedKind,
+    IndicatorReading,
+    MarketData,
+    OptionChain,
+    Quote,
+)
 
 # --- asked of the market-data actor -------------------------------------------------------------------------------
 
@@ -55,6 +63,20 @@ class GetBars(Request):
     symbol: str
     duration_minutes: int = 60
     bar_size: str = "1 min"
+
+
+@attrs.frozen(kw_only=True)
+class GetIndicators(Request):
+    """The indicators of many symbols, without quotes; answered by `IndicatorsRead`."""
+
+    symbols: tuple[str, ...]
+
+
+@attrs.frozen(kw_only=True)
+class IndicatorsRead(Reply):
+    """One reading per symbol, in their order; what could not be had by the deadline says why."""
+
+    readings: tuple[IndicatorReading, ...]
 
 
 @attrs.frozen(kw_only=True)
@@ -209,10 +231,11 @@ class ReadBars(Request):
 
 @attrs.frozen(kw_only=True)
 class BarsRead(Reply):
-    """Bars in ascending order of time."""
+    """Bars in ascending order of time; the market-data actor adds the gaps."""
 
     contract: Contract
     bars: tuple[Bar, ...]
+    gaps: tuple[BarGap, ...] = ()
 
 
 @attrs.frozen(kw_only=True)

@@ -5,6 +5,7 @@ A price that the broker does not have is ``None``, never 0 or -1 (MKT-4).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import date, datetime
 from enum import IntEnum, StrEnum
 
@@ -103,7 +104,10 @@ class FeedQuote:
 
 @attrs.frozen(kw_only=True)
 class Bar:
-    """One bar of trades; ``start`` is its first instant, in UTC."""
+    """One bar of trades; ``start`` is its first instant, in UTC.
+
+    ``is_forming``: its time was not over when it was read, so that it will look different later.
+    """
 
     start: datetime
     open: float
@@ -111,6 +115,43 @@ class Bar:
     low: float
     close: float
     volume: float
+    is_forming: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class BarGap:
+    """A stretch of a session without bars, from ``begins_at`` until before ``ends_at`` (UTC)."""
+
+    symbol: str
+    begins_at: datetime
+    ends_at: datetime
+
+    @property
+    def minutes(self) -> int:
+        """How many one-minute bars are missing."""
+        return round((self.ends_at - self.begins_at).total_seconds() / 60)
+
+
+class BarList(list[Bar]):
+    """Bars in ascending order, and the ``gaps`` between them."""
+
+    def __init__(self, bars: Iterable[Bar] = (), gaps: tuple[BarGap, ...] = ()) -> None:
+        super().__init__(bars)
+        self.gaps = gaps
+
+
+@attrs.frozen(kw_only=True)
+class IndicatorReading:
+    """The indicators of one symbol of many, or why there are none.
+
+    ``as_of`` is the start of the newest bar, which may be forming.
+    """
+
+    symbol: str
+    indicators: Indicators | None = None
+    as_of: datetime | None = None
+    bar_gaps: tuple[BarGap, ...] = ()
+    why_not: str | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -159,6 +200,7 @@ class MarketData:
     data_quality_score: float
     source: DataSource = DataSource.IB
     contract: Contract | None = None
+    bar_gaps: tuple[BarGap, ...] = ()
 
     @property
     def quality(self) -> DataQuality:

@@ -6,6 +6,7 @@ until it is taken back, unless it says that it counts down. All times are second
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 import attrs
@@ -64,6 +65,7 @@ class FaultState:
     late_fill_delay_s: float = 0.0
     refused_cancels: int = 0
     pacing_errors: int = 0
+    lost_bars: dict[str, tuple[dt.datetime, dt.datetime]] = attrs.field(factory=dict)
     ignored: set[int] = attrs.field(factory=set)
     unlisted: set[str] = attrs.field(factory=set)
     held: bool = False
@@ -259,6 +261,10 @@ class Faults:
         """Answer the next `count` historical requests with a pacing violation (162)."""
         self.state.pacing_errors = count
 
+    def lose_bars(self, symbol: str, begins_at: dt.datetime, ends_at: dt.datetime) -> None:
+        """Leave the bars of a symbol that begin from `begins_at` until before `ends_at` out of history."""
+        self.state.lost_bars[symbol] = (begins_at, ends_at)
+
     def halt(self, symbol: str) -> None:
         """Halt a symbol: tick 49 says so, and its orders rest."""
         self._simulator.market.halted.add(symbol)
@@ -338,10 +344,15 @@ class Faults:
         self.state.unlisted.update(item.exec_id for item in self._simulator.executions())
 
     def trade_elsewhere(
-        self, symbol: str, quantity: float, price: float | None = None, con_id: int = 0
+        self,
+        symbol: str,
+        quantity: float,
+        price: float | None = None,
+        con_id: int = 0,
+        account: str = "",
     ) -> None:
         """Change a position as if somebody traded by hand: positive buys, negative sells."""
-        self._simulator.broker.trade_elsewhere(symbol, quantity, price, con_id)
+        self._simulator.broker.trade_elsewhere(symbol, quantity, price, con_id, account)
 
     def double_order(self, perm_id: int, client_id: int | None = None) -> int:
         """Have a working order twice, as after a modify that was sent during an outage: same reference, an id of its

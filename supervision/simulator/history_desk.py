@@ -164,6 +164,11 @@ class HistoryDesk:
             minutes = minutes[-needed:]
         else:
             minutes = market.bars(query.contract, needed, end_s)
+        lost = self._simulator.faults.state.lost_bars.get(query.contract.symbol)
+        if lost is not None:
+            minutes = [
+                bar for bar in minutes if not lost[0] <= market.time_of(bar.minute) < lost[1]
+            ]
         bars = _merge(minutes, query.minutes)[-count:]
         half = query.contract.min_tick
         shift = {"BID": -half, "ASK": half, "MIDPOINT": 0.0}.get(query.show)

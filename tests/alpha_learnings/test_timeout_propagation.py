@@ -92,8 +92,8 @@ LAYERS: dict[str, tuple[str, Make]] = {
     ),
     "market data: bars": (
         MARKET_DATA,
-        lambda header, contract, order_id: GetBars(
-            **header, symbol="SPY", duration_minutes=5, bar_size="1 min"
+        lambda header, contract, order_id: GetBars(  # bars of SPY are remembered
+            **header, symbol="QQQ", duration_minutes=5, bar_size="1 min"
         ),
     ),
     "market data: chain": (
