@@ -177,8 +177,9 @@ class QuoteFeeds(BarReads):
             feed = self.feeds[symbol]
             del feed.subscriptions[message.subscription_id]
             self._note_subscribers(feed)
-            if not feed.wants_ticks:
+            if not feed.wants_ticks and feed.streaming is not None:
                 self._stop_ticks(feed)
+                self._poll_soon(feed)
             if not feed.subscriptions:
                 self._cancel_timer(feed)
                 self.window.drop(symbol)
@@ -281,6 +282,10 @@ class QuoteFeeds(BarReads):
             self._schedule_poll(feed, every_s)
         self._take_turns()
 
+    def _poll_soon(self, feed: _Feed) -> None:
+        if self.link_lost is None:
+            self._schedule_poll(feed, self.settings.snapshot_interval_s)
+
     def _schedule_poll(self, feed: _Feed, every_s: float) -> None:
         self._cancel_timer(feed)
         delay_s = max(0.0, feed.asked_at + every_s - self.clock.monotonic())
@@ -341,8 +346,7 @@ class QuoteFeeds(BarReads):
     def _lose_ticks(self, feed: _Feed, reason: str) -> None:
         self._stop_ticks(feed)
         self._interrupt((feed,), reason)
-        if self.link_lost is None:
-            self._schedule_poll(feed, self.settings.snapshot_interval_s)
+        self._poll_soon(feed)
 
     # --- the link -------------------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""`python -m tests.benchmarks [orders liquidation kernel indicators idle connect]`: measure, print one table.
+"""`python -m tests.benchmarks [orders liquidation quotes kernel indicators idle connect]`: measure, print one table.
 
 ``--state-dir`` says where journals are written: the disk under it is what the rows with the journal measure.
 """
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from loguru import logger
 
-from tests.benchmarks import connecting, idle, indicators, kernel, liquidation, orders
+from tests.benchmarks import connecting, idle, indicators, kernel, liquidation, orders, quotes
 from tests.benchmarks.cores import pin_client
 from tests.benchmarks.table import Row, show
 
@@ -27,13 +27,16 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="name", help="idle orders connect kernel …")
     parser.add_argument("--state-dir", type=Path, help="default: a temporary directory")
     parser.add_argument("--rounds", type=int, default=orders.ROUNDS, help="blocks of orders")
+    parser.add_argument(
+        "--seconds", type=float, default=quotes.SECONDS, help="so long ticks pour for quotes"
+    )
     options = parser.parse_args()
     logger.remove()
     with tempfile.TemporaryDirectory(dir=options.state_dir) as directory:
-        _run(options.names, Path(directory), options.rounds)
+        _run(options.names, Path(directory), options.rounds, options.seconds)
 
 
-def _run(names: list[str], state_dir: Path, rounds: int) -> None:
+def _run(names: list[str], state_dir: Path, rounds: int, seconds: float) -> None:
     began = time.monotonic()
     rows: list[Row] = []
     core: int | None = None
@@ -43,6 +46,7 @@ def _run(names: list[str], state_dir: Path, rounds: int) -> None:
         "orders": lambda: asyncio.run(orders.measure(core, state_dir / "orders", rounds)),
         "connect": lambda: asyncio.run(connecting.measure(core, state_dir / "connect")),
         "liquidation": lambda: asyncio.run(liquidation.measure(core, state_dir / "liquidation")),
+        "quotes": lambda: asyncio.run(quotes.measure(core, state_dir / "quotes", seconds)),
         "kernel": kernel.measure,
         "indicators": indicators.measure,
     }
