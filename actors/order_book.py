@@ -9,16 +9,17 @@ from collections.abc import Iterator
 
 import attrs
 
-from actors.logic.order_state import OrderRecord
+from actors.logic.order_state import OrderRecord, begin_change
 from actors.messages.orders import CancelOrder, ModifyOrder, SubmitOrder
 from actors.model.market import Quote
-from actors.model.orders import BrokerOrder, Execution, ValidationResult
+from actors.model.orders import BrokerOrder, Execution, ValidationResult, WireOrder
 
 
 @attrs.define(kw_only=True)
 class Tracked:
     """An order with who waits for it. ``reported`` is the remainder that risk was last told.
 
+    ``asked``: the change that risk was asked for, until it is sent or given up.
     ``awaits_reason``: None until the broker ends it without a reason, then whether one may still come.
     ``owes_cancel``: a cancel is wanted that could not be sent, or may have been lost with the link.
     ``doubles``: permIds of further orders that the broker has under the same reference.
@@ -29,6 +30,7 @@ class Tracked:
     record: OrderRecord
     submit: SubmitOrder | None = None
     modify: ModifyOrder | None = None
+    asked: WireOrder | None = None
     change_sent: bool = False
     cancels: list[CancelOrder] = attrs.field(factory=list)
     owes_cancel: bool = False
@@ -40,6 +42,13 @@ class Tracked:
     awaits_reason: bool | None = None
     heard: dict[str, tuple[tuple[str, str | float], ...]] = attrs.field(factory=dict)
     doubles: set[int] = attrs.field(factory=set)
+
+    @property
+    def committed(self) -> OrderRecord:
+        """The record as risk has to count it: a change that may have its permit may be sent at any moment (RSK-6)."""
+        if self.asked is None or self.record.pending_change is not None:
+            return self.record
+        return begin_change(self.record, self.asked)
 
 
 class OrderBook:

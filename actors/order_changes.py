@@ -171,6 +171,7 @@ class OrderChanges(OrderReports):
             quote=quote,
             replaced=signed_remaining(tracked.record),
         )
+        tracked.asked = order
         self.ask(
             RISK,
             asked,
@@ -243,7 +244,7 @@ class OrderChanges(OrderReports):
             return
         if isinstance(reply, OrderSent):
             self.tell(JOURNAL, change_sent(reply))
-        tracked.change_sent = True
+        tracked.change_sent, tracked.asked = True, None
         self.expect_word(tracked)
         self.update(tracked, begin_change(tracked.record, order), "change sent")
 

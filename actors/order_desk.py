@@ -205,7 +205,7 @@ class OrderDesk(ConversingActor):
         record = tracked.record
         if record.is_terminal and not is_settled(record):
             return
-        remaining = signed_remaining(record)
+        remaining = signed_remaining(tracked.committed)
         if remaining != tracked.reported or force:
             tracked.reported = remaining
             self.tell(RISK, OrderSettled(order_ref=record.order_ref, signed_remaining=remaining))
@@ -343,7 +343,7 @@ class OrderDesk(ConversingActor):
 
     def change_failed(self, tracked: Tracked, error: GatewayError) -> None:
         """Tell whoever wanted a change that it was not made; what risk reserved for it is released."""
-        modify, tracked.modify = tracked.modify, None
+        modify, tracked.modify, tracked.asked = tracked.modify, None, None
         if modify is not None:
             refused = change_refused(tracked.record.order_ref, modify, error, self.clock.now())
             self.tell(JOURNAL, refused)

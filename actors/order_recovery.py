@@ -151,7 +151,7 @@ class OrderRecovery(OrderChanges):
             tracked = self.book.by_ref(extra.order_ref)
             if tracked is not None:
                 self.cancel_double(tracked, extra)
-        working = working_orders(tracked.record for tracked in self.book)
+        working = working_orders(tracked.committed for tracked in self.book)
         foreign = foreign_working((*outcome.foreign, *outcome.extras))
         self.tell(RISK, WorkingOrdersKnown(number=message.number, orders=(*working, *foreign)))
         self.tell(

@@ -1,0 +1,87 @@
+"""A change counts from its approval on: what fills before it is sent takes nothing off it (RSK-6)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from actors.addresses import TapRecord
+from actors.errors import ModeError
+from actors.messages.addresses import EXECUTOR
+from actors.messages.orders import ExecutionReported, OrderSent, OrderSettled
+from actors.messages.risk import OrderApproved, RequestApproval
+from actors.model.orders import WireOrder
+from tests.unit.logic.values import execution
+from tests.worlds import CONTEXT, ProofWorld, buy, prove
+
+FIRST, CHANGED, FILLED = 10.0, 95.0, 1.0
+BELOW = 590.0
+TOO_MANY = 2e6
+
+
+class BetweenApprovalAndWire:
+    """Taps: does something when a change is approved, and notes what risk is told until the change is sent."""
+
+    def __init__(self, happens: Callable[[WireOrder], None]) -> None:
+        self.happens = happens
+        self.asked: WireOrder | None = None
+        self.is_sent = False
+        self.told: list[float] = []
+
+    def __call__(self, record: TapRecord) -> None:
+        """Take note of one message."""
+        message = record.message
+        if isinstance(message, RequestApproval):
+            self.asked = message.order
+        elif isinstance(message, OrderApproved) and self.asked is not None:
+            self.happens(self.asked)
+        elif isinstance(message, OrderSent):
+            self.is_sent = True
+        elif isinstance(message, OrderSettled) and not self.is_sent:
+            self.told.append(message.signed_remaining)
+
+
+@pytest.mark.req("RSK-6", "ORD-3")
+def test_a_fill_before_the_approved_change_is_sent_leaves_all_of_it_reserved() -> None:
+    async def scenario(world: ProofWorld) -> None:
+        resting = buy(FIRST, order_type="LMT", limit_price=BELOW)
+        working = await world.gateway.submit_order(resting, CONTEXT, wait_for="ack")
+        (order,) = world.simulator.open_orders()
+
+        def fill(asked: WireOrder) -> None:
+            filled = execution(
+                FILLED,
+                contract=asked.contract,
+                order_ref=asked.order_ref,
+                perm_id=order.perm_id,
+                order_id=order.order_id,
+            )
+            now = world.proof.clock.now()
+            world.process.tell(EXECUTOR, ExecutionReported(execution=filled, received_at=now))
+
+        watching = BetweenApprovalAndWire(fill)
+        world.process.tap(watching)
+
+        await world.gateway.modify_order(working.order_id, quantity=CHANGED)
+
+        assert watching.is_sent
+        assert watching.told == [CHANGED - FILLED]
+
+    prove(scenario)
+
+
+@pytest.mark.req("RSK-6")
+def test_a_change_that_risk_rejects_gives_back_what_it_would_have_filled() -> None:
+    async def scenario(world: ProofWorld) -> None:
+        resting = buy(FIRST, order_type="LMT", limit_price=BELOW)
+        working = await world.gateway.submit_order(resting, CONTEXT, wait_for="ack")
+        watching = BetweenApprovalAndWire(lambda _: None)
+        world.process.tap(watching)
+
+        with pytest.raises(ModeError, match="rejected by risk"):
+            await world.gateway.modify_order(working.order_id, quantity=TOO_MANY)
+
+        assert watching.told == [FIRST]
+
+    prove(scenario)
