@@ -61,6 +61,7 @@ async def read_broker_state(session: Session, gate: OrderGate, account: str | No
 
 
 async def _read_once(session: Session, gate: OrderGate, account: str) -> BrokerState | None:
+    session.account = account
     losses = gate.losses
     before = await _executions(session)
     counted = gate.executions_counted

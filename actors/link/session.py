@@ -150,6 +150,7 @@ class Session:
         self.reading = asyncio.Lock()
         self.reads_begun = 0
         self.newest_read: tuple[int, BrokerState] | None = None
+        self.account: str | None = None
         self.account_values: AccountValues | None = None
         self.commissions: dict[str, tuple[float, float | None]] = {}
         self._account_dirty = False
@@ -163,6 +164,11 @@ class Session:
     def accounts(self) -> tuple[str, ...]:
         """The managed accounts."""
         return self.client.accounts
+
+    def concerns(self, account: str) -> bool:
+        """Tell whether a position or an execution is of the account that is traded: a login may manage several."""
+        one_only = self.account is None or len(self.accounts) <= 1
+        return one_only or account in ("", self.account)
 
     @property
     def server_version(self) -> int:
@@ -317,7 +323,9 @@ class Session:
         self._reports.order(order, ours=order.client_id == self.client_id, at=self.received_at)
 
     def on_execution(self, request_id: int, execution: Execution) -> None:
-        """An execution, live or asked for."""
+        """An execution, live or asked for; one in another account moves nothing here."""
+        if not self.concerns(execution.account):
+            return
         self.answers.add(request_id, execution)
         self._reports.execution(
             execution, asked=request_id >= FIRST_REQUEST_ID, at=self.received_at
@@ -336,7 +344,9 @@ class Session:
         self._reports.commission(exec_id, commission, realized)
 
     def on_holding(self, holding: Holding) -> None:
-        """A position: part of an answer, or news."""
+        """A position: part of an answer, or news; closing one of another account would open one here."""
+        if not self.concerns(holding.account):
+            return
         pending = self.answers.get(POSITIONS)
         if pending is not None:
             pending.add(holding)

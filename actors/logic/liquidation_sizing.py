@@ -10,7 +10,7 @@ from typing import Final
 
 from actors.logic.liquidation_words import BrokerRead, Close, LiquidationLimits
 from actors.logic.order_ids import operator_of
-from actors.logic.reconcile import is_working
+from actors.logic.reconcile import is_in_account, is_working
 from actors.model.account import Holding
 from actors.model.connection import BrokerState
 from actors.model.orders import BrokerOrder, OrderAction
@@ -36,11 +36,13 @@ def in_scope(
 
     The whole account, or the contracts in ``managed`` and the orders that carry our operator id.
     """
-    whole = limits.whole_account
+    whole, account = limits.whole_account, broker.account.account_id
     working = tuple(
         order
         for order in broker.open_orders
-        if is_working(order) and (whole or operator_of(order.order_ref) == operator_id)
+        if is_working(order)
+        and is_in_account(order, account)
+        and (whole or operator_of(order.order_ref) == operator_id)
     )
     return BrokerRead(
         turn=turn,

@@ -163,7 +163,10 @@ def reconcile_orders(
         after = _judge(record, kept, world, state, now, gate, patience_s)
         differences += _explain(record, after)
         judged.append(after)
-    found = _unknown_orders(world, {record.order_ref for record in judged}, operator_id, now)
+    account = state.account.account_id
+    found = _unknown_orders(
+        world, {record.order_ref for record in judged}, operator_id, account, now
+    )
     return OrderReconciliation(
         records=(*judged, *found.records),
         differences=(*differences, *found.differences),
@@ -212,6 +215,11 @@ def is_double(record: OrderRecord, told: BrokerOrder) -> bool:
     return bool(same_reference and record.perm_id and told.perm_id) and (
         told.perm_id != record.perm_id
     )
+
+
+def is_in_account(order: BrokerOrder, account: str) -> bool:
+    """Tell whether an order is of this account, as far as the broker says."""
+    return order.account in ("", account)
 
 
 def is_working(order: BrokerOrder) -> bool:
@@ -344,15 +352,19 @@ def _alarm(record: OrderRecord, extra: BrokerOrder) -> str:
 
 
 def _unknown_orders(
-    world: _World, known: set[str], operator_id: str, now: datetime
+    world: _World, known: set[str], operator_id: str, account: str, now: datetime
 ) -> OrderReconciliation:
-    """Sort the live orders that no record stands for: those of our operator are adopted, the rest are foreign."""
+    """Sort the live orders that no record stands for: those of our operator are adopted, the rest are foreign.
+
+    Those in other accounts of the login are none of ours, whoever made them.
+    """
     adopted: list[OrderRecord] = []
     extras: list[BrokerOrder] = []
     foreign: list[BrokerOrder] = []
     notes: list[str] = []
-    for reference, orders in world.open_orders.items():
-        if reference in known:
+    for reference, listed in world.open_orders.items():
+        orders = tuple(order for order in listed if is_in_account(order, account))
+        if reference in known or not orders:
             continue
         record = None
         if order_ids.operator_of(reference) == operator_id:

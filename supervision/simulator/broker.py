@@ -265,13 +265,13 @@ class Broker:
             self.match()
 
     def trade_elsewhere(
-        self, symbol: str, quantity: float, price: float | None, con_id: int
+        self, symbol: str, quantity: float, price: float | None, con_id: int, account: str
     ) -> None:
-        """Trade as another client would (client 0, order 0)."""
+        """Trade as another client would (client 0, order 0); `account` empty: the first one."""
         contract = self._listed(symbol, con_id)
         quote = self._floor.market.quote(contract)
         usual = (quote.ask if quantity > 0 else quote.bid) or quote.last or contract.min_tick
-        order = self._hand_made(contract, quantity)
+        order = self._hand_made(contract, quantity, account)
         self.matcher.fill(order, order.quantity, usual if price is None else price)
 
     def correct(self, exec_id: str, price: float | None, quantity: float | None) -> str:
@@ -291,9 +291,9 @@ class Broker:
         self._floor.report.account_changed(new.account, new.contract.con_id)
         return new.exec_id
 
-    def order_by_hand(self, symbol: str, quantity: float, limit_price: float) -> int:
+    def order_by_hand(self, symbol: str, quantity: float, limit_price: float, account: str) -> int:
         """Place a resting order as if in the gateway's own window; returns its permId."""
-        order = self._hand_made(self._listed(symbol, 0), quantity)
+        order = self._hand_made(self._listed(symbol, 0), quantity, account)
         order.order_type, order.limit_price = "LMT", limit_price
         self.store.keep(order)
         self._accept(order)
@@ -323,7 +323,7 @@ class Broker:
             raise ValueError(f"no instrument {symbol or con_id}")
         return found
 
-    def _hand_made(self, contract: Contract, quantity: float) -> Order:
+    def _hand_made(self, contract: Contract, quantity: float, account: str) -> Order:
         if not quantity:
             raise ValueError("quantity must not be 0")
         return Order(
@@ -337,6 +337,6 @@ class Broker:
             limit_price=None,
             stop_price=None,
             tif="DAY",
-            account=self._floor.config.managed_accounts[0],
+            account=account or self._floor.config.managed_accounts[0],
             order_ref="",
         )

@@ -360,9 +360,11 @@ class Faults:
         """
         return self._simulator.broker.double(perm_id, client_id)
 
-    def order_by_hand(self, symbol: str, quantity: float, limit_price: float) -> int:
+    def order_by_hand(
+        self, symbol: str, quantity: float, limit_price: float, account: str = ""
+    ) -> int:
         """Let a limit order rest as if placed in the gateway's own window; returns its permId."""
-        return self._simulator.broker.order_by_hand(symbol, quantity, limit_price)
+        return self._simulator.broker.order_by_hand(symbol, quantity, limit_price, account)
 
     def ignore_requests(self, *names: str) -> None:
         """Never answer these kinds of request, such as "reqCurrentTime" or "reqPositions"."""
