@@ -18,7 +18,6 @@ from actors.logic.sessions import waits_until
 from actors.messages.addresses import LINK
 from actors.messages.lifecycle import Message, Reply
 from actors.messages.market_data import ContractQualified, QualifyContract
-from actors.model.account import Holding
 from actors.model.contracts import Contract, ContractQuery, SecurityType
 
 KEPT_FOR: Final = timedelta(hours=12)
@@ -55,9 +54,9 @@ class HoursKeeper:
         self._missing.pop(contract.con_id, None)
         self._known[contract.con_id] = _Known(contract, self._actor.clock.now() + KEPT_FOR)
 
-    def want(self, holdings: Iterable[Holding]) -> None:
-        """Let go of what is not held any more, and ask for the hours that are missing or old."""
-        held = {holding.contract.con_id: holding.contract for holding in holdings}
+    def want(self, contracts: Iterable[Contract]) -> None:
+        """Let go of what nobody wants any more, and ask for the hours that are missing or old."""
+        held = {contract.con_id: contract for contract in contracts}
         now = self._actor.clock.now()
         self._known = {
             con_id: known
@@ -71,6 +70,11 @@ class HoursKeeper:
         }
         if not self._is_asking:
             self.ask_next()
+
+    def described(self, contract: Contract) -> Contract:
+        """Give a contract with its hours where they were learnt, else as it is."""
+        known = self._known.get(contract.con_id)
+        return contract if known is None or known.contract is None else known.contract
 
     def waits_until(self, con_id: int) -> datetime | None:
         """The opening that an order of this contract has to wait for; None when it trades now, or nobody knows."""

@@ -55,6 +55,8 @@ from actors.messages.orders import (
 from actors.messages.positions import AccountChanged, HoldingReported
 from actors.messages.risk import (
     ConsultRiskManager,
+    ExposuresRead,
+    GetExposures,
     LatchChanged,
     LossLimitBreached,
     OrderApproved,
@@ -111,6 +113,7 @@ class RiskActor(ConversingActor):
         LatchChanged: "on_latch_changed",
         OpeningReadinessChanged: "on_opening_readiness_changed",
         FailoverChanged: "on_failover_changed",
+        GetExposures: "on_get_exposures",
         ConnectionStateChanged: "on_connection_state_changed",
         Reconcile: "on_reconcile",
         WorkingOrdersKnown: "on_working_orders_known",
@@ -411,6 +414,18 @@ class RiskActor(ConversingActor):
     def on_quote_updated(self, event: QuoteUpdated) -> None:
         """Remember the newest quote."""
         self.quotes[event.quote.contract.con_id] = event.quote
+
+    def on_get_exposures(self, request: GetExposures) -> None:
+        """Tell whose data has to be watched (STC-1)."""
+        self.reply(
+            request,
+            ExposuresRead(
+                correlation_id=request.correlation_id,
+                known=self.ledger.known,
+                latched=self.latched is not None,
+                exposures=exposure.exposed(self.ledger),
+            ),
+        )
 
     def on_latch_changed(self, event: LatchChanged) -> None:
         """Reject openings from now on, or no longer. A latch confirms that the breaches were heard."""

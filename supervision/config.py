@@ -259,6 +259,7 @@ class StrategyC(Section):
     """Capital preservation after a disconnect."""
 
     grace_seconds: float = number(0.0, 0.0, 3600.0)
+    data_quarantine_after_s: float = number(300.0, 0.0, DAY_S)
     scope: str = choice("account", "managed")
     step_timeout_s: float = number(10.0, 0.1, 600.0)
     close_timeout_s: float = number(30.0, 0.1, 3600.0)

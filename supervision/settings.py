@@ -11,9 +11,11 @@ from pathlib import Path
 import attrs
 
 from actors.connection_settings import ConnectionSettings
+from actors.data_watch import WatchSettings
 from actors.failover_desk import FailoverSettings
 from actors.link.settings import LinkSettings
 from actors.logic.closures import ClosureLimits
+from actors.logic.data_watch import WatchLimits
 from actors.logic.failover import FailoverLimits
 from actors.logic.history_pacing import HistoryLimits
 from actors.logic.liquidation_words import LiquidationLimits
@@ -136,11 +138,11 @@ def market_data_settings(config: Config, *, has_source: bool) -> MarketDataSetti
         snapshot_timeout_s=section.snapshot_timeout_s + 1.0,
         max_subscriptions=section.max_subscriptions,
         max_symbols=section.max_symbols,
-        max_remembered=section.max_remembered,
-        publishes=config.publish.enabled,
         max_open_snapshots=section.max_open_snapshots,
         max_tick_streams=section.max_tick_streams,
         ticks_refresh_s=section.ticks_refresh_s,
+        max_remembered=section.max_remembered,
+        publishes=config.publish.enabled,
         failover=failover_settings(config, has_source=has_source),
     )
 
@@ -270,6 +272,14 @@ def strategy_c_settings(config: Config, mode: ExecutionMode, operator_id: str) -
         close_timeout_s=section.close_timeout_s,
         sends_orders=sends_orders(config, mode),
         operator_id=operator_id,
+    )
+
+
+def watch_settings(config: Config) -> WatchSettings:
+    """For the data watch."""
+    return WatchSettings(
+        limits=WatchLimits(quarantine_after_s=config.strategy_c.data_quarantine_after_s),
+        quote_timeout_s=config.market_data.snapshot_timeout_s + 1.0,
     )
 
 

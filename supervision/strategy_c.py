@@ -146,7 +146,7 @@ class StrategyCActor(GraceDesk):
             self.early_reconcile = message
             return
         self.last_read = message
-        self.hours.want(message.state.holdings)
+        self.hours.want(holding.contract for holding in message.state.holdings)
         self._face_disconnects(message.state)
         for holding in message.state.holdings:
             self._watch(holding)
@@ -246,8 +246,37 @@ class StrategyCActor(GraceDesk):
 
     def on_data_quarantined(self, event: DataQuarantined) -> None:
         """The data of a held or traded symbol is too old to be trusted."""
+        if self.settings.limits.whole_account or self._is_managed(event):
+            self._quarantine(event)
+            return
+
+        def read(reply: Reply) -> None:
+            assert isinstance(reply, JournalRead)  # noqa: S101 - the journal answers in kind
+            self.learn_traded(reply)
+            if self._is_managed(event):
+                self._quarantine(event)
+
+        self.ask(
+            JOURNAL,
+            ReadJournal(**self.own("managed", self.settings.step_timeout_s)),
+            read,
+            lambda _: None,  # it is told again
+        )
+
+    def _is_managed(self, event: DataQuarantined) -> bool:
+        ours = self.settings.operator_id
+        return event.contract.con_id in self.managed or any(
+            operator_of(reference) == ours for reference in event.order_refs
+        )
+
+    def _quarantine(self, event: DataQuarantined) -> None:
+        """Latch, unless the link is down: then the rules for disconnects answer, grace and all."""
+        if not self.linked or self.in_grace:
+            return
+        why = f": {event.why}" if event.why else ""
         self._trigger(
-            f"data of {event.symbol} is {event.age_s:.0f} s old", CloseReason.DATA_QUARANTINE
+            f"data of {event.contract} is stale for {event.age_s:.0f} s{why}",
+            CloseReason.DATA_QUARANTINE,
         )
 
     def on_restart_limit_exceeded(self, event: RestartLimitExceeded) -> None:

@@ -23,6 +23,7 @@ from actors.logic.executions import NO_EXECUTIONS, Executions
 from actors.logic.frozen import drop, evolve, put
 from actors.logic.order_ids import foreign_reference
 from actors.messages.orders import WorkingOrder
+from actors.messages.risk import ExposedContract
 from actors.model.account import Holding
 from actors.model.contracts import Contract
 from actors.model.orders import Execution, OrderAction, Purpose, WireOrder
@@ -85,6 +86,25 @@ def reconcile(
         executions=seen,
         fill_counts=MappingProxyType(dict(fill_counts)),
         reservations=ledger.reservations if working is None else _by_reference(working),
+    )
+
+
+def exposed(ledger: Ledger) -> tuple[ExposedContract, ...]:
+    """List what is held, and what may come to be held by orders that can still fill."""
+    found = {con_id: held.contract for con_id, held in ledger.positions.items() if held.quantity}
+    held = frozenset(found)
+    working: dict[int, list[str]] = {}
+    for order in ledger.reservations.values():
+        con_id = order.contract.con_id
+        found.setdefault(con_id, order.contract)
+        working.setdefault(con_id, []).append(order.order_ref)
+    return tuple(
+        ExposedContract(
+            contract=contract,
+            is_held=con_id in held,
+            order_refs=tuple(sorted(working.get(con_id, ()))),
+        )
+        for con_id, contract in found.items()
     )
 
 

@@ -7,6 +7,7 @@ from datetime import datetime
 import attrs
 
 from actors.messages.lifecycle import Message, Reply, Request
+from actors.model.contracts import Contract
 from actors.model.orders import CloseReason
 
 
@@ -72,10 +73,16 @@ class LiquidationReport(Message):
 
 @attrs.frozen(kw_only=True)
 class DataQuarantined(Message):
-    """A held or traded symbol's data is stale beyond its limit while its session is open (STC-1)."""
+    """A held or traded contract's data is stale beyond its limit while its session is open (STC-1).
 
-    symbol: str
+    Told again while it holds and nothing is latched. ``order_refs`` are those of the orders that can still fill;
+    ``why`` is what IB said last, empty where it said nothing.
+    """
+
+    contract: Contract
     age_s: float
+    order_refs: tuple[str, ...] = ()
+    why: str = ""
 
 
 @attrs.frozen(kw_only=True)

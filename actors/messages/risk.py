@@ -8,6 +8,7 @@ import attrs
 
 from actors.messages.lifecycle import Lane, Message, Reply, Request
 from actors.model.account import Position
+from actors.model.contracts import Contract
 from actors.model.market import Quote
 from actors.model.orders import CloseReason, Permit, TradeRequest, ValidationResult, WireOrder
 
@@ -62,6 +63,29 @@ class SyncRiskManager(Message):
     """Positions changed; the orchestrator's risk manager is told."""
 
     positions: tuple[Position, ...]
+
+
+@attrs.frozen(kw_only=True)
+class GetExposures(Request):
+    """What is held, and what may come to be by orders that work? Answered by `ExposuresRead`."""
+
+
+@attrs.frozen(kw_only=True)
+class ExposedContract:
+    """A contract that is held or traded; ``order_refs`` are those of the orders that can still fill."""
+
+    contract: Contract
+    is_held: bool
+    order_refs: tuple[str, ...] = ()
+
+
+@attrs.frozen(kw_only=True)
+class ExposuresRead(Reply):
+    """The ledger's contracts. ``known`` is False while the link is down or the ledger is not reconciled."""
+
+    known: bool
+    latched: bool
+    exposures: tuple[ExposedContract, ...]
 
 
 @attrs.frozen(kw_only=True)

@@ -12,6 +12,7 @@ from actors.clock import Clock, Entropy
 from actors.connection import ConnectionActor
 from actors.connection_memory import ConnectionMemory, Remembered
 from actors.connection_settings import ConnectionSettings
+from actors.data_watch import DataWatchActor, WatchMemory
 from actors.executor import ExecutorActor
 from actors.link.actor import LinkActor
 from actors.link.history_pacer import HistoryPacer
@@ -20,6 +21,7 @@ from actors.logic.gateway_ports import GatewayPorts
 from actors.market_data import MarketDataActor
 from actors.messages.addresses import (
     CONNECTION,
+    DATA_WATCH,
     EXECUTOR,
     FEED,
     JOURNAL,
@@ -87,6 +89,7 @@ def child_specs(config: Config, parts: TreeParts) -> tuple[ChildSpec, ...]:
     position = settings.position_settings(config, mode, operator_id)
     market_data = settings.market_data_settings(config, has_source=parts.open_source is not None)
     strategy_c = settings.strategy_c_settings(config, mode, operator_id)
+    watch, watch_memory = settings.watch_settings(config), WatchMemory()
     section = config.supervision
 
     def child(
@@ -128,6 +131,10 @@ def child_specs(config: Config, parts: TreeParts) -> tuple[ChildSpec, ...]:
             lambda context: PositionActor(context, settings=position, log=log),
             EXECUTOR,
             MARKET_DATA,
+        ),
+        child(
+            DATA_WATCH,
+            lambda context: DataWatchActor(context, settings=watch, memory=watch_memory, log=log),
         ),
         child(
             CONNECTION,

@@ -10,6 +10,7 @@ from typing import Final
 
 from actors.messages.addresses import (
     CONNECTION,
+    DATA_WATCH,
     EXECUTOR,
     JOURNAL,
     LINK,
@@ -24,7 +25,7 @@ from actors.messages.connection import EndSession, Reconciled
 from actors.messages.journal import RecordTransition
 from actors.messages.lifecycle import Message
 from actors.messages.liquidation import DataQuarantined
-from actors.messages.market_data import UnsubscribeQuotes
+from actors.messages.market_data import QuoteRead, UnsubscribeQuotes
 from actors.messages.orders import ExecutionReported, OrderSettled
 from actors.messages.positions import HoldingReported
 from actors.messages.publishing import PublishQuote
@@ -41,6 +42,7 @@ POISON: Final[dict[str, type[Message]]] = {
     POSITION: HoldingReported,
     CONNECTION: Reconciled,
     RECORDS: SessionFinished,
+    DATA_WATCH: QuoteRead,
 }
 """Every child of the tree, and the type of message whose handler fails when it has no fields."""
 

@@ -29,6 +29,7 @@ from actors.model.orders import CloseReason, OrderStatus, Purpose
 from supervision.config import Config, StrategyC, Supervision
 from supervision.simulator import LedgerEntry
 from tests.faults.crash import POISON, crash
+from tests.unit.logic.values import SPY
 from tests.worlds import CONTEXT, LENIENT, SIMULATED, ProofWorld, a_config, buy, prove, sell
 
 HELD = 30.0
@@ -175,7 +176,7 @@ async def _lose_money(world: ProofWorld) -> None:
 
 
 async def _distrust_data(world: ProofWorld) -> None:
-    world.process.tell(STRATEGY_C, DataQuarantined(symbol="SPY", age_s=301.0))
+    world.process.tell(STRATEGY_C, DataQuarantined(contract=SPY, age_s=301.0))
 
 
 @pytest.mark.req("STC-1", "STC-2", "STC-3", "STC-4")

@@ -1,0 +1,221 @@
+"""Since when the data of what is held or traded is stale, and when that is too long (STC-1, MKT-12).
+
+::
+
+    held or traded ──▶ watched ──▶ stale, counted while its session is open and somebody looks
+                          ▲                  │
+                          └── a fresh stamp ─┤ > quarantine_after_s, and asked in vain since
+                                             ▼
+                                        quarantined, told again until Strategy C is latched
+
+What counts is the age of the newest stamp (`evidence_age_s`), and of it only what was spent in an open session. Of a
+contract without any stamp the time counts since it is watched. Time in which nobody looked (the link was down, the
+process stood still) is not counted: the marks are moved on by it, and IB has to be asked in vain again before anything
+follows. One answer is no answer: `VAIN_READS` are needed.
+
+All times are monotonic seconds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from types import MappingProxyType
+from typing import Final
+
+import attrs
+
+from actors.logic.quality import quote_age_s
+from actors.logic.regular_hours import regular_session
+from actors.logic.sessions import Session, calendar_of
+from actors.logic.zones import NEW_YORK
+from actors.model.contracts import Contract
+from actors.model.market import DataSource, DataType, Quote
+
+VAIN_READS: Final = 2
+"""So many reads without anything fresh are needed since the last fresh stamp, or since looking was resumed."""
+
+
+LATE_S: Final = 0.1
+"""So long after the moment that counts it is looked at; nobody looks more often than that."""
+
+
+@attrs.frozen(kw_only=True)
+class WatchLimits:
+    """How long data may be stale, and how the watch asks; times in seconds.
+
+    ``quarantine_after_s`` 0: never. ``idle_look_s`` is for when nothing that trades now is watched. ``max_age_s``: a
+    quote that somebody else asked for will do. ``reads_per_look`` bounds what one look asks for, so that many positions
+    do not fill the wire. ``max_gap_s``: looks that are further apart were interrupted.
+    """
+
+    quarantine_after_s: float = 300.0
+    look_s: float = 2.0
+    idle_look_s: float = 5.0
+    read_every_s: float = 2.0
+    max_age_s: float = 1.0
+    reads_per_look: int = 20
+    max_gap_s: float = 15.0
+    tell_again_s: float = 5.0
+
+
+@attrs.frozen(kw_only=True)
+class Watched:
+    """One contract: the moment of its newest stamp, as far as it counts, and how IB answered since.
+
+    ``stamped`` is False until there was a stamp; ``opened_at`` is when its session began, None while it is closed.
+    ``asked``: a read is under way, or was when an incarnation of the watch ended.
+    """
+
+    fresh_at: float
+    stamped: bool = False
+    opened_at: float | None = None
+    read_at: float | None = None
+    asked: bool = False
+    vain_reads: int = 0
+    told_at: float | None = None
+
+
+@attrs.frozen(kw_only=True)
+class DataWatch:
+    """What is watched, by con_id, and when somebody looked last."""
+
+    watched: Mapping[int, Watched] = MappingProxyType({})
+    looked_at: float | None = None
+
+
+def evidence_age_s(quote: Quote, now: datetime) -> float:
+    """Tell how long ago IB showed that the data of a contract lives; infinite when it did not.
+
+    That is the quote's age (MKT-12), and for a halted contract the time since IB said so: who says that trading is
+    halted has fresh data, although nobody trades or quotes. A halt is the market's, like a closed session.
+    """
+    age_s = quote_age_s(quote, now)
+    says_halted = quote.halted and quote.data_type is DataType.LIVE
+    if math.isinf(age_s) and says_halted and quote.source is DataSource.IB:
+        return max(0.0, (now - quote.received_at).total_seconds())
+    return age_s
+
+
+def session_of(contract: Contract, now: datetime) -> Session | None:
+    """The session that runs at ``now``, None when none does.
+
+    Where the broker did not tell the hours, those of the exchanges in New York are taken: to count at night could sell
+    everything for nothing, and not to count at all would leave what is held without a watch.
+    """
+    if contract.expiry is not None and now.astimezone(NEW_YORK).date() > contract.expiry:
+        return None  # what has expired has no data any more
+    calendar = calendar_of(contract)
+    if calendar is None or calendar.is_open(now) is None:
+        return regular_session(now)
+    return calendar.session_at(now)
+
+
+def looked(
+    state: DataWatch, now: float, opened_at: Mapping[int, float | None], limits: WatchLimits
+) -> DataWatch:
+    """Take note of what is held or traded now, each with the moment at which its session began (None: closed)."""
+    gap_s = 0.0 if state.looked_at is None else now - state.looked_at
+    uncounted_s = gap_s if gap_s > limits.max_gap_s else 0.0
+    watched = {
+        con_id: _followed(state.watched.get(con_id), opened, now, uncounted_s)
+        for con_id, opened in opened_at.items()
+    }
+    return DataWatch(watched=MappingProxyType(watched), looked_at=now)
+
+
+def _followed(
+    held: Watched | None, opened_at: float | None, now: float, uncounted_s: float
+) -> Watched:
+    if opened_at is None:  # a closed market is not a fault
+        return Watched(fresh_at=now, stamped=True)
+    if held is None:
+        return Watched(fresh_at=now, opened_at=opened_at)
+    counted = max(held.fresh_at, opened_at)
+    if not uncounted_s:
+        return attrs.evolve(held, opened_at=opened_at, fresh_at=counted)
+    moved = min(now, counted + uncounted_s)
+    return attrs.evolve(held, opened_at=opened_at, fresh_at=moved, vain_reads=0)
+
+
+def begun_anew(state: DataWatch, now: float) -> DataWatch:
+    """Count from now on: Strategy C is latched, and whoever re-arms it has the whole time again."""
+    watched = {
+        con_id: attrs.evolve(held, fresh_at=now, stamped=True, vain_reads=0, told_at=None)
+        for con_id, held in state.watched.items()
+    }
+    return attrs.evolve(state, watched=MappingProxyType(watched))
+
+
+def due_reads(
+    state: DataWatch, now: float, limits: WatchLimits, under_way: Iterable[int]
+) -> tuple[DataWatch, tuple[int, ...]]:
+    """Choose whose data IB shall be asked for now: what was not asked for the longest time goes first."""
+    busy = frozenset(under_way)
+    due = [
+        (held.read_at if held.read_at is not None else -math.inf, con_id)
+        for con_id, held in state.watched.items()
+        if held.opened_at is not None
+        and con_id not in busy
+        and (held.read_at is None or now - held.read_at >= limits.read_every_s)
+    ]
+    chosen = tuple(con_id for _, con_id in sorted(due)[: limits.reads_per_look])
+    for con_id in chosen:
+        held = state.watched[con_id]
+        vain = held.vain_reads + held.asked  # nobody will ever answer that one
+        asked = attrs.evolve(held, read_at=now, asked=True, vain_reads=vain)
+        state = _with(state, con_id, asked)
+    return state, chosen
+
+
+def answered(state: DataWatch, con_id: int, stamped_at: float | None) -> DataWatch:
+    """Take note of a read that ended; ``stamped_at`` is the moment of its newest stamp, None when it had none."""
+    held = state.watched.get(con_id)
+    if held is None or held.opened_at is None:
+        return state
+    # A stamp of before the session says nothing of it; the first stamp may be older than the watch.
+    counted = None if stamped_at is None else max(stamped_at, held.opened_at)
+    if counted is not None and counted > held.fresh_at:
+        fresh = attrs.evolve(
+            held, fresh_at=counted, stamped=True, asked=False, vain_reads=0, told_at=None
+        )
+        return _with(state, con_id, fresh)
+    vain = attrs.evolve(held, asked=False, vain_reads=held.vain_reads + 1)
+    if counted is not None and not held.stamped:
+        vain = attrs.evolve(vain, fresh_at=counted, stamped=True)
+    return _with(state, con_id, vain)
+
+
+def quarantined(
+    state: DataWatch, now: float, limits: WatchLimits
+) -> tuple[DataWatch, tuple[tuple[int, float], ...]]:
+    """List what is stale for too long and has to be told now: con_id and the seconds that count."""
+    found = []
+    for con_id, held in state.watched.items():
+        stale_s = now - held.fresh_at
+        if held.opened_at is None or held.vain_reads < VAIN_READS:
+            continue
+        told = held.told_at is not None and now - held.told_at < limits.tell_again_s
+        if stale_s > limits.quarantine_after_s and not told:
+            found.append((con_id, stale_s))
+    for con_id, _ in found:
+        state = _with(state, con_id, attrs.evolve(state.watched[con_id], told_at=now))
+    return state, tuple(found)
+
+
+def next_look_s(state: DataWatch, now: float, limits: WatchLimits) -> float:
+    """Tell when to look again: as always, or right after the moment at which something will be stale for too long."""
+    ends = [
+        held.fresh_at + limits.quarantine_after_s
+        for held in state.watched.values()
+        if held.opened_at is not None
+    ]
+    if not ends:
+        return limits.idle_look_s
+    ahead = min((end - now for end in ends if end >= now), default=limits.look_s)
+    return min(limits.look_s, max(LATE_S, ahead + LATE_S))
+
+
+def _with(state: DataWatch, con_id: int, watched: Watched) -> DataWatch:
+    return attrs.evolve(state, watched=MappingProxyType({**state.watched, con_id: watched}))
