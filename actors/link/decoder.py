@@ -52,8 +52,9 @@ _OPEN_ORDER_FIELDS: Final = ((170, 128), (162, 123), (160, 122), (158, 121), (0,
 """Fields of an openOrder without anything that is there only sometimes, from a server version on (TWS_WIRE §4.2)."""
 _TIME_FIELD: Final = 15
 _ANY_TIME: Final = "20000101 00:00:00 UTC"
-_REMEMBERED: Final = 8192
-"""A busy day's executions; as many completed orders."""
+_REMEMBERED: Final = 4096
+"""A busy day's executions; as many completed orders. Under 2 kB each."""
+_SEPARATOR: Final = "\0"
 
 
 class UndecodableError(ValueError):
@@ -131,13 +132,13 @@ class StrictDecoder(Decoder):
     def execDetails(self, fields: list[str]) -> None:  # noqa: N802 - the library's name
         """Hand over the request id and the execution."""
         receiver: Any = self.wrapper
-        request_id, told = int(fields[1]), tuple(fields[2:])
+        request_id, told = int(fields[1]), _SEPARATOR.join(fields[2:])
         receiver.execution(request_id, _execution(self.serverVersion, told))
 
     def completedOrder(self, fields: list[str]) -> None:  # noqa: N802 - the library's name
         """Hand over the order."""
         receiver: Any = self.wrapper
-        receiver.completed_order(_completed_order(self.serverVersion, tuple(fields)))
+        receiver.completed_order(_completed_order(self.serverVersion, _SEPARATOR.join(fields)))
 
     def openOrder(self, fields: list[str]) -> None:  # noqa: N802 - the library's name
         """Decode, then check that no field was left over."""
@@ -182,21 +183,22 @@ def _decoded(
 
 
 @lru_cache(maxsize=_REMEMBERED)
-def _execution(server_version: int, told: tuple[str, ...]) -> Execution:
-    """Decode an execution from its fields behind the request id.
+def _execution(server_version: int, told: str) -> Execution:
+    """Decode an execution from its fields behind the request id, joined as on the wire.
 
     The library drops one whose time zone it does not know, so the time is read here.
     """
-    fields = ["", "0", *told]
+    fields = ["", "0", *told.split(_SEPARATOR)]
     time, fields[_TIME_FIELD] = fields[_TIME_FIELD], _ANY_TIME
     _, contract, execution = _decoded(Decoder.execDetails, server_version, fields)
     return execution_from_ib(contract, execution, time_from_ib(time))
 
 
 @lru_cache(maxsize=_REMEMBERED)
-def _completed_order(server_version: int, told: tuple[str, ...]) -> BrokerOrder:
-    """Decode an order that ended today."""
-    return order_from_completed(*_decoded(Decoder.completedOrder, server_version, list(told)))
+def _completed_order(server_version: int, told: str) -> BrokerOrder:
+    """Decode an order that ended today from its fields, joined as on the wire."""
+    fields = told.split(_SEPARATOR)
+    return order_from_completed(*_decoded(Decoder.completedOrder, server_version, fields))
 
 
 @lru_cache(maxsize=64)
