@@ -163,9 +163,9 @@ def liquidate(world: World) -> LiquidationState:
             assert not (state.flat and world.held), "flat was said, and it is not"
             if state.step is Step.DONE and (state.gave_up or not world.held):
                 break
-            seen = HeldAfterAll(holding=holding(float(world.held)))
-            event = seen if state.step is Step.DONE else LinkUp()
-            state, more = advance(state, event, world.now, LIMITS)
+            held = HeldAfterAll(holding=holding(float(world.held)))
+            news = held if state.step is Step.DONE else LinkUp()
+            state, more = advance(state, news, world.now, LIMITS)
             waiting += more
             continue
         event = world.answer(waiting.pop(0))

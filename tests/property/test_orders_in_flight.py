@@ -1,7 +1,7 @@
 """Orders in flight, whatever becomes of them: no close flips a position, and no limit is passed by two at once.
 
-The broker's side of the machine is the truth: it fills orders in parts and in any order, tells of it later and twice, and
-makes changes or refuses them. Risk's ledger only hears of it. The link breaks, and the state is read again.
+The broker's side of the machine is the truth: it fills orders in parts and in any order, tells of it later and twice,
+and makes changes or refuses them. Risk's ledger only hears of it. The link breaks, and the state is read again.
 """
 
 from __future__ import annotations
@@ -238,8 +238,9 @@ class OrdersInFlight(RuleBasedStateMachine):
             assert highest >= self.held + rises
 
 
-@pytest.mark.req("RSK-4", "RSK-6")
-class TestOrdersInFlight(OrdersInFlight.TestCase):  # type: ignore[name-defined,misc]
-    """Run the machine."""
+OrdersInFlight.TestCase.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
 
-    settings = settings(max_examples=300, stateful_step_count=40, deadline=None)
+
+@pytest.mark.req("RSK-4", "RSK-6")
+class TestOrdersInFlight(OrdersInFlight.TestCase):  # type: ignore[misc, valid-type]  # made at run time
+    """The stateful test, collected by pytest."""
