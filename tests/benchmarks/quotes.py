@@ -24,15 +24,17 @@ from time import perf_counter, perf_counter_ns
 from typing import Any, Final
 
 import attrs
+import numpy as np
 from ib_insync import IB, Stock
+from numpy.typing import NDArray
 
 from actors.model.market import FeedKind, Quote
 from actors.model.orders import OrderStatus
 from supervision import IBKRGateway
-from supervision.config import Config, Journal, MarketData, Pacing
+from supervision.config import Config, Journal, MarketData, Pacing, Publish
 from supervision.simulator import SimulatorConfig
 from tests.benchmarks.table import Row, summarize
-from tests.benchmarks.tick_server import SLOTS, SYMBOLS, TickServer
+from tests.benchmarks.tick_server import POURED_SPREAD, SLOTS, SYMBOLS, TickServer
 from tests.worlds import CONTEXT, ProofWorld, a_config, buy, prove, sell
 
 SECONDS: Final = 60.0
@@ -62,6 +64,7 @@ def _config(port: int, state_dir: Path) -> Config:
     """As shipped, but for the limits that IB sets by account, and the journal, which a disk decides about."""
     config = a_config(
         journal=Journal(enabled=False),
+        publish=Publish(),
         pacing=Pacing(messages_per_s=1000, reserve_messages=40),
         market_data=MarketData(feed="ticks", max_tick_streams=2 * len(SYMBOLS)),
     )
@@ -77,9 +80,9 @@ class Reader:
     """Reads quotes as they come and notes which step of the pouring it saw when."""
 
     newest: dict[str, int] = attrs.field(factory=dict)
-    seen: list[tuple[str, int, int, int]] = attrs.field(factory=list)
-    """Symbol, the step seen before, the step seen, nanoseconds."""
-    records: bool = False
+    seen: NDArray[np.int64] = attrs.field(factory=lambda: np.full((0, 3), 0, np.int64))
+    """The step seen before, the step seen, nanoseconds: room that is there from the start."""
+    count: int = 0
 
     async def read(self, stream: Any) -> None:
         """Read until the stream ends."""
@@ -88,15 +91,18 @@ class Reader:
 
     def take(self, quote: Quote) -> None:
         """Take one quote."""
+        if (quote.ask or 0.0) - (quote.bid or 0.0) < POURED_SPREAD:
+            return  # of a snapshot
         step, symbol = int(quote.bid_size or 0), quote.symbol
-        if self.records:
-            self.seen.append((symbol, self.newest.get(symbol, 0), step, perf_counter_ns()))
+        if self.count < len(self.seen):
+            self.seen[self.count] = (self.newest.get(symbol, 0), step, perf_counter_ns())
+            self.count += 1
         self.newest[symbol] = step
 
     def ages_ms(self, sent_ns: list[int]) -> list[float]:
         """Tell of every tick how long it took until it, or a newer one, was seen."""
         ages = []
-        for _, before, step, at_ns in self.seen:
+        for before, step, at_ns in self.seen[: self.count].tolist():
             first = before + SLOTS if before else step
             ages += [(at_ns - sent_ns[tick]) / 1e6 for tick in range(first, step + 1, SLOTS)]
         return ages
@@ -164,7 +170,7 @@ async def steady(server: TickServer, state_dir: Path, seconds: float) -> Steady:
         found.quiet_us = times(await _submit(gateway, QUIET_ORDERS, 0.05))
         server.pour(TICKS_EACH_S)
         await asyncio.sleep(min(5.0, seconds))
-        reader.records = True
+        reader.seen = np.full((int(2 * TICKS_EACH_S * len(SYMBOLS) * seconds), 3), 1, np.int64)
         watching = asyncio.create_task(_watch_memory(found.memory_bytes))
         found.busy_us = times(await _submit(gateway, int(seconds / ORDERS_APART_S), ORDERS_APART_S))
         sent_ns = server.stop()

@@ -28,6 +28,9 @@ from tests.benchmarks.server import UNLIMITED
 
 SYMBOLS: Final = tuple(f"SYM{number:03}" for number in range(1, 501))
 SLOTS: Final = 50
+POURED_SPREAD: Final = 0.99
+"""Between the ask and the bid of poured ticks lies more than this; between those of the simulator's own much less."""
+
 TRADE_EVERY: Final = 5
 """Every so many changes of bid and ask of a symbol there is a trade."""
 
