@@ -45,14 +45,16 @@ LATE_S: Final = 0.1
 class WatchLimits:
     """How long data may be stale, and how the watch asks; times in seconds.
 
-    ``quarantine_after_s`` 0: never. ``idle_look_s`` is for when nothing that trades now is watched. ``max_age_s``: a
-    quote that somebody else asked for will do. ``reads_per_look`` bounds what one look asks for, so that many positions
-    do not fill the wire. ``max_gap_s``: looks that are further apart were interrupted.
+    ``quarantine_after_s`` 0: never. ``idle_look_s`` is for when nothing is watched, ``closed_look_s`` for when nothing
+    of it trades. ``max_age_s``: a quote that somebody else asked for will do. ``reads_per_look`` bounds what one look
+    asks for, so that many positions do not fill the wire. ``max_gap_s``: looks at an open market that are further apart
+    were interrupted.
     """
 
     quarantine_after_s: float = 300.0
     look_s: float = 2.0
     idle_look_s: float = 5.0
+    closed_look_s: float = 30.0
     read_every_s: float = 2.0
     max_age_s: float = 1.0
     reads_per_look: int = 20
@@ -132,10 +134,11 @@ def _followed(
         return Watched(fresh_at=now, stamped=True)
     if held is None:
         return Watched(fresh_at=now, opened_at=opened_at)
-    counted = max(held.fresh_at, opened_at)
+    if held.opened_at is None:
+        return attrs.evolve(held, opened_at=opened_at, fresh_at=max(held.fresh_at, opened_at))
     if not uncounted_s:
-        return attrs.evolve(held, opened_at=opened_at, fresh_at=counted)
-    moved = min(now, counted + uncounted_s)
+        return attrs.evolve(held, opened_at=opened_at)
+    moved = min(now, held.fresh_at + uncounted_s)
     return attrs.evolve(held, opened_at=opened_at, fresh_at=moved, vain_reads=0)
 
 
@@ -212,7 +215,7 @@ def next_look_s(state: DataWatch, now: float, limits: WatchLimits) -> float:
         if held.opened_at is not None
     ]
     if not ends:
-        return limits.idle_look_s
+        return limits.closed_look_s if state.watched else limits.idle_look_s
     ahead = min((end - now for end in ends if end >= now), default=limits.look_s)
     return min(limits.look_s, max(LATE_S, ahead + LATE_S))
 

@@ -33,9 +33,9 @@ CLOSED = attrs.evolve(PATIENT, scenario=Scenario(hours=WEEKDAYS))
 CALM = a_config(
     connection=Connection(heartbeat_s=1800.0),
     positions=Positions(check_interval_s=3600.0),
-    strategy_c=StrategyC(queue_look_s=1800.0),
+    strategy_c=StrategyC(queue_look_s=1800.0, data_quarantine_after_s=0.0),
 )
-"""Nobody looks at link, prices and queue each minute of a weekend."""
+"""Nobody looks at link, prices, data and queue each minute of a weekend."""
 
 AFTERNOON = datetime(2025, 11, 20, 15, 50, tzinfo=NEW_YORK).astimezone(UTC)
 EVENING = AFTERNOON + timedelta(minutes=15)
