@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
+from actors.ports import EventLog, no_log
 from supervision import Config
 from supervision.process import Process
 from supervision.proof_loop import Proof
@@ -15,7 +16,9 @@ from supervision.store.volatile_journal import VolatileJournalActor, VolatileSto
 from tests.worlds import NEXT_PROCESS
 
 
-def processes_of(proof: Proof, simulator: Simulator) -> Callable[..., Process]:
+def processes_of(
+    proof: Proof, simulator: Simulator, log: EventLog = no_log
+) -> Callable[..., Process]:
     """Make what `IBKRGateway(process=...)` takes: each process finds what the one before it had journaled."""
     store = VolatileStore()
     starts = itertools.count()
@@ -30,6 +33,7 @@ def processes_of(proof: Proof, simulator: Simulator) -> Callable[..., Process]:
             mode=mode,
             operator_id=operator_id,
             has_risk_manager=consults,
+            log=log,
             journal=lambda context: VolatileJournalActor(context, store),
         )
 

@@ -9,8 +9,11 @@ import pytest
 
 from actors.messages.addresses import CONNECTION, EXECUTOR
 from actors.messages.connection import RequestReconciliation
-from supervision import OrderStatus
-from tests.worlds import CONTEXT, ProofWorld, buy, prove
+from supervision import IBKRGateway, OrderStatus
+from supervision.proof_loop import Proof, run_proof
+from supervision.simulator import Simulator
+from tests.restarts import processes_of
+from tests.worlds import CONTEXT, SIMULATED, ProofWorld, a_config, buy, prove
 
 
 class Alarms(list[str]):
@@ -90,3 +93,32 @@ def test_the_extra_order_of_another_client_is_an_alarm_and_its_id_is_not_taken_f
         assert alarms == ["order_doubled"]
 
     prove(scenario, log=alarms)
+
+
+@pytest.mark.req("ORD-9", "CON-11")
+@pytest.mark.parametrize("is_journaled", [True, False], ids=["known", "adopted"])
+def test_the_next_process_cancels_an_extra_order_that_appeared_before_it_was_there(
+    is_journaled: bool,
+) -> None:
+    alarms = Alarms()
+
+    async def scenario(proof: Proof) -> None:
+        simulator = Simulator(SIMULATED, now=proof.clock.now)
+        await simulator.start()
+        first, second = (processes_of(proof, simulator, alarms) for _ in range(2))
+        async with IBKRGateway(a_config(), mode="paper", process=first) as gateway:
+            order_id, perm_id = await a_working_order(ProofWorld(proof, gateway, simulator))
+        simulator.faults.double_order(perm_id)
+
+        after = first if is_journaled else second
+        async with IBKRGateway(a_config(), mode="paper", process=after) as gateway:
+            await asyncio.sleep(1.0)
+
+            assert [order.perm_id for order in simulator.open_orders()] == [perm_id]
+            (known,) = await gateway.get_open_orders()
+            assert (known.order_id, known.status) == (order_id, OrderStatus.PENDING)
+        await simulator.stop()
+
+    run_proof(scenario, seed=1)
+
+    assert alarms == ["order_doubled"]
