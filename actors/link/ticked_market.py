@@ -106,6 +106,10 @@ class TickedMarket:
     def rebase(self, quote: Quote) -> None:
         """Take over of a whole snapshot what no tick has said: a tick may have come after it ended."""
         self._base = quote
+        if (
+            self.is_newer
+        ):  # what ticks made newer is handed on after this snapshot, and holds as of now
+            self._received_at = quote.received_at
         self._volume, self._high, self._low = quote.volume, quote.high, quote.low
         if not self._has_bid_ask:
             self._bid, self._ask = quote.bid, quote.ask

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import attrs
 import pytest
 
 from actors.link.decoder import UndecodableError
@@ -99,6 +100,15 @@ def test_an_unreported_trade_is_no_last_price_and_adds_no_volume(mask: str) -> N
     assert newer == []
     market.take_bid_ask(BID_ASK, NOW)
     assert (market.quote().last, market.quote().volume) == (590.05, 1000.0)
+
+
+@pytest.mark.req("MKT-7", "MKT-12")
+def test_what_is_handed_on_after_a_snapshot_is_no_older_than_it() -> None:
+    market, _ = _market()
+    market.take_bid_ask(BID_ASK, NOW)
+    market.rebase(attrs.evolve(SNAPSHOT, received_at=LATER))
+
+    assert market.quote().received_at == LATER
 
 
 def test_a_market_is_noted_as_newer_once_until_it_was_handed_on() -> None:
