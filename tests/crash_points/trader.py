@@ -95,4 +95,5 @@ async def _what_we_believe(gateway: IBKRGateway) -> dict[str, Any]:
         "positions": {item.contract.con_id: item.quantity for item in positions},
         "cash": account.cash,
         "working": sorted(order.order_id for order in await gateway.get_open_orders()),
+        "latched": (await gateway.status()).latched,
     }

@@ -18,6 +18,7 @@ from typing import Any
 
 import attrs
 
+from supervision.store.journal_lock import JOURNAL_FILE
 from tests.crash_points import trader
 from tests.crash_points.days import EVENING, MORNING, SETTINGS
 from tests.crash_points.places import CASH, GATEWAY_STATE, SharedClock, serve_gateway
@@ -28,6 +29,7 @@ from tests.crash_points.witness import (
     JournalContent,
     broken_promises,
     disagreements,
+    is_latched,
 )
 
 AGREE_WITHIN_S = 30.0
@@ -99,10 +101,11 @@ class Trial:
             self.clock.go_to(
                 MORNING
             )  # half of the deaths in the evening are noticed after the open
-        faults = await self._recover()
+        was_latched = is_latched(self.root / JOURNAL_FILE)
+        faults = await self._recover(was_latched)
         if not reached and exit_code != 0:
             faults.append(f"our process ended by itself, with exit code {exit_code}")
-        journal = JournalContent.read(self.root / "orders.sqlite3")
+        journal = JournalContent.read(self.root / JOURNAL_FILE)
         faults += broken_promises(self.broker, journal, (self.root / "log.jsonl").read_text())
         return Outcome(point, reached, tuple(faults), counts or {})
 
@@ -119,22 +122,24 @@ class Trial:
             return None, exit_code
         return {kind: counts[kind] or self.counter.counts[kind] for kind in Kind}, exit_code
 
-    async def _recover(self) -> list[str]:
+    async def _recover(self, was_latched: bool) -> list[str]:
         """Compare what the next process believes with the gateway's record, before it goes on and after."""
         async with process(trader.recover, self.root, self.port, self.clock) as (ours, pipe):
-            faults = await self._compare(pipe)
-            told = await self._say(pipe, "go on") if not faults else None
-            if told is not None:
-                faults += disagreements(told, self.broker)
-            elif not faults:
-                faults.append("the next process died")
+            faults = await self._compare(pipe, was_latched)
+            if faults:
+                return faults
+            told = await self._say(pipe, "go on")
+            if told is None:
+                return ["the next process died"]
             await _ended(ours)
-        return faults
+        return disagreements(told, self.broker)
 
-    async def _compare(self, pipe: Connection) -> list[str]:
+    async def _compare(self, pipe: Connection, was_latched: bool) -> list[str]:
         """Ask until we and the gateway agree: what is being filled now needs a moment to be told."""
         ends_at = asyncio.get_running_loop().time() + AGREE_WITHIN_S
         told = await _answer(pipe)
+        if told is not None and was_latched and not told.get("latched", True):
+            return ["the liquidation that had begun was forgotten"]
         while told is not None:
             faults = disagreements(told, self.broker)
             if not faults or "error" in told or asyncio.get_running_loop().time() > ends_at:

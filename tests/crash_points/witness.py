@@ -117,6 +117,16 @@ class JournalContent:
         )
 
 
+def is_latched(path: Path) -> bool:
+    """Whether the journal that a dead process left has a durable latch; it may not have come to a journal at all."""
+    if not path.exists():
+        return False
+    try:
+        return JournalContent.read(path).latched_at is not None
+    except sqlite3.OperationalError:
+        return False
+
+
 def disagreements(told: dict[str, Any], broker: Broker) -> list[str]:
     """Compare what our process believes with what the gateway knows."""
     if "error" in told:
