@@ -28,11 +28,12 @@ from actors.messages.addresses import (
 from actors.messages.journal import (
     RecordModification,
 )
-from actors.messages.lifecycle import Message, Reply
+from actors.messages.lifecycle import Message, Reply, Request
 from actors.messages.orders import (
     AllOrdersCancelled,
     CancelAllOrders,
     CancelOrder,
+    CancelRestingOrders,
     GetOpenOrders,
     ModifyOrder,
     OpenOrdersRead,
@@ -300,12 +301,6 @@ class OrderChanges(OrderReports):
 
     def on_cancel_all_orders(self, message: CancelAllOrders) -> None:
         """Cancel whatever works, and answer when all of it is at its end (STC-2)."""
-        working = [
-            tracked
-            for tracked in self.book
-            if not is_settled(tracked.record) and tracked.record.state is not OrderState.UNKNOWN
-        ]
-        references = frozenset(tracked.record.order_ref for tracked in working)
         if not self.settings.sends_orders:
             self.reply(
                 message,
@@ -314,17 +309,42 @@ class OrderChanges(OrderReports):
                 ),
             )
             return
-        self.cancel_alls[message.correlation_id] = (message, references)
-        for tracked in working:
-            if not tracked.record.is_terminal:
-                self.cancel(tracked, "cancel of all orders")
+        self._cancel_each(message, self._can_fill(), "cancel of all orders")
         if message.whole_account or self.is_fallback:
             self.tell(LINK, SendGlobalCancel())
         if self.is_fallback:  # the orders of the first id end without a word to this one
             self.ask_for_reconciliation()
-        left_s = message.deadline - self.clock.monotonic() - ANSWER_MARGIN_S
-        self.schedule(max(0.0, left_s), CancelAllDue(correlation_id=message.correlation_id))
         self.answer_cancel_alls()
+
+    def on_cancel_resting_orders(self, message: CancelRestingOrders) -> None:
+        """Clear the way of a close, and answer when what stood in it is at its end."""
+        resting = [
+            tracked
+            for tracked in self._can_fill()
+            if tracked.record.purpose is Purpose.OPEN
+            and tracked.record.order.contract.con_id == message.con_id
+            and tracked.record.order.action is message.action
+        ]
+        self._cancel_each(message, resting, "a close needs its quantity")
+        self.answer_cancel_alls()
+
+    def _can_fill(self) -> list[Tracked]:
+        """What works as far as is known; the broker is being asked about the rest."""
+        return [
+            tracked
+            for tracked in self.book
+            if not is_settled(tracked.record) and tracked.record.state is not OrderState.UNKNOWN
+        ]
+
+    def _cancel_each(self, request: Request, orders: list[Tracked], why: str) -> None:
+        """Cancel these, and remember who waits for the end of them all."""
+        references = frozenset(tracked.record.order_ref for tracked in orders)
+        self.cancel_alls[request.correlation_id] = (request, references)
+        for tracked in orders:
+            if not tracked.record.is_terminal:
+                self.cancel(tracked, why)
+        left_s = request.deadline - self.clock.monotonic() - ANSWER_MARGIN_S
+        self.schedule(max(0.0, left_s), CancelAllDue(correlation_id=request.correlation_id))
 
     def on_cancel_all_due(self, message: CancelAllDue) -> None:
         """Name the orders whose end was not confirmed in time."""

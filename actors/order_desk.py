@@ -53,7 +53,6 @@ from actors.messages.market_data import (
 )
 from actors.messages.orders import (
     AllOrdersCancelled,
-    CancelAllOrders,
     OrderChanged,
     OrderConcluded,
     OrderSettled,
@@ -115,7 +114,7 @@ class OrderDesk(ConversingActor):
         self.executions = NO_EXECUTIONS
         self.contracts: dict[ContractQuery, Contract] = {}
         self.quotes: dict[int, Quote] = {}
-        self.cancel_alls: dict[str, tuple[CancelAllOrders, frozenset[str]]] = {}
+        self.cancel_alls: dict[str, tuple[Request, frozenset[str]]] = {}
         self.connected = False
         self.account: str | None = None
         self.client_id: int | None = None

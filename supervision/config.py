@@ -252,6 +252,7 @@ class Positions(Section):
     check_interval_s: float = number(1.0, 0.01, 3600.0)
     reconcile_interval_s: float = number(900.0, 1.0, DAY_S)
     close_retry_s: float = number(0.5, 0.001, 60.0)
+    close_retry_cap_s: float = number(60.0, 1.0, 3600.0)
 
 
 @attrs.frozen(kw_only=True)

@@ -24,7 +24,7 @@ from actors.logic.risk_limits import DayTradePolicy, RiskLimits
 from actors.market_data_desk import MarketDataSettings
 from actors.model.orders import ExecutionMode
 from actors.order_desk import ExecutorSettings
-from actors.position import PositionSettings
+from actors.position_desk import PositionSettings
 from actors.risk import RiskSettings
 from supervision.config import Config
 from supervision.feeds.actor import FeedSettings
@@ -250,6 +250,7 @@ def position_settings(config: Config, mode: ExecutionMode, operator_id: str) -> 
         check_interval_s=section.check_interval_s,
         reconcile_interval_s=section.reconcile_interval_s,
         close_retry_s=section.close_retry_s,
+        close_retry_cap_s=section.close_retry_cap_s,
         quote_timeout_s=config.market_data.snapshot_timeout_s + 1.0,
         operator_id=operator_id,
         mode=mode,

@@ -12,6 +12,7 @@ from actors.model.orders import (
     BrokerOrder,
     CloseReason,
     Execution,
+    OrderAction,
     OrderResult,
     Permit,
     Purpose,
@@ -68,6 +69,17 @@ class CancelAllOrders(Request):
     """
 
     whole_account: bool
+
+
+@attrs.frozen(kw_only=True)
+class CancelRestingOrders(Request):
+    """Cancel our opening orders of one contract and side; answered like `CancelAllOrders`.
+
+    What rests on the side that reduces a position, as a protective stop does, stands in the way of its close (RSK-4).
+    """
+
+    con_id: int
+    action: OrderAction
 
 
 @attrs.frozen(kw_only=True)
