@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from enum import IntEnum
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -13,6 +14,7 @@ import typer
 
 from actors.errors import (
     ConfigurationError,
+    ContractQualificationError,
     GatewayConnectionError,
     GatewayError,
     GatewayStoppedError,
@@ -53,10 +55,10 @@ _BLOCKED = {
 }
 """How `check` ends when what failed stands in the way of this."""
 
-EXIT_CODES = """Exit codes: 0 done, or stopped by Ctrl-C · 1 unexpected failure, or check found no data · 2 wrong
-arguments or configuration · 3 refused (live mode, or the mode does not allow it) · 4 no connection to the gateway ·
-5 another process holds the journal · 6 no process is running · 7 an actor passed its restart limit and the tree
-stopped."""
+EXIT_CODES = """Exit codes: 0 done, or stopped by Ctrl-C · 1 unexpected failure, or check (or quotes --once) found no
+data · 2 wrong arguments or configuration, or an unknown symbol · 3 refused (live mode, or the mode does not allow it) ·
+4 no connection to the gateway · 5 another process holds the journal · 6 no process is running · 7 an actor passed its
+restart limit and the tree stopped."""
 
 app = typer.Typer(
     help="The safety layer between your trading code and Interactive Brokers.",
@@ -132,6 +134,37 @@ def check(
             settings, checked_mode(mode), typer.echo, as_json=as_json, exit_codes=_BLOCKED
         )
         code = asyncio.run(checking)
+    raise typer.Exit(code)
+
+
+@app.command(epilog=EXIT_CODES)
+def quotes(
+    symbols: Annotated[
+        list[str] | None,
+        typer.Argument(help="Symbols such as SPY QQQ; default: general.symbols."),
+    ] = None,
+    once: Annotated[bool, typer.Option("--once", help="Show one table, then end.")] = False,
+    for_s: Annotated[
+        float | None, typer.Option("--for", min=0.0, help="End after so many seconds.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON lines, for machines.")
+    ] = False,
+    config: ConfigOption = None,
+    host: HostOption = None,
+    port: PortOption = None,
+) -> None:
+    """Show live quotes with age, source, spread, state and indicators, until Ctrl-C.
+
+    A table on a terminal, else a line per change. Only reads, and runs beside a process that trades, under a client
+    id of its own.
+    """
+    from supervision.quotes.command import Wish, run_quotes  # loads the product
+
+    with _explained():
+        wish = Wish(once=once, for_s=for_s, as_json=as_json)
+        showing = run_quotes(_load(config, host, port), symbols or (), wish, sys.stdout)
+        code = asyncio.run(showing)
     raise typer.Exit(code)
 
 
@@ -322,6 +355,7 @@ _CODES: tuple[tuple[type[GatewayError], ExitCode], ...] = (
     (ConfigurationError, ExitCode.USAGE),
     (OrderValidationError, ExitCode.USAGE),
     (OrderNotFoundError, ExitCode.USAGE),
+    (ContractQualificationError, ExitCode.USAGE),
     (JournalLockedError, ExitCode.LOCKED),
     (GatewayStoppedError, ExitCode.NOT_RUNNING),
     (GatewayTimeoutError, ExitCode.NOT_CONNECTED),

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import signal
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -22,11 +21,7 @@ from supervision.gateway import IBKRGateway
 from supervision.runtime import build_standalone_process
 from supervision.sample import run_cycles
 from supervision.settings import sends_orders
-
-STOPPING = tuple(
-    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGBREAK") if hasattr(signal, name)
-)
-"""What asks for an orderly stop. On Windows another program can send only SIGBREAK (Ctrl-Break)."""
+from supervision.signals import stop_on_signals
 
 EXIT_OK = 0
 EXIT_NOT_CONNECTED = 4
@@ -54,7 +49,7 @@ async def run_process(
             operator_id=config.general.operator_id,
             process=build_standalone_process,
         )
-    stopping = _stop_on_signals(asyncio.get_running_loop())
+    stopping = stop_on_signals(asyncio.get_running_loop())
     work = asyncio.create_task(_work(gateway, config, cycles))
     stop = asyncio.create_task(stopping.wait())
     await asyncio.wait((work, stop), return_when=asyncio.FIRST_COMPLETED)
@@ -141,24 +136,6 @@ def banner(config: Config, mode: ExecutionMode, version: str) -> tuple[str, ...]
         f"endpoint  {where}",
         "",
     )
-
-
-def _stop_on_signals(loop: asyncio.AbstractEventLoop) -> asyncio.Event:
-    """Set an event at the first signal; the same one a second time ends the process at once."""
-    event = asyncio.Event()
-
-    def stop(number: int) -> None:
-        if event.is_set():
-            signal.signal(number, signal.SIG_DFL)
-            signal.raise_signal(number)
-        event.set()
-
-    for number in STOPPING:
-        try:
-            loop.add_signal_handler(number, stop, number)
-        except NotImplementedError:  # Windows
-            signal.signal(number, lambda got, _: loop.call_soon_threadsafe(stop, got))
-    return event
 
 
 def _start_control(gateway: IBKRGateway, config: Config) -> ControlServer | None:

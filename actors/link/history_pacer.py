@@ -6,6 +6,7 @@ It belongs to the process: IB counts on over reconnections, so sessions and inca
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 from actors.clock import Clock
 from actors.errors import HistoryPacingError, MailboxFullError
@@ -28,18 +29,37 @@ class HistoryPacer:
         self._waiting = 0
 
     async def turn(
-        self, question: HistoryQuestion, pending: Pending, clock: Clock, deadline: float
+        self,
+        question: HistoryQuestion,
+        pending: Pending,
+        clock: Clock,
+        deadline: float,
+        message_turn: Callable[[], Awaitable[None]],
     ) -> None:
-        """Wait until the request may go, and count it.
+        """Wait until the request may go, and count it; it has to be written at once then.
+
+        ``message_turn`` waits for a turn at the wire. It is asked for before the request is counted: one that was
+        counted and then waited would reach the gateway later than the rules think, and too close to those behind it.
 
         Raises `HistoryPacingError` at once when that is after the ``deadline``, and what ``pending`` fails with when
         the session ends meanwhile.
         """
         while True:
+            await self._allowed(question, pending, clock, deadline)
+            await message_turn()
+            now = clock.monotonic()
+            if history_wait(self._asked, question, now, self._limits) is None:
+                self._asked = record_history(self._asked, question, now, self._limits)
+                return
+
+    async def _allowed(
+        self, question: HistoryQuestion, pending: Pending, clock: Clock, deadline: float
+    ) -> None:
+        """Wait until no rule holds the request back."""
+        while True:
             now = clock.monotonic()
             held = history_wait(self._asked, question, now, self._limits)
             if held is None:
-                self._asked = record_history(self._asked, question, now, self._limits)
                 return
             if now + held.wait_s >= deadline:
                 raise HistoryPacingError(

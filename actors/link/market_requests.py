@@ -162,8 +162,13 @@ async def read_bars(
         bar_size=bar_size,
     )
     with session.expecting(f"bars of {contract}", RequestKind.HISTORY) as (request_id, pending):
-        await history.turn(question, pending, session.clock, deadline)
-        await session.pacer.turn(PacingLane.DATA)
+        await history.turn(
+            question,
+            pending,
+            session.clock,
+            deadline,
+            lambda: session.pacer.turn(PacingLane.DATA),
+        )
         try:
             session.client.reqHistoricalData(
                 request_id,

@@ -124,3 +124,25 @@ def test_the_gateway_never_finds_a_violation_however_much_is_asked_for(seed: int
             assert refused == {HistoryPacingError.__name__}
 
     run(scenario, timeout_s=10_000.0)
+
+
+@pytest.mark.req("CON-14")
+def test_a_request_counts_from_when_it_is_written_and_not_from_when_it_might_have_been() -> None:
+    """Sixty requests that a slow wire spreads over a minute, and as many more as soon as IB allows."""
+
+    async def scenario() -> None:
+        slow = LinkSettings(messages_per_s=2, priority_reserve_per_s=1)
+        async with world(slow, extra_symbols=2 * WINDOW_MOST) as (driver, simulator):
+            await driver.open(simulator.port)
+            symbols = [f"SYM{number:03}" for number in range(1, 2 * WINDOW_MOST + 1)]
+            contracts = [await driver.qualify(symbol) for symbol in symbols]
+            first, second = contracts[:WINDOW_MOST], contracts[WINDOW_MOST:]
+            asked = [driver.post(_read(driver, each, timeout_s=100.0)) for each in first]
+            answers = await asyncio.gather(*asked)
+            await asyncio.sleep(500.0)
+            asked = [driver.post(_read(driver, each, timeout_s=200.0)) for each in second]
+            answers += await asyncio.gather(*asked)
+
+            assert {type(answer) for answer in answers} == {BarsRead}
+
+    run(scenario, timeout_s=10_000.0)
