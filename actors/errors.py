@@ -21,6 +21,8 @@
     ├── ContractQualificationError        IB_DATA_001    no contract, or more than one, fits the description
     ├── InsufficientDataError             IB_DATA_002 r  fewer bars than the indicators need
     ├── MarketDataUnavailableError        IB_DATA_003 r  the gateway has no data for the symbol, with its reason
+    │   ├── NotSubscribedError            IB_DATA_005    the account has no right to the data (354, 10089, 10168 …)
+    │   ├── CompetingSessionError         IB_DATA_006 r  another session of the same user holds the data (10197)
     │   └── FeedError                     IB_FEED_000 r  the second source of market data has none
     │       ├── FeedUnreachableError      IB_FEED_001 r  no connection to it, or one that broke
     │       ├── FeedTimeoutError          IB_FEED_002 r  it did not answer in full within its time
@@ -180,6 +182,19 @@ class MarketDataUnavailableError(GatewayError):
 
     code = "IB_DATA_003"
     retryable = True
+
+
+class NotSubscribedError(MarketDataUnavailableError):
+    """The account has no right to this data; asking again changes nothing before somebody subscribes."""
+
+    code = "IB_DATA_005"
+    retryable = False
+
+
+class CompetingSessionError(MarketDataUnavailableError):
+    """Another session of the same user holds the market data, until it ends."""
+
+    code = "IB_DATA_006"
 
 
 class FeedError(MarketDataUnavailableError):

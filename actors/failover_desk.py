@@ -82,7 +82,8 @@ def failed_over(symbol: str) -> MarketDataUnavailableError:
 class FailoverDesk:
     """On behalf of one actor and in its thread. Without a second source it does nothing.
 
-    ``keep`` is given every quote that a probe or the second source brings, and publishes it.
+    ``keep`` is given every quote that a probe or the second source brings, and publishes it; ``failed`` is told of a
+    probe in vain.
     """
 
     def __init__(
@@ -91,12 +92,14 @@ class FailoverDesk:
         settings: FailoverSettings,
         contract_of: Callable[[ContractQuery], Contract | None],
         keep: Callable[[Quote], None],
+        failed: Callable[[Contract, ErrorInfo], None],
         log: EventLog = no_log,
     ) -> None:
         self._actor = actor
         self._settings = settings
         self._contract_of = contract_of
         self._keep = keep
+        self._failed = failed
         self._log = log
         self._state = Failover()
         self._probing: set[str] = set()
@@ -219,9 +222,9 @@ class FailoverDesk:
             self._probing.discard(contract.symbol)
             self._keep(reply.quote)
 
-        def failed(_: ErrorInfo) -> None:
+        def failed(error: ErrorInfo) -> None:
             self._probing.discard(contract.symbol)
-            self.unanswered(contract)
+            self._failed(contract, error)
 
         self._actor.conversations.ask(
             LINK, TakeSnapshot(**self._header("probe"), contract=contract), answered, failed

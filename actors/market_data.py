@@ -23,8 +23,10 @@ from actors.messages.lifecycle import Message, Request
 from actors.messages.market_data import (
     BarsRead,
     ContractQualified,
+    DataStatus,
     FeedsLost,
     GetBars,
+    GetDataStatus,
     GetIndicators,
     GetMarketData,
     GetOptionChain,
@@ -67,6 +69,7 @@ class MarketDataActor(IndicatorReads):
         TicksEnded: "on_ticks_ended",
         TicksAsked: "on_answer",
         FailoverLook: "on_failover_look",
+        GetDataStatus: "on_get_data_status",
         FeedQuoteRead: "on_answer",
         FeedBarsRead: "on_answer",
         ContractQualified: "on_answer",
@@ -233,6 +236,15 @@ class MarketDataActor(IndicatorReads):
         self.follow_link(event.state, event.reason)
         if event.state is ConnectionState.DISCONNECTED:
             self.forget_session()
+
+    def on_get_data_status(self, request: GetDataStatus) -> None:
+        """Tell whose data is not live (MKT-11)."""
+        self.reply(
+            request,
+            DataStatus(
+                correlation_id=request.correlation_id, troubles=tuple(self.troubles.values())
+            ),
+        )
 
     def on_failover_look(self, look: FailoverLook) -> None:
         """Ask IB about what the second source serves now."""

@@ -11,6 +11,7 @@ from actors.base import ActorContext
 from actors.conversations import ConversingActor, child_id
 from actors.errors import ErrorInfo, SnapshotModeViolationError, restore
 from actors.failover_desk import FailoverDesk, FailoverSettings
+from actors.logic.data_conditions import condition_of
 from actors.messages.addresses import LINK, PUBLISHER
 from actors.messages.lifecycle import Reply, Request
 from actors.messages.market_data import (
@@ -22,7 +23,7 @@ from actors.messages.market_data import (
 )
 from actors.messages.publishing import PublishQuote
 from actors.model.contracts import Contract, ContractQuery
-from actors.model.market import Quote
+from actors.model.market import DataCondition, DataSource, DataTrouble, Quote
 from actors.ports import EventLog, no_log
 
 K = TypeVar("K")
@@ -68,8 +69,14 @@ class MarketDataDesk(ConversingActor):
         self.contracts: dict[ContractQuery, Contract] = {}
         self.quotes: dict[int, Quote] = {}
         self.judged_at: dict[int, float] = {}
+        self.troubles: dict[int, DataTrouble] = {}
         self.failover = FailoverDesk(
-            self, self.settings.failover, self.contracts.get, self.publish, log
+            self,
+            self.settings.failover,
+            self.contracts.get,
+            self.publish,
+            self.unanswered,
+            log,
         )
 
     def remember(self, memory: dict[K, V], key: K, value: V) -> None:
@@ -82,6 +89,7 @@ class MarketDataDesk(ConversingActor):
         """Forget what a session taught."""
         self.contracts.clear()
         self.quotes.clear()
+        self.troubles.clear()
 
     def refuses_stream(self, request: Request, snapshot: bool) -> bool:
         """Refuse what would stream (MKT-5); True when it did."""
@@ -137,7 +145,7 @@ class MarketDataDesk(ConversingActor):
             ),
             SnapshotTaken,
             keep,
-            lambda: self.failover.unanswered(contract),
+            lambda error: self.unanswered(contract, error),
         )
 
     def ask(
@@ -147,7 +155,7 @@ class MarketDataDesk(ConversingActor):
         make: Callable[[str], Request],
         expected: type[R],
         then: Callable[[R], None],
-        otherwise: Callable[[], None] = lambda: None,
+        otherwise: Callable[[ErrorInfo], None] = lambda _: None,
     ) -> None:
         """Ask the link for one step of ``request``; a failure of the step is ``otherwise`` noted, and the request's."""
 
@@ -156,12 +164,36 @@ class MarketDataDesk(ConversingActor):
             then(reply)
 
         def on_failure(error: ErrorInfo) -> None:
-            otherwise()
+            otherwise(error)
             self.refuse(request, restore(error))
 
         self.conversations.ask(
             LINK, make(child_id(request.correlation_id, step)), on_reply, on_failure
         )
+
+    def unanswered(self, contract: Contract, error: ErrorInfo) -> None:
+        """Take note that IB gave no quote of a contract, and why."""
+        self._note(contract, condition_of(error), error.text)
+        self.failover.unanswered(contract)
+
+    def _note(self, contract: Contract, condition: DataCondition, why: str = "") -> None:
+        """Keep what is the matter with a contract's data, and log when that changes (MKT-11)."""
+        held = self.troubles.get(contract.con_id)
+        before = DataCondition.LIVE if held is None else held.condition
+        if condition is DataCondition.LIVE:
+            self.troubles.pop(contract.con_id, None)
+        else:
+            trouble = DataTrouble(name=str(contract), condition=condition, why=why)
+            self.remember(self.troubles, contract.con_id, trouble)
+        if condition is not before:
+            self.log(
+                "data_condition_changed",
+                level="INFO" if condition is DataCondition.LIVE else "WARNING",
+                symbol=str(contract),
+                condition=condition.value,
+                before=before.value,
+                why=why,
+            )
 
     def publish_streamed(self, quote: Quote, now: float) -> None:
         """Remember the newest quote of a stream; those who judge are told no more often than snapshots would come."""
@@ -177,6 +209,8 @@ class MarketDataDesk(ConversingActor):
     def publish(self, quote: Quote) -> None:
         """Remember the quote and tell those who judge by it."""
         self.failover.quoted(quote)
+        if quote.source is DataSource.IB:
+            self._note(quote.contract, quote.condition)
         self.remember(self.quotes, quote.contract.con_id, quote)
         update = QuoteUpdated(quote=quote)
         for address in self.failover.audience(quote):

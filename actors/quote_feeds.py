@@ -262,7 +262,7 @@ class QuoteFeeds(BarReads):
         return moved and quiet_s >= self.settings.ticks_refresh_s
 
     def _snapshot_failed(self, contract: Contract, error: ErrorInfo) -> None:
-        self.failover.unanswered(contract)
+        self.unanswered(contract, error)
         self._poll_failed(contract.symbol, error)
 
     def _poll_failed(self, symbol: str, error: ErrorInfo) -> None:

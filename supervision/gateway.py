@@ -22,7 +22,7 @@ from actors.errors import (
     SnapshotModeViolationError,
 )
 from actors.logic.history import history_violation
-from actors.logic.order_validation import parse_expiry, validate_signal
+from actors.logic.order_validation import option_query, validate_signal
 from actors.messages.addresses import (
     CONNECTION,
     EXECUTOR,
@@ -51,7 +51,9 @@ from actors.messages.liquidation import (
 )
 from actors.messages.market_data import (
     BarsRead,
+    DataStatus,
     GetBars,
+    GetDataStatus,
     GetIndicators,
     GetMarketData,
     GetOptionChain,
@@ -86,7 +88,6 @@ from actors.messages.positions import (
 from actors.messages.publishing import GetPublishStatus, PublishStatus
 from actors.messages.records import GetRecordsStatus, RecordsStatus
 from actors.model.account import Account, Position
-from actors.model.contracts import ContractQuery, Right, SecurityType
 from actors.model.market import (
     BarList,
     FeedKind,
@@ -119,11 +120,12 @@ BESIDE_ANSWER_S = 1.0
 """So long `IBKRGateway.status` waits for those who work beside the trading, on whom nothing depends."""
 
 NO_RECORDS: Final = RecordsStatus(correlation_id="", degraded_by=None, waiting=0, dropped=0)
+NO_DATA_STATUS: Final = DataStatus(correlation_id="")
 NO_FEED: Final = FeedStatus(correlation_id="", degraded_by=None, requests_today=0)
 NO_PUBLISHING: Final = PublishStatus(
     correlation_id="", degraded_by=None, waiting=0, dropped=0, published=0
 )
-R = TypeVar("R", bound=RecordsStatus | FeedStatus | PublishStatus)
+R = TypeVar("R", bound=RecordsStatus | FeedStatus | PublishStatus | DataStatus)
 
 
 class IBKRGateway(GatewayCore):
@@ -206,15 +208,13 @@ class IBKRGateway(GatewayCore):
         *,
         snapshot: bool = True,
     ) -> Quote:
-        """Read a snapshot of one option with its implied volatility and greeks; ``expiry`` is YYYYMMDD."""
+        """Read a snapshot of one option with its implied volatility and greeks.
+
+        ``expiry`` is YYYYMMDD, ``right`` C, P, CALL or PUT. Raises `OrderValidationError`, whose text lists every field
+        that is wrong, and `ContractQualificationError` for what is not listed, or not one contract alone.
+        """
         _require_snapshot(snapshot)
-        query = ContractQuery(
-            symbol=symbol,
-            security_type=SecurityType.OPTION,
-            expiry=parse_expiry(expiry),
-            strike=strike,
-            right=Right.parse(right),
-        )
+        query = option_query(symbol, expiry, strike, right)
         if self._direct is not None:
             return await self._direct.quote(query, timeout)
         read = await self.read(MARKET_DATA, GetOptionQuote, QuoteRead, timeout, query=query)
@@ -434,13 +434,14 @@ class IBKRGateway(GatewayCore):
         connection = await self.ask(CONNECTION, GetConnectionStatus, ConnectionStatus, timeout)
         liquidation = await self.ask(STRATEGY_C, GetLiquidationStatus, LiquidationStatus, timeout)
         wait_s = min(timeout, BESIDE_ANSWER_S)
-        records, feed, publishing = await asyncio.gather(
+        records, feed, publishing, data = await asyncio.gather(
             self._beside(RECORDS, GetRecordsStatus, RecordsStatus, NO_RECORDS, wait_s),
             self._beside(FEED, GetFeedStatus, FeedStatus, NO_FEED, wait_s),
             self._beside(PUBLISHER, GetPublishStatus, PublishStatus, NO_PUBLISHING, wait_s),
+            self._beside(MARKET_DATA, GetDataStatus, DataStatus, NO_DATA_STATUS, wait_s),
         )
         return process.describe(
-            connection, liquidation, records, feed, publishing, self._failover.symbols
+            connection, liquidation, records, feed, publishing, data, self._failover.symbols
         )
 
     async def _beside(

@@ -15,6 +15,7 @@ from actors.messages.connection import ConnectionStatus
 from actors.messages.feed import FeedStatus
 from actors.messages.lifecycle import Message, TreeStopped
 from actors.messages.liquidation import LiquidationStatus
+from actors.messages.market_data import DataStatus
 from actors.messages.publishing import PublishStatus
 from actors.messages.records import RecordsStatus
 from actors.ports import EventLog
@@ -145,6 +146,7 @@ class Process:
         records: RecordsStatus,
         feed: FeedStatus,
         publishing: PublishStatus,
+        data: DataStatus,
         failed_over: tuple[str, ...],
     ) -> ProcessStatus:
         """Put the actors' answers together with what the tree knows."""
@@ -158,6 +160,7 @@ class Process:
             records=records,
             feed=feed,
             publishing=publishing,
+            data=data,
             failed_over=failed_over,
             degraded=self._degraded() if self._degraded else (),
             masker=self.masker,

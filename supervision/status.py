@@ -11,6 +11,7 @@ from actors.logic.accounts import masked
 from actors.messages.connection import ConnectionStatus
 from actors.messages.feed import FeedStatus
 from actors.messages.liquidation import LiquidationStatus
+from actors.messages.market_data import DataStatus
 from actors.messages.publishing import PublishStatus
 from actors.messages.records import RecordsStatus
 from supervision.children import ChildStatus
@@ -55,13 +56,14 @@ def describe_process(
     records: RecordsStatus,
     feed: FeedStatus,
     publishing: PublishStatus,
+    data: DataStatus,
     failed_over: tuple[str, ...],
     degraded: tuple[str, ...],
     masker: Masker,
 ) -> ProcessStatus:
     """Put together what the parts say of themselves; accounts and secrets are masked (OBS-4)."""
     report = liquidation.report
-    problems = filter(None, (records.problem, feed.problem, publishing.problem))
+    problems = filter(None, (records.problem, feed.problem, publishing.problem, data.problem))
     masked_text = masker.optional
     return ProcessStatus(
         mode=mode,

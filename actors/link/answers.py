@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 from actors.errors import (
+    CompetingSessionError,
     ContractQualificationError,
     GatewayError,
     MarketDataUnavailableError,
+    NotSubscribedError,
     ReadOnlyError,
 )
 from actors.logic.broker_codes import Meaning, RequestKind, history_meaning, meaning
@@ -18,6 +21,12 @@ FIRST_REQUEST_ID: Final = 1_000_000_000
 """Order ids stay far below: the gateway reports errors of both under one number (D15)."""
 
 _LIVES_ON: Final = frozenset({Meaning.ADVISORY, Meaning.NOTICE, Meaning.DELAYED})
+_WITHOUT_DATA: Final[Mapping[Meaning, type[MarketDataUnavailableError]]] = MappingProxyType(
+    {
+        Meaning.NOT_SUBSCRIBED: NotSubscribedError,
+        Meaning.COMPETING_SESSION: CompetingSessionError,
+    }
+)
 _WARNINGS: Final = range(2100, 2200)
 
 
@@ -79,7 +88,7 @@ def error_of(what: str, kind: RequestKind, code: int, text: str) -> GatewayError
         return ReadOnlyError(said) if "read-only" in text.lower() else GatewayError(said)
     if kind is RequestKind.NONE:
         return GatewayError(said)
-    return MarketDataUnavailableError(said)
+    return _WITHOUT_DATA.get(found, MarketDataUnavailableError)(said)
 
 
 class Answers:

@@ -53,15 +53,30 @@ async def qualify(session: Session, query: ContractQuery) -> Contract:
     with session.expecting(f"contract {query}", RequestKind.DATA) as (request_id, pending):
         await session.pacer.turn(PacingLane.DATA)
         session.client.reqContractDetails(request_id, _describe(query))
-        await pending.done
+        try:
+            await pending.done
+        except ContractQualificationError as error:
+            raise ContractQualificationError(_advised(query, str(error))) from None
     found = {details.contract.conId: details for details in pending.items}
     if not found:
-        raise ContractQualificationError(f"{query}: the gateway knows no such contract")
+        raise ContractQualificationError(
+            _advised(query, f"{query}: the gateway knows no such contract")
+        )
     if len(found) > 1:
         raise ContractQualificationError(
             f"{query} is ambiguous, say more about it: {_listed(found.values())}"
         )
     return contract_from_details(next(iter(found.values())))
+
+
+def _advised(query: ContractQuery, text: str) -> str:
+    """Name the fields that an option was looked for by: one of them is not listed."""
+    if query.security_type is not SecurityType.OPTION or query.expiry is None:
+        return text
+    return (
+        f"{text}: no option with expiry {query.expiry:%Y%m%d}, strike {query.strike or 0:g} and right"
+        f" {query.right or '?'} is listed; the option chain of {query.symbol} tells which are"
+    )
 
 
 def _describe(query: ContractQuery) -> IbContract:

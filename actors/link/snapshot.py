@@ -48,6 +48,9 @@ _TRADED_AT: Final = (45, 88)
 _HALTED: Final = 49
 _COMPUTATIONS: Final = (13, 83, 12, 82, 10, 80, 11, 81)
 """Option computations, the best first: model, last, bid, ask; each live before delayed."""
+_PARTIAL: Final = frozenset({10090, 10091})
+"""A part of the data is not subscribed to; the rest comes."""
+
 _NO_GREEK: Final = -2.0
 
 Computation = tuple[float, float, float, float, float, float]
@@ -62,6 +65,7 @@ class SnapshotPending(Pending):
         self._numbers: dict[str, float | None] = {}
         self._traded_at: datetime | None = None
         self._halted = False
+        self._is_partial = False
         self._data_type: DataType | None = None
         self._computations: dict[int, Computation] = {}
 
@@ -108,7 +112,8 @@ class SnapshotPending(Pending):
             self._data_type = DataType.DELAYED_FROZEN
 
     def on_error(self, code: int, text: str) -> None:
-        """Note that delayed data follows, else end."""
+        """Note that delayed data follows, or only a part of it, else end (MKT-11)."""
+        self._is_partial = self._is_partial or code in _PARTIAL
         if code == 10167 and self._data_type is None:
             self._data_type = DataType.DELAYED
         super().on_error(code, text)
@@ -130,6 +135,7 @@ class SnapshotPending(Pending):
             **self._numbers,  # type: ignore[arg-type]  # its keys are fields that hold numbers
             traded_at=self._traded_at,
             halted=self._halted,
+            is_partial=self._is_partial,
             data_type=self._data_type or DataType.LIVE,
             implied_volatility=positive(volatility),
             delta=_greek(delta),

@@ -173,6 +173,20 @@ def contract_query(request: TradeRequest) -> ContractQuery:
     )
 
 
+def option_query(symbol: str, expiry: str, strike: float, right: str) -> ContractQuery:
+    """Describe one option by what a caller says; raise `OrderValidationError` whose text lists every fault."""
+    faults = _Faults()
+    name = _check_symbol(faults, symbol)
+    day = faults.attempt("expiry", parse_expiry, expiry)
+    price = _check_number(faults, "strike", strike, MAX_PRICE)
+    side = faults.attempt("right", Right.parse, right)
+    if faults.texts:
+        raise OrderValidationError("; ".join(faults.texts))
+    return ContractQuery(
+        symbol=name, security_type=SecurityType.OPTION, expiry=day, strike=price, right=side
+    )
+
+
 def parse_expiry(text: str) -> date:
     """Read a date as YYYYMMDD; raise `OrderValidationError` when it is not one, or does not exist."""
     try:

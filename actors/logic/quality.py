@@ -124,6 +124,7 @@ def market_data(
         missing_fields=quality.missing_fields,
         data_quality_score=quality.score,
         source=quote.source,
+        condition=quote.condition,
         contract=quote.contract,
         bar_gaps=bar_gaps,
         **values,

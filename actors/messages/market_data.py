@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from typing import Final
 
 import attrs
 
@@ -11,12 +12,16 @@ from actors.model.contracts import Contract, ContractQuery
 from actors.model.market import (
     Bar,
     BarGap,
+    DataTrouble,
     FeedKind,
     IndicatorReading,
     MarketData,
     OptionChain,
     Quote,
 )
+
+_SHOWN: Final = 10
+"""So many troubles are named; of the others their number is told."""
 
 # --- asked of the market-data actor -------------------------------------------------------------------------------
 
@@ -122,6 +127,31 @@ class UnsubscribeQuotes(Message):
     overflow = Overflow.SIGNAL  # never refused: nobody would end it then
 
     subscription_id: str
+
+
+@attrs.frozen(kw_only=True)
+class GetDataStatus(Request):
+    """Answered by `DataStatus`."""
+
+
+@attrs.frozen(kw_only=True)
+class DataStatus(Reply):
+    """The contracts whose data is not live, as it was when they were asked for last (MKT-11)."""
+
+    troubles: tuple[DataTrouble, ...] = ()
+    degraded_by: str | None = None
+    """Why nobody can tell."""
+
+    @property
+    def problem(self) -> str | None:
+        """Say it in words; None while all data is live."""
+        if self.degraded_by is not None:
+            return f"market data: {self.degraded_by}"
+        if not self.troubles:
+            return None
+        shown = "; ".join(map(str, self.troubles[:_SHOWN]))
+        more = len(self.troubles) - _SHOWN
+        return f"market data: {shown}" + (f"; and {more} more" if more > 0 else "")
 
 
 # --- told by the executor -----------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import date, datetime
 from enum import IntEnum, StrEnum
+from typing import Final
 
 import attrs
 
@@ -37,6 +38,35 @@ class FeedKind(StrEnum):
     TICKS = "ticks"
 
 
+class DataCondition(StrEnum):
+    """What stands between us and a symbol's live data, told apart (MKT-11); LIVE: nothing does."""
+
+    LIVE = "live"
+    PARTIAL = "partial"
+    """A part of it is not subscribed to (10090)."""
+    DELAYED = "delayed"
+    """Delayed data is shown instead (10167)."""
+    FROZEN = "frozen"
+    """The last values of before the close."""
+    HALTED = "halted"
+    """Trading in it is halted."""
+    NO_PRICE = "no_price"
+    """IB answers and has neither bid, ask nor last."""
+    NOT_SUBSCRIBED = "not_subscribed"
+    """The account has no right to it (354, 10089, 10168)."""
+    COMPETING_SESSION = "competing_session"
+    """Another session of the same user holds it (10197)."""
+    UNAVAILABLE = "unavailable"
+    """IB does not answer, or says something else."""
+
+
+_CONDITIONS: Final = {
+    DataType.FROZEN: DataCondition.FROZEN,
+    DataType.DELAYED: DataCondition.DELAYED,
+    DataType.DELAYED_FROZEN: DataCondition.DELAYED,
+}
+
+
 @attrs.frozen(kw_only=True)
 class Quote:
     """One snapshot of a contract's market. Prices in the contract's currency, sizes in units."""
@@ -56,6 +86,7 @@ class Quote:
     volume: float | None = None
     traded_at: datetime | None = None
     halted: bool = False
+    is_partial: bool = False
     data_type: DataType = DataType.LIVE
     source: DataSource = DataSource.IB
     implied_volatility: float | None = None
@@ -78,9 +109,32 @@ class Quote:
         return (self.bid + self.ask) / 2
 
     @property
+    def condition(self) -> DataCondition:
+        """Say what is the matter with it; a halt says more than the kind of data does."""
+        if self.halted:
+            return DataCondition.HALTED
+        if all(price is None for price in (self.bid, self.ask, self.last)):
+            return DataCondition.NO_PRICE
+        if self.data_type is not DataType.LIVE:
+            return _CONDITIONS[self.data_type]
+        return DataCondition.PARTIAL if self.is_partial else DataCondition.LIVE
+
+    @property
     def price(self) -> float | None:
         """The best single price known: last, else the midpoint, else the previous close is *not* used."""
         return self.last if self.last is not None else self.midpoint
+
+
+@attrs.frozen(kw_only=True)
+class DataTrouble:
+    """A contract whose data is not live, in which way, and what the gateway said of it."""
+
+    name: str
+    condition: DataCondition
+    why: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.condition}" + (f" ({self.why})" if self.why else "")
 
 
 @attrs.frozen(kw_only=True)
@@ -199,6 +253,7 @@ class MarketData:
     missing_fields: tuple[str, ...]
     data_quality_score: float
     source: DataSource = DataSource.IB
+    condition: DataCondition = DataCondition.LIVE
     contract: Contract | None = None
     bar_gaps: tuple[BarGap, ...] = ()
 

@@ -5,7 +5,7 @@ alive     the tree runs and its supervisor has looked after its children within 
 ready     the link is CONNECTED and reconciled, every actor is up and none is stuck: orders can be handled
 opening   whether orders that add risk are let through, and what is against it; a separate question
 degraded  what does not work and does not make the process less able to trade: the database, the second source of
-          market data, what quotes are published to, a port of this server
+          market data, what quotes are published to, a port of this server; and whose data is not live, and why
 ========  =========================================================================================================
 
 Guarantees an answer within `ANSWER_S` and a little, whatever hangs; what did not answer is the reason then. Many
@@ -21,11 +21,19 @@ from typing import Any, Final, TypeVar
 import attrs
 
 from actors.errors import GatewayError
-from actors.messages.addresses import CONNECTION, FEED, PUBLISHER, RECORDS, STRATEGY_C
+from actors.messages.addresses import (
+    CONNECTION,
+    FEED,
+    MARKET_DATA,
+    PUBLISHER,
+    RECORDS,
+    STRATEGY_C,
+)
 from actors.messages.connection import ConnectionStatus, GetConnectionStatus
 from actors.messages.feed import FeedStatus, GetFeedStatus
 from actors.messages.lifecycle import Reply, Request
 from actors.messages.liquidation import GetLiquidationStatus, LiquidationStatus
+from actors.messages.market_data import DataStatus, GetDataStatus
 from actors.messages.publishing import GetPublishStatus, PublishStatus
 from actors.messages.records import GetRecordsStatus, RecordsStatus
 from actors.model.connection import ConnectionState, HealthLayer, LayerHealth
@@ -67,6 +75,7 @@ class Answers:
     records: RecordsStatus | str | None
     feed: FeedStatus | str | None = None
     publishing: PublishStatus | str | None = None
+    data: DataStatus | str | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -133,9 +142,10 @@ class Health:
             return judge(
                 Answers(connection=dead, liquidation=dead, records=None), (), self._trouble()
             )
-        connection, liquidation, (records, feed, publishing) = await asyncio.gather(
+        connection, liquidation, data, (records, feed, publishing) = await asyncio.gather(
             self._ask(CONNECTION, GetConnectionStatus, ConnectionStatus),
             self._ask(STRATEGY_C, GetLiquidationStatus, LiquidationStatus),
+            self._ask(MARKET_DATA, GetDataStatus, DataStatus),
             self.ask_beside(),
         )
         answers = Answers(
@@ -144,6 +154,7 @@ class Health:
             records=records,
             feed=feed,
             publishing=publishing,
+            data=data,
         )
         return judge(answers, self._tree.status(), self._trouble())
 
@@ -238,6 +249,7 @@ def _degraded(answers: Answers, trouble: Trouble) -> tuple[str, ...]:
         "records": answers.records,
         "second source": answers.feed,
         "publishing": answers.publishing,
+        "market data": answers.data,
     }
     for name, answer in beside.items():
         if isinstance(answer, str):

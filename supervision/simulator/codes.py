@@ -30,6 +30,7 @@ RESTORED = 1102
 PORT_RESET = 1300
 ACCOUNT_REPLACED = 2100
 NEEDS_SUBSCRIPTION = 10089
+PARTLY_SUBSCRIBED = 10090
 DISCLAIMER = 10141
 UNKNOWN_ORDER = 10147
 FINISHED_ORDER = 10148
@@ -82,6 +83,9 @@ TEXTS: dict[int, str] = {
     ),
     DISCLAIMER: "Paper trading disclaimer must first be accepted for API connection.",
     BAD_ORDER_ID: "Invalid order id: 0",
+    PARTLY_SUBSCRIBED: (
+        "Part of requested market data is not subscribed. Subscription-independent ticks are still active."
+    ),
     DELAYED_SHOWN: "Requested market data is not subscribed. Displaying delayed market data.",
     DELAYED_OFF: ("Requested market data is not subscribed. Delayed market data is not enabled."),
     TICK_BY_TICK_LIMIT: "Max number of tick-by-tick requests has been reached.",

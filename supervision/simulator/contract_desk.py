@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import attrs
+
 from . import codes
 from .calendar import ZONE_NAME
 from .contracts import Contract, ContractQuery
@@ -24,7 +26,19 @@ _ORDER_TYPES = "ACTIVETIM,ADJUST,ALERT,ALLOC,AVGCOST,COND,DAY,GTC,IOC,FOK,LMT,MK
 _STOCK_EXCHANGES = "SMART,AMEX,NYSE,CBOE,ARCA,ISLAND,BATS,IEX,NASDAQ"
 _OPTION_EXCHANGES = "SMART,AMEX,CBOE,PHLX,PSE,ISE,BOX,BATS"
 _MARKET_RULE = 26
+_ADJUSTED = 1_500_000_000
+"""Added to a contract's id: beyond all others."""
 _OPTION_CHAIN_EXCHANGES = ("SMART", "CBOE", "ISE")
+
+
+def _adjusted(contract: Contract) -> Contract:
+    """Describe the contract that a corporate action left beside `contract`."""
+    return attrs.evolve(
+        contract,
+        con_id=contract.con_id + _ADJUSTED,
+        trading_class=f"{contract.trading_class}1",
+        local_symbol=f"{contract.local_symbol}1",
+    )
 
 
 class ContractDesk:
@@ -116,6 +130,8 @@ class ContractDesk:
         if not found:
             session.error(request_id, codes.NO_DEFINITION)
             return
+        if not query.con_id and query.symbol in self._simulator.faults.state.ambiguous:
+            found = tuple(both for each in found for both in (each, _adjusted(each)))
         hours = self._simulator.market.hours.describe(self._simulator.now())
         for contract in found:
             session.send_message(self._details(session.version, request_id, contract, hours))

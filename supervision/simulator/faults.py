@@ -68,6 +68,7 @@ class FaultState:
     lost_bars: dict[str, tuple[dt.datetime, dt.datetime]] = attrs.field(factory=dict)
     ignored: set[int] = attrs.field(factory=set)
     unlisted: set[str] = attrs.field(factory=set)
+    ambiguous: set[str] = attrs.field(factory=set)
     held: bool = False
     messages_sent: int = 0
     messages_received: int = 0
@@ -246,9 +247,11 @@ class Faults:
         _set(self.state.missing, symbol, mode)
 
     def no_subscription(self, symbol: str | None = None, code: int | None = 354) -> None:
-        """Refuse market data with 354, 10089 or 10168, or show it delayed with 10167."""
-        if code is not None and code not in (354, 10089, 10167, 10168):
-            raise ValueError(f"code must be 354, 10089, 10167 or 10168 (was {code})")
+        """Refuse market data with 354, 10089 or 10168, show it delayed with 10167, or note with 10090
+        that a part of it is missing.
+        """
+        if code is not None and code not in (354, 10089, 10090, 10167, 10168):
+            raise ValueError(f"code must be 354, 10089, 10090, 10167 or 10168 (was {code})")
         _set(self.state.unsubscribed, symbol, code)
 
     def competing_session(self, active: bool = True) -> None:
@@ -264,6 +267,12 @@ class Faults:
     def lose_bars(self, symbol: str, begins_at: dt.datetime, ends_at: dt.datetime) -> None:
         """Leave the bars of a symbol that begin from `begins_at` until before `ends_at` out of history."""
         self.state.lost_bars[symbol] = (begins_at, ends_at)
+
+    def list_twice(self, symbol: str) -> None:
+        """Let every description of a contract of a symbol fit a second one, too, as after a corporate action; its
+        id alone still names one.
+        """
+        self.state.ambiguous.add(symbol)
 
     def halt(self, symbol: str) -> None:
         """Halt a symbol: tick 49 says so, and its orders rest."""

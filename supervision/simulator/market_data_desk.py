@@ -179,6 +179,9 @@ class MarketDataDesk:
         wants_delayed = session.market_data_type in (3, 4)
         if code is None:
             return False
+        if code == codes.PARTLY_SUBSCRIBED:
+            session.error(request_id, code)
+            return False
         if wants_delayed and code != codes.DELAYED_OFF:
             session.error(request_id, codes.DELAYED_SHOWN)
             return True

@@ -327,7 +327,7 @@ def test_without_a_second_source_nothing_changes() -> None:
         assert all(actor.name != FEED for actor in world.process.tree.status())
         world.simulator.faults.no_subscription("SPY", 354)
         for _ in range(60):
-            assert await read(world) == "MarketDataUnavailableError"
+            assert await read(world) == "NotSubscribedError"
             await asyncio.sleep(POLL_S)
         assert (await world.gateway.status()).failed_over == ()
 

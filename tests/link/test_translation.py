@@ -13,9 +13,11 @@ from ib_insync.contract import ContractDetails
 from ib_insync.objects import BarData
 
 from actors.errors import (
+    CompetingSessionError,
     ContractQualificationError,
     GatewayError,
     MarketDataUnavailableError,
+    NotSubscribedError,
     ReadOnlyError,
 )
 from actors.link.account_values import AccountValues
@@ -290,8 +292,8 @@ def test_a_row_that_says_the_same_again_is_no_change() -> None:
     ("kind", "code", "text", "expected"),
     [
         (RequestKind.DATA, 200, "No security definition", ContractQualificationError),
-        (RequestKind.DATA, 354, "not subscribed", MarketDataUnavailableError),
-        (RequestKind.DATA, 10197, "competing", MarketDataUnavailableError),
+        (RequestKind.DATA, 354, "not subscribed", NotSubscribedError),
+        (RequestKind.DATA, 10197, "competing", CompetingSessionError),
         (RequestKind.DATA, 321, "Error validating request", GatewayError),
         (RequestKind.NONE, 321, "The API interface is currently in Read-Only mode.", ReadOnlyError),
         (RequestKind.HISTORY, 162, "HMDS query returned no data", MarketDataUnavailableError),
