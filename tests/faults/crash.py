@@ -24,7 +24,6 @@ from actors.messages.addresses import (
 from actors.messages.connection import EndSession, Reconciled
 from actors.messages.journal import RecordTransition
 from actors.messages.lifecycle import Message
-from actors.messages.liquidation import DataQuarantined
 from actors.messages.market_data import QuoteRead, UnsubscribeQuotes
 from actors.messages.orders import ExecutionReported, OrderSettled
 from actors.messages.positions import HoldingReported
@@ -35,7 +34,7 @@ from supervision.process import Process
 POISON: Final[dict[str, type[Message]]] = {
     JOURNAL: RecordTransition,
     LINK: EndSession,
-    STRATEGY_C: DataQuarantined,
+    STRATEGY_C: HoldingReported,
     RISK: OrderSettled,
     EXECUTOR: ExecutionReported,
     MARKET_DATA: UnsubscribeQuotes,

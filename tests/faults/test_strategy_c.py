@@ -421,6 +421,32 @@ def test_an_earlier_close_that_fills_is_not_repeated() -> None:
     prove(scenario)
 
 
+@pytest.mark.req("STC-2", "STC-6", "POS-6")
+@pytest.mark.parametrize("is_restarted", [False, True])
+def test_a_close_that_somebody_asked_for_is_cancelled_like_any_order_and_its_caller_is_told(
+    is_restarted: bool,
+) -> None:
+    """So is one that is asked for while a restarted Strategy C still waits for the broker's state."""
+
+    async def scenario(world: ProofWorld) -> None:
+        await hold(world)
+        (position,) = await world.gateway.get_positions()
+        if is_restarted:
+            await world.gateway.liquidate("a drill")
+            crash(world.process, STRATEGY_C)
+        close = asyncio.create_task(world.gateway.close_position(position.position_id))
+        await world.until(lambda: len(closes(world)) == 1)
+        if not is_restarted:
+            await world.gateway.liquidate("a drill")
+        report = await report_of(world)
+
+        assert (await close).status is OrderStatus.CANCELLED
+        assert sold(world) == HELD
+        assert_flat(world, report)
+
+    prove(scenario, simulated=attrs.evolve(SIMULATED, fill_delay_s=1.0))
+
+
 @pytest.mark.req("STC-2", "POS-6")
 def test_a_close_that_fills_in_parts_is_waited_for() -> None:
     async def scenario(world: ProofWorld) -> None:
