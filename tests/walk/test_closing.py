@@ -93,6 +93,7 @@ def test_an_option_with_a_resting_sale_is_closed_before_it_expires() -> None:
         hold(world, quantity=2, con_id=option.con_id)
         await world.gateway.connect()
         quote = await world.gateway.get_option_quote("SPY", option.expiry, option.strike, "C")
+        assert quote.ask is not None
         sale = sell(
             2,
             order_type="LMT",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from actors.model.orders import OrderStatus, TradeRequest, ValidationResult
 from supervision import Position
 from supervision.config import Risk
+from supervision.risk_manager import MAX_CALLS
 from tests.walk.watching import ending
 from tests.worlds import CONTEXT, LENIENT, ProofWorld, a_config, buy, prove, real_world
 
@@ -112,6 +114,37 @@ def test_an_error_or_an_answer_of_another_kind_rejects(kind: type[Manager], answ
 
     assert (result.status, ledger) == (OrderStatus.REJECTED, ())
     assert "risk manager failed" in result.rejection_reason
+
+
+NONSENSE: dict[str, Any] = {
+    "words for yes": {"approved": "no"},
+    "an approval with a reason against it": {"approved": True, "rejection_reasons": ("no",)},
+    "numbers for reasons": {"approved": False, "rejection_reasons": [1, None]},
+    "no reasons": {"approved": False, "rejection_reasons": None},
+    "one text for reasons": {"approved": False, "rejection_reasons": "no"},
+    "numbers without end": {"approved": False, "risk_metrics": {"a": float("nan"), "b": "x"}},
+    "a book for a reason": {"approved": False, "rejection_reasons": ["x" * 10**6] * 1000},
+}
+
+
+@pytest.mark.req("GW-1", "RSK-3", "RSK-7", "SUP-5")
+@pytest.mark.parametrize("fields", NONSENSE.values(), ids=NONSENSE.keys())
+def test_an_answer_that_makes_no_sense_rejects_and_fails_no_actor(fields: Any) -> None:
+    manager = Manager(ValidationResult(**fields))
+
+    async def scenario(world: ProofWorld) -> Any:
+        refused = await world.gateway.submit_order(buy(), CONTEXT)
+        manager.answer = APPROVED
+        ledger = world.simulator.ledger
+        approved = await world.gateway.submit_order(buy(), CONTEXT)
+        restarts = sum(actor.restarts for actor in world.process.tree.status())
+        return refused, ledger, approved.status, restarts
+
+    refused, ledger, approved, restarts = prove(scenario, risk_manager=manager)
+
+    assert (refused.status, ledger) == (OrderStatus.REJECTED, ())
+    assert 0 < len(refused.rejection_reason) < 20_000
+    assert (approved, restarts) == (OrderStatus.FILLED, 0)
 
 
 @pytest.mark.req("GW-1", "RSK-3", "RSK-6")
@@ -267,3 +300,58 @@ def test_a_plain_one_that_blocks_its_thread_blocks_neither_loop_nor_risk(tmp_pat
             return closed.status, (await opening).status, was_first
 
     assert asyncio.run(scenario()) == (OrderStatus.FILLED, OrderStatus.FILLED, True)
+
+
+@pytest.mark.req("GW-1")
+def test_a_slow_one_is_told_the_newest_positions_and_no_backlog() -> None:
+    class Slow(AsyncManager):
+        async def sync_positions(self, positions: tuple[Position, ...]) -> Any:
+            await asyncio.sleep(10.0)
+            self.synced.append(positions)
+
+    manager = Slow()
+
+    async def scenario(world: ProofWorld) -> None:
+        for _ in range(5):
+            await world.gateway.submit_order(buy(1), CONTEXT)
+            await asyncio.sleep(0.5)
+        await asyncio.sleep(60.0)
+
+    prove(scenario, risk_manager=manager)
+
+    assert len(manager.synced) <= 3
+    assert [position.quantity for position in manager.synced[-1]] == [5]
+
+
+@pytest.mark.req("GW-1", "RSK-7")
+def test_plain_calls_that_never_come_back_are_bounded_and_leave_the_callers_threads_alone(
+    tmp_path: Path,
+) -> None:
+    """In reality: each leaves a thread behind, none of them one of the caller's, until no more are begun."""
+    forever = threading.Event()
+
+    class Stuck(Manager):
+        def validate_trade(self, request: TradeRequest) -> Any:
+            super().validate_trade(request)
+            forever.wait()
+
+    manager = Stuck()
+    brief = a_config(risk=attrs.evolve(LENIENT, external_timeout_s=0.05))
+
+    async def scenario() -> tuple[set[OrderStatus], str | None, bool]:
+        async with real_world(tmp_path, risk_manager=manager, config=brief) as world:
+            results = [
+                await world.gateway.submit_order(buy(), CONTEXT, 5.0) for _ in range(MAX_CALLS + 1)
+            ]
+            async with asyncio.timeout(5.0):
+                is_free = await asyncio.to_thread(lambda: True)
+            return {item.status for item in results}, results[-1].rejection_reason, is_free
+
+    try:
+        statuses, last, is_free = asyncio.run(scenario())
+    finally:
+        forever.set()
+
+    assert (statuses, is_free) == ({OrderStatus.REJECTED}, True)
+    assert len(manager.asked) == MAX_CALLS
+    assert f"{MAX_CALLS} calls of the risk manager have not come back" in (last or "")
