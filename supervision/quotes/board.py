@@ -5,11 +5,13 @@ interrupted        the feed stands still; the reason is told
 no subscription    the account has no right to the data (IB's 354, 10089, 10090, 10168)
 competing session  another session of the same user owns the data (10197)
 waiting            no quote has come yet
-halted             IB says that trading is halted
 second source      from the other source, never fresh
+halted             IB says that trading is halted
 delayed, frozen    IB's data types 3 and 4, and 2: never fresh
 closed             the instrument does not trade now
+no price           IB answers, without any price
 stale              older than ``market_data.stale_after_s``
+partial            a part of the data is not subscribed to (10090)
 live               none of these
 =================  =============================================================================================
 """
@@ -28,7 +30,7 @@ import attrs
 from actors.logic.broker_codes import Meaning, RequestKind, meaning
 from actors.logic.quality import is_stale, quote_age_s
 from actors.logic.sessions import is_session_open
-from actors.model.market import DataSource, DataType, IndicatorReading, Quote
+from actors.model.market import DataCondition, DataSource, IndicatorReading, Quote
 
 BASIS_POINTS: Final = 10_000.0
 _NEVER: Final = datetime.min.replace(tzinfo=UTC)
@@ -45,6 +47,8 @@ class State(StrEnum):
     HALTED = "halted"
     STALE = "stale"
     CLOSED = "closed"
+    NO_PRICE = "no price"
+    PARTIAL = "partial"
     NO_SUBSCRIPTION = "no subscription"
     COMPETING_SESSION = "competing session"
     INTERRUPTED = "interrupted"
@@ -152,16 +156,25 @@ class Board:
             return _interruption(why)
         if quote is None:
             return State.WAITING
-        if quote.halted:
-            return State.HALTED
         if quote.source is not DataSource.IB:
             return State.SECOND_SOURCE
-        if quote.data_type is not DataType.LIVE:
-            return State.FROZEN if quote.data_type is DataType.FROZEN else State.DELAYED
+        if quote.condition in _ALWAYS_TOLD:
+            return _ALWAYS_TOLD[quote.condition]
         if is_session_open(quote.contract, now) is False:
             return State.CLOSED
-        return State.STALE if is_stale(quote, now, self._stale_after_s) else State.LIVE
+        if quote.condition is DataCondition.NO_PRICE:
+            return State.NO_PRICE
+        if is_stale(quote, now, self._stale_after_s):
+            return State.STALE
+        return State.PARTIAL if quote.condition is DataCondition.PARTIAL else State.LIVE
 
+
+_ALWAYS_TOLD: Final = {
+    DataCondition.HALTED: State.HALTED,
+    DataCondition.DELAYED: State.DELAYED,
+    DataCondition.FROZEN: State.FROZEN,
+}
+"""What is the matter with a quote whether its market is open or not."""
 
 _CODE: Final = re.compile(r"\(code (\d+)\)")
 _INTERRUPTIONS: Final = {

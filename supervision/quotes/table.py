@@ -29,6 +29,8 @@ _STYLES: Final = {
     State.CLOSED: "dim",
     State.FROZEN: "yellow",
     State.DELAYED: "yellow",
+    State.PARTIAL: "yellow",
+    State.NO_PRICE: "red",
     State.SECOND_SOURCE: "yellow",
     State.HALTED: "magenta",
     State.STALE: "bold red",
@@ -40,6 +42,7 @@ _AROUND: Final = 4
 """Lines that are neither rows nor notes: the first one, the head with its rule, and the one that stays free."""
 
 _MOST_NOTES: Final = 5
+_MOST_NAMES: Final = 5
 _BETWEEN: Final = 2
 """Blanks between two columns."""
 
@@ -117,7 +120,7 @@ def quotes_table(
     rows: Sequence[Row], now: datetime, where: str, *, width: int, height: int | None = None
 ) -> RenderableType:
     """Lay the rows out; ``height`` bounds the lines, and then the last one says how many symbols are not shown."""
-    said = [f"{row.symbol}: {note}" for row in rows for note in notes(row, now)]
+    said = _said(rows, now)
     below = said[:_MOST_NOTES]
     if len(said) > _MOST_NOTES:
         below.append(f"… and {len(said) - _MOST_NOTES} more notes")
@@ -131,6 +134,20 @@ def quotes_table(
         _table(shown, width),
         *(_line(line, "dim") for line in below),
     )
+
+
+def _said(rows: Sequence[Row], now: datetime) -> list[str]:
+    """Every note once, with the symbols that it is about."""
+    about: dict[str, list[str]] = {}
+    for row in rows:
+        for note in notes(row, now):
+            about.setdefault(note, []).append(row.symbol)
+    return [f"{_names(symbols)}: {note}" for note, symbols in about.items()]
+
+
+def _names(symbols: Sequence[str]) -> str:
+    more = f" and {len(symbols) - _MOST_NAMES} more" if len(symbols) > _MOST_NAMES else ""
+    return ", ".join(symbols[:_MOST_NAMES]) + more
 
 
 def _line(text: str, style: str) -> Text:

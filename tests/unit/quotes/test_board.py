@@ -12,6 +12,7 @@ from supervision.quotes.board import Board, State
 from tests.unit.quotes.values import NOW, a_contract, a_quote, a_reading
 
 STALE_AFTER_S = 300.0
+NO_PRICES: dict[str, Any] = {"bid": None, "ask": None, "last": None}
 
 
 def board(*quotes: Quote) -> Board:
@@ -37,6 +38,12 @@ def board(*quotes: Quote) -> Board:
         pytest.param({"data_type": DataType.DELAYED}, State.DELAYED, id="delayed"),
         pytest.param({"data_type": DataType.DELAYED_FROZEN}, State.DELAYED, id="delayed, frozen"),
         pytest.param({"data_type": DataType.FROZEN}, State.FROZEN, id="frozen"),
+        pytest.param({"is_partial": True}, State.PARTIAL, id="partial"),
+        pytest.param({"is_partial": True, "age_s": 9000.0}, State.STALE, id="partial and old"),
+        pytest.param(NO_PRICES, State.NO_PRICE, id="no price"),
+        pytest.param(
+            NO_PRICES | {"hours": "20260306:CLOSED"}, State.CLOSED, id="no price, market closed"
+        ),
         pytest.param(
             {"data_type": DataType.DELAYED, "source": DataSource.ALPHA_VANTAGE},
             State.SECOND_SOURCE,

@@ -202,7 +202,7 @@ def test_the_first_line_says_when_and_where() -> None:
 
 @pytest.mark.parametrize("height", [8, 12, 20, 39])
 def test_a_long_table_is_cut_to_the_window_and_says_so(height: int) -> None:
-    rows = [a_row(a_quote(f"S{number}"), why="the link is down") for number in range(30)]
+    rows = [a_row(a_quote(f"S{number}"), why=f"trouble {number}") for number in range(30)]
 
     lines = rendered(rows, 100, height)
 
@@ -220,9 +220,17 @@ def test_a_table_without_a_window_shows_every_symbol() -> None:
 
 
 def test_too_many_notes_are_counted() -> None:
-    rows = [a_row(a_quote(f"S{number}"), why="the link is down") for number in range(9)]
+    rows = [a_row(a_quote(f"S{number}"), why=f"trouble {number}") for number in range(9)]
 
     assert "… and 4 more notes" in "\n".join(rendered(rows, 100))
+
+
+def test_what_is_to_be_said_of_many_symbols_is_said_once() -> None:
+    rows = [a_row(a_quote(f"S{number}"), why="the link is down") for number in range(9)]
+
+    said = [line for line in rendered(rows, 100) if "the link is down" in line]
+
+    assert said == ["S0, S1, S2, S3, S4 and 4 more: the link is down"]
 
 
 @pytest.mark.parametrize("colours", [True, False])
