@@ -153,7 +153,7 @@ def test_machines_get_one_json_object(tmp_path: Path) -> None:
     assert (report["passed"], report["exit_code"], report["mode"]) == (False, ended.code, "paper")
     assert [step["step"] for step in report["steps"]] == NAMES
     last = report["steps"][-1]
-    assert (last["status"], last["error_code"]) == ("failed", "IB_DATA_003")
+    assert (last["status"], last["error_code"]) == ("failed", "IB_DATA_005")
     assert last["remedy"] == remedies.SUBSCRIBE
     assert last["latency_ms"] > 0
 
