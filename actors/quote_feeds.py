@@ -58,6 +58,7 @@ LINES_PER_SYMBOL: Final = 2
 TICKS_AGAIN_S: Final = 15.0
 """IB refuses a second tick-by-tick request for the same instrument within this time."""
 
+_RESUMED: Final = "the subscription is resumed"
 _STARVED: Final = 2.0
 """An answer about a snapshot is given so many times the time it may take: it waits for its turn before."""
 
@@ -123,10 +124,18 @@ class QuoteFeeds(BarReads):
             for symbol in dict.fromkeys(request.symbols):
                 self._subscribe(symbol, request)
             self._take_turns()
+        elif request.resumed:
+            self._expect_to_resume(request.symbols)
         self.reply(
             request,
             QuotesSubscribed(correlation_id=request.correlation_id, symbols=request.symbols),
         )
+
+    def _expect_to_resume(self, symbols: Iterable[str]) -> None:
+        """Tell the next quotes as a resumption: who subscribed believes that they stand still."""
+        for symbol in symbols:
+            feed = self.feeds[symbol]
+            feed.interrupted_by = feed.interrupted_by or _RESUMED
 
     def _refusal(self, request: SubscribeQuotes) -> str | None:
         """Say which bound the subscription would break; None when it breaks none."""
@@ -152,7 +161,7 @@ class QuoteFeeds(BarReads):
     def _subscribe(self, symbol: str, request: SubscribeQuotes) -> None:
         feed = self.feeds.get(symbol)
         if feed is None:
-            broken = "the subscription is resumed" if request.resumed else None
+            broken = _RESUMED if request.resumed else None
             feed = self.feeds[symbol] = _Feed(symbol, interrupted_by=broken)
         elif feed.interrupted_by is not None:
             told = QuotesInterrupted(symbols=(symbol,), reason=feed.interrupted_by)
@@ -197,9 +206,8 @@ class QuoteFeeds(BarReads):
         self._take_turns()
 
     def _take_turns(self) -> None:
-        if self.link_lost is None:
-            for symbol in self.window.turns():
-                self._poll(symbol)
+        for symbol in self.window.turns():
+            self._poll(symbol)
 
     def _poll(self, symbol: str) -> None:
         self.feeds[symbol].asked_at = self.clock.monotonic()

@@ -200,6 +200,19 @@ def test_a_killed_market_data_actor_is_an_interruption_that_heals_for_every_subs
         assert "restarted" in next(it for it in events if isinstance(it, QuotesInterrupted)).reason
 
 
+@pytest.mark.req("MKT-7", "SUP-4")
+def test_a_subscription_that_an_actor_dies_under_before_it_was_confirmed_flows_too() -> None:
+    async def scenario(world: ProofWorld) -> Any:
+        killing = asyncio.create_task(_kill_market_data(world))
+        await asyncio.sleep(0)
+        stream = await world.gateway.subscribe_quotes(["SPY"])
+        await killing
+        await asyncio.sleep(LONG_S)
+        return dict(stream.interrupted), (await taken(stream, 1))[0].symbol
+
+    assert prove(scenario) == ({}, "SPY")
+
+
 @pytest.mark.req("MKT-7")
 def test_a_stuck_reader_learns_of_a_gap_that_is_over_and_gets_nothing_but_the_newest() -> None:
     async def scenario(world: ProofWorld) -> Any:
@@ -319,13 +332,19 @@ def test_ticks_are_subscribed_again_after_a_reconnect_and_healed_by_a_tick() -> 
         before = _by_tick(world)
         world.simulator.faults.nightly_reset(3.0)
         await world.until(lambda: not world.gateway.is_connected)
+        await world.until(lambda: world.gateway.is_connected)
+        back_at = world.proof.loop.time()
         events = await _events_until(stream, QuotesInterrupted, QuotesResumed, Quote)
-        return len(before), [type(event) for event in events][-3:], len(_by_tick(world))
+        kinds = [type(event) for event in events][-2:]
+        return len(before), kinds, len(_by_tick(world)), world.proof.loop.time() - back_at
 
-    before, kinds, after = prove(scenario, config=a_config(strategy_c=GRACEFUL), simulated=LIVELY)
+    before, kinds, after, healed_s = prove(
+        scenario, config=a_config(strategy_c=GRACEFUL), simulated=LIVELY
+    )
 
     assert (before, after) == (2, 2)
-    assert kinds[-2:] == [QuotesResumed, Quote]
+    assert kinds == [QuotesResumed, Quote]
+    assert healed_s <= 2 * INTERVAL_S
 
 
 @pytest.mark.req("MKT-7", "CON-10")
