@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import random
 import sys
 import time
 from collections import Counter
@@ -30,7 +31,7 @@ class Places:
                 outcome = await try_point(point.day, point)
             for fault in outcome.faults:
                 print(f"{point}: {fault}", flush=True)
-            if outcome.reached or outcome.faults:
+            if outcome.reached or outcome.faults or point.then is not None:
                 break
         return outcome
 
@@ -63,6 +64,18 @@ async def points_of(day: Day, of_each: int | None) -> list[Point]:
     ]
 
 
+def deaths_in_a_row(points: list[Point], wanted: int, seed: int) -> list[Point]:
+    """Choose points at random after which the next process dies as well, somewhere in the first half of its steps."""
+    dice = random.Random(seed)
+    steps = Counter(point.kind for point in points)
+    chosen = []
+    for point in dice.choices(points, k=wanted):
+        kind = dice.choice(list(Kind))
+        number = dice.randint(1, max(1, steps[kind] // 2))
+        chosen.append(attrs.evolve(point, then=attrs.evolve(point, kind=kind, number=number)))
+    return chosen
+
+
 def _spread(count: int, wanted: int) -> list[int]:
     """Pick so many of the numbers from 1 to ``count``, the ends among them."""
     steps = min(count, wanted)
@@ -76,7 +89,8 @@ def summary(outcomes: list[Outcome]) -> list[str]:
     failed: Counter[str] = Counter()
     for outcome in outcomes:
         if outcome.point is not None:
-            name = f"{outcome.point.day}: {outcome.point.kind}"
+            once = f"{outcome.point.day}: {outcome.point.kind}"
+            name = f"{outcome.point.day}: two deaths in a row" if outcome.point.then else once
             tried[name] += 1
             reached[name] += outcome.reached
             failed[name] += bool(outcome.faults)
@@ -97,6 +111,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--day", choices=[day.name for day in Day])
     parser.add_argument("--kind", choices=[kind.name for kind in Kind])
     parser.add_argument("--number", type=int)
+    parser.add_argument(
+        "--twice", type=int, help="so many deaths of a day after which the next process dies, too"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="for --twice")
     return parser.parse_args()
 
 
@@ -112,8 +130,15 @@ async def main() -> int:
         for point in await points_of(day, options.of_each)
         if options.kind in (None, point.kind.name) and options.number in (None, point.number)
     ]
+    if options.twice is not None:
+        by_day = [[point for point in points if point.day is day] for day in days]
+        points = [
+            point
+            for of_day in by_day
+            for point in deaths_in_a_row(of_day, options.twice, options.seed)
+        ]
     outcomes = await places.try_all(points)
-    if options.of_each is None and options.number is None:
+    if options.of_each is None and options.number is None and options.twice is None:
         ends = {(point.day, point.kind): point for point in points}
         for beyond in await asyncio.gather(*map(places.try_beyond, ends.values())):
             outcomes += beyond

@@ -38,14 +38,17 @@ class Day(StrEnum):
 
 @attrs.frozen
 class Point:
-    """The ``number``-th step of a kind, from 1, of a day."""
+    """The ``number``-th step of a kind, from 1, of a day; and perhaps where the next process dies ``then``."""
 
     day: Day
     kind: Kind
     number: int
+    then: Point | None = None
 
     def __str__(self) -> str:
-        return f"{self.day}: {self.kind} {self.number}"
+        return f"{self.day}: {self.kind} {self.number}" + (
+            f", then {self.then}" if self.then else ""
+        )
 
 
 def die() -> None:

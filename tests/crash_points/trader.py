@@ -40,10 +40,7 @@ def trade(
 
 
 def _gateway(
-    root: Path,
-    port: int,
-    clock: SharedClock,
-    open_journal: Callable[..., JournalFile] = JournalFile,
+    root: Path, port: int, clock: SharedClock, open_journal: Callable[..., JournalFile]
 ) -> IBKRGateway:
     def make(config: Config, mode: ExecutionMode, operator_id: str, consults: bool) -> Process:
         return build_process(
@@ -58,11 +55,14 @@ def _gateway(
     return IBKRGateway(settings(root, port), mode="paper", process=make)
 
 
-def recover(root: Path, port: int, clock: SharedClock, pipe: Connection) -> None:
-    """Be the next process: find out, tell, and when asked to, go on to the end of the run."""
+def recover(
+    root: Path, port: int, clock: SharedClock, point: Point | None, pipe: Connection
+) -> None:
+    """Be the next process: find out, tell, and when asked to, go on to the end of the run, or to the next crash."""
+    open_journal = partial(WatchedJournal, on_step=Countdown(point))
 
     async def after() -> None:
-        async with _gateway(root, port, clock) as gateway:
+        async with _gateway(root, port, clock, open_journal) as gateway:
             await _explained(gateway)
             pipe.send(await _what_we_believe(gateway))
             while await asyncio.to_thread(pipe.recv) == "again":

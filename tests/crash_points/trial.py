@@ -9,7 +9,7 @@ import shutil
 import signal
 import tempfile
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
 from multiprocessing.sharedctypes import RawValue
@@ -56,9 +56,14 @@ class Outcome:
 class _Counter:
     """Counts the messages on the wire, and kills our process at one of them."""
 
-    point: Point | None
+    point: Point | None = None
     process: ForkServerProcess | None = None
     counts: dict[Kind, int] = attrs.field(factory=lambda: dict.fromkeys(Kind, 0))
+
+    def begin(self, process: ForkServerProcess, point: Point | None) -> None:
+        """Count for a process from now on."""
+        self.process, self.point = process, point
+        self.counts = dict.fromkeys(Kind, 0)
 
     def __call__(self, kind: Kind) -> bool:
         """Count a step; True when our process is dead now."""
@@ -101,19 +106,20 @@ class Trial:
             self.clock.go_to(
                 MORNING
             )  # half of the deaths in the evening are noticed after the open
+        died_again = point is None or point.then is None or await self._die_again(point.then)
         was_latched = is_latched(self.root / JOURNAL_FILE)
         faults = await self._recover(was_latched)
         if not reached and exit_code != 0:
             faults.append(f"our process ended by itself, with exit code {exit_code}")
         journal = JournalContent.read(self.root / JOURNAL_FILE)
         faults += broken_promises(self.broker, journal, (self.root / "log.jsonl").read_text())
-        return Outcome(point, reached, tuple(faults), counts or {})
+        return Outcome(point, reached and died_again, tuple(faults), counts or {})
 
     async def _trade(self, point: Point | None) -> tuple[dict[Kind, int] | None, int | None]:
         """Run our process; returns the number of steps of each kind (None when it died) and the exit code."""
         arguments = (self.root, self.port, self.clock, self.day, point)
         async with process(trader.trade, *arguments) as (ours, pipe):
-            self.counter.process = ours
+            self.counter.begin(ours, point)
             counts = await _answer(pipe)
             await _ended(ours)
             self.counter.process = None
@@ -124,7 +130,7 @@ class Trial:
 
     async def _recover(self, was_latched: bool) -> list[str]:
         """Compare what the next process believes with the gateway's record, before it goes on and after."""
-        async with process(trader.recover, self.root, self.port, self.clock) as (ours, pipe):
+        async with process(trader.recover, self.root, self.port, self.clock, None) as (ours, pipe):
             faults = await self._compare(pipe, was_latched)
             if faults:
                 return faults
@@ -133,6 +139,18 @@ class Trial:
                 return ["the next process died"]
             await _ended(ours)
         return disagreements(told, self.broker)
+
+    async def _die_again(self, point: Point) -> bool:
+        """Let the next process begin to find out and to finish, and die at a step of its own; True when it did."""
+        arguments = (self.root, self.port, self.clock, point)
+        async with process(trader.recover, *arguments) as (ours, pipe):
+            self.counter.begin(ours, point)
+            with suppress(BrokenPipeError):
+                if await _answer(pipe) is not None:
+                    await self._say(pipe, "go on")
+            await _ended(ours)
+            self.counter.process = None
+            return ours.exitcode == -signal.SIGKILL
 
     async def _compare(self, pipe: Connection, was_latched: bool) -> list[str]:
         """Ask until we and the gateway agree: what is being filled now needs a moment to be told."""
@@ -159,7 +177,7 @@ async def _answer(pipe: Connection) -> Any:
     def read() -> Any:
         try:
             return pipe.recv() if pipe.poll(ENDS_WITHIN_S) else {"error": "no word in time"}
-        except EOFError:
+        except (EOFError, ConnectionResetError):
             return None
 
     return await asyncio.to_thread(read)
@@ -197,7 +215,7 @@ async def try_point(day: Day, point: Point | None = None) -> Outcome:
     """Try one crash point of a day in a directory of its own, which stays behind when something was wrong."""
     root = Path(tempfile.mkdtemp(prefix="crash-point-"))
     clock = SharedClock(RawValue(ctypes.c_double, 0.0))
-    setting, counter = SETTINGS[day], _Counter(point)
+    setting, counter = SETTINGS[day], _Counter()
     if setting.begins_at is not None:
         clock.begin_at(setting.begins_at)
     async with AsyncExitStack() as stack:

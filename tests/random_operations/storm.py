@@ -27,6 +27,9 @@ LONGEST_TROUBLE_S: Final = 5.0
 LATEST_S: Final = 0.5
 REJECTIONS: Final = (201, 200, 110, 321, 434, 103, 135)
 SETTLED_WITHIN_S: Final = 300.0
+PATIENCE_S: Final = 30.0
+"""So long a gateway that says it is cut off is believed: its word that it is back may be lost in a silence."""
+
 CENT: Final = 0.01
 
 CONFIG: Final = a_config(
@@ -35,7 +38,12 @@ CONFIG: Final = a_config(
     ),
     gateway=GatewayConfig(timeout_s=5.0),
     connection=Connection(
-        heartbeat_s=2.0, heartbeat_timeout_s=1.0, retries=1000, first_delay_s=0.05, max_delay_s=0.5
+        heartbeat_s=2.0,
+        heartbeat_timeout_s=1.0,
+        retries=1000,
+        first_delay_s=0.05,
+        max_delay_s=0.5,
+        upstream_patience_s=PATIENCE_S,
     ),
     orders=Orders(
         max_working=10_000, unknown_after_s=0.5, lost_after_s=5.0, cancel_before_deadline_s=0.2
