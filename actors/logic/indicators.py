@@ -7,8 +7,13 @@ VWAP       Σ typical · volume / Σ volume over at most the last 60 bars, typic
 Bollinger  mean of the last 20 closes ± 2 population standard deviations
 =========  ==========================================================================================================
 
-(TA-Lib differs: it seeds the EMA with a plain mean and smooths the RSI.) An indicator that is NaN, infinite or out of
-its range is None; fewer than 21 bars raise `InsufficientDataError`.
+Units: the RSI is 0 to 100, everything else a price in the currency of the bars; volumes may have any unit. Sources: the
+RSI in Cutler's form, where Wilder (New Concepts in Technical Trading Systems, 1978) smooths; the bands as by Bollinger.
+TA-Lib and talipp differ where they seed the EMA with a plain mean and smooth the RSI as Wilder does.
+
+An indicator that is NaN, infinite or out of its range is None; fewer than 21 bars raise `InsufficientDataError`. The
+functions keep nothing and may be used by themselves, one symbol at a time; for many symbols, and to go on bar by bar,
+there is `indicator_table`.
 
 An EMA is linear in the closes, so it is one dot product with weights that depend on the number of bars only; they are
 kept per length. That makes a whole set of indicators cost about as much as one loop over the bars.
@@ -40,7 +45,7 @@ Floats = NDArray[np.float64]
 
 
 def indicators(bars: Sequence[Bar]) -> Indicators:
-    """Compute all indicators of bars in ascending order of time."""
+    """Compute all indicators of bars in ascending order of time; raises `InsufficientDataError` below 21."""
     return indicators_of(
         np.array([bar.high for bar in bars], dtype=np.float64),
         np.array([bar.low for bar in bars], dtype=np.float64),
@@ -50,7 +55,10 @@ def indicators(bars: Sequence[Bar]) -> Indicators:
 
 
 def indicators_of(highs: Floats, lows: Floats, closes: Floats, volumes: Floats) -> Indicators:
-    """Compute all indicators of columns of equal length, the newest bar last."""
+    """Compute all indicators of four columns of equal length (shape: bars), the newest bar last.
+
+    Raises `InsufficientDataError` below 21 bars.
+    """
     if len(closes) < MINIMUM_BARS:
         raise InsufficientDataError(
             f"indicators need at least {MINIMUM_BARS} bars (had {len(closes)}); wait for more"
@@ -69,7 +77,7 @@ def indicators_of(highs: Floats, lows: Floats, closes: Floats, volumes: Floats) 
 
 
 def ema(closes: Floats, periods: int) -> float | None:
-    """The exponential moving average after the last close, seeded with the first one."""
+    """The exponential moving average after the last close, seeded with the first one: e' = e + (close − e) · 2/(n+1)."""
     return _finite(float(_weights(len(closes), periods).dot(closes)))
 
 
@@ -105,7 +113,7 @@ def vwap(highs: Floats, lows: Floats, closes: Floats, volumes: Floats) -> float 
 
 
 def bollinger(closes: Floats) -> tuple[float | None, float | None, float | None]:
-    """Upper, middle and lower band of the last 20 closes."""
+    """Upper, middle and lower band: the mean of the last 20 closes and 2 population standard deviations around it."""
     middle, width = _bollinger(closes)
     return _finite(middle + width), _finite(middle), _finite(middle - width)
 
