@@ -77,7 +77,7 @@ def indicators_of(highs: Floats, lows: Floats, closes: Floats, volumes: Floats) 
 
 
 def ema(closes: Floats, periods: int) -> float | None:
-    """The exponential moving average after the last close, seeded with the first one: e' = e + (close − e) · 2/(n+1)."""
+    """The exponential moving average of n periods after the last close, seeded with the first one; NaN gives None."""
     return _finite(float(_weights(len(closes), periods).dot(closes)))
 
 
