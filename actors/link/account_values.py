@@ -17,6 +17,7 @@ _KEYS: Final = {
     "RealizedPnL": "realized_pnl",
     "UnrealizedPnL": "unrealized_pnl",
 }
+_RATE: Final = "ExchangeRate"
 _MAX_ROWS: Final = 256
 
 
@@ -29,7 +30,7 @@ class AccountValues:
 
     def take(self, key: str, value: str, currency: str, account_id: str) -> bool:
         """Keep a row; True when it changes a number of ours. Raises ValueError when that is not a number."""
-        if account_id != self.account_id or key not in _KEYS:
+        if account_id != self.account_id or (key not in _KEYS and key != _RATE):
             return False
         number = known(float(value)) if value else None
         row = (key, currency)
@@ -43,7 +44,20 @@ class AccountValues:
         """Read the numbers in the account's base currency: that of its net liquidation."""
         base = next((row[1] for row in self._rows if row[0] == "NetLiquidation"), "")
         numbers = {field: self._number(key, base) for key, field in _KEYS.items()}
-        return Account(account_id=self.account_id, updated_at=at, **numbers)
+        return Account(
+            account_id=self.account_id,
+            updated_at=at,
+            currency=base or None,
+            exchange_rates=self._rates(),
+            **numbers,
+        )
+
+    def _rates(self) -> dict[str, float]:
+        return {
+            currency: rate
+            for (key, currency), rate in self._rows.items()
+            if key == _RATE and currency != BASE and rate is not None and rate > 0.0
+        }
 
     def _number(self, key: str, base: str) -> float | None:
         for currency in (BASE, base):

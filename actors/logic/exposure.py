@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from types import MappingProxyType
 from typing import Final
@@ -248,14 +248,23 @@ def worst_case_quantity(ledger: Ledger, con_id: int) -> float:
     return max(abs(lowest), abs(highest))
 
 
-def total_value(ledger: Ledger, prices: Mapping[int, float]) -> float:
-    """Σ worst-case quantity · price · multiplier over all contracts: the gross exposure in currency.
+def at_par(_currency: str) -> float:
+    """Reckon every currency as the account's own."""
+    return 1.0
+
+
+def total_value(
+    ledger: Ledger, prices: Mapping[int, float], rate_of: Callable[[str], float] = at_par
+) -> float:
+    """Σ worst-case quantity · price · multiplier · exchange rate over all contracts: the gross exposure.
 
     A contract without a price in ``prices`` is valued at the highest price of its orders, or at its cost. One that has
     none of these makes the sum NaN: nothing can be said of it.
     """
     return sum(
-        worst_case_quantity(ledger, con_id) * _unit_value(ledger, con_id, prices)
+        worst_case_quantity(ledger, con_id)
+        * _unit_value(ledger, con_id, prices)
+        * rate_of(_contract(ledger, con_id).currency)
         for con_id in _contracts(ledger)
     )
 
@@ -310,15 +319,20 @@ def _contracts(ledger: Ledger) -> frozenset[int]:
     return frozenset(ledger.positions) | frozenset(working)
 
 
-def _unit_value(ledger: Ledger, con_id: int, prices: Mapping[int, float]) -> float:
-    """What one unit is worth, with its multiplier."""
+def _contract(ledger: Ledger, con_id: int) -> Contract:
     held = ledger.positions.get(con_id)
-    if held is not None and con_id in prices:
-        return abs(prices[con_id]) * held.contract.multiplier
-    orders = [item for item in ledger.reservations.values() if item.contract.con_id == con_id]
-    contract = orders[0].contract if held is None else held.contract
+    if held is not None:
+        return held.contract
+    orders = ledger.reservations.values()
+    return next(item.contract for item in orders if item.contract.con_id == con_id)
+
+
+def _unit_value(ledger: Ledger, con_id: int, prices: Mapping[int, float]) -> float:
+    """What one unit is worth in its own currency, with its multiplier."""
+    held, contract = ledger.positions.get(con_id), _contract(ledger, con_id)
     if con_id in prices:
         return abs(prices[con_id]) * contract.multiplier
+    orders = [item for item in ledger.reservations.values() if item.contract.con_id == con_id]
     asked = [abs(order.price) * contract.multiplier for order in orders if order.price is not None]
     cost = [] if held is None else [abs(held.average_cost)]
     return max(filter(None, asked + cost), default=math.nan)

@@ -12,98 +12,22 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Final
 
-import attrs
-
 from actors.logic import baselines, exposure, quality
-from actors.logic.exposure import Ledger
+from actors.logic.risk_case import FINE, Case, Finding
 from actors.logic.risk_limits import (
     TIME_OF,
     DayTradePolicy,
     RecentOrder,
-    RiskInputs,
     RiskLimits,
 )
 from actors.messages.orders import WorkingOrder
 from actors.model.contracts import Contract, SecurityType
-from actors.model.market import Quote
 from actors.model.orders import OrderAction, Purpose, WireOrder
 
 _RATE_WINDOW_S: Final = 60.0
-
-
-@attrs.frozen(kw_only=True)
-class Case:
-    """An order with what follows from it: its price per unit, and the ledger before and after it.
-
-    ``quantity`` is the largest position that is possible after it; ``added`` by how much it raises the largest one of
-    its own side, so that what turns a position round counts with what lies beyond zero. In units.
-    """
-
-    inputs: RiskInputs
-    limits: RiskLimits
-    price: float | None
-    before: Ledger
-    after: Ledger
-    quantity: float
-    added: float
-
-    @property
-    def order(self) -> WireOrder:
-        """The order that is judged."""
-        return self.inputs.order
-
-    @property
-    def contract(self) -> Contract:
-        """Its contract."""
-        return self.inputs.order.contract
-
-    @property
-    def net_liquidation(self) -> float | None:
-        """What the account is worth, or None."""
-        account = self.inputs.account
-        return None if account is None else account.net_liquidation
-
-
-Finding = tuple[str | None, Mapping[str, float]]
-"""The reason against the order, or None, and the numbers that were looked at."""
-
-Rule = Callable[[Case], Finding]
-
-_FINE: Final[Finding] = (None, {})
-
-
-def order_price(order: WireOrder, quote: Quote | None) -> float | None:
-    """The price per unit to reckon with: the order's own, else the side of the quote it would meet, else its last."""
-    own = order.limit_price if order.limit_price is not None else order.stop_price
-    if own is not None:
-        return own
-    if quote is None:
-        return None
-    side = quote.ask if order.action is OrderAction.BUY else quote.bid
-    return quote.price if side is None else side
-
-
-def case_of(inputs: RiskInputs, limits: RiskLimits) -> Case:
-    """Work out what follows from an order."""
-    price = order_price(inputs.order, inputs.quote)
-    order = exposure.reservation(inputs.ledger, inputs.order, price)
-    before = exposure.settle(inputs.ledger, inputs.order.order_ref)
-    after = exposure.reserve(inputs.ledger, order)
-    con_id, action = inputs.order.contract.con_id, inputs.order.action
-    return Case(
-        inputs=inputs,
-        limits=limits,
-        price=price,
-        before=before,
-        after=after,
-        quantity=exposure.worst_case_quantity(after, con_id),
-        added=max(
-            0.0, exposure.reach(after, con_id, action) - exposure.reach(before, con_id, action)
-        ),
-    )
 
 
 def _within(what: str, value: float, limit: float, metric: str) -> Finding:
@@ -119,21 +43,21 @@ def _within(what: str, value: float, limit: float, metric: str) -> Finding:
 def latch_open(case: Case) -> Finding:
     """Strategy C is not latched."""
     if case.inputs.latched is None:
-        return _FINE
+        return FINE
     return f"Strategy C is latched ({case.inputs.latched}); an operator has to re-arm", {}
 
 
 def opening_ready(case: Case) -> Finding:
     """Nothing else blocks opening: market data answers, no maintenance window, no fallback client id."""
     if case.inputs.opening_blocked_by is None:
-        return _FINE
+        return FINE
     return f"opening is blocked: {case.inputs.opening_blocked_by}", {}
 
 
 def positions_known(case: Case) -> Finding:
     """The ledger was reconciled with the broker."""
     if case.inputs.ledger.known:
-        return _FINE
+        return FINE
     return "positions are unknown; wait for the reconciliation", {}
 
 
@@ -143,6 +67,17 @@ def account_known(case: Case) -> Finding:
     if worth is not None and worth > 0.0 and math.isfinite(worth):
         return None, {"net_liquidation": worth}
     return f"the account's net liquidation is unknown (was {worth!r})", {}
+
+
+def currency_known(case: Case) -> Finding:
+    """The contract's price can be told in the account's currency, in which all limits are."""
+    account, currency = case.inputs.account, case.contract.currency
+    if account is None or account.rate_of(currency) is not None:
+        return FINE
+    return (
+        f"the contract is in {currency} and the account in {account.currency or 'an unknown currency'},"
+        " and the broker tells no exchange rate: it can be held to no limit"
+    ), {}
 
 
 def quote_fresh(case: Case) -> Finding:
@@ -161,7 +96,7 @@ def quote_fresh(case: Case) -> Finding:
 def position_quantity(case: Case) -> Finding:
     """The largest possible position stays within its number of units."""
     if case.added == 0.0:
-        return _FINE
+        return FINE
     limit = case.limits.max_position_quantity
     return _within("position quantity", case.quantity, limit, "position_quantity")
 
@@ -169,18 +104,18 @@ def position_quantity(case: Case) -> Finding:
 def position_value(case: Case) -> Finding:
     """The largest possible position stays within its value."""
     if case.price is None or case.added == 0.0:
-        return _FINE
-    value = case.quantity * case.price * case.contract.multiplier
+        return FINE
+    value = case.quantity * case.price * case.worth(case.contract)
     return _within("position value", value, case.limits.max_position_value, "position_value")
 
 
 def total_exposure(case: Case) -> Finding:
     """All positions, with every order in flight filled, stay within their value together."""
     if case.added == 0.0 or case.price is None:
-        return _FINE
+        return FINE
     prices = dict(case.inputs.prices)
     prices[case.contract.con_id] = max(case.price, prices.get(case.contract.con_id, 0.0))
-    value = exposure.total_value(case.after, prices)
+    value = exposure.total_value(case.after, prices, case.rate_of)
     return _within("total exposure", value, case.limits.max_total_exposure, "total_exposure")
 
 
@@ -188,9 +123,9 @@ def risk_per_trade(case: Case) -> Finding:
     """What the trade may lose, quantity · price · multiplier · stop distance, is within its share of the worth."""
     worth = case.net_liquidation
     if worth is None or case.price is None:
-        return _FINE
+        return FINE
     share = min(case.inputs.request.risk_per_trade, case.limits.max_risk_per_trade_ratio)
-    loss = case.added * case.price * case.contract.multiplier * _loss_ratio(case)
+    loss = case.added * case.price * case.worth(case.contract) * _loss_ratio(case)
     return _within("risk of the trade", loss, share * worth, "trade_risk")
 
 
@@ -201,14 +136,14 @@ def affordable(case: Case) -> Finding:
     """
     account = case.inputs.account
     if account is None:
-        return _FINE
+        return FINE
     by_margin = case.limits.day_trade_policy is DayTradePolicy.INTRADAY_MARGIN
     funds = account.buying_power if by_margin else account.available_funds
     name = "buying power" if by_margin else "available funds"
     if funds is None:
         return f"the account's {name} are unknown", {}
     if case.added == 0.0 or case.price is None:
-        return _FINE
+        return FINE
     cost = _cost_of(case, case.contract, case.added, case.price)
     for item in case.before.reservations.values():
         if item.purpose is Purpose.OPEN:
@@ -227,16 +162,16 @@ def day_trades(case: Case) -> Finding:
     """The day-trade policy allows one more position that may have to be closed today."""
     worth, limits = case.net_liquidation, case.limits
     if limits.day_trade_policy is DayTradePolicy.OFF or worth is None or case.added == 0.0:
-        return _FINE
+        return FINE
     if limits.day_trade_policy is DayTradePolicy.INTRADAY_MARGIN:
         if worth >= limits.margin_minimum_equity:
-            return _FINE
+            return FINE
         return (
             f"equity ({worth:,.6g}) is below the minimum for margin"
             f" ({limits.margin_minimum_equity:,.6g})"
         ), {}
     if not needs_day_trades(worth, limits):
-        return _FINE
+        return FINE
     count = case.inputs.day_trades
     if count is None:
         return "the number of day trades is unknown", {}
@@ -262,7 +197,7 @@ def weekly_drawdown(case: Case) -> Finding:
 def open_positions(case: Case) -> Finding:
     """The number of contracts that are held, or could come to be held, stays within its limit."""
     if case.added == 0.0:
-        return _FINE
+        return FINE
     count = float(len(exposure.open_contracts(case.after)))
     return _within("open positions", count, case.limits.max_open_positions, "open_positions")
 
@@ -283,7 +218,7 @@ def price_sane(case: Case) -> Finding:
     order = case.order
     own = order.limit_price if order.limit_price is not None else order.stop_price
     if own is None:
-        return _FINE
+        return FINE
     if reference is None or not reference > 0.0:
         return "there is no last price to compare the order's price with", {}
     limit = case.limits.max_price_deviation_ratio
@@ -303,16 +238,16 @@ def no_duplicate(case: Case) -> Finding:
             age = case.inputs.monotonic - other.at
             window = case.limits.duplicate_window_s
             return f"duplicate of {other.order_ref}: age ({age:.3g} s) is below ({window:g} s)", {}
-    return _FINE
+    return FINE
 
 
 def no_short(case: Case) -> Finding:
     """The order cannot lead to a negative position unless short selling is allowed."""
     if case.limits.allow_short or case.order.action is OrderAction.BUY:
-        return _FINE
+        return FINE
     lowest = exposure.worst_case(case.after, case.contract.con_id)[0]
     if lowest >= 0.0:
-        return _FINE
+        return FINE
     return f"short selling is not allowed: the position could fall to ({lowest:g}), limit (0)", {}
 
 
@@ -321,6 +256,7 @@ RULES: Final[tuple[Callable[[Case], Finding], ...]] = (
     opening_ready,
     positions_known,
     account_known,
+    currency_known,
     quote_fresh,
     position_quantity,
     position_value,
@@ -374,7 +310,7 @@ def _cost_of(case: Case, contract: Contract, quantity: float, price: float) -> f
     is_option = contract.security_type is SecurityType.OPTION
     rate = limits.commission_per_option if is_option else limits.commission_per_share
     commission = max(limits.commission_minimum, quantity * rate)
-    return quantity * price * contract.multiplier + commission
+    return (quantity * price * contract.multiplier + commission) * case.rate_of(contract.currency)
 
 
 def _is_twin(other: RecentOrder, order: WireOrder) -> bool:

@@ -17,7 +17,8 @@ import attrs
 
 from actors.logic import baselines, exposure
 from actors.logic.baselines import Baselines
-from actors.logic.risk_checks import RULES, STANDING_RULES, case_of
+from actors.logic.risk_case import case_of
+from actors.logic.risk_checks import RULES, STANDING_RULES
 from actors.logic.risk_limits import RiskInputs, RiskLimits
 from actors.model.account import Account
 from actors.model.orders import CloseReason, Purpose, ValidationResult

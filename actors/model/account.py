@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
+from types import MappingProxyType
 
 import attrs
 
@@ -10,9 +12,16 @@ from actors.model.contracts import Contract
 from actors.model.orders import CloseReason
 
 
+def _read_only(rates: Mapping[str, float]) -> Mapping[str, float]:
+    return MappingProxyType(dict(rates))
+
+
 @attrs.frozen(kw_only=True)
 class Account:
-    """The account's numbers in its base currency; one that the broker has not told is None (GW-6)."""
+    """The account's numbers in its base currency, ``currency``; one that the broker has not told is None (GW-6).
+
+    ``exchange_rates``: what one unit of another currency is worth in it, as far as the broker says.
+    """
 
     account_id: str
     net_liquidation: float | None = None
@@ -22,6 +31,14 @@ class Account:
     realized_pnl: float | None = None
     unrealized_pnl: float | None = None
     updated_at: datetime | None = None
+    currency: str | None = None
+    exchange_rates: Mapping[str, float] = attrs.field(
+        factory=dict[str, float], converter=_read_only, hash=False
+    )
+
+    def rate_of(self, currency: str) -> float | None:
+        """What one unit of ``currency`` is worth in the account's own; None where the broker does not say."""
+        return 1.0 if currency == self.currency else self.exchange_rates.get(currency)
 
 
 @attrs.frozen(kw_only=True)

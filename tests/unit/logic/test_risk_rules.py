@@ -265,7 +265,7 @@ def test_inputs_that_make_no_sense_reject() -> None:
 
 @pytest.mark.req("RSK-1")
 def test_every_rule_has_a_rejection_here() -> None:
-    assert len(RULES) == 18
+    assert len(RULES) == 19
 
 
 @pytest.mark.req("RSK-4")

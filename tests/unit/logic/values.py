@@ -167,6 +167,7 @@ def account(net_liquidation: float | None = 100_000.0, **changes: Any) -> Accoun
         "net_liquidation": net_liquidation,
         "available_funds": 100_000.0,
         "buying_power": 400_000.0,
+        "currency": "USD",
     }
     return Account(**(fields | changes))
 
