@@ -438,8 +438,11 @@ def test_no_stream_of_a_killed_market_data_actor_outlives_it() -> None:
         for each in (stream, other):
             await taken(each, 3)
         before = _by_tick(world)
+        world.simulator.faults.halt("QQQ")  # so that no tick of it reminds anybody of its stream
+        killing = asyncio.create_task(_kill_market_data(world))
+        await asyncio.sleep(0)
         await other.aclose()
-        await _kill_market_data(world)
+        await killing
         await _events_until(stream, QuotesInterrupted, QuotesResumed, Quote)
         return before, _by_tick(world)
 
