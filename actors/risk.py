@@ -21,7 +21,7 @@ from actors.errors import ErrorInfo, GatewayError
 from actors.logic import baselines as calendar
 from actors.logic import exposure
 from actors.logic.baselines import Baselines
-from actors.logic.day_trades import count_day_trades, first_day_begins
+from actors.logic.day_trades import count_day_trades, first_day_begins, opened_today
 from actors.logic.permits import issue_permit
 from actors.logic.risk_checks import needs_day_trades
 from actors.logic.risk_limits import (
@@ -236,8 +236,9 @@ class RiskActor(ConversingActor):
 
     def _inputs(self, request: RequestApproval) -> RiskInputs:
         now, account = self.clock.now(), self.account
-        worth = None if account is None else account.net_liquidation
-        count = needs_day_trades(worth, self.settings.limits)
+        worth = calendar.least_equity(self.baselines, account, now)
+        counts = needs_day_trades(worth, self.settings.limits)
+        executions = self.ledger.executions.values() if counts else ()
         return RiskInputs(
             order=request.order,
             request=request.request,
@@ -253,7 +254,8 @@ class RiskActor(ConversingActor):
                 if quote.price is not None
             },
             recent_orders=self.recent,
-            day_trades=count_day_trades(self.ledger.executions.values(), now) if count else None,
+            day_trades=count_day_trades(executions, now) if counts else None,
+            opened_today=opened_today(executions, now),
             latched=self.latched,
             opening_blocked_by=self.opening_blocked_by or self._failed_over(request),
         )

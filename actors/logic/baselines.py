@@ -78,6 +78,15 @@ def roll(
     return Baselines(day=kept[DAY], week=kept[WEEK]), tuple(new)
 
 
+def least_equity(baselines: Baselines, account: Account | None, now: datetime) -> float | None:
+    """What the account is worth, or was when the exchange's day began, whichever is less; None when unknown."""
+    worth = None if account is None else account.net_liquidation
+    day = baselines.day
+    if worth is None or day is None or day.key != day_key(now):
+        return worth
+    return min(worth, day.value)
+
+
 def daily_loss_ratio(baselines: Baselines, account: Account | None, now: datetime) -> float | None:
     """The day's loss as a ratio of its baseline, 0 for a gain; None when either is unknown or of another day."""
     return _loss_ratio(baselines.day, day_key(now), account)

@@ -37,6 +37,21 @@ def count_day_trades(executions: Iterable[Execution], now: datetime) -> int:
     )
 
 
+def opened_today(executions: Iterable[Execution], now: datetime) -> frozenset[int]:
+    """The contracts of which more orders opened than closed today: each one's close today would be a day trade."""
+    today = now.astimezone(EXCHANGE_ZONE).date()
+    orders: defaultdict[int, dict[OrderAction, set[int | str]]]
+    orders = defaultdict(lambda: {action: set() for action in OrderAction})
+    for item in executions:
+        if (item.executed_at or now).astimezone(EXCHANGE_ZONE).date() == today:
+            orders[item.contract.con_id][item.action].add(item.perm_id or item.order_ref)
+    return frozenset(
+        con_id
+        for con_id, sides in orders.items()
+        if len(sides[OrderAction.BUY]) != len(sides[OrderAction.SELL])
+    )
+
+
 def first_day(now: datetime) -> date:
     """The first of the five business days that end today, at the exchange."""
     day = now.astimezone(EXCHANGE_ZONE).date()

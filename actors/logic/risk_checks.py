@@ -152,15 +152,19 @@ def affordable(case: Case) -> Finding:
 
 
 def needs_day_trades(worth: float | None, limits: RiskLimits) -> bool:
-    """Tell whether the count of day trades matters at this net liquidation; counting goes through every execution."""
+    """Tell whether the count of day trades matters at this equity; counting goes through every execution."""
     if limits.day_trade_policy is not DayTradePolicy.PDT or worth is None:
         return False
     return not worth >= limits.pdt_minimum_equity
 
 
 def day_trades(case: Case) -> Finding:
-    """The day-trade policy allows one more position that may have to be closed today."""
-    worth, limits = case.net_liquidation, case.limits
+    """The day-trade policy allows that everything opened today is closed today, this order's position too.
+
+    FINRA looks at the equity of the day before; a loss since then counts as well.
+    """
+    inputs, limits = case.inputs, case.limits
+    worth = baselines.least_equity(inputs.baselines, inputs.account, inputs.now)
     if limits.day_trade_policy is DayTradePolicy.OFF or worth is None or case.added == 0.0:
         return FINE
     if limits.day_trade_policy is DayTradePolicy.INTRADAY_MARGIN:
@@ -172,11 +176,16 @@ def day_trades(case: Case) -> Finding:
         ), {}
     if not needs_day_trades(worth, limits):
         return FINE
-    count = case.inputs.day_trades
-    if count is None:
+    if inputs.day_trades is None:
         return "the number of day trades is unknown", {}
-    # This order's own close today would be one more.
-    return _within("day trades", count + 1.0, float(limits.pdt_max_day_trades), "day_trades")
+    held = inputs.opened_today & case.before.positions.keys()
+    in_flight = {
+        item.contract.con_id
+        for item in case.before.reservations.values()
+        if item.purpose is Purpose.OPEN
+    }
+    count = inputs.day_trades + len(held | in_flight | {case.contract.con_id})
+    return _within("day trades", float(count), float(limits.pdt_max_day_trades), "day_trades")
 
 
 def daily_loss(case: Case) -> Finding:
