@@ -7,7 +7,8 @@ since a source is fresh again when it has shown so.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import attrs
@@ -56,13 +57,15 @@ _OF_IB_MEANWHILE: Final = (POSITION,)
 class FailoverSettings:
     """The ``[failover]`` section as the market-data actor needs it; times in seconds.
 
-    ``enabled``: there is a second source. ``intraday``: it has one-minute bars, too.
+    ``enabled``: there is a second source. ``intraday``: it has one-minute bars, too. ``stream_every_s``: so often the
+    price of a symbol with subscribers is asked for.
     """
 
     enabled: bool = False
     limits: FailoverLimits = attrs.field(factory=FailoverLimits)
     probe_s: float = 5.0
     probe_timeout_s: float = 12.0
+    stream_every_s: float = 300.0
     intraday: bool = False
     source: DataSource = DataSource.ALPHA_VANTAGE
 
@@ -103,6 +106,7 @@ class FailoverDesk:
         self._log = log
         self._state = Failover()
         self._probing: set[str] = set()
+        self._streamed_at: dict[str, float] = {}
 
     @property
     def state(self) -> Failover:
@@ -233,6 +237,43 @@ class FailoverDesk:
     def _header(self, step: str) -> RequestHeader:
         return self._actor.conversations.of_our_own(step, self._settings.probe_timeout_s)
 
+    # --- streams ----------------------------------------------------------------------------------------------------
+
+    def feed_streams(self, subscribed: Iterable[str]) -> None:
+        """Have the second source feed the subscribers of one symbol: of those it serves, the one that waited longest.
+
+        One at a look, since its plan grants few requests, which callers need, too. What it answers goes to ``keep``.
+        """
+        over = [symbol for symbol in subscribed if self.is_over(symbol)]
+        self._streamed_at = {
+            symbol: at for symbol, at in self._streamed_at.items() if symbol in over
+        }
+        now = self._actor.clock.monotonic()
+        waited = [(self._streamed_at.get(symbol, -math.inf), symbol) for symbol in over]
+        due = [each for each in waited if now - each[0] >= self._settings.stream_every_s]
+        if not due:
+            return
+        symbol = min(due)[1]
+        self._streamed_at[symbol] = now
+        self._actor.conversations.ask(
+            FEED,
+            ReadFeedQuote(**self._header("feed-stream"), symbol=symbol),
+            self._take_streamed,
+            lambda _: None,  # the feed's own status says what is the matter
+        )
+
+    def _take_streamed(self, reply: Reply) -> None:
+        self._take_second(reply)
+
+    def _take_second(self, reply: Reply) -> FeedQuote:
+        assert isinstance(reply, FeedQuoteRead)  # noqa: S101 - answers in kind
+        quote = reply.quote
+        contract = self._contract_of(ContractQuery(symbol=quote.symbol))
+        self._served(quote.symbol)
+        if contract is not None and self.is_over(quote.symbol):
+            self._keep(second_source.quote_of(quote, contract))
+        return quote
+
     # --- reads from the second source -------------------------------------------------------------------------------
 
     def read_market_data(self, request: GetMarketData) -> None:
@@ -267,20 +308,12 @@ class FailoverDesk:
         return True
 
     def _read_quote(self, request: GetMarketData, then: Callable[[FeedQuote], None]) -> None:
-        def answered(reply: Reply) -> None:
-            assert isinstance(reply, FeedQuoteRead)  # noqa: S101 - answers in kind
-            contract = self._contract_of(ContractQuery(symbol=request.symbol))
-            self._served(request.symbol)
-            if contract is not None and self.is_over(request.symbol):
-                self._keep(second_source.quote_of(reply.quote, contract))
-            then(reply.quote)
-
         self._ask(
             request,
             ReadFeedQuote(
                 **self._actor.conversations.on_behalf(request, "feed"), symbol=request.symbol
             ),
-            answered,
+            lambda reply: then(self._take_second(reply)),
         )
 
     def _served(self, symbol: str) -> None:

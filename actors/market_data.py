@@ -247,5 +247,6 @@ class MarketDataActor(IndicatorReads):
         )
 
     def on_failover_look(self, look: FailoverLook) -> None:
-        """Ask IB about what the second source serves now."""
+        """Ask IB about what the second source serves now, and that for subscribers."""
         self.failover.on_look(look)
+        self.failover.feed_streams(tuple(self.feeds))

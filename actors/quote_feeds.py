@@ -49,7 +49,7 @@ from actors.messages.market_data import (
 )
 from actors.model.connection import ConnectionState
 from actors.model.contracts import Contract, ContractQuery
-from actors.model.market import FeedKind, Quote
+from actors.model.market import DataCondition, DataSource, FeedKind, Quote
 from actors.ports import EventLog, no_log
 
 LINES_PER_SYMBOL: Final = 2
@@ -257,8 +257,20 @@ class QuoteFeeds(BarReads):
         if feed is not None:
             if feed.interrupted_by is not None and not feed.wants_ticks:
                 self._resume((feed,))
-            self._tell_quotes((reply.quote,))
+            if not self._says_less(reply.quote):
+                self._tell_quotes((reply.quote,))
         self._poll_ended(contract.symbol)
+
+    def _says_less(self, quote: Quote) -> bool:
+        """Tell whether IB has no price of a symbol that the second source serves: that would replace one that has."""
+        over = self.failover.is_over(quote.symbol)
+        return over and quote.condition is DataCondition.NO_PRICE
+
+    def publish(self, quote: Quote) -> None:
+        """Hand on to subscribers what the second source says, too; its name is on it (MKT-10)."""
+        super().publish(quote)
+        if quote.source is not DataSource.IB and quote.symbol in self.feeds:
+            self._tell_quotes((quote,))
 
     def _is_silent(self, feed: _Feed, quote: Quote) -> bool:
         """Tell whether the market moved while its stream said nothing."""

@@ -159,6 +159,7 @@ def failover_settings(config: Config, *, has_source: bool) -> FailoverSettings:
         ),
         probe_s=section.probe_s,
         probe_timeout_s=config.market_data.snapshot_timeout_s + 1.0,
+        stream_every_s=max(section.max_age_s, section.probe_s),
         intraday=section.intraday,
     )
 

@@ -59,6 +59,10 @@ class Subscriber:
         """The quotes that came."""
         return [event for event in self.events if isinstance(event, Quote)]
 
+    def newest(self) -> Quote:
+        """The quote that came last."""
+        return self.quotes[-1]
+
     @property
     def interruptions(self) -> list[str]:
         """The reasons of the interruptions that were announced."""
@@ -347,14 +351,14 @@ def test_a_halted_symbol_is_seen_as_quotes_that_say_halted() -> None:
         world.simulator.faults.halt("SPY")
         await asyncio.sleep(3.0)
 
-        assert subscriber.quotes[-1].condition is DataCondition.HALTED
+        assert subscriber.newest().condition is DataCondition.HALTED
         assert (await world.gateway.get_market_data("SPY")).condition is DataCondition.HALTED
         assert "SPY halted" in await degraded(world)
         assert subscriber.interruptions == []
 
         world.simulator.faults.resume_trading("SPY")
         await asyncio.sleep(3.0)
-        assert subscriber.quotes[-1].condition is DataCondition.LIVE
+        assert subscriber.newest().condition is DataCondition.LIVE
         assert "SPY" not in await degraded(world)
 
     watch(scene)

@@ -27,7 +27,7 @@ from actors.errors import (
 from actors.messages.addresses import FEED, GATEWAY, MARKET_DATA, RISK
 from actors.messages.feed import FailoverChanged
 from actors.model.connection import ConnectionState
-from actors.model.market import DataSource, MarketData
+from actors.model.market import DataSource, DataType, MarketData, Quote
 from actors.model.orders import OrderStatus
 from supervision import IBKRGateway
 from supervision.config import Config, Connection, Failover, Secrets, StrategyC
@@ -40,8 +40,8 @@ from tests.worlds import CONTEXT, ProofWorld, a_config, buy, prove, real_world
 
 AFTER_S, BACK_AFTER_S, POLL_S = 60.0, 30.0, 2.0
 TINY_S = 1e-6
-PATIENT = StrategyC(grace_seconds=3600.0)
-"""These tests are about data; what Strategy C does about a lost link has tests of its own."""
+PATIENT = StrategyC(grace_seconds=3600.0, data_quarantine_after_s=0.0)
+"""What Strategy C does about a lost link and about stale data has tests of its own."""
 
 Scenario = Callable[[ProofWorld, FakeSource, Lines], Coroutine[Any, Any, None]]
 
@@ -388,7 +388,8 @@ def test_a_dead_source_is_a_degraded_health_and_an_error_and_nothing_else_suffer
         source.fault = Fault.NONE
         await asyncio.sleep(3700.0)
         await read_until(world, DataSource.ALPHA_VANTAGE)
-        assert (await world.gateway.status()).degraded == ()
+        (told,) = (await world.gateway.status()).degraded
+        assert "SPY not_subscribed" in told  # IB still has nothing of it
         assert len(lines.of("feed_degraded")) == len(lines.of("feed_recovered")) == 1
 
     prove_with(scenario)
@@ -533,3 +534,88 @@ def test_a_real_server_takes_over_from_a_gateway_that_is_gone_and_gives_back(
 
     asyncio.run(scenario())
     assert KEY not in str(lines.kept)
+
+
+# --- subscribers ----------------------------------------------------------------------------------------------------
+
+
+async def events_of(world: ProofWorld, symbols: list[str]) -> list[Any]:
+    """Subscribe, and collect everything that comes from now on."""
+    events: list[Any] = []
+    stream = await world.gateway.subscribe_quotes(symbols)
+
+    async def read_all() -> None:
+        async for event in stream.events():
+            events.append(event)
+
+    world.proof.loop.create_task(read_all())
+    return events
+
+
+def seconds_of(events: list[Any]) -> list[Quote]:
+    """Choose the quotes of the second source."""
+    return [
+        event
+        for event in events
+        if isinstance(event, Quote) and event.source is DataSource.ALPHA_VANTAGE
+    ]
+
+
+@pytest.mark.req("MKT-7", "MKT-10", "MKT-12")
+@pytest.mark.parametrize("mode", ["silent", "end_only"])
+def test_a_subscriber_is_fed_by_the_second_source_meanwhile_with_its_name_and_never_fresh(
+    mode: str,
+) -> None:
+    async def scenario(world: ProofWorld, source: FakeSource, _: Lines) -> None:
+        events = await events_of(world, ["SPY"])
+        await world.until(lambda: bool(events))
+        world.simulator.faults.missing_data("SPY", mode)
+        await world.until(lambda: bool(seconds_of(events)), 120.0)
+
+        (quote,) = seconds_of(events)
+        assert (quote.price, quote.data_type) == (PRICE, DataType.DELAYED)
+        assert events[-1] is quote
+        await asyncio.sleep(60.0)
+        assert events[-1] is quote
+        assert len(source.asked) == 1
+
+        world.simulator.faults.missing_data("SPY", None)
+        await asyncio.sleep(20.0)
+        assert events[-1].source is DataSource.IB
+
+    prove_with(scenario)
+
+
+@pytest.mark.req("MKT-7", "MKT-10")
+def test_subscribers_are_fed_when_the_link_has_failed_and_by_ib_when_it_is_back() -> None:
+    async def scenario(world: ProofWorld, _: FakeSource, __: Lines) -> None:
+        events = await events_of(world, ["SPY", "QQQ"])
+        await asyncio.sleep(5.0)
+        await fail_the_link(world)
+        await asyncio.sleep(20.0)
+
+        assert sorted(quote.symbol for quote in seconds_of(events)) == ["QQQ", "SPY"]
+
+        world.simulator.faults.accept_connections()
+        await asyncio.sleep(120.0)
+        assert events[-1].source is DataSource.IB
+
+    prove_with(scenario)
+
+
+@pytest.mark.req("MKT-10")
+def test_many_subscriptions_never_ask_for_more_than_the_plan_grants() -> None:
+    symbols = ["SPY", "QQQ", "AAPL", "MSFT", "IWM", "TSLA", "NVDA", "AMZN"]
+
+    async def scenario(world: ProofWorld, source: FakeSource, _: Lines) -> None:
+        await events_of(world, symbols)
+        await asyncio.sleep(5.0)
+        await fail_the_link(world)
+        await asyncio.sleep(600.0)
+
+        times = [at for at, _ in source.asked]
+        assert {symbol for _, symbol in source.asked} == set(symbols)
+        assert all(later - first >= 60.0 for first, later in zip(times, times[5:], strict=False))
+        assert len(times) <= 25
+
+    prove_with(scenario)
