@@ -79,9 +79,9 @@ TIME_OF: Final = attrgetter("at")
 class RiskInputs:
     """Everything a decision is made from. ``ledger`` holds the other orders in flight, not yet this one.
 
-    ``prices`` values what is held, by con_id. ``day_trades`` is None when they were not counted; ``opened_today`` are the
-    contracts whose close today would be one more. ``latched`` and
-    ``opening_blocked_by`` carry the reason in words. ``monotonic`` is the time base of ``recent_orders``, which ascend.
+    ``prices`` values what is held, by con_id. ``day_trades`` is None when they were not counted; ``opened_today`` are
+    the contracts whose close today would be one more. ``latched`` and ``opening_blocked_by`` carry the reason in words.
+    ``monotonic`` is the time base of ``recent_orders``, which ascend.
     """
 
     order: WireOrder
