@@ -23,6 +23,7 @@ from actors.errors import (
 )
 from actors.logic.history import history_violation
 from actors.logic.order_validation import option_query, validate_signal
+from actors.logic.zones import NEW_YORK
 from actors.messages.addresses import (
     CONNECTION,
     EXECUTOR,
@@ -272,7 +273,7 @@ class IBKRGateway(GatewayCore):
         PARTIAL with the true quantities at the deadline. Raises `OrderValidationError` for a bad signal before
         anything else happens.
         """
-        request = validate_signal(signal, strategy_context, self._operator_id)
+        request = self._validated(signal, strategy_context)
         self._refuse_direct("orders")
         await self._require_asked()
         wait = _wait_for(wait_for, request.order_type)
@@ -290,6 +291,17 @@ class IBKRGateway(GatewayCore):
         except GatewayTimeoutError as error:
             return self._timed_out(request, str(error))
         return concluded.result
+
+    def _validated(self, signal: TradingSignal, strategy: StrategyContext) -> TradeRequest:
+        """Judge a signal by the exchange's date; what it says of account numbers is masked (OBS-4)."""
+        process = self._process
+        if process is None:
+            return validate_signal(signal, strategy, self._operator_id)
+        today = process.clock.now().astimezone(NEW_YORK).date()
+        try:
+            return validate_signal(signal, strategy, self._operator_id, today)
+        except OrderValidationError as error:
+            raise OrderValidationError(process.masker.text(str(error))) from None
 
     def _timed_out(self, request: TradeRequest, reason: str) -> OrderResult:
         """Answer for an executor that did not: what became of the order is told on the event stream."""

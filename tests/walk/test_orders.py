@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from datetime import timedelta
 from typing import Any
 
 import attrs
@@ -28,7 +29,9 @@ from actors.model.orders import (
     ValidationResult,
 )
 from supervision.config import StrategyC
+from supervision.proof_time import EPOCH
 from supervision.simulator import SimulatorConfig
+from supervision.simulator.config import DEFAULT_ACCOUNT as ACCOUNT
 from tests.faults.crash import crash
 from tests.walk.watching import ending, taken, tapped
 from tests.worlds import CONTEXT, LENIENT, SIMULATED, ProofWorld, a_config, buy, prove, sell
@@ -232,6 +235,7 @@ INVALID: dict[str, tuple[dict[str, Any], str]] = {
     "unknown time in force": ({"time_in_force": "OPG"}, "time_in_force"),
     "bad expiry": ({"expiry": "2026-12-18", "strike": 600.0, "right": "C"}, "expiry"),
     "no such day": ({"expiry": "20260230", "strike": 600.0, "right": "C"}, "expiry"),
+    "expired option": ({"expiry": "20251120", "strike": 600.0, "right": "C"}, "expiry"),
     "right alone": ({"right": "C"}, "expiry, strike and right"),
     "bad right": ({"expiry": "20261218", "strike": 600.0, "right": "X"}, "right"),
     "strike zero": ({"expiry": "20261218", "strike": 0.0, "right": "C"}, "strike"),
@@ -269,6 +273,33 @@ def test_every_fault_of_a_signal_is_told_at_once() -> None:
 
     for field in ("symbol", "action", "quantity", "limit_price", "strategy_id"):
         assert field in text
+
+
+@pytest.mark.req("ORD-10", "OBS-4")
+def test_a_refusal_does_not_repeat_an_account_number() -> None:
+    async def scenario(world: ProofWorld) -> Any:
+        with pytest.raises(OrderValidationError) as refused:
+            await world.gateway.submit_order(buy(symbol=f"{ACCOUNT}, and more of it"), CONTEXT)
+        return str(refused.value)
+
+    told = prove(scenario)
+
+    assert "symbol" in told
+    assert ACCOUNT not in told
+
+
+@pytest.mark.req("ORD-10")
+def test_an_option_may_be_asked_for_on_its_last_day_at_the_exchange() -> None:
+    """Late in the evening in New York it is the next day in UTC."""
+
+    async def scenario(world: ProofWorld) -> Any:
+        signal = buy(1, expiry=f"{EPOCH:%Y%m%d}", strike=STRIKE, right="C")
+        result = await world.gateway.submit_order(signal, CONTEXT)
+        return world.proof.clock.now().date(), result.symbol
+
+    day, symbol = prove(scenario, epoch=EPOCH + timedelta(hours=13))
+
+    assert (day, symbol) == (EPOCH.date() + timedelta(days=1), "SPY")
 
 
 @pytest.mark.req("ORD-10", "ORD-6")
