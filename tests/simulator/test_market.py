@@ -297,6 +297,24 @@ def test_market_data_lines_and_tick_by_tick_are_limited() -> None:
     assert run(body) == (101, 10190)
 
 
+@pytest.mark.req("SIM-6")
+def test_a_snapshot_takes_a_line_until_it_ends_or_is_given_back() -> None:
+    async def body() -> tuple[list[str], int, str, int]:
+        limits = Limits(market_data_lines=2)
+        async with gateway(limits=limits, snapshot_delay_s=0.2) as simulator:
+            wire = await open_wire(simulator.port)
+            for request_id in (1, 2, 3):
+                wire.send(*snapshot(request_id, stock()))
+            refused = await wire.error()
+            wire.send(2, 2, 1)
+            wire.send(*snapshot(4, stock()))
+            ended = [(await wire.until("57"))[-1][2] for _ in range(2)]
+            wire.send(2, 2, 4)
+            return sorted(ended), refused[1], str(refused[0]), (await wire.error())[1]
+
+    assert run(body) == (["2", "4"], 101, "3", 300)
+
+
 @pytest.mark.req("SIM-2")
 @pytest.mark.parametrize(
     ("name", "kind", "count"), [("Last", "1", 9), ("BidAsk", "3", 9), ("MidPoint", "4", 5)]
