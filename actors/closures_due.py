@@ -24,6 +24,10 @@ CLOSE_TIMEOUT_S: Final = 30.0
 """So long a close of what is due may take, clearing its way included; what is left of it then is cancelled."""
 
 
+SPOKEN_FOR_PATIENCE: Final = 3
+"""So many times as many rejections by risk as failures make an alarm."""
+
+
 @attrs.frozen
 class _Failed:
     """So many closes of a position failed in a row; the next one may be tried at ``not_before``, monotonic."""
@@ -96,25 +100,27 @@ class ClosureDesk(ClosingDesk):
         if result.status in CLOSED or result.fill_quantity:
             self._failed.pop(con_id, None)
         else:
-            self._try_later(con_id, result.rejection_reason or result.status.value)
+            spoken_for = result.status is OrderStatus.REJECTED
+            self._try_later(con_id, result.rejection_reason or result.status.value, spoken_for)
 
     def _closure_failed(self, con_id: int, error: ErrorInfo) -> None:
         self.closing.discard(con_id)
         if self.connected:  # a lost link is Strategy C's, and its end begins anew
             self._try_later(con_id, error.text)
 
-    def _try_later(self, con_id: int, why: str) -> None:
+    def _try_later(self, con_id: int, why: str, spoken_for: bool = False) -> None:
+        """Wait longer each time. What risk rejects is mostly being closed by somebody else: that alarms much later."""
         held = self.holdings.get(con_id)
         if held is None:
             return
         known = self._failed.get(con_id)
         times = 1 if known is None else known.times + 1
-        settings = self.settings
+        settings, patience = self.settings, SPOKEN_FOR_PATIENCE if spoken_for else 1
         delay_s = retry_delay_s(times, settings.close_retry_s, settings.close_retry_cap_s)
         self._failed[con_id] = _Failed(times, self.clock.monotonic() + delay_s)
         self.log(
             "closure_failed",
-            level="CRITICAL" if times >= settings.close_attempts else "ERROR",
+            level="CRITICAL" if times >= patience * settings.close_attempts else "ERROR",
             position_id=held.contract.position_id,
             times=times,
             again_in_s=delay_s,

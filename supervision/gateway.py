@@ -362,11 +362,16 @@ class IBKRGateway(GatewayCore):
     # --- positions and account ------------------------------------------------------------------------------------
 
     async def get_positions(self, timeout: float = 10.0) -> list[Position]:
-        """The positions; while the link is down the last known ones, flagged ``is_cached`` (POS-5)."""
+        """The positions; while the link is down or nobody answers the last known ones, as ``is_cached`` (POS-5)."""
         process = await self._require_asked()
         if self._direct is not None:
             return await self._direct.positions(timeout, process.clock)
-        read = await self.ask(POSITION, GetPositions, PositionsRead, timeout)
+        try:
+            read = await self.ask(POSITION, GetPositions, PositionsRead, timeout)
+        except GatewayTimeoutError:
+            if not self._newest_positions:
+                raise
+            return [attrs.evolve(held, is_cached=True) for held in self._newest_positions]
         return list(read.positions)
 
     async def close_position(

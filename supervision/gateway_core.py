@@ -113,6 +113,8 @@ class GatewayCore:
         self._fill_streams: list[EventStream[Execution]] = []
         self._account_streams: list[ConflatedStream[Account]] = []
         self._position_streams: list[ConflatedStream[tuple[Position, ...]]] = []
+        self._newest_positions: tuple[Position, ...] = ()
+        """The last that was told, for when nobody answers (POS-5)."""
         self._quotes: QuoteStreams | None = None
         self._reports: list[LiquidationReport] = []
 
@@ -313,7 +315,10 @@ class GatewayCore:
             process.entropy,
             self._routes(process),
             self._listeners(),
-            dict.fromkeys((QuotesUpdated, QuotesInterrupted, QuotesResumed), quotes.receive),
+            {
+                **dict.fromkeys((QuotesUpdated, QuotesInterrupted, QuotesResumed), quotes.receive),
+                PositionsChanged: self._on_positions_changed,
+            },
             process.masker.text,
         )
         process.register(GATEWAY, self._bridge.receive)
@@ -333,7 +338,6 @@ class GatewayCore:
             OrderChanged: lambda event: _push(self._order_streams, event.result),
             ExecutionRecorded: lambda event: _push(self._fill_streams, event.execution),
             AccountChanged: lambda event: _push(self._account_streams, event.account),
-            PositionsChanged: lambda event: _push(self._position_streams, event.positions),
             FailoverChanged: self._on_failover_changed,
             FeedsLost: self._on_feeds_lost,
             LiquidationReport: self._reports.append,
@@ -349,7 +353,6 @@ class GatewayCore:
             OrderChanged: self._order_streams,
             ExecutionRecorded: self._fill_streams,
             AccountChanged: self._account_streams,
-            PositionsChanged: self._position_streams,
         }
 
     async def ask(
@@ -398,6 +401,13 @@ class GatewayCore:
         else:
             self._connected.clear()
         self._note_who_serves()
+
+    def _on_positions_changed(self, event: Message) -> None:
+        """Remember the positions, in their sender's thread; the loop is woken only for those who stream them."""
+        assert isinstance(event, PositionsChanged)  # noqa: S101 - the inlet's kind
+        self._newest_positions = event.positions
+        if self._position_streams and self._bridge is not None:
+            self._bridge.call_soon(_push, self._position_streams, event.positions)
 
     def _on_failover_changed(self, event: FailoverChanged) -> None:
         self._failover = event

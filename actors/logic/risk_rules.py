@@ -79,7 +79,10 @@ def judge_closing(inputs: RiskInputs, limits: RiskLimits | None = None) -> Valid
     elif held * order.action.sign >= 0.0:
         reasons.append(f"{order.action} does not reduce a position of {held:g}")
     elif not 0.0 < quantity <= free:
-        reasons.append(f"closing quantity ({quantity:g}) exceeds what is reducible ({free:g})")
+        reasons.append(
+            f"closing quantity ({quantity:g}) exceeds what is reducible ({free:g}): of {abs(held):g} held, other orders"
+            f" may take {max(0.0, abs(held) - free):g}"
+        )
     notes: tuple[str, ...] = ()
     if limits is not None:
         notes = tuple(f"passed over: {reason}" for _, reason in _findings(inputs, limits)[0])

@@ -309,6 +309,22 @@ def test_a_call_to_an_actor_that_is_down_times_out_at_its_deadline(
     assert _in_time(ended.after_s, timeout_s)
 
 
+@pytest.mark.req("POS-5", "GW-8")
+def test_positions_that_nobody_tells_in_time_are_the_last_known_ones_and_say_so() -> None:
+    async def scenario(world: ProofWorld) -> Any:
+        world.simulator.faults.trade_elsewhere("SPY", 10)
+        await world.gateway.connect()
+        world.simulator.faults.trade_elsewhere("SPY", 5)
+        await asyncio.sleep(1.0)
+        await _take_away(world, POSITION)
+        return await ending(world, world.gateway.get_positions(2.0))
+
+    ended = prove(scenario, connect=False, config=SLOW_RESTARTS)
+
+    assert [(held.quantity, held.is_cached) for held in ended.result] == [(15, True)]
+    assert _in_time(ended.after_s, 2.0)
+
+
 @pytest.mark.req("GW-8", "ORD-6")
 def test_submit_order_answers_for_an_executor_that_is_down_and_nothing_is_sent_later() -> None:
     async def scenario(world: ProofWorld) -> Any:
