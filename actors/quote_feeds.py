@@ -1,4 +1,4 @@
-"""Streaming quotes: what was subscribed to, how it is fed, and who is told (D17, MKT-7).
+"""Streaming quotes: how what was subscribed to is fed (D17, MKT-7).
 
 A symbol has one feed, however many subscribed to it. Snapshots of it are taken in turn with all others (`PollWindow`);
 where a subscription wants ticks, IB's tick-by-tick stream feeds it, and snapshots only come now and then: for what
@@ -15,14 +15,10 @@ feed at their own pace meanwhile.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable
 from typing import Final
 
 import attrs
 
-from actors.addresses import Cancellable
-from actors.bar_reads import BarReads
 from actors.base import ActorContext
 from actors.conversations import RequestHeader
 from actors.errors import ContractQualificationError, ErrorInfo, GatewayError, describe
@@ -34,10 +30,8 @@ from actors.messages.market_data import (
     ContractQualified,
     QualifyContract,
     QuotesInterrupted,
-    QuotesResumed,
     QuotesStreamed,
     QuotesSubscribed,
-    QuotesUpdated,
     SnapshotTaken,
     StartTicks,
     StopTicks,
@@ -49,16 +43,13 @@ from actors.messages.market_data import (
 )
 from actors.model.connection import ConnectionState
 from actors.model.contracts import Contract, ContractQuery
-from actors.model.market import DataCondition, DataSource, FeedKind, Quote
+from actors.model.market import Quote
 from actors.ports import EventLog, no_log
-
-LINES_PER_SYMBOL: Final = 2
-"""Tick-by-tick subscriptions that a symbol takes: bid and ask, trades."""
+from actors.quote_subscribers import RESUMED, Feed, QuoteSubscribers
 
 TICKS_AGAIN_S: Final = 15.0
 """IB refuses a second tick-by-tick request for the same instrument within this time."""
 
-_RESUMED: Final = "the subscription is resumed"
 _STARVED: Final = 2.0
 """An answer about a snapshot is given so many times the time it may take: it waits for its turn before."""
 
@@ -70,31 +61,7 @@ class PollDue(Message):
     symbol: str
 
 
-@attrs.define
-class _Feed:
-    """One symbol that somebody subscribed to. Times in monotonic seconds."""
-
-    symbol: str
-    subscriptions: dict[str, FeedKind] = attrs.field(factory=dict)
-    subscribers: tuple[str, ...] = ()
-    """Addresses, each once."""
-    interrupted_by: str | None = None
-    """Why it stands still; None while it does not."""
-    asked_at: float = float("-inf")
-    timer: Cancellable | None = None
-    streaming: Contract | None = None
-    """The contract that was asked to stream."""
-    ticked_at: float | None = None
-    """When the stream last gave something; None before it did."""
-    ticks_not_before: float = float("-inf")
-
-    @property
-    def wants_ticks(self) -> bool:
-        """Whether a subscription is to be fed by ticks."""
-        return FeedKind.TICKS in self.subscriptions.values()
-
-
-class QuoteFeeds(BarReads):
+class QuoteFeeds(QuoteSubscribers):
     """See the module's docstring."""
 
     def __init__(
@@ -105,8 +72,6 @@ class QuoteFeeds(BarReads):
         log: EventLog = no_log,
     ) -> None:
         super().__init__(context, settings=settings, log=log)
-        self.subscriptions: dict[str, SubscribeQuotes] = {}
-        self.feeds: dict[str, _Feed] = {}
         self.window = PollWindow(self.settings.max_open_snapshots)
         self.link_lost: str | None = None
         """Why nothing can be asked for; None while it can, or while nobody has said otherwise."""
@@ -115,7 +80,7 @@ class QuoteFeeds(BarReads):
 
     def on_subscribe_quotes(self, request: SubscribeQuotes) -> None:
         """Begin to feed the symbols (MKT-7); a subscription that is known is only confirmed."""
-        refusal = self._refusal(request)
+        refusal = self.refusal(request)
         if refusal is not None:
             self.refuse(request, GatewayError(refusal))
             return
@@ -125,57 +90,26 @@ class QuoteFeeds(BarReads):
                 self._subscribe(symbol, request)
             self._take_turns()
         elif request.resumed:
-            self._expect_to_resume(request.symbols)
+            self.expect_to_resume(request.symbols)
         self.reply(
             request,
             QuotesSubscribed(correlation_id=request.correlation_id, symbols=request.symbols),
         )
 
-    def _expect_to_resume(self, symbols: Iterable[str]) -> None:
-        """Tell the next quotes as a resumption: who subscribed believes that they stand still."""
-        for symbol in symbols:
-            feed = self.feeds[symbol]
-            feed.interrupted_by = feed.interrupted_by or _RESUMED
-
-    def _refusal(self, request: SubscribeQuotes) -> str | None:
-        """Say which bound the subscription would break; None when it breaks none."""
-        settings, known = self.settings, self.subscriptions
-        if request.subscription_id not in known and len(known) >= settings.max_subscriptions:
-            return f"market_data.max_subscriptions is reached ({settings.max_subscriptions})"
-        wanted = len(set(request.symbols) | set(self.feeds))
-        if wanted > settings.max_symbols:
-            return (
-                f"{wanted} symbols would be subscribed to, and market_data.max_symbols allows"
-                f" {settings.max_symbols}"
-            )
-        ticking = {symbol for symbol, feed in self.feeds.items() if feed.wants_ticks}
-        lines = LINES_PER_SYMBOL * len(ticking | set(request.symbols))
-        if request.feed is FeedKind.TICKS and lines > settings.max_tick_streams:
-            return (
-                f"{lines} tick-by-tick subscriptions would be open, {LINES_PER_SYMBOL} a symbol, and"
-                f" market_data.max_tick_streams allows {settings.max_tick_streams}, as IB does:"
-                " subscribe to the other symbols with feed='snapshots'"
-            )
-        return None
-
     def _subscribe(self, symbol: str, request: SubscribeQuotes) -> None:
         feed = self.feeds.get(symbol)
         if feed is None:
-            broken = _RESUMED if request.resumed else None
-            feed = self.feeds[symbol] = _Feed(symbol, interrupted_by=broken)
+            broken = RESUMED if request.resumed else None
+            feed = self.feeds[symbol] = Feed(symbol, interrupted_by=broken)
         elif feed.interrupted_by is not None:
             told = QuotesInterrupted(symbols=(symbol,), reason=feed.interrupted_by)
             self.tell(request.subscriber, told)
         feed.subscriptions[request.subscription_id] = request.feed
-        self._note_subscribers(feed)
+        self.note_subscribers(feed)
         if self.link_lost is not None:
-            self._interrupt((feed,), self.link_lost)
+            self.interrupt((feed,), self.link_lost)
         elif feed.asked_at == float("-inf") or (feed.wants_ticks and feed.streaming is None):
             self.window.due(symbol)
-
-    def _note_subscribers(self, feed: _Feed) -> None:
-        addresses = {self.subscriptions[held].subscriber for held in feed.subscriptions}
-        feed.subscribers = tuple(sorted(addresses))
 
     def on_unsubscribe_quotes(self, message: UnsubscribeQuotes) -> None:
         """Stop feeding; a symbol that nobody wants any more is asked about no further."""
@@ -185,7 +119,7 @@ class QuoteFeeds(BarReads):
         for symbol in dict.fromkeys(ended.symbols):
             feed = self.feeds[symbol]
             del feed.subscriptions[message.subscription_id]
-            self._note_subscribers(feed)
+            self.note_subscribers(feed)
             if not feed.wants_ticks and feed.streaming is not None:
                 self._stop_ticks(feed)
                 self._poll_soon(feed)
@@ -256,23 +190,12 @@ class QuoteFeeds(BarReads):
         self.publish(reply.quote)
         if feed is not None:
             if feed.interrupted_by is not None and not feed.wants_ticks:
-                self._resume((feed,))
-            if not self._says_less(reply.quote):
-                self._tell_quotes((reply.quote,))
+                self.resume((feed,))
+            if not self.says_less(reply.quote):
+                self.tell_quotes((reply.quote,))
         self._poll_ended(contract.symbol)
 
-    def _says_less(self, quote: Quote) -> bool:
-        """Tell whether IB has no price of a symbol that the second source serves: that would replace one that has."""
-        over = self.failover.is_over(quote.symbol)
-        return over and quote.condition is DataCondition.NO_PRICE
-
-    def publish(self, quote: Quote) -> None:
-        """Hand on to subscribers what the second source says, too; its name is on it (MKT-10)."""
-        super().publish(quote)
-        if quote.source is not DataSource.IB and quote.symbol in self.feeds:
-            self._tell_quotes((quote,))
-
-    def _is_silent(self, feed: _Feed, quote: Quote) -> bool:
+    def _is_silent(self, feed: Feed, quote: Quote) -> bool:
         """Tell whether the market moved while its stream said nothing."""
         if feed.ticked_at is None:
             return False
@@ -288,7 +211,7 @@ class QuoteFeeds(BarReads):
     def _poll_failed(self, symbol: str, error: ErrorInfo) -> None:
         feed = self.feeds.get(symbol)
         if feed is not None and feed.ticked_at is None:
-            self._interrupt((feed,), error.text)
+            self.interrupt((feed,), error.text)
         self._poll_ended(symbol)
 
     def _poll_ended(self, symbol: str) -> None:
@@ -302,23 +225,23 @@ class QuoteFeeds(BarReads):
             self._schedule_poll(feed, every_s)
         self._take_turns()
 
-    def _poll_soon(self, feed: _Feed) -> None:
+    def _poll_soon(self, feed: Feed) -> None:
         if self.link_lost is None:
             self._schedule_poll(feed, self.settings.snapshot_interval_s)
 
-    def _schedule_poll(self, feed: _Feed, every_s: float) -> None:
+    def _schedule_poll(self, feed: Feed, every_s: float) -> None:
         self._cancel_timer(feed)
         delay_s = max(0.0, feed.asked_at + every_s - self.clock.monotonic())
         feed.timer = self.schedule(delay_s, PollDue(symbol=feed.symbol))
 
-    def _cancel_timer(self, feed: _Feed) -> None:
+    def _cancel_timer(self, feed: Feed) -> None:
         if feed.timer is not None:
             feed.timer.cancel()
             feed.timer = None
 
     # --- ticks ----------------------------------------------------------------------------------------------------
 
-    def _start_ticks(self, feed: _Feed, contract: Contract) -> None:
+    def _start_ticks(self, feed: Feed, contract: Contract) -> None:
         now = self.clock.monotonic()
         if now < feed.ticks_not_before:
             return
@@ -331,7 +254,7 @@ class QuoteFeeds(BarReads):
             lambda error: self._ticks_failed(contract.con_id, error.text),
         )
 
-    def _stop_ticks(self, feed: _Feed) -> None:
+    def _stop_ticks(self, feed: Feed) -> None:
         if feed.streaming is not None:
             self.tell(LINK, StopTicks(con_id=feed.streaming.con_id))
             feed.streaming, feed.ticked_at = None, None
@@ -350,8 +273,8 @@ class QuoteFeeds(BarReads):
                 resumed.append(feed)
             wanted.append(quote)
             self.publish_streamed(quote, now)
-        self._resume(resumed)
-        self._tell_quotes(wanted)
+        self.resume(resumed)
+        self.tell_quotes(wanted)
         self.tell(LINK, StreamTaken())
 
     def on_ticks_ended(self, event: TicksEnded) -> None:
@@ -363,9 +286,9 @@ class QuoteFeeds(BarReads):
             if feed.streaming is not None and feed.streaming.con_id == con_id:
                 self._lose_ticks(feed, reason)
 
-    def _lose_ticks(self, feed: _Feed, reason: str) -> None:
+    def _lose_ticks(self, feed: Feed, reason: str) -> None:
         self._stop_ticks(feed)
-        self._interrupt((feed,), reason)
+        self.interrupt((feed,), reason)
         self._poll_soon(feed)
 
     # --- the link -------------------------------------------------------------------------------------------------
@@ -385,53 +308,10 @@ class QuoteFeeds(BarReads):
             self._cancel_timer(feed)
             feed.streaming, feed.ticked_at = None, None  # they ended with the session
             feed.ticks_not_before = float("-inf")
-        self._interrupt(feeds, self.link_lost)
-
-    # --- who is told ----------------------------------------------------------------------------------------------
-
-    def _interrupt(self, feeds: Iterable[_Feed], reason: str) -> None:
-        fresh = [feed for feed in feeds if feed.interrupted_by is None]
-        if not fresh:
-            return
-        for feed in fresh:
-            feed.interrupted_by = reason
-        self.log(
-            "quotes_interrupted",
-            level="WARNING",
-            symbols=tuple(feed.symbol for feed in fresh),
-            reason=reason,
-        )
-        for address, symbols in _by_subscriber(fresh).items():
-            self.tell(address, QuotesInterrupted(symbols=symbols, reason=reason))
-
-    def _resume(self, feeds: Iterable[_Feed]) -> None:
-        held = list(feeds)
-        if not held:
-            return
-        for feed in held:
-            feed.interrupted_by = None
-        self.log("quotes_resumed", symbols=tuple(feed.symbol for feed in held))
-        for address, symbols in _by_subscriber(held).items():
-            self.tell(address, QuotesResumed(symbols=symbols))
-
-    def _tell_quotes(self, quotes: Iterable[Quote]) -> None:
-        told: defaultdict[str, list[Quote]] = defaultdict(list)
-        for quote in quotes:
-            for address in self.feeds[quote.symbol].subscribers:
-                told[address].append(quote)
-        for address, each in told.items():
-            self.tell(address, QuotesUpdated(quotes=tuple(each)))
+        self.interrupt(feeds, self.link_lost)
 
 
 def _other_name(symbol: str, contract: Contract) -> ContractQualificationError:
     return ContractQualificationError(
         f"the broker's name of {symbol} is {contract.symbol}: subscribe to that"
     )
-
-
-def _by_subscriber(feeds: Iterable[_Feed]) -> dict[str, tuple[str, ...]]:
-    told: defaultdict[str, list[str]] = defaultdict(list)
-    for feed in feeds:
-        for address in feed.subscribers:
-            told[address].append(feed.symbol)
-    return {address: tuple(symbols) for address, symbols in told.items()}
