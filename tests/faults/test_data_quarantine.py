@@ -24,6 +24,7 @@ from supervision.config import Config, Connection, StrategyC, Supervision
 from supervision.simulator import Scenario, SimulatorConfig
 from tests.faults.crash import crash
 from tests.integration.second_source import FakeSource
+from tests.unit.logic.values import SPY
 from tests.worlds import CONTEXT, SIMULATED, ProofWorld, a_config, buy, prove
 
 LIMIT_S: Final = 300.0
@@ -369,6 +370,19 @@ def test_a_lost_link_is_answered_by_its_own_rules_and_its_time_does_not_count() 
 
     tolerant = StrategyC(grace_seconds=3600.0)
     prove(scenario, config=a_config(strategy_c=tolerant, connection=Connection(retries=100)))
+
+
+@pytest.mark.req("STC-1", "STC-5")
+def test_a_call_that_comes_while_a_disconnect_is_tolerated_triggers_nothing() -> None:
+    async def scenario(world: ProofWorld) -> None:
+        await hold(world)
+        world.simulator.faults.nightly_reset(60.0)
+        await world.until(lambda: not world.gateway.is_connected)
+        world.process.tell(STRATEGY_C, DataQuarantined(contract=SPY, age_s=LIMIT_S + 1.0))
+
+        assert await latched_after(world, 120.0) is None
+
+    prove(scenario, config=a_config(strategy_c=StrategyC(grace_seconds=3600.0)))
 
 
 @pytest.mark.req("STC-1", "STC-6")
