@@ -27,6 +27,7 @@ from actors.addresses import TapRecord
 from actors.errors import MailboxFullError
 from actors.messages.addresses import (
     CONNECTION,
+    DATA_WATCH,
     EXECUTOR,
     GATEWAY,
     LINK,
@@ -250,7 +251,7 @@ def test_an_order_passes_all_actors_on_one_thread_so_none_of_them_waits_for_anot
         await world.until(lambda: bool(world.gateway.liquidation_reports))
 
         assert filled.status is OrderStatus.FILLED
-        assert {item.recipient for item in trace} >= set(POISON) - {RECORDS}
+        assert {item.recipient for item in trace} >= set(POISON) - {RECORDS, DATA_WATCH}
         assert threading.active_count() == threads
 
     prove(scenario)

@@ -194,7 +194,9 @@ def test_days_to_expiry_are_counted_in_the_exchanges_time_zone() -> None:
         position = await only_position(world)
         return start, world.proof.clock.now().date(), position.days_to_expiry
 
-    seldom = a_config(positions=Positions(check_interval_s=600.0))
+    seldom = a_config(
+        positions=Positions(check_interval_s=600.0), strategy_c=StrategyC(data_quarantine_after_s=0)
+    )
     start, later, days = prove(scenario, connect=False, config=seldom)
 
     assert later == start + timedelta(days=1)
