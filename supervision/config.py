@@ -261,6 +261,7 @@ class StrategyC(Section):
 
     grace_seconds: float = number(0.0, 0.0, 3600.0)
     data_quarantine_after_s: float = number(300.0, 0.0, DAY_S)
+    data_watch_every_s: float = number(2.0, 0.1, 60.0)
     scope: str = choice("account", "managed")
     step_timeout_s: float = number(10.0, 0.1, 600.0)
     close_timeout_s: float = number(30.0, 0.1, 3600.0)

@@ -279,8 +279,16 @@ def strategy_c_settings(config: Config, mode: ExecutionMode, operator_id: str) -
 
 def watch_settings(config: Config) -> WatchSettings:
     """For the data watch."""
+    every_s = config.strategy_c.data_watch_every_s
     return WatchSettings(
-        limits=WatchLimits(quarantine_after_s=config.strategy_c.data_quarantine_after_s),
+        limits=WatchLimits(
+            quarantine_after_s=config.strategy_c.data_quarantine_after_s,
+            look_s=every_s,
+            read_every_s=every_s,
+            idle_look_s=max(5.0, every_s),
+            closed_look_s=max(30.0, every_s),
+            max_gap_s=max(15.0, 3.0 * every_s),
+        ),
         quote_timeout_s=config.market_data.snapshot_timeout_s + 1.0,
     )
 

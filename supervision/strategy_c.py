@@ -14,19 +14,17 @@ from typing import ClassVar
 from actors.conversations import (
     ANSWERS,
 )
-from actors.errors import ErrorInfo, GatewayError, OrderValidationError
+from actors.errors import ErrorInfo, GatewayError
 from actors.hours import NextHours
 from actors.logic import liquidation
 from actors.logic import liquidation_words as words
 from actors.logic.liquidation_sizing import in_scope
 from actors.logic.liquidation_words import (
-    LiquidationState,
     Step,
 )
 from actors.logic.order_ids import operator_of
 from actors.messages.addresses import (
     CONNECTION,
-    EXECUTOR,
     JOURNAL,
 )
 from actors.messages.connection import (
@@ -40,7 +38,6 @@ from actors.messages.journal import (
     JournalRead,
     LatchDurable,
     ReadJournal,
-    RecordLatch,
     StepDurable,
 )
 from actors.messages.lifecycle import Message, Reply
@@ -50,25 +47,25 @@ from actors.messages.liquidation import (
     Liquidate,
     LiquidationStatus,
     Rearm,
-    Rearmed,
     RestartLimitExceeded,
 )
 from actors.messages.market_data import ContractDescribed, ContractQualified
-from actors.messages.orders import AllOrdersCancelled, CancelAllOrders, OrderConcluded
+from actors.messages.orders import AllOrdersCancelled, OrderConcluded
 from actors.messages.positions import HoldingReported
 from actors.messages.risk import LossLimitBreached
 from actors.model.account import Holding
 from actors.model.connection import BrokerState, ConnectionState, DisconnectCause
 from actors.model.orders import CloseReason
 from supervision.liquidation_desk import DelayOver, ReadOverdue
-from supervision.liquidation_grace import GraceDesk, GraceOver
+from supervision.liquidation_grace import GraceOver
+from supervision.liquidation_rearm import RearmDesk
 
 RECOVERY_S = 10.0
 NOT_RUNNING = "IDLE"
 """What `status` calls a Strategy C that never ran."""
 
 
-class StrategyCActor(GraceDesk):
+class StrategyCActor(RearmDesk):
     """See the module's docstring."""
 
     recovers = True
@@ -324,87 +321,7 @@ class StrategyCActor(GraceDesk):
             )
         )
 
-    # --- re-arming ------------------------------------------------------------------------------------------------
-
-    def on_rearm(self, request: Rearm) -> None:
-        """Take the latch back, durably first: a crash in between leaves it on."""
-        if not request.who.strip() or not request.why.strip():
-            self.refuse(
-                request, OrderValidationError("re-arming needs who and why, for the audit trail")
-            )
-            return
-        state = self.state
-        if state is not None and state.step in (
-            Step.CANCELLING,
-            Step.READING,
-            Step.CLOSING,
-            Step.VERIFYING,
-        ):
-            self.refuse(request, GatewayError(f"a liquidation is under way ({state.step})"))
-            return
-        if self.latched is None:
-            self.reply(request, Rearmed(correlation_id=request.correlation_id))
-        elif state is not None and state.step is Step.QUEUED:
-            self._call_off(request, state)
-        else:
-            self._take_latch_back(request, state)
-
-    def _call_off(self, request: Rearm, queued: LiquidationState) -> None:
-        """Cancel the closes that wait for the open before the latch comes off: they would trade without it."""
-        self.state = state = liquidation.call_off(queued)
-
-        def cancelled(_: Reply) -> None:
-            if self.state is state:
-                self._take_latch_back(request, state)
-            else:
-                self.refuse(request, GatewayError("the liquidation went on meanwhile"))
-
-        def failed(error: ErrorInfo) -> None:
-            self.advance(words.DelayPassed(turn=state.turn))
-            self.refuse(
-                request, GatewayError(f"still latched: closes were not cancelled: {error.text}")
-            )
-
-        self.ask(
-            EXECUTOR,
-            CancelAllOrders(
-                **self.own("call-off", self.settings.step_timeout_s), whole_account=False
-            ),
-            cancelled,
-            failed,
-        )
-
-    def _take_latch_back(self, request: Rearm, state: LiquidationState | None) -> None:
-        def refused(error: ErrorInfo) -> None:
-            if state is not None:
-                self.advance(words.DelayPassed(turn=state.turn))  # a queue is looked at again
-            self.refuse(request, GatewayError(f"still latched: the journal refused: {error.text}"))
-
-        self.ask(
-            JOURNAL,
-            RecordLatch(
-                **self.conversations.on_behalf(request, "latch"),
-                latched=False,
-                liquidation_id=state.liquidation_id if state else "",
-                reason="re-armed",
-                who=request.who,
-                why=request.why,
-                at=self.clock.now(),
-            ),
-            lambda _: self._rearmed(request, state),
-            refused,
-        )
-
-    def _rearmed(self, request: Rearm, before: LiquidationState | None) -> None:
-        state = self.state
-        if state is not None and (before is None or state.liquidation_id != before.liquidation_id):
-            self.refuse(request, GatewayError("another liquidation was begun meanwhile"))
-            return
-        self.latched = None
-        self.state = None
-        self.tell_latch()
-        self.log("rearmed", level="WARNING", who=request.who, why=request.why)
-        self.reply(request, Rearmed(correlation_id=request.correlation_id))
+    # --- status ---------------------------------------------------------------------------------------------------
 
     def on_get_liquidation_status(self, request: GetLiquidationStatus) -> None:
         """Tell where Strategy C stands."""

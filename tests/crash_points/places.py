@@ -77,7 +77,9 @@ def settings(root: Path, port: int) -> Config:
         ),
         orders=Orders(unknown_after_s=0.1, lost_after_s=1.0),
         positions=Positions(check_interval_s=3600.0),
-        strategy_c=StrategyC(step_timeout_s=60.0, close_timeout_s=60.0, queue_look_s=1.0),
+        strategy_c=StrategyC(
+            data_watch_every_s=60.0, step_timeout_s=60.0, close_timeout_s=60.0, queue_look_s=1.0
+        ),
     )
     return attrs.evolve(
         base,

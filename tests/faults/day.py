@@ -47,6 +47,7 @@ RISK: Final = attrs.evolve(LENIENT, price_band_ratio=10.0)
 DAY_CONFIG: Final = a_config(
     risk=RISK,
     positions=Positions(check_interval_s=600.0),
+    strategy_c=StrategyC(data_watch_every_s=60.0),
     connection=Connection(maintenance=Maintenance(enabled=True)),
 )
 SECONDS_CONFIG: Final = a_config(

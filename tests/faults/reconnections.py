@@ -23,7 +23,7 @@ from tests.worlds import RealWorld, a_config, real_world
 
 CONFIG = a_config(
     connection=Connection(first_delay_s=0.001, max_delay_s=0.01, lasting_s=0.0),
-    strategy_c=StrategyC(grace_seconds=3600.0),
+    strategy_c=StrategyC(grace_seconds=3600.0, data_watch_every_s=60.0),
     positions=Positions(check_interval_s=3600.0),
     journal=Journal(),
     database=Database(),

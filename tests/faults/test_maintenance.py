@@ -45,7 +45,7 @@ def planned(strategy_c: StrategyC | None = None, **fields: Any) -> Config:
     maintenance = Maintenance(**({"enabled": True} | fields))
     return a_config(
         connection=Connection(maintenance=maintenance),
-        strategy_c=strategy_c or StrategyC(),
+        strategy_c=strategy_c or StrategyC(data_watch_every_s=60.0),
         positions=Positions(check_interval_s=600.0),
     )
 
