@@ -356,7 +356,7 @@ class IBKRGateway(GatewayCore):
         return self._event_stream(self._order_streams)
 
     def fills(self) -> EventStream[Execution]:
-        """Every execution from now on, each once."""
+        """Every execution from now on, each once; a correction is one more, with the `base_id` of what it replaces."""
         return self._event_stream(self._fill_streams)
 
     # --- positions and account ------------------------------------------------------------------------------------
