@@ -113,20 +113,26 @@ class DataWatchActor(ConversingActor):
     # --- looking ----------------------------------------------------------------------------------------------------
 
     def on_look_due(self, _: _LookDue) -> None:
-        """Ask risk what has to be watched."""
-        now, limits = self.clock.monotonic(), self.settings.limits
-        self.schedule(data_watch.next_look_s(self._state, now, limits), _LookDue())
+        """Ask risk what has to be watched; look again when what it says is known, or does not come."""
+
+        def answered(reply: Reply) -> None:
+            assert isinstance(reply, ExposuresRead)  # noqa: S101 - risk answers in kind
+            if reply.known:
+                self._look(reply)
+            self._look_later()
+
         self.conversations.ask(
             RISK,
             GetExposures(**self.conversations.of_our_own("exposures", ASK_RISK_S)),
-            self._on_exposures,
-            lambda _: None,
+            answered,
+            lambda _: self._look_later(),
         )
 
-    def _on_exposures(self, reply: Reply) -> None:
-        assert isinstance(reply, ExposuresRead)  # noqa: S101 - risk answers in kind
-        if not reply.known:
-            return
+    def _look_later(self) -> None:
+        now, limits = self.clock.monotonic(), self.settings.limits
+        self.schedule(data_watch.next_look_s(self._state, now, limits), _LookDue())
+
+    def _look(self, reply: ExposuresRead) -> None:
         self._exposures = {
             each.contract.con_id: each
             for each in reply.exposures
