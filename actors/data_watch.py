@@ -147,6 +147,7 @@ class DataWatchActor(ConversingActor):
         if reply.latched:
             self._take(data_watch.begun_anew(self._state, now))
         else:
+            self._warn(now)
             self._call(now)
         self._read_due(now)
 
@@ -155,6 +156,20 @@ class DataWatchActor(ConversingActor):
         today = self.clock.now()
         session = data_watch.session_of(self._hours.described(contract), today)
         return None if session is None else now - (today - session.opens_at).total_seconds()
+
+    def _warn(self, now: float) -> None:
+        """Tell people while there is time: they may have to subscribe, or to switch the watch off."""
+        state, found = data_watch.growing_stale(self._state, now, self.settings.limits)
+        self._take(state)
+        for con_id, stale_s in found:
+            self.log(
+                "data_stale",
+                level="WARNING",
+                symbol=str(self._exposures[con_id].contract),
+                stale_s=round(stale_s, 1),
+                strategy_c_in_s=round(self.settings.limits.quarantine_after_s - stale_s),
+                why=self._why.get(con_id, ""),
+            )
 
     def _call(self, now: float) -> None:
         state, found = data_watch.quarantined(self._state, now, self.settings.limits)

@@ -45,13 +45,14 @@ LATE_S: Final = 0.1
 class WatchLimits:
     """How long data may be stale, and how the watch asks; times in seconds.
 
-    ``quarantine_after_s`` 0: never. ``idle_look_s`` is for when nothing is watched, ``closed_look_s`` for when nothing
-    of it trades. ``max_age_s``: a quote that somebody else asked for will do. ``reads_per_look`` bounds what one look
-    asks for, so that many positions do not fill the wire. ``max_gap_s``: looks at an open market that are further apart
-    were interrupted.
+    ``quarantine_after_s`` 0: never. ``warn_after_s`` is when people are told that this is coming. ``idle_look_s`` is
+    for when nothing is watched, ``closed_look_s`` for when nothing of it trades. ``max_age_s``: a quote that somebody
+    else asked for will do. ``reads_per_look`` bounds what one look asks for, so that many positions do not fill the
+    wire. ``max_gap_s``: looks at an open market that are further apart were interrupted.
     """
 
     quarantine_after_s: float = 300.0
+    warn_after_s: float = 60.0
     look_s: float = 2.0
     idle_look_s: float = 5.0
     closed_look_s: float = 30.0
@@ -76,6 +77,7 @@ class Watched:
     read_at: float | None = None
     asked: bool = False
     vain_reads: int = 0
+    warned: bool = False
     told_at: float | None = None
 
 
@@ -145,7 +147,9 @@ def _followed(
 def begun_anew(state: DataWatch, now: float) -> DataWatch:
     """Count from now on: Strategy C is latched, and whoever re-arms it has the whole time again."""
     watched = {
-        con_id: attrs.evolve(held, fresh_at=now, stamped=True, vain_reads=0, told_at=None)
+        con_id: attrs.evolve(
+            held, fresh_at=now, stamped=True, vain_reads=0, warned=False, told_at=None
+        )
         for con_id, held in state.watched.items()
     }
     return attrs.evolve(state, watched=MappingProxyType(watched))
@@ -181,7 +185,13 @@ def answered(state: DataWatch, con_id: int, stamped_at: float | None) -> DataWat
     counted = None if stamped_at is None else max(stamped_at, held.opened_at)
     if counted is not None and counted > held.fresh_at:
         fresh = attrs.evolve(
-            held, fresh_at=counted, stamped=True, asked=False, vain_reads=0, told_at=None
+            held,
+            fresh_at=counted,
+            stamped=True,
+            asked=False,
+            vain_reads=0,
+            warned=False,
+            told_at=None,
         )
         return _with(state, con_id, fresh)
     vain = attrs.evolve(held, asked=False, vain_reads=held.vain_reads + 1)
@@ -190,21 +200,38 @@ def answered(state: DataWatch, con_id: int, stamped_at: float | None) -> DataWat
     return _with(state, con_id, vain)
 
 
+def growing_stale(
+    state: DataWatch, now: float, limits: WatchLimits
+) -> tuple[DataWatch, tuple[tuple[int, float], ...]]:
+    """List what people have to be warned of, once each time it happens: con_id and the seconds that count."""
+    limit_s = min(limits.warn_after_s, limits.quarantine_after_s / 2)
+    found = tuple(
+        (con_id, now - held.fresh_at)
+        for con_id, held in state.watched.items()
+        if _is_stale(held, now, limit_s) and not held.warned
+    )
+    for con_id, _ in found:
+        state = _with(state, con_id, attrs.evolve(state.watched[con_id], warned=True))
+    return state, found
+
+
 def quarantined(
     state: DataWatch, now: float, limits: WatchLimits
 ) -> tuple[DataWatch, tuple[tuple[int, float], ...]]:
     """List what is stale for too long and has to be told now: con_id and the seconds that count."""
     found = []
     for con_id, held in state.watched.items():
-        stale_s = now - held.fresh_at
-        if held.opened_at is None or held.vain_reads < VAIN_READS:
-            continue
         told = held.told_at is not None and now - held.told_at < limits.tell_again_s
-        if stale_s > limits.quarantine_after_s and not told:
-            found.append((con_id, stale_s))
+        if _is_stale(held, now, limits.quarantine_after_s) and not told:
+            found.append((con_id, now - held.fresh_at))
     for con_id, _ in found:
         state = _with(state, con_id, attrs.evolve(state.watched[con_id], told_at=now))
     return state, tuple(found)
+
+
+def _is_stale(held: Watched, now: float, limit_s: float) -> bool:
+    asked_in_vain = held.opened_at is not None and held.vain_reads >= VAIN_READS
+    return asked_in_vain and now - held.fresh_at > limit_s
 
 
 def next_look_s(state: DataWatch, now: float, limits: WatchLimits) -> float:

@@ -32,6 +32,7 @@ READ_EVERY_S: Final = 3.0
 """So long before the fault the last fresh stamp may be: a read every two seconds, of a quote a second old at most."""
 
 WITHIN_S: Final = 1.0
+WARNED_AFTER_S: Final = 60.0
 HELD: Final = 10.0
 NEW_YORK: Final = ZoneInfo("America/New_York")
 WEEKDAYS: Final = "0930-1600"
@@ -164,6 +165,33 @@ def test_stale_data_of_what_is_neither_held_nor_traded_triggers_nothing() -> Non
         assert await latched_after(world, 3 * LIMIT_S) is None
 
     prove(scenario)
+
+
+@pytest.mark.req("STC-1", "OBS-2")
+def test_people_are_warned_after_a_minute_each_time_that_data_goes_stale() -> None:
+    warnings: list[dict[str, Any]] = []
+
+    def log(event: str, **fields: Any) -> None:
+        if event == "data_stale":
+            warnings.append(fields)
+
+    async def scenario(world: ProofWorld) -> None:
+        await hold(world)
+        for count in (1, 2):
+            blind(world, "not subscribed")
+            await asyncio.sleep(WARNED_AFTER_S - READ_EVERY_S)
+            assert len(warnings) == count - 1
+            await asyncio.sleep(60.0)
+            assert len(warnings) == count
+            world.simulator.faults.no_subscription("SPY", None)
+            await asyncio.sleep(10.0)
+
+    prove(scenario, log=log)
+    told = warnings[0]
+    assert told["symbol"].startswith("SPY")
+    assert told["stale_s"] > WARNED_AFTER_S
+    assert told["stale_s"] + told["strategy_c_in_s"] == pytest.approx(LIMIT_S, abs=1.0)
+    assert "subscri" in told["why"]
 
 
 @pytest.mark.req("STC-1")
