@@ -23,6 +23,7 @@ class Tracked:
     ``awaits_reason``: None until the broker ends it without a reason, then whether one may still come.
     ``owes_cancel``: a cancel is wanted that could not be sent, or may have been lost with the link.
     ``doubles``: permIds of further orders that the broker has under the same reference.
+    ``cancelled_for``: why it was cancelled although its caller did not ask for that.
     ``cancels_again``: the broker did not obey the last cancel, and the next one waits for its time.
     ``heard``: the last message of each kind that went into the audit trail.
     """
@@ -35,6 +36,7 @@ class Tracked:
     cancels: list[CancelOrder] = attrs.field(factory=list)
     owes_cancel: bool = False
     cancels_again: bool = False
+    cancelled_for: str | None = None
     validation: ValidationResult | None = None
     quote: Quote | None = None
     reported: float | None = None

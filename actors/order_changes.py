@@ -309,7 +309,7 @@ class OrderChanges(OrderReports):
                 ),
             )
             return
-        self._cancel_each(message, self._can_fill(), "cancel of all orders")
+        self._cancel_each(message, self._can_fill(), "Strategy C cancels all orders")
         if message.whole_account or self.is_fallback:
             self.tell(LINK, SendGlobalCancel())
         if self.is_fallback:  # the orders of the first id end without a word to this one
@@ -325,7 +325,7 @@ class OrderChanges(OrderReports):
             and tracked.record.order.contract.con_id == message.con_id
             and tracked.record.order.action is message.action
         ]
-        self._cancel_each(message, resting, "a close needs its quantity")
+        self._cancel_each(message, resting, "a close of the position needs its quantity")
         self.answer_cancel_alls()
 
     def _can_fill(self) -> list[Tracked]:
@@ -342,6 +342,7 @@ class OrderChanges(OrderReports):
         self.cancel_alls[request.correlation_id] = (request, references)
         for tracked in orders:
             if not tracked.record.is_terminal:
+                tracked.cancelled_for = why
                 self.cancel(tracked, why)
         left_s = request.deadline - self.clock.monotonic() - ANSWER_MARGIN_S
         self.schedule(max(0.0, left_s), CancelAllDue(correlation_id=request.correlation_id))

@@ -317,6 +317,7 @@ class OrderDesk(ConversingActor):
             self.clock.now(),
             tracked.validation,
             timed_out=tracked.timed_out,
+            cancelled_for=tracked.cancelled_for,
             quote_price=quote.price if quote else None,
         )
 

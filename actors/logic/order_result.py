@@ -36,13 +36,14 @@ def result(
     validation: ValidationResult | None = None,
     *,
     timed_out: bool = False,
+    cancelled_for: str | None = None,
     quote_price: float | None = None,
 ) -> OrderResult:
     """Say what came of the order, as the caller sees it (ORD-5, ORD-6, MODE-6).
 
     ``timed_out``: the deadline ended the order's life: TIMEOUT with nothing filled, else PARTIAL, and
-    ``cancel_confirmed`` says whether the remainder is known to be cancelled. ``quote_price`` is the newest price, for
-    a simulated order without a limit.
+    ``cancel_confirmed`` says whether the remainder is known to be cancelled. ``cancelled_for``: why somebody else than
+    the caller had it cancelled. ``quote_price`` is the newest price, for a simulated order without a limit.
     """
     simulated = record.state is OrderState.SIMULATED
     filled = record.order.quantity if simulated else record.known_filled
@@ -52,6 +53,9 @@ def result(
     ended_by_deadline = timed_out and (
         record.state in LIVE | UNSENT or record.state is OrderState.CANCELLED
     )
+    reason = record.rejection_reason
+    if reason is None and record.state is OrderState.CANCELLED:
+        reason = cancelled_for
     return OrderResult(
         order_id=record.order_id,
         status=_TIMED_OUT[filled > 0] if ended_by_deadline else _status(record),
@@ -62,7 +66,7 @@ def result(
         fill_price=price,
         fill_quantity=filled,
         commission=executions.commission_of(record.executions),
-        rejection_reason=record.rejection_reason,
+        rejection_reason=reason,
         execution_mode=mode,
         risk_validation=validation,
         timestamp=now,

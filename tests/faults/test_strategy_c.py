@@ -440,7 +440,9 @@ def test_a_close_that_somebody_asked_for_is_cancelled_like_any_order_and_its_cal
             await world.gateway.liquidate("a drill")
         report = await report_of(world)
 
-        assert (await close).status is OrderStatus.CANCELLED
+        told = await close
+        assert told.status is OrderStatus.CANCELLED
+        assert told.rejection_reason == "Strategy C cancels all orders"
         assert sold(world) == HELD
         assert_flat(world, report)
 
