@@ -208,11 +208,11 @@ class IBKRGateway(MarketDataCalls):
 
     def orders(self) -> EventStream[OrderResult]:
         """Every change of every order from now on."""
-        return self._event_stream(self._order_streams)
+        return self._events.orders()
 
     def fills(self) -> EventStream[Execution]:
         """Every execution from now on, each once; a correction is one more, with the `base_id` of what it replaces."""
-        return self._event_stream(self._fill_streams)
+        return self._events.fills()
 
     # --- positions and account ------------------------------------------------------------------------------------
 
@@ -224,9 +224,10 @@ class IBKRGateway(MarketDataCalls):
         try:
             read = await self.ask(POSITION, GetPositions, PositionsRead, timeout)
         except GatewayTimeoutError:
-            if not self._newest_positions:
+            known = self._events.newest_positions
+            if not known:
                 raise
-            return [attrs.evolve(held, is_cached=True) for held in self._newest_positions]
+            return [attrs.evolve(held, is_cached=True) for held in known]
         return list(read.positions)
 
     async def close_position(
@@ -279,11 +280,11 @@ class IBKRGateway(MarketDataCalls):
 
     def account_updates(self) -> ConflatedStream[Account]:
         """The account's numbers whenever they change."""
-        return self._conflated_stream(self._account_streams, lambda account: account.account_id)
+        return self._events.accounts()
 
     def position_updates(self) -> ConflatedStream[tuple[Position, ...]]:
         """All positions whenever one of them changes."""
-        return self._conflated_stream(self._position_streams, lambda _: "positions")
+        return self._events.positions()
 
     # --- Strategy C, usable while disconnected --------------------------------------------------------------------
 
@@ -333,7 +334,7 @@ class IBKRGateway(MarketDataCalls):
     @property
     def liquidation_reports(self) -> tuple[LiquidationReport, ...]:
         """The reports of liquidations that ended since this facade was made."""
-        return tuple(self._reports)
+        return tuple(self._events.reports)
 
 
 def _wait_for(wait_for: WaitFor | str | None, order_type: OrderType) -> WaitFor:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping, Sized
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -42,9 +42,6 @@ from actors.messages.connection import (
 )
 from actors.messages.feed import NOT_FAILED_OVER, FailoverChanged
 from actors.messages.lifecycle import Message, Reply, Request
-from actors.messages.liquidation import (
-    LiquidationReport,
-)
 from actors.messages.market_data import (
     FeedsLost,
     QuotesInterrupted,
@@ -53,30 +50,22 @@ from actors.messages.market_data import (
     SubscribeQuotes,
     UnsubscribeQuotes,
 )
-from actors.messages.orders import (
-    ExecutionRecorded,
-    OrderChanged,
-)
 from actors.messages.positions import (
-    AccountChanged,
     PositionsChanged,
 )
 from actors.messages.risk import ConsultRiskManager, SyncRiskManager
-from actors.model.account import Account, Position
 from actors.model.connection import ConnectionState
 from actors.model.orders import (
     OPERATOR_ID,
-    Execution,
     ExecutionMode,
-    OrderResult,
 )
 from supervision.bridge import Bridge
 from supervision.config import Config, GatewayConfig, load
 from supervision.direct_broker import DirectBroker
+from supervision.event_streams import EventStreams
 from supervision.process import Process
 from supervision.quote_streams import QuoteStreams
 from supervision.risk_manager import RiskManager, RiskManagerHost
-from supervision.streams import ConflatedStream, EventStream
 
 R = TypeVar("R", bound=Reply)
 
@@ -109,14 +98,8 @@ class GatewayCore:
         """Connected, or the second source serves instead."""
         self._failover = NOT_FAILED_OVER
         self._asked_to_connect = False
-        self._order_streams: list[EventStream[OrderResult]] = []
-        self._fill_streams: list[EventStream[Execution]] = []
-        self._account_streams: list[ConflatedStream[Account]] = []
-        self._position_streams: list[ConflatedStream[tuple[Position, ...]]] = []
-        self._newest_positions: tuple[Position, ...] = ()
-        """The last that was told, for when nobody answers (POS-5)."""
+        self._events = EventStreams(self._config.supervision.stream_bound)
         self._quotes: QuoteStreams | None = None
-        self._reports: list[LiquidationReport] = []
 
     # --- life -----------------------------------------------------------------------------------------------------
 
@@ -314,7 +297,7 @@ class GatewayCore:
             process.clock,
             process.entropy,
             self._routes(process),
-            self._listeners(),
+            self._events.listeners,
             {
                 **dict.fromkeys((QuotesUpdated, QuotesInterrupted, QuotesResumed), quotes.receive),
                 PositionsChanged: self._on_positions_changed,
@@ -335,25 +318,14 @@ class GatewayCore:
         """What happens on the caller's loop to messages that are no replies."""
         routes: dict[type[Message], Callable[[Any], None]] = {
             ConnectionStateChanged: self._on_connection_state,
-            OrderChanged: lambda event: _push(self._order_streams, event.result),
-            ExecutionRecorded: lambda event: _push(self._fill_streams, event.execution),
-            AccountChanged: lambda event: _push(self._account_streams, event.account),
             FailoverChanged: self._on_failover_changed,
             FeedsLost: self._on_feeds_lost,
-            LiquidationReport: self._reports.append,
+            **self._events.routes,
         }
         if self._risk_manager is not None:
             host = RiskManagerHost(self._risk_manager, process.tell, process.log)
             routes |= {ConsultRiskManager: host.on_consult, SyncRiskManager: host.on_sync}
         return routes
-
-    def _listeners(self) -> Mapping[type[Message], Sized]:
-        """Who wants the events that come with every order or quote."""
-        return {
-            OrderChanged: self._order_streams,
-            ExecutionRecorded: self._fill_streams,
-            AccountChanged: self._account_streams,
-        }
 
     async def ask(
         self,
@@ -382,14 +354,7 @@ class GatewayCore:
         self._end_streams(GatewayStoppedError(text))
 
     def _end_streams(self, error: GatewayError | None) -> None:
-        streams: list[Any] = [
-            *self._order_streams,
-            *self._fill_streams,
-            *self._account_streams,
-            *self._position_streams,
-        ]
-        for stream in streams:
-            stream.end(error)
+        self._events.end(error)
         if self._quotes is not None:
             self._quotes.end(error)
 
@@ -405,9 +370,9 @@ class GatewayCore:
     def _on_positions_changed(self, event: Message) -> None:
         """Remember the positions, in their sender's thread; the loop is woken only for those who stream them."""
         assert isinstance(event, PositionsChanged)  # noqa: S101 - the inlet's kind
-        self._newest_positions = event.positions
-        if self._position_streams and self._bridge is not None:
-            self._bridge.call_soon(_push, self._position_streams, event.positions)
+        is_streamed = self._events.note_positions(event.positions)
+        if is_streamed and self._bridge is not None:
+            self._bridge.call_soon(self._events.push_positions, event.positions)
 
     def _on_failover_changed(self, event: FailoverChanged) -> None:
         self._failover = event
@@ -438,33 +403,12 @@ class GatewayCore:
                 ),
             )
 
-    # --- streams --------------------------------------------------------------------------------------------------
-
-    def _event_stream(self, streams: list[EventStream[Any]]) -> EventStream[Any]:
-        stream: EventStream[Any] = EventStream(
-            streams.remove, self._config.supervision.stream_bound
-        )
-        streams.append(stream)
-        return stream
-
-    def _conflated_stream(
-        self, streams: list[ConflatedStream[Any]], key: Callable[[Any], Any]
-    ) -> ConflatedStream[Any]:
-        stream: ConflatedStream[Any] = ConflatedStream(streams.remove, key)
-        streams.append(stream)
-        return stream
-
 
 def _unsubscribe(process: Process, subscription_id: str) -> None:
     """End a subscription, from any thread; a tree that has stopped has none."""
     with suppress(GatewayError):
         if process.is_running:
             process.tell(MARKET_DATA, UnsubscribeQuotes(subscription_id=subscription_id))
-
-
-def _push(streams: list[Any], event: object) -> None:
-    for stream in tuple(streams):
-        stream.push(event)
 
 
 def checked_mode(mode: ExecutionMode | str) -> ExecutionMode:
