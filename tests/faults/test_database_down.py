@@ -188,7 +188,7 @@ def test_a_records_actor_that_is_down_does_not_hold_up_the_connections_restart()
     async def scenario(world: ProofWorld, database: FaultyRecords, sessions: Sessions) -> None:
         for _ in range(9):  # until its next start is many seconds away
             crash(world.process, RECORDS)
-            await asyncio.sleep(0.0)
+            await world.until(lambda: state_of(world, RECORDS) == "down")
             await world.until(lambda: state_of(world, RECORDS) == "up", 60.0)
         crash(world.process, RECORDS)
         await world.until(lambda: state_of(world, RECORDS) == "down")
