@@ -33,7 +33,7 @@ contracts: .venv/.ready-to-test
 	$(BIN)/lint-imports
 
 tests: .venv/.ready-to-test interop-environments
-	$(BIN)/python -m pytest -q --numprocesses 2 --dist loadscope --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest -q --numprocesses 3 --dist loadscope --no-loadscope-reorder $(ARGS)
 
 crash-points: .venv/.ready-to-test  ## kill -9 at every journal write and every message; says how many
 	$(BIN)/python -m tests.crash_points $(ARGS)
