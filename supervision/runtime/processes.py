@@ -83,7 +83,7 @@ def build_process(
     open_source = source_opener(config, clock)
     publishing = publishing_of(config, clock, entropy)
     masker = make_masker(config)
-    own_log = None if log is not None else make_log(config, clock, masker)
+    own_log = None if log is not None else make_log(config, clock, masker, standalone=standalone)
     chosen_log: EventLog = log if log is not None else own_log or no_log
     observer = None
     if config.observability.enabled and (standalone or config.observability.embedded):

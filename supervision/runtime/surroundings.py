@@ -69,14 +69,18 @@ def make_observer(
     )
 
 
-def make_log(config: Config, clock: Clock, masker: Masker) -> EventLogWriter:
-    """Make the log that ``[logging]`` describes; its thread starts with the process."""
+def make_log(config: Config, clock: Clock, masker: Masker, *, standalone: bool) -> EventLogWriter:
+    """Make the log that ``[logging]`` describes; its thread starts with the process.
+
+    In an orchestrator's process stdout is the orchestrator's: our lines would fall between its own.
+    """
     section = config.logging
+    console = sys.stdout if standalone else sys.stderr
     file = Path(config.general.state_dir) / section.file if section.file else None
     return EventLogWriter(
         clock=clock,
         level=section.level,
-        stream=sys.stdout if section.console else None,
+        stream=console if section.console else None,
         file=file,
         rotation_bytes=section.rotation_bytes,
         retention_files=section.retention_files,

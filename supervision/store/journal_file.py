@@ -53,6 +53,9 @@ ORDERS: Final = (
     " LEFT JOIN transitions t ON t.seq ="
     " (SELECT max(seq) FROM transitions WHERE order_ref = i.order_ref)"
 )
+OWNER: Final = "SELECT token, (SELECT incarnation FROM writers WHERE name = ?) FROM process"
+"""Read in every transaction, so in one go."""
+
 MOST_ENDED: Final = 1000
 """So many orders that have ended are read back at most."""
 
@@ -301,9 +304,8 @@ class JournalFile:
                 self._connection.execute(sql, values)
 
     def _refuse_if_replaced(self) -> None:
-        (token,) = self._read("SELECT token FROM process")[0]
-        newest = self._read_floors().get(OWN_NAME, 0)
-        if token != self._token or newest > self._incarnation:
+        ((token, newest),) = self._connection.execute(OWNER, (OWN_NAME,)).fetchall()
+        if token != self._token or (newest or 0) > self._incarnation:
             raise SupersededError(f"incarnation {self._incarnation} of the journal was replaced")
 
     def _read_floors(self) -> dict[str, int]:

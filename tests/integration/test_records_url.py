@@ -11,7 +11,7 @@ import pytest
 
 from actors.errors import ConfigurationError, RecordsError
 from actors.model.orders import ExecutionMode
-from supervision.config import Config, Database, General, Secrets
+from supervision.config import Config, Database, General, Logging, Secrets
 from supervision.runtime import build_process
 from supervision.store.engine import explained, make_engine, normalised, sqlite_url
 from supervision.store.migrating import current
@@ -83,6 +83,7 @@ def test_a_url_is_not_looked_at_while_the_database_is_switched_off(tmp_path: Pat
     config = Config(
         general=General(state_dir=str(tmp_path)),
         database=Database(enabled=False),
+        logging=Logging(console=False, file=""),
         secrets=Secrets(database_url="mysql://nowhere"),
     )
 
