@@ -9,11 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
 import sys
 import threading
-from types import TracebackType
-from typing import Self
 
 from loguru import logger
 
@@ -21,6 +18,7 @@ from supervision.simulator import Simulator, SimulatorConfig
 from supervision.simulator.config import Limits
 from supervision.simulator.threaded import new_loop
 from tests.benchmarks.cores import pin_to
+from tests.benchmarks.served import ServedProcess
 
 UNLIMITED = Limits(
     messages_per_second=0,
@@ -35,50 +33,20 @@ DROP = "drop"
 EXTRA_SYMBOLS = 20
 
 
-class Server:
+class Server(ServedProcess):
     """The handle of such a process."""
 
     def __init__(self, core: int | None, *, busy: bool = True) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", __name__, str(-1 if core is None else core), str(int(busy))],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        self.port = int(self._line())
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._process.communicate(timeout=10)
+        super().__init__(__name__, -1 if core is None else core, int(busy))
 
     def arrivals(self) -> dict[str, int]:
         """Tell when each order since the last question arrived, by orderRef."""
-        return self._ask("")
+        arrived: dict[str, int] = self.ask("")
+        return arrived
 
     def drop(self) -> None:
         """Reset every connection, as a gateway does that dies."""
-        self._ask(DROP)
-
-    def _ask(self, line: str) -> dict[str, int]:
-        assert self._process.stdin is not None
-        self._process.stdin.write(f"{line}\n")
-        self._process.stdin.flush()
-        arrived: dict[str, int] = json.loads(self._line())
-        return arrived
-
-    def _line(self) -> str:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            raise RuntimeError("the simulated gateway has ended")
-        return line
+        self.ask(DROP)
 
 
 async def _serve() -> None:

@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
 import sys
 import threading
 import time
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import attrs
 from loguru import logger
@@ -24,6 +22,7 @@ from supervision.simulator.frames import encode
 from supervision.simulator.session import Session
 from supervision.simulator.threaded import new_loop
 from tests.benchmarks.cores import pin_to
+from tests.benchmarks.served import ServedProcess
 from tests.benchmarks.server import UNLIMITED
 
 SYMBOLS: Final = tuple(f"SYM{number:03}" for number in range(1, 501))
@@ -41,28 +40,11 @@ _LOOK_AGAIN_S: Final = 0.0002
 _REQUEST, _CANCEL = "97", "98"
 
 
-class TickServer:
+class TickServer(ServedProcess):
     """The handle of such a process."""
 
     def __init__(self, core: int | None) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", __name__, str(-1 if core is None else core)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        self.port = int(self._line())
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._process.communicate(timeout=10)
+        super().__init__(__name__, -1 if core is None else core)
 
     def pour(self, ticks_each_s: float) -> None:
         """Let each symbol tick so often from now on."""
@@ -89,17 +71,7 @@ class TickServer:
         return count
 
     def _ask(self, command: str, value: float) -> Any:
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps([command, value]) + "\n")
-        self._process.stdin.flush()
-        return json.loads(self._line())
-
-    def _line(self) -> str:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            raise RuntimeError("the simulated gateway has ended")
-        return line
+        return self.ask(json.dumps([command, value]))
 
 
 @attrs.define

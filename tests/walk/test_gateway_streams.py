@@ -9,10 +9,11 @@ import pytest
 
 from actors.errors import GatewayError
 from actors.messages.addresses import MARKET_DATA
-from actors.messages.market_data import GetBars, TakeSnapshot
+from actors.messages.market_data import TakeSnapshot
 from actors.model.orders import OrderStatus
 from supervision.config import MarketData, StrategyC, Supervision
 from supervision.simulator import SimulatorConfig
+from tests.faults.crash import crash
 from tests.walk.watching import ending, taken, tapped
 from tests.worlds import CONTEXT, ProofWorld, a_config, buy, prove, sell
 
@@ -251,17 +252,7 @@ def test_a_feed_goes_on_after_the_market_data_actor_failed() -> None:
     async def scenario(world: ProofWorld) -> Any:
         stream = await world.gateway.subscribe_quotes(["SPY"])
         await taken(stream, 2)
-        broken: Any = None
-        world.process.tell(
-            MARKET_DATA,
-            GetBars(
-                correlation_id="break",
-                deadline=world.process.clock.monotonic() + 5,
-                reply_to="nobody",
-                symbol="SPY",
-                duration_minutes=broken,
-            ),
-        )
+        crash(world.process, MARKET_DATA)
         await world.until(
             lambda: any(
                 child.name == MARKET_DATA and child.incarnation == 2

@@ -12,7 +12,6 @@ from actors.errors import GatewayError, GatewayTimeoutError
 from actors.logic.quote_backlog import QuoteEvent
 from actors.messages.addresses import MARKET_DATA
 from actors.messages.market_data import (
-    GetBars,
     QuotesInterrupted,
     QuotesResumed,
     StartTicks,
@@ -23,6 +22,7 @@ from actors.model.market import Quote
 from supervision.config import Config, MarketData, StrategyC
 from supervision.quote_streams import QuoteStream
 from supervision.simulator import Limits, SimulatorConfig
+from tests.faults.crash import crash
 from tests.walk.watching import taken, tapped
 from tests.worlds import ProofWorld, a_config, prove
 
@@ -79,17 +79,7 @@ async def _asked(world: ProofWorld, for_s: float = LONG_S) -> int:
 
 
 async def _kill_market_data(world: ProofWorld) -> None:
-    broken: Any = None
-    world.process.tell(
-        MARKET_DATA,
-        GetBars(
-            correlation_id="break",
-            deadline=world.process.clock.monotonic() + 5,
-            reply_to="nobody",
-            symbol="SPY",
-            duration_minutes=broken,
-        ),
-    )
+    crash(world.process, MARKET_DATA)
     await world.until(
         lambda: any(
             child.name == MARKET_DATA and child.incarnation == 2
