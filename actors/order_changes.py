@@ -309,7 +309,7 @@ class OrderChanges(OrderReports):
                 ),
             )
             return
-        self._cancel_each(message, self._can_fill(), "Strategy C cancels all orders")
+        self._cancel_each(message, self._can_fill(), message.why)
         if message.whole_account or self.is_fallback:
             self.tell(LINK, SendGlobalCancel())
         if self.is_fallback:  # the orders of the first id end without a word to this one

@@ -109,8 +109,9 @@ class OrderReports(OrderDesk):
         if tracked is not None:
             record = apply_execution(tracked.record, execution, self.clock.now())
             if record is not tracked.record:
-                price = execution.price
-                self.update(tracked, record, f"filled {execution.quantity:g} at {price:g}")
+                is_fill = record.filled != tracked.record.filled
+                filled = f"filled {execution.quantity:g} at {execution.price:g}"
+                self.update(tracked, record, filled if is_fill else "commission")
 
     def on_commission_reported(self, event: CommissionReported) -> None:
         """Put a commission on its execution."""

@@ -216,6 +216,7 @@ class LiquidationDesk(ConversingActor):
             CancelAllOrders(
                 **self.own("cancel-all", self.settings.step_timeout_s),
                 whole_account=effect.whole_account,
+                why="Strategy C cancels all orders",
             ),
             cancelled,
             lambda error: self._step_failed(effect.turn, error),

@@ -62,7 +62,9 @@ class RearmDesk(GraceDesk):
         self.ask(
             EXECUTOR,
             CancelAllOrders(
-                **self.own("call-off", self.settings.step_timeout_s), whole_account=False
+                **self.own("call-off", self.settings.step_timeout_s),
+                whole_account=False,
+                why=f"{request.who} takes Strategy C's latch back",
             ),
             cancelled,
             failed,

@@ -36,13 +36,17 @@ class Count:
 
 
 def count(executions: Executions, execution: Execution) -> Count:
-    """Count an execution: a new one, a newer correction of a known one, or nothing at all."""
+    """Count an execution: a new one, a newer correction of a known one, or nothing at all.
+
+    One that is known may be told again with its commission, which came after it.
+    """
     known = executions.get(execution.base_id)
-    if known is not None and not _is_newer(execution, known):
+    after = _after(known, execution)
+    if after is known:
         return Count(executions=executions, counted=False)
-    if known is not None:
-        execution = _with_known_commission(execution, known)
-    merged = put(executions, execution.base_id, execution)
+    merged = put(executions, execution.base_id, after)
+    if known is not None and after.exec_id == known.exec_id:
+        return Count(executions=merged, counted=False)
     return Count(executions=merged, counted=True, replaces=known)
 
 
@@ -50,11 +54,7 @@ def count_all(executions: Executions, arrived: Iterable[Execution]) -> Execution
     """Count many at once, as `count` does one after the other, for the price of one copy."""
     counted = dict(executions)
     for execution in arrived:
-        known = counted.get(execution.base_id)
-        if known is None:
-            counted[execution.base_id] = execution
-        elif _is_newer(execution, known):
-            counted[execution.base_id] = _with_known_commission(execution, known)
+        counted[execution.base_id] = _after(counted.get(execution.base_id), execution)
     return MappingProxyType(counted)
 
 
@@ -95,6 +95,19 @@ def commission_of(executions: Executions) -> float | None:
     """Sum up the commissions that are known; None when none is."""
     known = [item.commission for item in executions.values() if item.commission is not None]
     return sum(known) if known else None
+
+
+def _after(known: Execution | None, told: Execution) -> Execution:
+    """What stands for an execution after it was told (again); ``known`` itself when that is no news."""
+    if known is None:
+        return told
+    if _is_newer(told, known):
+        return _with_known_commission(told, known)
+    if told.commission is None or told.exec_id != known.exec_id:
+        return known
+    if (told.commission, told.realized_pnl) == (known.commission, known.realized_pnl):
+        return known
+    return evolve(known, commission=told.commission, realized_pnl=told.realized_pnl)
 
 
 def _with_known_commission(correction: Execution, known: Execution) -> Execution:

@@ -239,7 +239,9 @@ def apply_execution(record: OrderRecord, execution: Execution, now: datetime) ->
         )
     counted = executions.count(record.executions, execution)
     if not counted.counted:
-        return record
+        if counted.executions is record.executions:
+            return record
+        return evolve(record, executions=counted.executions)
     claimed = record.reported_filled
     if counted.replaces is not None and claimed:
         claimed = max(0.0, claimed + execution.quantity - counted.replaces.quantity)

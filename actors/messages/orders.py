@@ -66,9 +66,11 @@ class CancelAllOrders(Request):
     """Cancel every working order in scope and answer `AllOrdersCancelled` when each is terminal (STC-2).
 
     ``whole_account`` uses IB's global cancel, which reaches the orders of other clients too (STC-6).
+    ``why`` is what the callers are told whose orders end by it.
     """
 
     whole_account: bool
+    why: str
 
 
 @attrs.frozen(kw_only=True)

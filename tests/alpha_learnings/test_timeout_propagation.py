@@ -113,7 +113,9 @@ LAYERS: dict[str, tuple[str, Make]] = {
     ),
     "executor: cancel all": (
         EXECUTOR,
-        lambda header, contract, order_id: CancelAllOrders(**header, whole_account=False),
+        lambda header, contract, order_id: CancelAllOrders(
+            **header, whole_account=False, why="a test"
+        ),
     ),
     "link: contract": (
         LINK,
@@ -212,7 +214,7 @@ def test_a_request_that_comes_after_its_deadline_is_refused_without_being_served
         kinds: dict[str, Callable[[dict[str, Any]], Request]] = {
             MARKET_DATA: lambda header: GetMarketData(**header, symbol="SPY"),
             CONNECTION: lambda header: VerifyConnection(**header),
-            EXECUTOR: lambda header: CancelAllOrders(**header, whole_account=True),
+            EXECUTOR: lambda header: CancelAllOrders(**header, whole_account=True, why="a test"),
             POSITION: lambda header: CloseAllPositions(**header, reason=CloseReason.MANUAL),
             LINK: lambda header: Probe(**header),
             STRATEGY_C: lambda header: Liquidate(**header, reason="too late"),

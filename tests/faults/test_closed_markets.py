@@ -270,9 +270,14 @@ def test_re_arming_takes_back_what_is_queued() -> None:
         await until(world, EVENING)
         await world.gateway.liquidate("a drill")
         await queued(world)
+        changes = world.gateway.orders()
 
         await world.gateway.rearm("an operator", "a false alarm")
 
+        told = await anext(changes)
+        while told.status is not OrderStatus.CANCELLED:
+            told = await anext(changes)
+        assert told.rejection_reason == "an operator takes Strategy C's latch back"
         status = await world.gateway.status()
         assert (status.latched, status.liquidation_queue) == (False, ())
         assert world.simulator.open_orders() == ()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
+import attrs
 import pytest
 
 from actors.messages.addresses import EXECUTOR
 from supervision import OrderStatus
 from tests.faults.crash import crash
-from tests.worlds import CONTEXT, ProofWorld, buy, prove
+from tests.worlds import CONTEXT, SIMULATED, ProofWorld, buy, prove
 
 FAR_BELOW = 560.0
 """A limit that the market does not reach, within the price band of risk."""
@@ -50,6 +51,25 @@ def test_an_order_that_was_only_to_be_acknowledged_works_on() -> None:
         assert [acknowledged.order_id] == [order.order_id for order in open_orders]
 
     prove(scenario)
+
+
+@pytest.mark.req("ORD-7", "SUP-6")
+def test_what_was_paid_for_the_part_that_filled_before_the_restart_is_known_again() -> None:
+    in_slices = attrs.evolve(SIMULATED, max_fill_quantity=4.0, slice_delay_s=1000.0)
+
+    async def scenario(world: ProofWorld) -> None:
+        await world.gateway.submit_order(buy(10), CONTEXT, wait_for="ack")
+        await asyncio.sleep(5.0)
+        (before,) = await world.gateway.get_open_orders()
+
+        crash(world.process, EXECUTOR)
+        await asyncio.sleep(5.0)
+
+        (after,) = await world.gateway.get_open_orders()
+        assert before.commission
+        assert (after.fill_quantity, after.commission) == (4.0, before.commission)
+
+    prove(scenario, simulated=in_slices)
 
 
 @pytest.mark.req("ORD-7", "SUP-6")
