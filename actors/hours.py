@@ -13,10 +13,10 @@ from typing import Final
 
 import attrs
 
-from actors.conversations import ConversingActor
+from actors.kernel.conversations import ConversingActor
+from actors.kernel.messages import Message, Reply
 from actors.logic.sessions import waits_until
 from actors.messages.addresses import LINK
-from actors.messages.lifecycle import Message, Reply
 from actors.messages.market_data import ContractQualified, QualifyContract
 from actors.model.contracts import Contract, ContractQuery, SecurityType
 

@@ -1,6 +1,6 @@
 """`python -m supervision`: the command line."""
 
-from supervision.cli import main
+from supervision.commands.cli import main
 
 if __name__ == "__main__":
     main()

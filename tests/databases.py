@@ -23,7 +23,7 @@ import psutil
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from supervision.proof_time import SeededEntropy
+from supervision.proof.time import SeededEntropy
 from supervision.store.connection_repository import ConnectionRepository
 from supervision.store.engine import make_engine, normalised
 from supervision.store.migrating import upgrade

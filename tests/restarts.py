@@ -8,9 +8,9 @@ from typing import Any
 
 from actors.ports import EventLog, no_log
 from supervision import Config
-from supervision.process import Process
-from supervision.proof_loop import Proof
-from supervision.runtime import build_proof_process
+from supervision.process import build_proof_process
+from supervision.process.handle import Process
+from supervision.proof.loop import Proof
 from supervision.simulator import Simulator
 from supervision.store.volatile_journal import VolatileJournalActor, VolatileStore
 from tests.worlds import NEXT_PROCESS

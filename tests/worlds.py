@@ -16,18 +16,18 @@ from typing import Any
 
 import attrs
 
-from actors.clock import Clock
+from actors.kernel.clock import Clock
 from actors.model.orders import ExecutionMode
 from actors.ports import EventLog, no_log
 from supervision import Config, IBKRGateway, StrategyContext, TradingSignal
-from supervision.config import Control, Database, Journal, Logging, Orders, Publish, Risk
-from supervision.config_maintenance import AUTO, Maintenance
+from supervision.config.maintenance import AUTO, Maintenance
+from supervision.config.sections import Control, Database, Journal, Logging, Orders, Publish, Risk
 from supervision.feeds.port import SecondSource
-from supervision.process import Process
-from supervision.proof_loop import Proof, run_proof
-from supervision.proof_time import EPOCH
+from supervision.process import build_process, build_proof_process
+from supervision.process.handle import Process
+from supervision.proof.loop import Proof, run_proof
+from supervision.proof.time import EPOCH
 from supervision.publish.port import QuoteStore
-from supervision.runtime import build_process, build_proof_process
 from supervision.simulator import Simulator, SimulatorConfig, ThreadedSimulator
 from supervision.store.records_port import ConnectionRecords
 

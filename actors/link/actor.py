@@ -18,7 +18,6 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import ClassVar
 
-from actors.base import ActorContext
 from actors.errors import (
     GatewayConnectionError,
     GatewayError,
@@ -27,17 +26,19 @@ from actors.errors import (
     SupersededError,
     describe,
 )
+from actors.kernel.actor import ActorContext
+from actors.kernel.messages import Message, Request, RequestFailed
 from actors.link.asking import AskingLink
 from actors.link.memory import LinkMemory
 from actors.link.opening import open_failure
-from actors.link.order_desk import OrderDesk
 from actors.link.orders import OrderSender
+from actors.link.pacing import PacingLane
 from actors.link.registry import PROCESS_LINKS
 from actors.link.reports import Reports
+from actors.link.sending import OrderDesk
 from actors.link.session import Session
 from actors.link.settings import LinkSettings
 from actors.logic.broker_codes import NoticeMeaning, is_cut_off, notice_meaning
-from actors.logic.pacing import PacingLane
 from actors.messages.addresses import CONNECTION
 from actors.messages.connection import (
     AdoptSession,
@@ -52,7 +53,6 @@ from actors.messages.connection import (
     SessionOpened,
     SocketOpened,
 )
-from actors.messages.lifecycle import Message, Request, RequestFailed
 from actors.messages.market_data import (
     QualifyContract,
     ReadBars,

@@ -17,6 +17,12 @@ from actors.errors import (
 )
 from actors.logic.broker_codes import Meaning, RequestKind, history_meaning, meaning
 
+POSITIONS: Final = "positions"
+OPEN_ORDERS: Final = "open orders"
+COMPLETED_ORDERS: Final = "completed orders"
+ACCOUNT: Final = "account values"
+"""What is asked for without a request id of its own is known by its name."""
+
 FIRST_REQUEST_ID: Final = 1_000_000_000
 """Order ids stay far below: the gateway reports errors of both under one number (D15)."""
 

@@ -5,22 +5,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from actors.base import ActorContext
 from actors.errors import (
     GatewayError,
     GatewayNotConnectedError,
     GatewayTimeoutError,
 )
+from actors.kernel.actor import ActorContext
+from actors.kernel.loop_actor import LoopActor
+from actors.kernel.messages import Reply, Request
 from actors.link.broker_state import read_broker_state
 from actors.link.market_requests import qualify, read_bars, read_option_chain, take_snapshot
 from actors.link.memory import LinkMemory
+from actors.link.order_gate import OrderGate
+from actors.link.pacing import PacingLane
 from actors.link.session import Session
 from actors.link.settings import LinkSettings
-from actors.logic.order_gate import OrderGate
-from actors.logic.pacing import PacingLane
-from actors.loop_actor import LoopActor
 from actors.messages.connection import BrokerStateRead, Probe, Probed, ReadBrokerState
-from actors.messages.lifecycle import Reply, Request
 from actors.messages.market_data import (
     BarsRead,
     ContractQualified,

@@ -24,12 +24,11 @@ import attrs
 from ib_insync.objects import ExecutionFilter
 
 from actors.errors import GatewayConnectionError
-from actors.link.answers import Pending
+from actors.link.answers import ACCOUNT, COMPLETED_ORDERS, OPEN_ORDERS, POSITIONS, Pending
+from actors.link.order_gate import OrderGate
+from actors.link.pacing import PacingLane
 from actors.link.session import Session
-from actors.link.wrapper import ACCOUNT, COMPLETED_ORDERS, OPEN_ORDERS, POSITIONS
 from actors.logic.broker_codes import RequestKind
-from actors.logic.order_gate import OrderGate
-from actors.logic.pacing import PacingLane
 from actors.model.account import Account, Holding
 from actors.model.connection import BrokerState
 from actors.model.orders import BrokerOrder, Execution

@@ -8,10 +8,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from actors.clock import Clock
 from actors.errors import HistoryPacingError, MailboxFullError
+from actors.kernel.clock import Clock
 from actors.link.answers import Pending
-from actors.logic.history_pacing import (
+from actors.link.history_pacing import (
     NOTHING_ASKED,
     HistoryLimits,
     HistoryQuestion,

@@ -23,11 +23,11 @@ from typing import Any
 
 import attrs
 
-from actors.clock import Clock
 from actors.errors import GatewayError, GatewayTimeoutError
+from actors.kernel.clock import Clock
 from actors.link.client import SessionClient
 from actors.link.pacer import Pacer
-from actors.logic.pacing import PacingLane
+from actors.link.pacing import PacingLane
 
 
 @attrs.frozen(kw_only=True)

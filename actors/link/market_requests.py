@@ -24,14 +24,14 @@ from actors.errors import (
 )
 from actors.link.answers import Pending
 from actors.link.history_pacer import HistoryPacer
+from actors.link.history_pacing import HistoryQuestion
 from actors.link.orders import ib_contract
+from actors.link.pacing import PacingLane
 from actors.link.session import Session
 from actors.link.snapshot import SnapshotPending
 from actors.link.translation import bar_from_ib, contract_from_details, date_from_ib, positive
 from actors.logic.broker_codes import RequestKind
 from actors.logic.history import history_violation
-from actors.logic.history_pacing import HistoryQuestion
-from actors.logic.pacing import PacingLane
 from actors.model.contracts import Contract, ContractQuery, SecurityType
 from actors.model.market import Bar, OptionChain, Quote
 

@@ -6,9 +6,9 @@ import asyncio
 from collections import deque
 from typing import Final
 
-from actors.clock import Clock
 from actors.errors import GatewayError, MailboxFullError
-from actors.logic.pacing import NOTHING_SENT, PacingLane, PacingLimits, record, wait_s
+from actors.kernel.clock import Clock
+from actors.link.pacing import NOTHING_SENT, PacingLane, PacingLimits, record, wait_s
 
 _SHORTEST_WAIT_S: Final = 0.0005
 """Clock and loop may disagree by less than this."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from actors.logic.order_gate import OrderGate
+from actors.kernel.messages import Message
+from actors.link.order_gate import OrderGate
 from actors.messages.addresses import EXECUTOR, POSITION, RISK, STRATEGY_C
-from actors.messages.lifecycle import Message
 from actors.messages.orders import (
     BrokerOrderReported,
     CommissionReported,

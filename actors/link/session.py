@@ -15,7 +15,6 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import datetime
 from typing import Any, Protocol
 
-from actors.clock import Clock
 from actors.errors import (
     ClientIDInUseError,
     GatewayAuthenticationError,
@@ -23,23 +22,26 @@ from actors.errors import (
     GatewayError,
     IncompatibleVersionError,
 )
+from actors.kernel.clock import Clock
 from actors.link.account_values import AccountValues
-from actors.link.answers import FIRST_REQUEST_ID, Answers, Pending
+from actors.link.answers import (
+    ACCOUNT,
+    COMPLETED_ORDERS,
+    FIRST_REQUEST_ID,
+    OPEN_ORDERS,
+    POSITIONS,
+    Answers,
+    Pending,
+)
 from actors.link.client import SessionClient
 from actors.link.life import Life
 from actors.link.pacer import Pacer
+from actors.link.pacing import PacingLane, PacingLimits
 from actors.link.reports import Reports
 from actors.link.settings import LinkSettings
 from actors.link.ticks import TickDesk
-from actors.link.wrapper import (
-    ACCOUNT,
-    COMPLETED_ORDERS,
-    OPEN_ORDERS,
-    POSITIONS,
-    RawWrapper,
-)
+from actors.link.wrapper import RawWrapper
 from actors.logic.broker_codes import Meaning, RequestKind, meaning
-from actors.logic.pacing import PacingLane, PacingLimits
 from actors.messages.connection import OpenSession
 from actors.model.account import Holding
 from actors.model.connection import BrokerState

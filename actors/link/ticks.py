@@ -22,17 +22,17 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final
 
-from actors.clock import Clock
 from actors.errors import GatewayError, MarketDataUnavailableError
+from actors.kernel.clock import Clock
+from actors.kernel.messages import Message
 from actors.link.answers import Answers, Pending
 from actors.link.client import SessionClient
 from actors.link.orders import ib_contract
 from actors.link.pacer import Pacer
+from actors.link.pacing import PacingLane
 from actors.link.ticked_market import TickedMarket
 from actors.logic.broker_codes import RequestKind
-from actors.logic.pacing import PacingLane
 from actors.messages.addresses import MARKET_DATA
-from actors.messages.lifecycle import Message
 from actors.messages.market_data import QuotesStreamed, TicksEnded
 from actors.model.contracts import Contract
 from actors.model.market import Quote

@@ -11,6 +11,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from actors.link.answers import COMPLETED_ORDERS, OPEN_ORDERS, POSITIONS
 from actors.link.memory import plausible_order_id
 from actors.link.snapshot import SnapshotPending
 from actors.link.translation import (
@@ -23,11 +24,6 @@ from actors.link.translation import (
 if TYPE_CHECKING:
     from actors.link.session import Session
     from actors.model.orders import BrokerOrder, Execution
-
-POSITIONS = "positions"
-OPEN_ORDERS = "open orders"
-COMPLETED_ORDERS = "completed orders"
-ACCOUNT = "account values"
 
 
 class RawWrapper:

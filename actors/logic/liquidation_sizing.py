@@ -8,9 +8,9 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Final
 
+from actors.logic.broker_orders import is_in_account, is_working
 from actors.logic.liquidation_words import BrokerRead, Close, LiquidationLimits
 from actors.logic.order_ids import operator_of
-from actors.logic.reconcile import is_in_account, is_working
 from actors.model.account import Holding
 from actors.model.connection import BrokerState
 from actors.model.orders import BrokerOrder, OrderAction

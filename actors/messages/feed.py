@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import attrs
 
-from actors.messages.lifecycle import Lane, Message, Reply, Request
+from actors.kernel.messages import Lane, Message, Reply, Request
 from actors.model.market import Bar, FeedQuote
 
 

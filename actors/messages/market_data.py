@@ -7,7 +7,7 @@ from typing import Final
 
 import attrs
 
-from actors.messages.lifecycle import Message, Overflow, Reply, Request
+from actors.kernel.messages import Message, Overflow, Reply, Request
 from actors.model.contracts import Contract, ContractQuery
 from actors.model.market import (
     Bar,

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import attrs
 
-from actors.messages.lifecycle import Lane, Message, Overflow, Reply, Request
+from actors.kernel.messages import Lane, Message, Overflow, Reply, Request
 from actors.model.contracts import Contract
 from actors.model.orders import (
     BrokerOrder,

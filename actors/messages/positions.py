@@ -7,7 +7,7 @@ from datetime import datetime
 
 import attrs
 
-from actors.messages.lifecycle import Lane, Message, Overflow, Reply, Request
+from actors.kernel.messages import Lane, Message, Overflow, Reply, Request
 from actors.model.account import Account, Holding, Position
 from actors.model.orders import CloseReason, OrderResult
 

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import attrs
 
-from actors.messages.lifecycle import Message, Reply, Request
+from actors.kernel.messages import Message, Reply, Request
 from actors.model.connection import ConnectionState
 
 

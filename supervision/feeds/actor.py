@@ -19,7 +19,6 @@ from typing import Any, ClassVar, Final
 
 import attrs
 
-from actors.base import ActorContext
 from actors.errors import (
     FeedDailyLimitError,
     FeedError,
@@ -27,7 +26,9 @@ from actors.errors import (
     FeedSymbolError,
     FeedTimeoutError,
 )
-from actors.loop_actor import LoopActor
+from actors.kernel.actor import ActorContext
+from actors.kernel.loop_actor import LoopActor
+from actors.kernel.messages import Message, Reply, Request
 from actors.messages.feed import (
     FeedBarsRead,
     FeedQuoteRead,
@@ -36,7 +37,6 @@ from actors.messages.feed import (
     ReadFeedBars,
     ReadFeedQuote,
 )
-from actors.messages.lifecycle import Message, Reply, Request
 from actors.model.market import Bar, FeedQuote
 from actors.ports import EventLog, no_log
 from supervision.feeds.budget import RequestBudget

@@ -10,8 +10,8 @@ from typing import Final
 
 import attrs
 
-from actors.clock import Clock
 from actors.errors import FeedError
+from actors.kernel.clock import Clock
 from actors.model.market import Bar, FeedQuote
 from supervision.feeds.alpha_vantage_replies import read_bars, read_quote, symbol_there
 from supervision.feeds.http import Requester

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from actors.clock import Clock
-from supervision.config import Config
+from actors.kernel.clock import Clock
+from supervision.config.sections import Config
 from supervision.feeds.actor import OpenSource
 from supervision.feeds.port import SecondSource
 

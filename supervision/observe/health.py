@@ -21,6 +21,7 @@ from typing import Any, Final, TypeVar
 import attrs
 
 from actors.errors import GatewayError
+from actors.kernel.messages import Reply, Request
 from actors.messages.addresses import (
     CONNECTION,
     FEED,
@@ -31,14 +32,13 @@ from actors.messages.addresses import (
 )
 from actors.messages.connection import ConnectionStatus, GetConnectionStatus
 from actors.messages.feed import FeedStatus, GetFeedStatus
-from actors.messages.lifecycle import Reply, Request
 from actors.messages.liquidation import GetLiquidationStatus, LiquidationStatus
 from actors.messages.market_data import DataStatus, GetDataStatus
 from actors.messages.publishing import GetPublishStatus, PublishStatus
 from actors.messages.records import GetRecordsStatus, RecordsStatus
 from actors.model.connection import ConnectionState, HealthLayer, LayerHealth
-from supervision.children import ChildStatus
-from supervision.tree import Tree
+from supervision.tree.children import ChildStatus
+from supervision.tree.tree import Tree
 
 R = TypeVar("R", bound=Reply)
 

@@ -10,10 +10,10 @@ from typing import Final
 
 from actors.errors import GatewayError
 from actors.logic.order_table import OrderState
-from actors.logic.risk_rules import RULE_NAMES
 from actors.model.connection import DisconnectCause
 from actors.model.market import DataSource
 from actors.model.orders import CloseReason, OrderAction, OrderStatus
+from actors.risk.rules import RULE_NAMES
 
 OTHER: Final = "other"
 

@@ -26,7 +26,7 @@ from loguru._logger import (
     Logger,
 )  # the only way to a logger that shares nothing with the host program's
 
-from actors.clock import Clock
+from actors.kernel.clock import Clock
 from supervision.observe.console import Console, wants_colours
 from supervision.observe.lines import Event, human_line, json_line
 from supervision.observe.masking import Masker

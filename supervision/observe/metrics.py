@@ -17,8 +17,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
 
-from actors.clock import Clock
 from actors.errors import ClientIDInUseError
+from actors.kernel.clock import Clock
 from actors.model.connection import DisconnectCause
 from actors.model.market import DataSource
 from supervision.observe import labels

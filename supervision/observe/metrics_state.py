@@ -10,7 +10,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Summa
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from supervision.children import ChildStatus
+from supervision.tree.children import ChildStatus
 
 
 @attrs.frozen(kw_only=True)

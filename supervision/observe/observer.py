@@ -14,14 +14,14 @@ import asyncio
 import socket
 from typing import Final, Protocol
 
-from actors.clock import Clock
+from actors.kernel.clock import Clock
 from actors.ports import EventLog, MemoryReading
 from supervision.observe.health import Health, Trouble
 from supervision.observe.masking import Masker
 from supervision.observe.metrics import Metrics
 from supervision.observe.metrics_state import State
 from supervision.observe.server import Listener, ServerThread
-from supervision.tree import Tree
+from supervision.tree.tree import Tree
 
 METRICS, HEALTH = "metrics", "health"
 BESIDE_POLL_S: Final = 10.0

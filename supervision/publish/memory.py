@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import attrs
 
-from actors.clock import Clock
+from actors.kernel.clock import Clock
 from actors.model.market import Quote
 from supervision.publish.schema import Entry
 

@@ -6,9 +6,9 @@ import asyncio
 
 import attrs
 
-from actors.clock import Clock, Entropy
 from actors.errors import ConfigurationError
-from supervision.config import Config
+from actors.kernel.clock import Clock, Entropy
+from supervision.config.sections import Config
 from supervision.publish.actor import OpenStore
 from supervision.publish.memory import MemoryStore
 from supervision.publish.outbox import Outbox

@@ -16,8 +16,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DataError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from actors.clock import Clock, Entropy
 from actors.errors import InvalidRecordError, RecordNotFoundError
+from actors.kernel.clock import Clock, Entropy
 from supervision.store.engine import explained
 from supervision.store.records_values import (
     STALE,

@@ -12,7 +12,7 @@ from pathlib import Path
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from actors.errors import ConfigurationError
-from supervision.config import Config
+from supervision.config.sections import Config
 from supervision.store.engine import make_engine, where
 from supervision.store.journal_lock import JOURNAL_FILE, JournalLock
 from supervision.store.migrating import current, downgrade, newest, upgrade

@@ -13,9 +13,10 @@ from typing import ClassVar
 
 import attrs
 
-from actors.base import ActorContext, SupervisedActor
-from actors.conversations import root_id
 from actors.errors import GatewayError, SupersededError
+from actors.kernel.actor import ActorContext, SupervisedActor
+from actors.kernel.conversations import root_id
+from actors.kernel.messages import Message, Reply, Request
 from actors.logic.executions import LISTED_FOR
 from actors.logic.order_table import TERMINAL, OrderState
 from actors.messages.journal import (
@@ -36,7 +37,6 @@ from actors.messages.journal import (
     RecordTransition,
     StepDurable,
 )
-from actors.messages.lifecycle import Message, Reply, Request
 from actors.model.orders import CloseReason
 from actors.ports import EventLog, no_log
 from supervision.store.journal_batch import Batch

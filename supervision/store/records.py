@@ -20,11 +20,11 @@ from typing import Any, ClassVar, Final, TypeVar
 
 import attrs
 
-from actors.base import ActorContext
 from actors.errors import InvalidRecordError, RecordsError
+from actors.kernel.actor import ActorContext
+from actors.kernel.loop_actor import LoopActor
+from actors.kernel.messages import Message
 from actors.logic.backoff import retry_delay_s
-from actors.loop_actor import LoopActor
-from actors.messages.lifecycle import Message
 from actors.messages.records import (
     GetRecordsStatus,
     RecordsStatus,

@@ -9,7 +9,7 @@ from pathlib import Path
 from sqlalchemy import URL
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from actors.clock import Clock, Entropy
+from actors.kernel.clock import Clock, Entropy
 from supervision.store.connection_repository import ConnectionRepository
 from supervision.store.engine import create_private, make_engine
 from supervision.store.migrating import upgrade

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 import attrs
 
-from actors.clock import Clock
+from actors.kernel.clock import Clock
 from supervision.store.records_values import (
     STALE,
     ConnectionRecord,

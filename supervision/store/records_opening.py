@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from actors.clock import Clock, Entropy
-from supervision.config import Config
+from actors.kernel.clock import Clock, Entropy
+from supervision.config.sections import Config
 from supervision.store.records_memory import MemoryRecords
 from supervision.store.records_port import ConnectionRecords
 

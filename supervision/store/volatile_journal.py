@@ -11,8 +11,9 @@ from typing import ClassVar, Final
 
 import attrs
 
-from actors.base import ActorContext, SupervisedActor
-from actors.conversations import root_id
+from actors.kernel.actor import ActorContext, SupervisedActor
+from actors.kernel.conversations import root_id
+from actors.kernel.messages import Message
 from actors.logic.order_ids import operator_of
 from actors.logic.order_table import TERMINAL
 from actors.messages.journal import (
@@ -34,7 +35,6 @@ from actors.messages.journal import (
     RecordTransition,
     StepDurable,
 )
-from actors.messages.lifecycle import Message
 from actors.model.orders import Execution
 from supervision.store.journal_file import MOST_ENDED
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from actors.errors import AlphaLearningViolationError
+from actors.kernel.messages import RequestFailed
 from actors.messages.addresses import LINK, MARKET_DATA
-from actors.messages.lifecycle import RequestFailed
 from actors.messages.market_data import GetBars, ReadBars
 from tests.walk.watching import tapped
 from tests.walk.wiretap import REQ_HISTORY, Fields, tapped_world

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from actors.kernel.messages import Reply, Request, RequestFailed
 from actors.messages.addresses import CONNECTION, EXECUTOR, LINK, MARKET_DATA, POSITION, STRATEGY_C
 from actors.messages.connection import Probe, ReadBrokerState, VerifyConnection
-from actors.messages.lifecycle import Reply, Request, RequestFailed
 from actors.messages.liquidation import Liquidate
 from actors.messages.market_data import (
     GetBars,

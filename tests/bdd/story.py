@@ -12,12 +12,12 @@ from typing import Any, Final
 
 import attrs
 
-from actors.addresses import TapRecord
+from actors.kernel.addresses import TapRecord
 from actors.messages.connection import ConnectionStateChanged, Reconcile
 from actors.model.connection import ConnectionState
 from supervision import GatewayError
+from supervision.process.status import ProcessStatus
 from supervision.simulator import SimulatorConfig
-from supervision.status import ProcessStatus
 from tests.walk.watching import tapped
 from tests.worlds import ProofWorld, prove
 

@@ -16,7 +16,7 @@ from time import perf_counter_ns
 import attrs
 from ib_insync import IB
 
-from actors.addresses import TapRecord
+from actors.kernel.addresses import TapRecord
 from actors.messages.addresses import CONNECTION, GATEWAY
 from actors.messages.connection import (
     Connect,

@@ -16,8 +16,8 @@ import talib
 from talipp.indicators import BB, EMA, RSI, VWAP
 from talipp.ohlcv import OHLCV
 
-from actors.logic.indicator_table import IndicatorColumns, IndicatorTable, indicators_of_many
-from actors.logic.indicators import Floats, indicators, indicators_of
+from actors.market_data.indicator_table import IndicatorColumns, IndicatorTable, indicators_of_many
+from actors.market_data.indicators import Floats, indicators, indicators_of
 from actors.model.market import Bar
 from tests.benchmarks.table import Row
 

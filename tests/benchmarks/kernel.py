@@ -10,13 +10,13 @@ from typing import ClassVar
 
 import attrs
 
-from actors.base import SupervisedActor
-from actors.messages.lifecycle import Message, Reply, Request
-from supervision.child_spec import ChildSpec
-from supervision.driver import ThreadDriver
-from supervision.restart_policy import RestartPolicy
-from supervision.system import SystemClock, SystemEntropy
-from supervision.tree import Tree
+from actors.kernel.actor import SupervisedActor
+from actors.kernel.messages import Message, Reply, Request
+from supervision.tree.child_spec import ChildSpec
+from supervision.tree.driver import ThreadDriver
+from supervision.tree.restart_policy import RestartPolicy
+from supervision.tree.system import SystemClock, SystemEntropy
+from supervision.tree.tree import Tree
 from tests.benchmarks.table import Row, summarize
 
 CRASHES = 300

@@ -15,13 +15,13 @@ from time import perf_counter_ns
 
 import attrs
 
-from actors.addresses import Cancellable, TapRecord
 from actors.errors import GatewayNotConnectedError
+from actors.kernel.addresses import Cancellable, TapRecord
 from actors.messages.connection import ConnectionStateChanged, SessionEnded, SessionOpened
 from actors.model.connection import ConnectionState
 from actors.model.orders import OrderStatus
 from supervision import IBKRGateway
-from supervision.config import Connection, Journal
+from supervision.config.sections import Connection, Journal
 from tests.benchmarks.server import EXTRA_SYMBOLS, Server
 from tests.benchmarks.table import Row, summarize
 from tests.worlds import CONTEXT, a_config, buy

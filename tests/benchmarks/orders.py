@@ -22,7 +22,7 @@ from ib_insync import IB, MarketOrder, Stock
 
 from actors.model.orders import OrderStatus
 from supervision import IBKRGateway
-from supervision.config import Journal
+from supervision.config.sections import Journal
 from tests.benchmarks.server import Server
 from tests.benchmarks.table import Row, Summary, summarize
 from tests.worlds import CONTEXT, a_config, buy, sell

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from actors.model.market import FeedKind, Quote
 from actors.model.orders import OrderStatus
 from supervision import IBKRGateway
-from supervision.config import Config, Journal, MarketData, Pacing, Publish
+from supervision.config.sections import Config, Journal, MarketData, Pacing, Publish
 from supervision.simulator import SimulatorConfig
 from tests.benchmarks.table import Row, summarize
 from tests.benchmarks.tick_server import POURED_SPREAD, SLOTS, SYMBOLS, TickServer

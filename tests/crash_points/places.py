@@ -12,8 +12,8 @@ from pathlib import Path
 import attrs
 
 from supervision import Config
-from supervision.config import Connection as ConnectionSection
-from supervision.config import Journal, Logging, Orders, Positions, StrategyC
+from supervision.config.sections import Connection as ConnectionSection
+from supervision.config.sections import Journal, Logging, Orders, Positions, StrategyC
 from supervision.simulator import Limits, Simulator, SimulatorConfig
 from tests.worlds import a_config
 

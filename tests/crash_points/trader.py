@@ -15,8 +15,8 @@ from typing import Any
 from actors.errors import GatewayError
 from actors.model.orders import ExecutionMode, OrderStatus
 from supervision import Config, IBKRGateway
-from supervision.process import Process
-from supervision.runtime import build_process
+from supervision.process import build_process
+from supervision.process.handle import Process
 from supervision.store.journal_file import JournalFile
 from tests.crash_points.days import POLL_S, SETTINGS, SETTLING_S, TIMEOUT_S, until_safe
 from tests.crash_points.places import SharedClock, settings

@@ -11,8 +11,8 @@ import attrs
 import pytest
 import yaml
 
-from supervision.cli import ExitCode
-from supervision.config import ENVIRONMENT, Config, load
+from supervision.commands.cli import ExitCode
+from supervision.config.sections import ENVIRONMENT, Config, load
 from supervision.store.volume import is_required
 
 ROOT: Final = Path(__file__).resolve().parents[2]

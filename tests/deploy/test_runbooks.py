@@ -11,9 +11,9 @@ import pytest
 from typer.main import get_command
 
 from actors import errors
-from supervision.cli import ExitCode, app
-from supervision.config import ENVIRONMENT, Config
-from supervision.config_fields import section_of
+from supervision.commands.cli import ExitCode, app
+from supervision.config.fields import section_of
+from supervision.config.sections import ENVIRONMENT, Config
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 RUNBOOKS: Final = sorted((ROOT / "docs/runbooks").glob("*.md"))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from actors.kernel.messages import Message
 from actors.messages.addresses import (
     CONNECTION,
     DATA_WATCH,
@@ -23,13 +24,12 @@ from actors.messages.addresses import (
 )
 from actors.messages.connection import EndSession, Reconciled
 from actors.messages.journal import RecordTransition
-from actors.messages.lifecycle import Message
 from actors.messages.market_data import QuoteRead, UnsubscribeQuotes
 from actors.messages.orders import ExecutionReported, OrderSettled
 from actors.messages.positions import HoldingReported
 from actors.messages.publishing import PublishQuote
 from actors.messages.records import SessionFinished
-from supervision.process import Process
+from supervision.process.handle import Process
 
 POISON: Final[dict[str, type[Message]]] = {
     JOURNAL: RecordTransition,

@@ -15,8 +15,8 @@ from typing import Final
 import attrs
 
 from actors.model.orders import OrderStatus
-from supervision.config import Connection, GatewayConfig, Orders, Positions, StrategyC
-from supervision.config_maintenance import Maintenance
+from supervision.config.maintenance import Maintenance
+from supervision.config.sections import Connection, GatewayConfig, Orders, Positions, StrategyC
 from supervision.simulator import Simulator
 from tests.faults.people import Operator, Trader
 from tests.faults.trouble import Pace, Timetable, timetable

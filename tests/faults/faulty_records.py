@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Collection, Sequence
 from enum import Enum
 
-from actors.clock import Clock
 from actors.errors import RecordsError
+from actors.kernel.clock import Clock
 from supervision.store.records_memory import MemoryRecords
 from supervision.store.records_values import (
     ConnectionRecord,

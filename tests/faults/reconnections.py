@@ -15,10 +15,10 @@ from pathlib import Path
 
 import psutil
 
-from actors.addresses import TapRecord
+from actors.kernel.addresses import TapRecord
 from actors.messages.addresses import GATEWAY
 from actors.messages.connection import ConnectionStateChanged
-from supervision.config import Connection, Database, Journal, Positions, StrategyC
+from supervision.config.sections import Connection, Database, Journal, Positions, StrategyC
 from tests.worlds import RealWorld, a_config, real_world
 
 CONFIG = a_config(

@@ -14,17 +14,17 @@ from typing import Any, TypeVar
 import attrs
 import pytest
 
-from actors.addresses import TapRecord
 from actors.errors import GatewayError
+from actors.kernel.addresses import TapRecord
+from actors.kernel.messages import ActorFailed, Reply
 from actors.messages.addresses import EXECUTOR, GATEWAY, LINK
 from actors.messages.connection import ConnectionStateChanged
-from actors.messages.lifecycle import ActorFailed, Reply
 from actors.messages.orders import SubmitOrder
 from actors.model.connection import DisconnectCause
 from actors.model.orders import OrderResult, OrderStatus
-from supervision.config import Config, Connection, Orders, StrategyC, Supervision
+from supervision.config.sections import Config, Connection, Orders, StrategyC, Supervision
 from supervision.simulator import Simulator
-from supervision.tree import OUTSIDE
+from supervision.tree.tree import OUTSIDE
 from tests.faults.crash import POISON, crash
 from tests.worlds import (
     CONTEXT,

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from supervision import OrderStatus
-from supervision.config import StrategyC
+from supervision.config.sections import StrategyC
 from tests.worlds import CONTEXT, ProofWorld, a_config, buy, prove
 
 SAME_ID_RETRIES = 3

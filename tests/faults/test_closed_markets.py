@@ -14,8 +14,8 @@ from actors.messages.addresses import EXECUTOR, LINK, RISK, STRATEGY_C
 from actors.messages.liquidation import LiquidationReport
 from actors.model.orders import OrderStatus
 from supervision import IBKRGateway
-from supervision.config import Connection, Positions, StrategyC
-from supervision.proof_loop import Proof, run_proof
+from supervision.config.sections import Connection, Positions, StrategyC
+from supervision.proof.loop import Proof, run_proof
 from supervision.simulator import Scenario, Simulator
 from tests.faults.crash import crash
 from tests.restarts import processes_of

@@ -24,7 +24,7 @@ from actors.messages.market_data import QuotesInterrupted, QuotesResumed
 from actors.model.connection import ConnectionState
 from actors.model.market import DataCondition, DataType, Quote
 from actors.model.orders import OrderStatus
-from supervision.config import StrategyC
+from supervision.config.sections import StrategyC
 from tests.worlds import CONTEXT, ProofWorld, a_config, buy, prove
 
 PATIENT: Final = a_config(strategy_c=StrategyC(grace_seconds=3600.0))

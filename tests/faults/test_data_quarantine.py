@@ -14,13 +14,13 @@ from zoneinfo import ZoneInfo
 import attrs
 import pytest
 
-from actors.addresses import TapRecord
+from actors.kernel.addresses import TapRecord
 from actors.messages.addresses import DATA_WATCH, MARKET_DATA, POSITION, RISK, STRATEGY_C
 from actors.messages.liquidation import DataQuarantined, LiquidationReport
 from actors.messages.orders import SubmitOrder
 from actors.messages.risk import LatchChanged
 from actors.model.orders import CloseReason, OrderStatus, Purpose
-from supervision.config import Config, Connection, StrategyC, Supervision
+from supervision.config.sections import Config, Connection, StrategyC, Supervision
 from supervision.simulator import Scenario, SimulatorConfig
 from tests.faults.crash import crash
 from tests.integration.second_source import FakeSource

@@ -21,14 +21,14 @@ import attrs
 import pytest
 from sqlalchemy import text
 
-from actors.addresses import TapRecord
+from actors.kernel.addresses import TapRecord
+from actors.kernel.messages import Escalated
 from actors.messages.addresses import CONNECTION, GATEWAY, RECORDS
 from actors.messages.connection import ConnectionStateChanged
-from actors.messages.lifecycle import Escalated
 from actors.model.connection import ConnectionState
 from actors.model.orders import OrderStatus
-from supervision.config import Connection, Database, Secrets, StrategyC, Supervision
-from supervision.status import status_lines
+from supervision.config.sections import Connection, Database, Secrets, StrategyC, Supervision
+from supervision.process.status import status_lines
 from supervision.store.engine import make_engine, normalised, sqlite_url
 from supervision.store.migrating import upgrade
 from supervision.store.records_opening import RECORDS_FILE

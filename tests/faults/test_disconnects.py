@@ -13,14 +13,14 @@ from typing import Any
 import attrs
 import pytest
 
-from actors.addresses import TapRecord
+from actors.connection.states import TRANSITIONS
 from actors.errors import (
     GatewayAuthenticationError,
     GatewayError,
     GatewayTimeoutError,
     IncompatibleVersionError,
 )
-from actors.logic.connection_state import TRANSITIONS
+from actors.kernel.addresses import TapRecord
 from actors.messages.addresses import GATEWAY, POSITION, RECORDS, RISK
 from actors.messages.connection import (
     BrokerStateRead,
@@ -34,7 +34,7 @@ from actors.messages.orders import ExecutionRecorded, InstallPermitKey, OrderSen
 from actors.messages.records import SessionFinished
 from actors.model.connection import ConnectionState, DisconnectCause
 from actors.model.orders import OrderStatus
-from supervision.config import Connection, GatewayConfig, StrategyC
+from supervision.config.sections import Connection, GatewayConfig, StrategyC
 from supervision.simulator import Simulator
 from tests.faults.crash import crash
 from tests.worlds import CONTEXT, ProofWorld, a_config, buy, prove

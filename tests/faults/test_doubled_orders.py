@@ -10,7 +10,7 @@ import pytest
 from actors.messages.addresses import CONNECTION, EXECUTOR
 from actors.messages.connection import RequestReconciliation
 from supervision import IBKRGateway, OrderStatus
-from supervision.proof_loop import Proof, run_proof
+from supervision.proof.loop import Proof, run_proof
 from supervision.simulator import Simulator
 from tests.restarts import processes_of
 from tests.worlds import CONTEXT, SIMULATED, ProofWorld, a_config, buy, prove

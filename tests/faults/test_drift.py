@@ -10,7 +10,7 @@ import pytest
 from actors.messages.addresses import CONNECTION, EXECUTOR
 from actors.messages.connection import RequestReconciliation
 from actors.model.orders import OrderStatus
-from supervision.config import Orders, Positions, StrategyC
+from supervision.config.sections import Orders, Positions, StrategyC
 from tests.worlds import CONTEXT, ProofWorld, a_config, buy, prove
 
 INTERVAL_S = 30.0

@@ -17,11 +17,11 @@ from actors.messages.addresses import CONNECTION, STRATEGY_C
 from actors.model.connection import ConnectionState
 from actors.model.orders import ExecutionMode, OrderResult, OrderStatus
 from supervision import Config, IBKRGateway
-from supervision.config import Connection, Positions, StrategyC
-from supervision.config_maintenance import Maintenance
-from supervision.process import Process
-from supervision.proof_loop import Proof, run_proof
-from supervision.runtime import build_proof_process
+from supervision.config.maintenance import Maintenance
+from supervision.config.sections import Connection, Positions, StrategyC
+from supervision.process import build_proof_process
+from supervision.process.handle import Process
+from supervision.proof.loop import Proof, run_proof
 from supervision.simulator import Simulator
 from supervision.store.volatile_journal import VolatileJournalActor, VolatileStore
 from tests.faults.crash import crash

@@ -11,10 +11,10 @@ from typing import Any
 import attrs
 import pytest
 
-from actors.addresses import TapRecord
 from actors.errors import GatewayError
+from actors.kernel.addresses import TapRecord
+from actors.kernel.messages import Message
 from actors.messages.addresses import EXECUTOR, LINK, RISK
-from actors.messages.lifecycle import Message
 from actors.messages.orders import (
     CancelOrder,
     ModifyOrder,
@@ -32,7 +32,7 @@ from actors.model.orders import (
     WaitFor,
     WireOrder,
 )
-from supervision.config import Orders, StrategyC, Supervision
+from supervision.config.sections import Orders, StrategyC, Supervision
 from tests.faults.contents import Content, content_of, content_received
 from tests.faults.crash import crash
 from tests.worlds import LENIENT, ProofWorld, a_config, prove

@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from actors.addresses import TapRecord
+from actors.kernel.addresses import TapRecord
 from actors.messages.addresses import LINK
 from actors.messages.orders import OrderSent
 from actors.model.orders import ExecutionMode, OrderStatus
 from supervision import IBKRGateway
-from supervision.config import Config, GatewayConfig, StrategyC
-from supervision.process import Process
-from supervision.proof_loop import Proof, run_proof
-from supervision.runtime import build_proof_process
+from supervision.config.sections import Config, GatewayConfig, StrategyC
+from supervision.process import build_proof_process
+from supervision.process.handle import Process
+from supervision.proof.loop import Proof, run_proof
 from supervision.simulator import Simulator, SimulatorConfig
 from supervision.store.volatile_journal import VolatileJournalActor, VolatileStore
 from tests.faults.crash import crash

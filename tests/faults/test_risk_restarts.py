@@ -10,7 +10,7 @@ import pytest
 from actors.messages.addresses import RISK
 from actors.model.orders import OrderStatus
 from supervision import Config, IBKRGateway
-from supervision.proof_loop import Proof, run_proof
+from supervision.proof.loop import Proof, run_proof
 from supervision.simulator import Simulator, SimulatorConfig
 from tests.faults.crash import crash
 from tests.restarts import processes_of

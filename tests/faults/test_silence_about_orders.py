@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from actors.model.orders import OrderStatus
-from supervision.config import Orders
+from supervision.config.sections import Orders
 from tests.worlds import CONTEXT, ProofWorld, a_config, buy, prove
 
 UNKNOWN_AFTER_S = 2.0

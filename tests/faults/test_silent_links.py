@@ -6,12 +6,12 @@ import asyncio
 
 import pytest
 
-from actors.addresses import TapRecord
+from actors.kernel.addresses import TapRecord
 from actors.messages.addresses import CONNECTION, GATEWAY
 from actors.messages.connection import ConnectionStateChanged, Probe, ProofMissed
 from actors.model.connection import ConnectionState, DisconnectCause
 from actors.model.orders import CloseReason, OrderResult, OrderStatus
-from supervision.config import Connection, StrategyC
+from supervision.config.sections import Connection, StrategyC
 from tests.worlds import CONTEXT, ProofWorld, a_config, buy, prove
 
 BEAT_S = 5.0

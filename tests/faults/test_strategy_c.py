@@ -10,8 +10,8 @@ from typing import Any
 import attrs
 import pytest
 
-from actors.addresses import TapRecord
 from actors.errors import GatewayError, GatewayStoppedError, OrderValidationError
+from actors.kernel.addresses import TapRecord
 from actors.messages.addresses import CONNECTION, GATEWAY, STRATEGY_C
 from actors.messages.connection import ConnectionStateChanged, Disconnect
 from actors.messages.journal import RecordLatch, RecordStep
@@ -26,7 +26,7 @@ from actors.messages.orders import (
 from actors.messages.risk import LatchChanged
 from actors.model.connection import ConnectionState
 from actors.model.orders import CloseReason, OrderStatus, Purpose
-from supervision.config import Config, StrategyC, Supervision
+from supervision.config.sections import Config, StrategyC, Supervision
 from supervision.simulator import LedgerEntry
 from tests.faults.crash import POISON, crash
 from tests.unit.logic.values import SPY

@@ -15,12 +15,12 @@ from typing import Any, TypeVar
 
 import attrs
 
-from actors.addresses import TapRecord
-from actors.logic.connection_state import TRANSITIONS
+from actors.connection.states import TRANSITIONS
+from actors.kernel.addresses import TapRecord
+from actors.kernel.messages import ActorFailed
 from actors.logic.order_ids import order_id_of
 from actors.messages.addresses import GATEWAY, LINK, RECORDS, RISK
 from actors.messages.connection import ConnectionStateChanged, OpeningReadinessChanged
-from actors.messages.lifecycle import ActorFailed
 from actors.messages.orders import OrderChanged, OrderSent, SendOrder
 from actors.messages.records import SessionFinished, SessionStarted
 from actors.messages.risk import LatchChanged, OrderApproved, RequestApproval

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Sequence
 from enum import Enum
 
-from actors.clock import Clock
 from actors.errors import PublishError
+from actors.kernel.clock import Clock
 from supervision.publish.memory import MemoryStore
 from supervision.publish.schema import Entry
 

@@ -14,9 +14,9 @@ import httpx
 
 from actors.model.orders import ExecutionMode
 from supervision import Config, IBKRGateway
-from supervision.config import Observability
-from supervision.process import Process
-from supervision.runtime import build_process
+from supervision.config.sections import Observability
+from supervision.process import build_process
+from supervision.process.handle import Process
 from supervision.simulator import ThreadedSimulator
 from tests.worlds import SIMULATED, a_config
 

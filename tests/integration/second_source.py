@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from enum import Enum
 
-from actors.clock import Clock
 from actors.errors import FeedDailyLimitError, FeedSymbolError, FeedUnreachableError
+from actors.kernel.clock import Clock
 from actors.model.market import Bar, DataSource, FeedQuote
 
 PRICE = 555.5

@@ -32,8 +32,8 @@ from actors.errors import (
     FeedTimeoutError,
     FeedUnreachableError,
 )
-from actors.logic import second_source
 from actors.logic.quality import quote_age_s
+from actors.market_data import second_source
 from actors.model.market import DataSource, DataType
 from supervision.feeds.alpha_vantage import AlphaVantage, AlphaVantageSettings
 from tests.databases import START_OF_TIME, SetClock

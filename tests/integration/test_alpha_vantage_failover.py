@@ -30,8 +30,8 @@ from actors.model.connection import ConnectionState
 from actors.model.market import DataSource, DataType, MarketData, Quote
 from actors.model.orders import OrderStatus
 from supervision import IBKRGateway
-from supervision.config import Config, Connection, Failover, Secrets, StrategyC
-from supervision.status import status_lines
+from supervision.config.sections import Config, Connection, Failover, Secrets, StrategyC
+from supervision.process.status import status_lines
 from tests.faults.crash import crash
 from tests.integration.alpha_vantage_server import KEY, alpha_vantage, answer
 from tests.integration.second_source import PRICE, FakeSource, Fault

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from supervision.cli import ExitCode, app
+from supervision.commands.cli import ExitCode, app
 from supervision.store.journal_lock import JOURNAL_FILE, JournalLock
 from supervision.store.migrating import newest
 from supervision.store.records_opening import RECORDS_FILE

@@ -22,9 +22,9 @@ from actors.messages.addresses import EXECUTOR
 from actors.messages.journal import RecordNote
 from actors.messages.orders import BrokerOrderReported
 from supervision import CloseReason, OrderStatus
-from supervision.cli import ExitCode
-from supervision.config import Journal
-from supervision.explain import explain_order
+from supervision.commands.cli import ExitCode
+from supervision.commands.explain import explain_order
+from supervision.config.sections import Journal
 from supervision.observe.masking import Masker
 from supervision.simulator import SimulatorConfig
 from supervision.store.audit import open_audit

@@ -15,8 +15,8 @@ import pytest
 
 from actors.messages.liquidation import LiquidationReport
 from supervision import OrderStatus
-from supervision.cli import ExitCode
-from supervision.config import Journal
+from supervision.commands.cli import ExitCode
+from supervision.config.sections import Journal
 from tests.integration.test_explain import SIMULATED, WHO, Run, at, config_of
 from tests.worlds import CONTEXT, RealWorld, a_config, buy, real_world, sell
 

@@ -13,11 +13,11 @@ from typing import Any
 import attrs
 import pytest
 
-from actors.addresses import LIFECYCLE, TapRecord
+from actors.kernel.addresses import LIFECYCLE, TapRecord
+from actors.kernel.messages import StopActor
 from actors.messages.addresses import EXECUTOR, POSITION, STRATEGY_C
 from actors.messages.connection import GetConnectionStatus
-from actors.messages.lifecycle import StopActor
-from supervision.config import Connection, Supervision
+from supervision.config.sections import Connection, Supervision
 from supervision.observe.health import SILENT_S
 from tests.integration.observed import Observed, observed
 

@@ -11,16 +11,16 @@ from typing import Any
 import attrs
 import pytest
 
+from actors.kernel.messages import RequestFailed
 from actors.messages.addresses import JOURNAL
 from actors.messages.journal import IntentDurable, RecordIntent, RecordLatch, RecordNote
-from actors.messages.lifecycle import RequestFailed
-from supervision.child_spec import ChildSpec
-from supervision.driver import ThreadDriver
 from supervision.store.journal import JournalActor
 from supervision.store.journal_file import JournalFile
 from supervision.store.journal_lock import JournalLock
-from supervision.system import SystemClock, SystemEntropy
-from supervision.tree import Tree
+from supervision.tree.child_spec import ChildSpec
+from supervision.tree.driver import ThreadDriver
+from supervision.tree.system import SystemClock, SystemEntropy
+from supervision.tree.tree import Tree
 from tests.unit.logic.values import NOW, trade_request, wire_order
 
 LISTENER = "listener"

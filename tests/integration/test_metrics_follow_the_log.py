@@ -10,7 +10,7 @@ import pytest
 
 from supervision.observe.metrics import Metrics
 from supervision.observe.metrics_state import State
-from supervision.proof_time import VirtualClock
+from supervision.proof.time import VirtualClock
 from tests.unit.observe.test_metrics import samples
 from tests.walk.link_records import Lines
 from tests.worlds import CONTEXT, ProofWorld, a_config, buy, prove

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from supervision.config import Observability
+from supervision.config.sections import Observability
 from tests.integration.observed import Events, observed, taken_port
 from tests.worlds import CONTEXT, buy, real_world
 

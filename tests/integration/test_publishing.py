@@ -19,12 +19,12 @@ from actors.messages.addresses import PUBLISHER
 from actors.model.contracts import Contract, Right, SecurityType
 from actors.model.market import DataSource, Quote
 from actors.model.orders import OrderStatus
-from supervision.config import Publish
-from supervision.proof_time import VirtualClock
+from supervision.config.sections import Publish
+from supervision.process.status import status_lines
+from supervision.proof.time import VirtualClock
 from supervision.publish.memory import MemoryStore
 from supervision.publish.outbox import Outbox
 from supervision.publish.schema import Entry, fields_of, name_of
-from supervision.status import status_lines
 from tests.databases import SetClock
 from tests.faults.crash import crash
 from tests.integration.faulty_store import Fault, FaultyStore

@@ -19,12 +19,12 @@ from actors.messages.addresses import MARKET_DATA, PUBLISHER
 from actors.messages.publishing import PublishQuote
 from actors.model.market import Quote
 from actors.model.orders import OrderStatus
-from supervision.config import Config, MarketData, Publish, Secrets, load
+from supervision.config.sections import Config, MarketData, Publish, Secrets, load
+from supervision.process.status import ProcessStatus
 from supervision.publish.opening import publishing_of
 from supervision.publish.redis_store import RedisSettings, RedisStore
 from supervision.publish.schema import Entry, fields_of
-from supervision.status import ProcessStatus
-from supervision.system import SystemClock, SystemEntropy
+from supervision.tree.system import SystemClock, SystemEntropy
 from tests.integration.redis_server import PASSWORD, RedisServer, running_redis
 from tests.unit.logic.values import NOW, SPY, SPY_CALL
 from tests.walk.link_records import Lines

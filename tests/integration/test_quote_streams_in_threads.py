@@ -15,8 +15,8 @@ import pytest
 from actors.messages.market_data import UnsubscribeQuotes
 from actors.model.market import Quote
 from supervision import Config, IBKRGateway
-from supervision.config import MarketData, Pacing, StrategyC
-from supervision.process import Process
+from supervision.config.sections import MarketData, Pacing, StrategyC
+from supervision.process.handle import Process
 from supervision.simulator import Limits, Simulator, SimulatorConfig, ThreadedSimulator
 from tests.walk.watching import tapped, until
 from tests.worlds import a_config, real_world

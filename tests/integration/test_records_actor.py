@@ -11,9 +11,9 @@ from typing import Any
 import attrs
 import pytest
 
-from actors.context import ActorContext
+from actors.kernel.context import ActorContext
+from actors.kernel.messages import StopActor
 from actors.messages.addresses import RECORDS
-from actors.messages.lifecycle import StopActor
 from actors.messages.records import (
     GetRecordsStatus,
     RecordsStatus,
@@ -21,15 +21,15 @@ from actors.messages.records import (
     SessionStarted,
 )
 from actors.model.connection import ConnectionState
-from supervision.child_spec import ChildSpec
-from supervision.proof import ProofDriver
-from supervision.proof_loop import Proof, run_proof
-from supervision.restart_policy import RestartPolicy
+from supervision.proof.driver import ProofDriver
+from supervision.proof.loop import Proof, run_proof
 from supervision.store.records import SETTLE_S, RecordsActor, RecordsSettings
 from supervision.store.records_backlog import Backlog
 from supervision.store.records_port import ConnectionRecords
 from supervision.store.records_values import STALE, ConnectionRecord, Endpoint
-from supervision.tree import Tree
+from supervision.tree.child_spec import ChildSpec
+from supervision.tree.restart_policy import RestartPolicy
+from supervision.tree.tree import Tree
 from tests.faults.crash import POISON, hollow
 from tests.faults.faulty_records import Fault, FaultyRecords
 

@@ -11,8 +11,8 @@ import pytest
 
 from actors.errors import ConfigurationError, RecordsError
 from actors.model.orders import ExecutionMode
-from supervision.config import Config, Database, General, Logging, Secrets
-from supervision.runtime import build_process
+from supervision.config.sections import Config, Database, General, Logging, Secrets
+from supervision.process import build_process
 from supervision.store.engine import explained, make_engine, normalised, sqlite_url
 from supervision.store.migrating import current
 from supervision.store.records_database import prepare_file

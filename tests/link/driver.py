@@ -13,14 +13,15 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from actors.addresses import AddressBook
-from actors.base import ActorContext
-from actors.dead_letters import DeadLetters
 from actors.errors import GatewayError, restore
+from actors.kernel.actor import ActorContext
+from actors.kernel.addresses import AddressBook
+from actors.kernel.dead_letters import DeadLetters
+from actors.kernel.mailbox import STOP, Sender
+from actors.kernel.messages import Message, Reply, Request, RequestFailed
 from actors.link.actor import LinkActor
 from actors.link.settings import LinkSettings
 from actors.logic.permits import issue_permit
-from actors.mailbox import STOP, Sender
 from actors.messages.addresses import CONNECTION, EXECUTOR, LINK, MARKET_DATA, POSITION, RISK
 from actors.messages.connection import (
     BrokerStateRead,
@@ -28,7 +29,6 @@ from actors.messages.connection import (
     ReadBrokerState,
     SessionOpened,
 )
-from actors.messages.lifecycle import Message, Reply, Request, RequestFailed
 from actors.messages.market_data import ContractQualified, QualifyContract
 from actors.messages.orders import InstallPermitKey, SendOrder, SetGate
 from actors.model.connection import BrokerState

@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from actors.addresses import TapRecord
-from actors.base import ActorContext
+from actors.kernel.actor import ActorContext
+from actors.kernel.addresses import TapRecord
+from actors.kernel.messages import Message, Request
 from actors.link.actor import LinkActor
 from actors.link.settings import LinkSettings
 from actors.messages.addresses import CONNECTION, EXECUTOR, LINK, POSITION, RISK
@@ -27,15 +28,14 @@ from actors.messages.connection import (
     SessionEnded,
     SessionOpened,
 )
-from actors.messages.lifecycle import Message, Request
 from actors.messages.orders import ExecutionReported, InstallPermitKey, OrderSent, SetGate
-from supervision.child_spec import ChildSpec
-from supervision.driver import ThreadDriver
-from supervision.proof_loop import Proof, run_proof
-from supervision.restart_policy import RestartPolicy
+from supervision.proof.loop import Proof, run_proof
 from supervision.simulator import Simulator, SimulatorConfig, ThreadedSimulator
-from supervision.system import SystemClock, SystemEntropy
-from supervision.tree import Tree
+from supervision.tree.child_spec import ChildSpec
+from supervision.tree.driver import ThreadDriver
+from supervision.tree.restart_policy import RestartPolicy
+from supervision.tree.system import SystemClock, SystemEntropy
+from supervision.tree.tree import Tree
 
 from .driver import KEY, LinkDriver
 

@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 import pytest
 
-from actors.logic.order_gate import Attempt, OrderGate
+from actors.link.order_gate import Attempt, OrderGate
 from actors.logic.permits import issue_permit
 from actors.model.connection import GateState
 from actors.model.contracts import Contract, SecurityType

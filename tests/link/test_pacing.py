@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.errors import ConfigurationError
-from actors.logic.pacing import (
+from actors.link.pacing import (
     NOTHING_SENT,
     WINDOW_S,
     PacingLane,

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from actors.kernel.messages import Message
 from actors.link.settings import LinkSettings
 from actors.messages.addresses import CONNECTION
 from actors.messages.connection import NoticeReceived, Probe, ReadBrokerState
-from actors.messages.lifecycle import Message
 from actors.messages.market_data import QualifyContract, ReadOptionChain, TakeSnapshot
 from actors.messages.orders import OrderSent, SendCancel, SendOrder
 from actors.model.contracts import Contract, ContractQuery

@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 import pytest
 
 from actors.errors import GatewayConnectionError, GatewayTimeoutError, MailboxFullError
+from actors.kernel.messages import Request, RequestFailed
 from actors.link.settings import LinkSettings
 from actors.messages.addresses import CONNECTION
 from actors.messages.connection import NoticeReceived, Probe, Probed, ReadBrokerState, SessionEnded
-from actors.messages.lifecycle import Request, RequestFailed
 from actors.messages.market_data import QualifyContract, TakeSnapshot
 from actors.model.connection import DisconnectCause
 from actors.model.contracts import ContractQuery

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from actors.link.settings import LinkSettings
-from supervision.proof_loop import Proof, run_proof
+from supervision.proof.loop import Proof, run_proof
 from supervision.simulator import Limits, Simulator, SimulatorConfig
 
 from .driver import LinkDriver

@@ -25,8 +25,8 @@ import attrs
 import pytest
 
 from supervision import Config, GatewayConfig, IBKRGateway, TradingSignal
-from supervision.config import Control, General, Logging
-from supervision.status import ProcessStatus
+from supervision.config.sections import Control, General, Logging
+from supervision.process.status import ProcessStatus
 
 VARIABLE: Final = "IBKR_PAPER_GATEWAY"
 SYMBOL: Final = os.environ.get("IBKR_PAPER_SYMBOL") or "SPY"

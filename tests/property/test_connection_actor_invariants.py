@@ -17,17 +17,17 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from actors.addresses import TapRecord
+from actors.connection.states import TRANSITIONS
 from actors.errors import GatewayError
-from actors.logic.connection_state import TRANSITIONS
+from actors.kernel.addresses import TapRecord
+from actors.kernel.messages import ActorFailed
 from actors.messages.addresses import CONNECTION, GATEWAY, LINK
 from actors.messages.connection import ConnectionStateChanged, ConnectionStatus, Disconnect
-from actors.messages.lifecycle import ActorFailed
 from actors.messages.orders import OrderSent
 from actors.model.connection import ConnectionState
 from actors.model.orders import OrderStatus
-from supervision.config import Connection, GatewayConfig, StrategyC, Supervision
-from supervision.proof_loop import open_proof
+from supervision.config.sections import Connection, GatewayConfig, StrategyC, Supervision
+from supervision.proof.loop import open_proof
 from tests.faults.crash import crash
 from tests.walk.link_records import Lines, ask_to_connect, link_status
 from tests.worlds import CONTEXT, ProofWorld, a_config, buy, proof_world

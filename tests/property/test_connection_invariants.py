@@ -9,9 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from actors.errors import IllegalTransitionError
-from actors.logic.backoff import retry_delay_s
-from actors.logic.connection_state import (
+from actors.connection.states import (
     TRANSITIONS,
     ConnectionMachine,
     begin_attempt,
@@ -21,6 +19,8 @@ from actors.logic.connection_state import (
     state_after_failure,
     transition,
 )
+from actors.errors import IllegalTransitionError
+from actors.logic.backoff import retry_delay_s
 from actors.model.connection import ConnectionState
 
 C = ConnectionState

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.errors import InsufficientDataError
-from actors.logic.indicator_book import IndicatorBook, Step, step_between
-from actors.logic.indicators import indicators
+from actors.market_data.indicator_book import IndicatorBook, Step, step_between
+from actors.market_data.indicators import indicators
 from actors.model.market import Bar, Indicators
 
 EXACT = 1e-9

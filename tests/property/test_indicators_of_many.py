@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.errors import InsufficientDataError
-from actors.logic.indicator_table import IndicatorColumns, IndicatorTable, indicators_of_many
-from actors.logic.indicators import indicators
+from actors.market_data.indicator_table import IndicatorColumns, IndicatorTable, indicators_of_many
+from actors.market_data.indicators import indicators
 from actors.model.market import Bar, Indicators
 from tests.walk.independent import independent_indicators
 

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.logic import exposure
-from actors.logic.closures import ClosureLimits
-from actors.logic.exposure import EMPTY
-from actors.logic.pnl import position_view
-from actors.logic.risk_limits import RiskInputs
-from actors.logic.risk_rules import judge_closing
 from actors.messages.orders import WorkingOrder
 from actors.model.orders import OrderAction, Purpose
+from actors.position.closures import ClosureLimits
+from actors.position.pnl import position_view
+from actors.risk import exposure
+from actors.risk.exposure import EMPTY
+from actors.risk.limits import RiskInputs
+from actors.risk.rules import judge_closing
 from tests.unit.logic.values import (
     NOW,
     QQQ,

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.logic.liquidation import advance, begin, resume
 from actors.logic.liquidation_words import (
     BrokerRead,
     CancelAll,
@@ -36,6 +35,7 @@ from actors.logic.liquidation_words import (
     SubmitCloses,
 )
 from actors.model.orders import CloseReason
+from supervision.strategy_c.steps import advance, begin, resume
 from tests.unit.logic.values import LATER, NOW, holding
 
 LIMITS = LiquidationLimits(max_rounds=50, queue_look_s=1800.0)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervision.proof_loop import Proof, run_proof
+from supervision.proof.loop import Proof, run_proof
 from supervision.simulator import Simulator, SimulatorConfig, market
 from supervision.simulator import options as black_scholes
 from supervision.simulator.contracts import ContractQuery

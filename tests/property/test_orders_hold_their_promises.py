@@ -10,9 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.errors import IllegalTransitionError, OrderValidationError
-from actors.logic.broker_codes import KNOWN_CODES
-from actors.logic.order_result import result
-from actors.logic.order_state import (
+from actors.executor.record import (
     OrderRecord,
     adopt,
     apply_error,
@@ -24,6 +22,8 @@ from actors.logic.order_state import (
     request_cancel,
     signed_remaining,
 )
+from actors.executor.result import result
+from actors.logic.broker_codes import KNOWN_CODES
 from actors.logic.order_table import TRANSITIONS, OrderState
 from actors.logic.order_validation import MAX_PRICE, MAX_QUANTITY, validate_signal
 from actors.model.orders import (

@@ -12,12 +12,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from actors.logic import exposure
-from actors.logic.exposure import EMPTY
-from actors.logic.risk_limits import RiskLimits
-from actors.logic.risk_rules import judge
 from actors.messages.orders import WorkingOrder
 from actors.model.orders import Execution, OrderAction, WireOrder
+from actors.risk import exposure
+from actors.risk.exposure import EMPTY
+from actors.risk.limits import RiskLimits
+from actors.risk.rules import judge
 from tests.unit.logic.test_risk_rules import inputs
 from tests.unit.logic.values import SPY, account, closing_order, execution, holding, market_order
 

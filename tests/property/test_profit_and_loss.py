@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.logic.closures import ClosureLimits, days_to_expiry
-from actors.logic.pnl import exit_price, position_view
 from actors.model.contracts import Contract, Right, SecurityType
 from actors.model.orders import CloseReason
+from actors.position.closures import ClosureLimits, days_to_expiry
+from actors.position.pnl import exit_price, position_view
 from tests.unit.logic.values import NOW, holding, quote
 
 LIMITS = ClosureLimits()

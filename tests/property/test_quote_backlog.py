@@ -17,10 +17,10 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from actors.logic.quote_backlog import QuoteBacklog
 from actors.messages.market_data import QuotesInterrupted, QuotesResumed
 from actors.model.contracts import Contract, SecurityType
 from actors.model.market import Quote
+from supervision.facade.quote_backlog import QuoteBacklog
 
 SYMBOLS = ("AAPL", "QQQ", "SPY")
 MOST_PER_SYMBOL = 3

@@ -13,8 +13,8 @@ from actors.errors import GatewayError
 from actors.messages.addresses import MARKET_DATA
 from actors.messages.market_data import GetBars
 from actors.model.market import Quote
-from supervision.config import MarketData, StrategyC
-from supervision.quote_streams import QuoteStream
+from supervision.config.sections import MarketData, StrategyC
+from supervision.facade.quote_streams import QuoteStream
 from tests.worlds import ProofWorld, a_config, prove
 
 SYMBOLS = ("AAPL", "KO", "QQQ", "SPY")

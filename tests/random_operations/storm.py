@@ -12,7 +12,14 @@ import attrs
 
 from actors.errors import GatewayError
 from actors.model.orders import CloseReason, OrderStatus, TradingSignal
-from supervision.config import Connection, GatewayConfig, Orders, Positions, StrategyC, Supervision
+from supervision.config.sections import (
+    Connection,
+    GatewayConfig,
+    Orders,
+    Positions,
+    StrategyC,
+    Supervision,
+)
 from supervision.simulator import SimulatorConfig
 from tests.faults.crash import POISON, crash
 from tests.faults.trouble import ABOUT_ORDERS, KINDS, Turn

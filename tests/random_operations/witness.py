@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import attrs
 
-from actors.addresses import TapRecord
+from actors.kernel.addresses import TapRecord
 from actors.messages.addresses import GATEWAY, LINK, RISK, STRATEGY_C
 from actors.messages.orders import OrderChanged, OrderConcluded, OrderSent, SendOrder
 from actors.messages.risk import LatchChanged, OrderApproved, RequestApproval

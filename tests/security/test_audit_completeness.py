@@ -19,7 +19,7 @@ import attrs
 import pytest
 
 from supervision import CloseReason, OrderStatus
-from supervision.config import Journal, Logging
+from supervision.config.sections import Journal, Logging
 from supervision.simulator import LedgerEntry, SimulatorConfig
 from supervision.store.journal_lock import JOURNAL_FILE
 from tests.worlds import CONTEXT, RealWorld, a_config, buy, real_world, sell

@@ -14,11 +14,11 @@ from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from actors.errors import GatewayError
+from actors.kernel.messages import Message, Reply, Request, RequestFailed
 from actors.link.settings import LinkSettings
 from actors.messages.addresses import CONNECTION, EXECUTOR, RISK
 from actors.messages.addresses import POSITION as POSITION_ACTOR
 from actors.messages.connection import Probe, Probed, ReadBrokerState, SessionEnded
-from actors.messages.lifecycle import Message, Reply, Request, RequestFailed
 from actors.messages.market_data import (
     QualifyContract,
     ReadBars,
@@ -31,10 +31,10 @@ from actors.messages.positions import AccountChanged, HoldingReported
 from actors.model.contracts import Contract, ContractQuery, SecurityType
 from actors.model.orders import ExecutionMode, OrderStatus
 from supervision import IBKRGateway
-from supervision.config import Config, StrategyC
-from supervision.process import Process
-from supervision.proof_loop import Proof, run_proof
-from supervision.runtime import build_proof_process
+from supervision.config.sections import Config, StrategyC
+from supervision.process import build_proof_process
+from supervision.process.handle import Process
+from supervision.proof.loop import Proof, run_proof
 from supervision.simulator import Simulator, SimulatorConfig
 from tests.link.driver import KEY, LinkDriver
 from tests.link.test_bad_bytes import EXECUTION, POSITION

@@ -18,8 +18,8 @@ import attrs
 import pytest
 
 from actors.errors import ConfigurationError, GatewayError
-from supervision.config import General, load
-from supervision.config import Simulator as SimulatorSection
+from supervision.config.sections import General, load
+from supervision.config.sections import Simulator as SimulatorSection
 from supervision.simulator import SimulatorConfig, ThreadedSimulator
 from tests.walk.commands import ENVIRONMENT, PATIENCE_S, ROOT, Running, log_lines, write_config
 from tests.worlds import real_world
@@ -249,7 +249,7 @@ def test_a_run_that_fails_unexpectedly_dies_with_a_masked_traceback(tmp_path: Pa
 
 UNCAUGHT: Final = f"""
 import sys, threading
-from supervision import cli
+from supervision.commands import cli
 sys.argv = ["ibkr-actors", "--help"]
 try:
     cli.main()
@@ -288,8 +288,8 @@ def test_tracebacks_of_what_nobody_caught_are_masked() -> None:
 LIBRARIES: Final = f"""
 import asyncio, logging, sys
 from actors.model.orders import ExecutionMode
-from supervision import runtime
-from supervision.config import load
+from supervision import process as runtime
+from supervision.config.sections import load
 import os
 async def main():
     config = load(sys.argv[1], os.environ)

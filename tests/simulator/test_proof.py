@@ -10,7 +10,7 @@ from typing import Any
 import ib_insync
 import pytest
 
-from supervision.proof_loop import Proof, run_proof
+from supervision.proof.loop import Proof, run_proof
 from supervision.simulator import Simulator, SimulatorConfig
 
 from .wire import open_wire, order

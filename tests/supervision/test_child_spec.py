@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.base import ActorContext, SupervisedActor
-from actors.messages.lifecycle import Escalated, StopActor
-from supervision.child_spec import (
+from actors.kernel.actor import ActorContext, SupervisedActor
+from actors.kernel.messages import Escalated, StopActor
+from supervision.tree.child_spec import (
     ChildSpec,
     ChildSpecError,
     EscalationPlan,

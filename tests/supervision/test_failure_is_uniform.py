@@ -11,8 +11,6 @@ import attrs
 import pykka
 import pytest
 
-from actors.addresses import LIFECYCLE, TapRecord
-from actors.base import ActorContext, SupervisedActor
 from actors.errors import (
     ActorFailedError,
     GatewayError,
@@ -21,13 +19,15 @@ from actors.errors import (
     SupervisionError,
     UnknownMessageError,
 )
-from actors.loop_actor import LoopActor
-from actors.messages.lifecycle import ActorFailed, ActorRestarted, Message, Reply, Request
-from supervision.child_spec import ChildSpec
-from supervision.driver import ThreadDriver
-from supervision.restart_policy import RestartPolicy
-from supervision.system import SystemClock, SystemEntropy
-from supervision.tree import Tree
+from actors.kernel.actor import ActorContext, SupervisedActor
+from actors.kernel.addresses import LIFECYCLE, TapRecord
+from actors.kernel.loop_actor import LoopActor
+from actors.kernel.messages import ActorFailed, ActorRestarted, Message, Reply, Request
+from supervision.tree.child_spec import ChildSpec
+from supervision.tree.driver import ThreadDriver
+from supervision.tree.restart_policy import RestartPolicy
+from supervision.tree.system import SystemClock, SystemEntropy
+from supervision.tree.tree import Tree
 
 WAIT_S = 5.0
 FAST = RestartPolicy(first_delay_s=0.001, max_delay_s=0.001, max_restarts=1_000)

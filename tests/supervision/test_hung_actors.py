@@ -11,11 +11,11 @@ from typing import Any, ClassVar
 import attrs
 import pytest
 
-from actors.addresses import LIFECYCLE
-from actors.base import SupervisedActor
 from actors.errors import ActorFailedError, SupersededError
-from actors.mailbox import Sender
-from actors.messages.lifecycle import (
+from actors.kernel.actor import SupervisedActor
+from actors.kernel.addresses import LIFECYCLE
+from actors.kernel.mailbox import Sender
+from actors.kernel.messages import (
     ActorFailed,
     ActorRestarted,
     Message,
@@ -23,11 +23,11 @@ from actors.messages.lifecycle import (
     Request,
     RequestFailed,
 )
-from supervision.child_spec import ChildSpec
-from supervision.driver import ThreadDriver
-from supervision.restart_policy import RestartPolicy
-from supervision.system import SystemClock, SystemEntropy
-from supervision.tree import Tree
+from supervision.tree.child_spec import ChildSpec
+from supervision.tree.driver import ThreadDriver
+from supervision.tree.restart_policy import RestartPolicy
+from supervision.tree.system import SystemClock, SystemEntropy
+from supervision.tree.tree import Tree
 
 WAIT_S = 5.0
 LIMIT_S = 0.3

@@ -11,14 +11,14 @@ from typing import Any, ClassVar
 import attrs
 import pytest
 
-from actors.addresses import LIFECYCLE
-from actors.loop_actor import LoopActor
-from actors.messages.lifecycle import ActorFailed, ActorRestarted, Message
-from supervision.child_spec import ChildSpec
-from supervision.driver import ThreadDriver
-from supervision.restart_policy import RestartPolicy
-from supervision.system import SystemClock, SystemEntropy
-from supervision.tree import Tree
+from actors.kernel.addresses import LIFECYCLE
+from actors.kernel.loop_actor import LoopActor
+from actors.kernel.messages import ActorFailed, ActorRestarted, Message
+from supervision.tree.child_spec import ChildSpec
+from supervision.tree.driver import ThreadDriver
+from supervision.tree.restart_policy import RestartPolicy
+from supervision.tree.system import SystemClock, SystemEntropy
+from supervision.tree.tree import Tree
 
 WAIT_S = 5.0
 LIMIT_S = 0.3

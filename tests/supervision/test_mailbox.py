@@ -10,16 +10,16 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from actors.addresses import LIFECYCLE, AddressBook
-from actors.dead_letters import DeadLetters
 from actors.errors import (
     GatewayStoppedError,
     MailboxFullError,
     SupersededError,
     UnknownMessageError,
 )
-from actors.mailbox import STOP, Lease, Sender
-from actors.messages.lifecycle import (
+from actors.kernel.addresses import LIFECYCLE, AddressBook
+from actors.kernel.dead_letters import DeadLetters
+from actors.kernel.mailbox import STOP, Lease, Sender
+from actors.kernel.messages import (
     Lane,
     MailboxOverflowed,
     Message,
@@ -28,7 +28,7 @@ from actors.messages.lifecycle import (
     RequestFailed,
     SystemMessage,
 )
-from supervision.system import SystemClock
+from supervision.tree.system import SystemClock
 
 BOUND = 4
 

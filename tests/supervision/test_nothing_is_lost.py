@@ -9,14 +9,14 @@ from typing import Any, ClassVar
 import attrs
 import pytest
 
-from actors.addresses import LIFECYCLE
-from actors.base import SupervisedActor
-from actors.messages.lifecycle import ActorFailed, Message, Reply, Request, RequestFailed
-from supervision.child_spec import ChildSpec
-from supervision.driver import ThreadDriver
-from supervision.restart_policy import RestartPolicy
-from supervision.system import SystemClock, SystemEntropy
-from supervision.tree import Tree
+from actors.kernel.actor import SupervisedActor
+from actors.kernel.addresses import LIFECYCLE
+from actors.kernel.messages import ActorFailed, Message, Reply, Request, RequestFailed
+from supervision.tree.child_spec import ChildSpec
+from supervision.tree.driver import ThreadDriver
+from supervision.tree.restart_policy import RestartPolicy
+from supervision.tree.system import SystemClock, SystemEntropy
+from supervision.tree.tree import Tree
 
 WAIT_S = 30.0
 MESSAGES = 20_000

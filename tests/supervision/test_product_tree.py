@@ -23,8 +23,9 @@ import pytest
 
 import actors
 import supervision
-from actors.addresses import TapRecord
 from actors.errors import MailboxFullError
+from actors.kernel.addresses import TapRecord
+from actors.kernel.messages import Message, StopActor
 from actors.messages.addresses import (
     CONNECTION,
     DATA_WATCH,
@@ -42,7 +43,6 @@ from actors.messages.connection import (
     GetConnectionStatus,
     Reconcile,
 )
-from actors.messages.lifecycle import Message, StopActor
 from actors.messages.market_data import QuoteUpdated
 from actors.messages.orders import (
     BrokerOrderReported,
@@ -54,9 +54,9 @@ from actors.messages.positions import GetPositions, PositionsRead
 from actors.model.connection import ConnectionState, DisconnectCause
 from actors.model.orders import ExecutionMode, OrderStatus
 from supervision import IBKRGateway
-from supervision.cli import ExitCode
-from supervision.config import Config, Control, General, Logging, StrategyC, Supervision
-from supervision.run import run_process
+from supervision.commands.cli import ExitCode
+from supervision.commands.run import run_process
+from supervision.config.sections import Config, Control, General, Logging, StrategyC, Supervision
 from tests.faults.crash import POISON, crash
 from tests.worlds import CONTEXT, LENIENT, ProofWorld, a_config, buy, prove, sell
 

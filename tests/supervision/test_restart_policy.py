@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervision.restart_policy import Escalate, RestartAfter, RestartPolicy, decide
+from supervision.tree.restart_policy import Escalate, RestartAfter, RestartPolicy, decide
 
 POLICY = RestartPolicy()
 PATIENT = RestartPolicy(max_restarts=1_000_000)

@@ -10,11 +10,11 @@ from typing import Any, ClassVar
 import attrs
 import pytest
 
-from actors.addresses import LIFECYCLE, TapRecord
-from actors.base import ActorContext, SupervisedActor
 from actors.errors import ActorFailedError, GatewayStoppedError, GatewayTimeoutError
-from actors.loop_actor import LoopActor
-from actors.messages.lifecycle import (
+from actors.kernel.actor import ActorContext, SupervisedActor
+from actors.kernel.addresses import LIFECYCLE, TapRecord
+from actors.kernel.loop_actor import LoopActor
+from actors.kernel.messages import (
     ActorEnded,
     ActorFailed,
     ActorGaveUp,
@@ -28,12 +28,12 @@ from actors.messages.lifecycle import (
     Request,
     StopActor,
 )
-from supervision.child_spec import ChildSpec, EscalationPlan, Restart
-from supervision.proof import ProofDriver
-from supervision.proof_loop import Proof, run_proof
-from supervision.proof_time import SeededEntropy, VirtualClock
-from supervision.restart_policy import RestartPolicy, Strategy
-from supervision.tree import Tree
+from supervision.proof.driver import ProofDriver
+from supervision.proof.loop import Proof, run_proof
+from supervision.proof.time import SeededEntropy, VirtualClock
+from supervision.tree.child_spec import ChildSpec, EscalationPlan, Restart
+from supervision.tree.restart_policy import RestartPolicy, Strategy
+from supervision.tree.tree import Tree
 
 SEED = 7
 STEADY = RestartPolicy(jitter_ratio=0.0)

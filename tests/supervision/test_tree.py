@@ -11,8 +11,6 @@ from typing import Any, ClassVar
 import attrs
 import pytest
 
-from actors.addresses import LIFECYCLE, TapRecord
-from actors.base import SupervisedActor
 from actors.errors import (
     GatewayStoppedError,
     GatewayTimeoutError,
@@ -20,7 +18,9 @@ from actors.errors import (
     SupervisionError,
     UnknownMessageError,
 )
-from actors.messages.lifecycle import (
+from actors.kernel.actor import SupervisedActor
+from actors.kernel.addresses import LIFECYCLE, TapRecord
+from actors.kernel.messages import (
     ActorStarted,
     Escalated,
     Message,
@@ -29,11 +29,11 @@ from actors.messages.lifecycle import (
     StopActor,
     TreeStopped,
 )
-from supervision.child_spec import ChildSpec, EscalationPlan
-from supervision.driver import ThreadDriver
-from supervision.restart_policy import RestartPolicy
-from supervision.system import SystemClock, SystemEntropy
-from supervision.tree import Tree
+from supervision.tree.child_spec import ChildSpec, EscalationPlan
+from supervision.tree.driver import ThreadDriver
+from supervision.tree.restart_policy import RestartPolicy
+from supervision.tree.system import SystemClock, SystemEntropy
+from supervision.tree.tree import Tree
 
 WAIT_S = 5.0
 

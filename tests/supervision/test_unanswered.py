@@ -11,15 +11,15 @@ from typing import Any, ClassVar
 import attrs
 import pytest
 
-from actors.addresses import TapRecord
-from actors.base import SupervisedActor
 from actors.errors import GatewayError
-from actors.messages.lifecycle import Message, Reply, Request, RequestFailed, StopActor
-from supervision.child_spec import ChildSpec
-from supervision.proof import ProofDriver
-from supervision.proof_loop import Proof, run_proof
-from supervision.restart_policy import RestartPolicy
-from supervision.tree import Tree
+from actors.kernel.actor import SupervisedActor
+from actors.kernel.addresses import TapRecord
+from actors.kernel.messages import Message, Reply, Request, RequestFailed, StopActor
+from supervision.proof.driver import ProofDriver
+from supervision.proof.loop import Proof, run_proof
+from supervision.tree.child_spec import ChildSpec
+from supervision.tree.restart_policy import RestartPolicy
+from supervision.tree.tree import Tree
 
 CLERK = "clerk"
 CALLER = "caller"

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from ib_insync import IB, util
 
-from supervision.proof_loop import Proof, ProofDeadlockError, run_proof
-from supervision.proof_time import EPOCH
-from supervision.proof_wire import WINDOW_BYTES
+from supervision.proof.loop import Proof, ProofDeadlockError, run_proof
+from supervision.proof.time import EPOCH
+from supervision.proof.wire import WINDOW_BYTES
 
 DAY_S = 24 * 3600.0
 REAL_LIMIT_S = 5.0

@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from actors.clock import Clock, Entropy
-from supervision.proof_loop import Proof, run_proof
-from supervision.proof_time import SeededEntropy, VirtualClock
-from supervision.system import SystemClock, SystemEntropy
+from actors.kernel.clock import Clock, Entropy
+from supervision.proof.loop import Proof, run_proof
+from supervision.proof.time import SeededEntropy, VirtualClock
+from supervision.tree.system import SystemClock, SystemEntropy
 
 
 def test_the_system_clock_dates_in_utc_and_never_goes_back() -> None:

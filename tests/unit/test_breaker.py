@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.model.connection import BreakerState
-from supervision.breaker import SLACK_S, ConnectionBreaker
+from supervision.process.breaker import SLACK_S, ConnectionBreaker
 
 FAILURES = 5
 OPEN_S = 30.0

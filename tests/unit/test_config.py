@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.errors import ConfigurationError
-from supervision.config import ENVIRONMENT, Config, Connection, GatewayConfig, Pacing, load
-from supervision.config_fields import section_of
-from supervision.config_reading import Report, read_tables
+from supervision.config.fields import section_of
+from supervision.config.reading import Report, read_tables
+from supervision.config.sections import ENVIRONMENT, Config, Connection, GatewayConfig, Pacing, load
 
 CONFIG_TOML = Path(__file__).parents[2] / "config.toml"
 

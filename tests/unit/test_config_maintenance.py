@@ -10,8 +10,8 @@ import attrs
 import pytest
 
 from actors.errors import ConfigurationError
-from supervision.config import Connection, load
-from supervision.config_maintenance import Maintenance
+from supervision.config.maintenance import Maintenance
+from supervision.config.sections import Connection, load
 
 CONFIG_TOML = Path(__file__).parents[2] / "config.toml"
 

@@ -23,7 +23,7 @@ from actors.errors import (
     LatchedError,
     SupervisionError,
 )
-from supervision.control import (
+from supervision.commands.control import (
     FILE_NAME,
     MAX_COMMAND_BYTES,
     NONCE_BYTES,
@@ -109,7 +109,7 @@ def test_without_a_process_the_error_says_so_and_names_the_file(tmp_path: Path) 
 
 def test_the_file_of_a_dead_process_is_recognised(tmp_path: Path) -> None:
     code = (
-        "import os, sys, pathlib; from supervision.control import ControlServer;"
+        "import os, sys, pathlib; from supervision.commands.control import ControlServer;"
         "ControlServer(pathlib.Path(sys.argv[1]), dict).start(); os._exit(9)"
     )
     root = Path(__file__).parents[2]

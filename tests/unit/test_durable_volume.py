@@ -9,7 +9,7 @@ from typing import Final
 import pytest
 
 from actors.errors import ConfigurationError
-from supervision.cli import ExitCode
+from supervision.commands.cli import ExitCode
 from supervision.store.volume import (
     Mount,
     Surroundings,

@@ -16,7 +16,7 @@ from typing import Any, Final
 import attrs
 from typer.testing import CliRunner
 
-from supervision.cli import app
+from supervision.commands.cli import app
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 PATIENCE_S: Final = 60.0

@@ -7,7 +7,7 @@ from typing import Any
 
 import attrs
 
-from actors.addresses import TapRecord
+from actors.kernel.addresses import TapRecord
 from actors.messages.addresses import CONNECTION, GATEWAY
 from actors.messages.connection import (
     Connect,
@@ -17,7 +17,7 @@ from actors.messages.connection import (
     OpenSession,
 )
 from actors.model.connection import ConnectionState, LayerHealth
-from supervision.config import Connection, StrategyC
+from supervision.config.sections import Connection, StrategyC
 from tests.worlds import ProofWorld, a_config
 
 CALM = a_config(strategy_c=StrategyC(grace_seconds=3600.0))

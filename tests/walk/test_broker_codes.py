@@ -10,7 +10,7 @@ import pytest
 from actors.errors import GatewayError
 from actors.messages.connection import RequestReconciliation
 from actors.model.orders import OrderStatus
-from supervision.config import Orders
+from supervision.config.sections import Orders
 from tests.walk.watching import ending, tapped
 from tests.worlds import CONTEXT, LENIENT, ProofWorld, a_config, buy, prove
 

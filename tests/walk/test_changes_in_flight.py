@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from actors.addresses import TapRecord
 from actors.errors import ModeError
+from actors.kernel.addresses import TapRecord
 from actors.messages.addresses import EXECUTOR
 from actors.messages.orders import ExecutionReported, OrderSent, OrderSettled
 from actors.messages.risk import OrderApproved, RequestApproval

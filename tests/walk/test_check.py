@@ -17,11 +17,11 @@ from typing import Any, Final
 import pytest
 
 from actors.model.orders import ExecutionMode
-from supervision.check import STEPS, remedies
-from supervision.check.judging import judge_port
-from supervision.check.report import Status, StepFailed
-from supervision.check.sockets import find_listener
-from supervision.cli import ExitCode
+from supervision.commands.check import STEPS, remedies
+from supervision.commands.check.judging import judge_port
+from supervision.commands.check.report import Status, StepFailed
+from supervision.commands.check.sockets import find_listener
+from supervision.commands.cli import ExitCode
 from supervision.simulator import SimulatorConfig, ThreadedSimulator
 from tests.walk.commands import Ended, command, in_process, log_lines, running, write_config
 

@@ -12,8 +12,8 @@ import pytest
 
 from actors.errors import GatewayTimeoutError, PositionNotFoundError
 from actors.model.orders import OrderStatus
-from supervision.config import Positions
-from supervision.proof_time import EPOCH
+from supervision.config.sections import Positions
+from supervision.proof.time import EPOCH
 from tests.walk.test_positions import JUST_BELOW, NEAR_DAYS, SPY_ID, hold, option_of
 from tests.walk.watching import ending
 from tests.worlds import CONTEXT, LENIENT, ProofWorld, a_config, buy, prove, sell

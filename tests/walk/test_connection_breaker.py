@@ -14,7 +14,7 @@ from actors.errors import (
 )
 from actors.messages.addresses import CONNECTION
 from actors.model.connection import ConnectionState
-from supervision.config import Connection, StrategyC
+from supervision.config.sections import Connection, StrategyC
 from tests.faults.crash import crash
 from tests.walk.link_records import CALM, STEADY, Lines, Seen, ask_to_connect, link_status
 from tests.walk.watching import ending

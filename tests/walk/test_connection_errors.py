@@ -24,8 +24,8 @@ from actors.messages.addresses import CONNECTION
 from actors.messages.connection import ConnectionStatus, GetConnectionStatus
 from actors.model.connection import ConnectionState, HealthLayer
 from supervision import IBKRGateway
-from supervision.config import Connection, GatewayConfig
-from supervision.runtime import build_process
+from supervision.config.sections import Connection, GatewayConfig
+from supervision.process import build_process
 from supervision.simulator import Simulator
 from tests.walk.link_records import Lines, broken_layer, link_status
 from tests.walk.watching import ending, until

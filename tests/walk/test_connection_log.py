@@ -9,10 +9,10 @@ from typing import Final
 
 import pytest
 
-from actors.conversations import root_id
 from actors.errors import GatewayTimeoutError
+from actors.kernel.conversations import root_id
 from actors.messages.connection import Connect, OpenSession, ReadBrokerState
-from supervision.config import Connection
+from supervision.config.sections import Connection
 from supervision.observe.lines import Event, json_line
 from supervision.observe.masking import Masker
 from tests.walk.link_records import STEADY, Line, Lines, Seen

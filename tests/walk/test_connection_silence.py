@@ -10,7 +10,7 @@ from typing import Final
 import pytest
 
 from actors.model.connection import ConnectionState, DisconnectCause
-from supervision.config import Connection, GatewayConfig, StrategyC
+from supervision.config.sections import Connection, GatewayConfig, StrategyC
 from tests.walk.link_records import Seen
 from tests.worlds import ProofWorld, a_config, prove
 

@@ -10,7 +10,7 @@ import pytest
 
 from actors.messages.connection import RequestReconciliation
 from actors.model.orders import OrderStatus
-from supervision.config import Positions
+from supervision.config.sections import Positions
 from tests.walk.watching import tapped
 from tests.worlds import CONTEXT, LENIENT, ProofWorld, a_config, buy, prove, sell
 

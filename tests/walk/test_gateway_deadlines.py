@@ -12,13 +12,13 @@ import attrs
 import pytest
 
 from actors.errors import GatewayTimeoutError
+from actors.kernel.messages import Message
 from actors.messages.addresses import EXECUTOR, POSITION
-from actors.messages.lifecycle import Message
 from actors.messages.orders import BrokerOrderReported
 from actors.messages.positions import HoldingReported
 from actors.model.orders import OrderStatus
 from supervision import IBKRGateway
-from supervision.config import Supervision
+from supervision.config.sections import Supervision
 from tests.walk.watching import ending
 from tests.worlds import CONTEXT, ProofWorld, RealWorld, a_config, buy, prove, real_world
 

@@ -15,7 +15,7 @@ from actors.errors import (
     OrderValidationError,
 )
 from actors.model.orders import OrderStatus
-from supervision.config import Connection, StrategyC
+from supervision.config.sections import Connection, StrategyC
 from tests.walk.watching import ending
 from tests.worlds import CONTEXT, ProofWorld, a_config, buy, prove
 

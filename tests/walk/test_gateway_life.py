@@ -18,8 +18,8 @@ from actors.errors import (
     GatewayTimeoutError,
     OrderValidationError,
 )
+from actors.kernel.messages import StopTree
 from actors.messages.addresses import SUPERVISOR
-from actors.messages.lifecycle import StopTree
 from actors.model.orders import CloseReason, ExecutionMode, OrderStatus
 from supervision import (
     Config,

@@ -13,8 +13,8 @@ import pytest
 
 from actors.model.orders import OrderStatus, TradeRequest, ValidationResult
 from supervision import Position
-from supervision.config import Risk
-from supervision.risk_manager import MAX_CALLS
+from supervision.config.sections import Risk
+from supervision.facade.risk_manager import MAX_CALLS
 from tests.walk.watching import ending
 from tests.worlds import CONTEXT, LENIENT, ProofWorld, a_config, buy, prove, real_world
 

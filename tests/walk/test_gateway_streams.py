@@ -11,7 +11,7 @@ from actors.errors import GatewayError
 from actors.messages.addresses import MARKET_DATA
 from actors.messages.market_data import TakeSnapshot
 from actors.model.orders import OrderStatus
-from supervision.config import MarketData, StrategyC, Supervision
+from supervision.config.sections import MarketData, StrategyC, Supervision
 from supervision.simulator import SimulatorConfig
 from tests.faults.crash import crash
 from tests.walk.watching import ending, taken, tapped

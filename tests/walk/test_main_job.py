@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from supervision.cli import ExitCode
+from supervision.commands.cli import ExitCode
 from supervision.simulator import SimulatorConfig
 from tests.walk.commands import (
     ENVIRONMENT,

@@ -11,9 +11,9 @@ import pytest
 from actors.errors import TooManyLinksError
 from actors.model.orders import ExecutionMode
 from supervision import Config, IBKRGateway
-from supervision.process import Process
-from supervision.proof_loop import Proof, run_proof
-from supervision.runtime import build_proof_process
+from supervision.process import build_proof_process
+from supervision.process.handle import Process
+from supervision.proof.loop import Proof, run_proof
 from supervision.simulator import Simulator, SimulatorConfig
 from tests.worlds import a_config
 

@@ -19,9 +19,9 @@ from actors.errors import (
     MarketDataUnavailableError,
     SnapshotModeViolationError,
 )
+from actors.kernel.messages import RequestFailed
 from actors.messages.addresses import CONNECTION, LINK, MARKET_DATA
 from actors.messages.connection import Connect, Disconnect
-from actors.messages.lifecycle import RequestFailed
 from actors.messages.market_data import (
     ContractQualified,
     GetMarketData,
@@ -33,8 +33,8 @@ from actors.messages.market_data import (
 )
 from actors.model.contracts import ContractQuery, Right, SecurityType
 from actors.model.market import Bar, MarketData
-from supervision.config import MarketData as MarketDataSection
-from supervision.config import StrategyC
+from supervision.config.sections import MarketData as MarketDataSection
+from supervision.config.sections import StrategyC
 from supervision.simulator import SimulatorConfig
 from tests.faults.crash import crash
 from tests.walk.independent import independent_indicators

@@ -26,8 +26,8 @@ from actors.messages.orders import SubmitOrder
 from actors.messages.risk import RequestApproval
 from actors.model.orders import ExecutionMode, OrderStatus
 from supervision import Config, IBKRGateway
-from supervision.config import Features, GatewayConfig, General
-from supervision.settings import sends_orders
+from supervision.config.sections import Features, GatewayConfig, General
+from supervision.process.settings import sends_orders
 from supervision.simulator import SimulatorConfig
 from tests.walk.watching import ending, tapped, until
 from tests.walk.wiretap import ORDER_MESSAGES, tapped_world

@@ -10,13 +10,13 @@ from typing import Any
 import attrs
 import pytest
 
-from actors.addresses import TapRecord
 from actors.errors import (
     GatewayError,
     ModeError,
     OrderNotFoundError,
     OrderValidationError,
 )
+from actors.kernel.addresses import TapRecord
 from actors.logic.order_ids import order_id_of
 from actors.messages.addresses import EXECUTOR, LINK
 from actors.messages.orders import CancelOrder, OrderRefusedAtGate, SendOrder
@@ -28,8 +28,8 @@ from actors.model.orders import (
     TradingSignal,
     ValidationResult,
 )
-from supervision.config import StrategyC
-from supervision.proof_time import EPOCH
+from supervision.config.sections import StrategyC
+from supervision.proof.time import EPOCH
 from supervision.simulator import SimulatorConfig
 from supervision.simulator.config import DEFAULT_ACCOUNT as ACCOUNT
 from tests.faults.crash import crash

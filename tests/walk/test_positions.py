@@ -11,7 +11,7 @@ import pytest
 from actors.errors import PositionNotFoundError
 from actors.model.orders import CloseReason, OrderStatus
 from supervision import Position
-from supervision.config import Positions, StrategyC
+from supervision.config.sections import Positions, StrategyC
 from supervision.simulator import SimulatorConfig
 from supervision.simulator.contracts import ContractQuery
 from tests.walk.watching import ending

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from actors.errors import GatewayError, GatewayTimeoutError
-from actors.logic.quote_backlog import QuoteEvent
 from actors.messages.addresses import MARKET_DATA
 from actors.messages.market_data import (
     QuotesInterrupted,
@@ -19,8 +18,9 @@ from actors.messages.market_data import (
     UnsubscribeQuotes,
 )
 from actors.model.market import Quote
-from supervision.config import Config, MarketData, StrategyC
-from supervision.quote_streams import QuoteStream
+from supervision.config.sections import Config, MarketData, StrategyC
+from supervision.facade.quote_backlog import QuoteEvent
+from supervision.facade.quote_streams import QuoteStream
 from supervision.simulator import Limits, SimulatorConfig
 from tests.faults.crash import crash
 from tests.walk.watching import taken, tapped

@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 
 from actors.errors import ConfigurationError, ContractQualificationError
-from supervision.cli import ExitCode
-from supervision.config import MarketData
-from supervision.quotes.command import Wish, show_quotes, viewing
+from supervision.commands.cli import ExitCode
+from supervision.commands.quotes.command import Wish, show_quotes, viewing
+from supervision.config.sections import MarketData
 from supervision.simulator import SimulatorConfig
 from supervision.store.journal_lock import JOURNAL_FILE
 from tests.walk.commands import ENVIRONMENT, PATIENCE_S, ROOT, command, running, write_config

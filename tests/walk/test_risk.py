@@ -11,7 +11,7 @@ import attrs
 import pytest
 
 from actors.model.orders import OrderStatus, StrategyContext
-from supervision.config import Config, GatewayConfig, Orders, Risk, StrategyC
+from supervision.config.sections import Config, GatewayConfig, Orders, Risk, StrategyC
 from supervision.simulator import SimulatorConfig
 from tests.worlds import CONTEXT, LENIENT, ProofWorld, a_config, buy, prove, sell
 

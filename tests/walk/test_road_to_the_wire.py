@@ -9,7 +9,7 @@ import asyncio
 
 import pytest
 
-from actors.addresses import TapRecord
+from actors.kernel.addresses import TapRecord
 from actors.messages.addresses import EXECUTOR, JOURNAL, LINK, RISK
 from actors.messages.journal import IntentDurable, RecordIntent
 from actors.messages.orders import OrderSent, SendOrder, SubmitOrder

@@ -9,7 +9,7 @@ import attrs
 import pytest
 
 from actors.model.orders import OrderStatus
-from supervision.config import General
+from supervision.config.sections import General
 from supervision.simulator import SimulatorConfig
 from tests.worlds import CONTEXT, LENIENT, ProofWorld, a_config, buy, prove
 

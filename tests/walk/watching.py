@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 
 import attrs
 
-from actors.addresses import TapRecord
-from actors.messages.lifecycle import Message
-from supervision.process import Process
+from actors.kernel.addresses import TapRecord
+from actors.kernel.messages import Message
+from supervision.process.handle import Process
 from tests.worlds import ProofWorld
 
 T = TypeVar("T")

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import attrs
 import pytest
 
-from actors.logic.bar_gaps import missing_bars
+from actors.market_data.bar_gaps import missing_bars
 from actors.model.contracts import Contract, SecurityType
 from actors.model.market import Bar, BarGap
 

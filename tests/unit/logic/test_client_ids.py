@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from actors.logic.client_ids import MAX_CLIENT_ID, ClientIds
+from actors.connection.client_ids import MAX_CLIENT_ID, ClientIds
 
 IDS = ClientIds.starting_at(1, same_id_retries=3, tries=10)
 

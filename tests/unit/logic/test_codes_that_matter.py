@@ -7,8 +7,8 @@ from typing import Final
 import attrs
 import pytest
 
+from actors.executor.record import OrderRecord, apply_error, begin_change, request_cancel
 from actors.logic.broker_codes import KNOWN_CODES, Meaning, RequestKind, meaning
-from actors.logic.order_state import OrderRecord, apply_error, begin_change, request_cancel
 from actors.logic.order_table import LIVE, TERMINAL, OrderState
 from tests.unit.logic.values import LATER, record
 

@@ -7,9 +7,7 @@ import itertools
 import attrs
 import pytest
 
-from actors.errors import IllegalTransitionError
-from actors.logic.backoff import retry_delay_s
-from actors.logic.connection_state import (
+from actors.connection.states import (
     TRANSITIONS,
     ConnectionMachine,
     begin_attempt,
@@ -19,6 +17,8 @@ from actors.logic.connection_state import (
     state_after_failure,
     transition,
 )
+from actors.errors import IllegalTransitionError
+from actors.logic.backoff import retry_delay_s
 from actors.model.connection import ConnectionState
 
 C = ConnectionState

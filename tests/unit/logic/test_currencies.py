@@ -9,9 +9,9 @@ import attrs
 import pytest
 
 from actors.link.account_values import AccountValues
-from actors.logic import exposure
-from actors.logic.risk_limits import RiskLimits
-from actors.logic.risk_rules import judge_closing, judge_opening
+from actors.risk import exposure
+from actors.risk.limits import RiskLimits
+from actors.risk.rules import judge_closing, judge_opening
 from tests.unit.logic.test_risk_rules import inputs, ledger
 from tests.unit.logic.values import NOW, QQQ, account, closing_order, holding, market_order
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from actors.connection.data_health import NOT_PROVED, DataHealth
 from actors.logic.broker_codes import notice_meaning
-from actors.logic.data_health import NOT_PROVED, DataHealth
 
 PROVED = DataHealth().after_tick()
 TEXTS = {

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.logic import data_watch
-from actors.logic.data_watch import VAIN_READS, DataWatch, Watched, WatchLimits
 from actors.logic.regular_hours import regular_session
 from actors.model.contracts import Contract
 from actors.model.market import DataSource, DataType, Quote
+from supervision.strategy_c import data_age as data_watch
+from supervision.strategy_c.data_age import VAIN_READS, DataWatch, Watched, WatchLimits
 from tests.unit.logic.values import SPY, SPY_CALL
 
 CON_ID: Final = SPY.con_id

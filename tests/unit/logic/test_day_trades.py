@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from actors.logic.day_trades import opened_today
-from actors.logic.risk_limits import RiskLimits
-from actors.logic.risk_rules import judge_opening
 from actors.model.orders import OrderAction
+from actors.risk.day_trades import opened_today
+from actors.risk.limits import RiskLimits
+from actors.risk.rules import judge_opening
 from tests.unit.logic.test_risk_rules import OTHER, inputs, ledger, reserved, worth
 from tests.unit.logic.values import (
     NOW,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from actors.logic import exposure
-from actors.logic.exposure import EMPTY, Ledger
-from actors.logic.reconcile import foreign_working
+from actors.executor.reconcile import foreign_working
 from actors.messages.orders import WorkingOrder
 from actors.model.contracts import Contract
 from actors.model.orders import OrderAction, Purpose
+from actors.risk import exposure
+from actors.risk.exposure import EMPTY, Ledger
 from tests.unit.logic.values import (
     QQQ,
     REF,

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.logic.failover import (
+from actors.logic.quality import quote_age_s
+from actors.market_data.failover import (
     LINK_FAILED,
     Failover,
     FailoverLimits,
@@ -24,7 +25,6 @@ from actors.logic.failover import (
     saw_stale,
     was_fresh_within,
 )
-from actors.logic.quality import quote_age_s
 from actors.model.connection import ConnectionState
 from actors.model.market import DataType, Quote
 from tests.unit.logic.values import NOW, SPY

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from actors.logic.gateway_ports import GatewayPorts, announced_port
+from actors.connection.gateway_ports import GatewayPorts, announced_port
 
 CONFIGURED = GatewayPorts(configured=4002)
 MOVED = "TWS socket port has been reset and this connection is being dropped. Please reconnect on the new port - 4100"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import attrs
 import pytest
 
+from actors.connection.health_layers import LinkFacts, failed_layer, health_layers, lost_layer
 from actors.errors import (
     GatewayAuthenticationError,
     GatewayConnectionError,
@@ -12,7 +13,6 @@ from actors.errors import (
     GatewayTimeoutError,
     NetworkUnreachableError,
 )
-from actors.logic.health_layers import LinkFacts, failed_layer, health_layers, lost_layer
 from actors.model.connection import DisconnectCause, HealthLayer, LayerHealth
 
 WHERE = "127.0.0.1:4002"

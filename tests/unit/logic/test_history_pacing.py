@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.logic.history_pacing import (
+from actors.link.history_pacing import (
     NOTHING_ASKED,
     Asked,
     HistoryLimits,

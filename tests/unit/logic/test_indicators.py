@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from actors.errors import InsufficientDataError
-from actors.logic.indicators import bollinger, ema, indicators
+from actors.market_data.indicators import bollinger, ema, indicators
 from actors.model.market import Bar, Indicators
 
 MARKET = Path(__file__).parents[4] / "shared" / "market" / "sp500_1min_2019-11.csv"

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from actors.logic.indicator_table import IndicatorColumns, IndicatorTable, indicators_of_many
+from actors.market_data.indicator_table import IndicatorColumns, IndicatorTable, indicators_of_many
 
 talib = pytest.importorskip("talib", reason="the benchmark extra is not installed")
 talipp = pytest.importorskip("talipp.indicators", reason="the benchmark extra is not installed")

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from actors.logic.liquidation import advance, begin, resume
 from actors.logic.liquidation_sizing import closes_for, in_scope
 from actors.logic.liquidation_words import (
     Alarm,
@@ -38,6 +37,7 @@ from actors.logic.liquidation_words import (
 )
 from actors.model.account import Holding
 from actors.model.orders import CloseReason, OrderAction
+from supervision.strategy_c.steps import advance, begin, resume
 from tests.unit.logic.values import (
     LATER,
     NOW,

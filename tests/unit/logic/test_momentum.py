@@ -7,11 +7,11 @@ from typing import Any
 import attrs
 import pytest
 
-from actors.logic.momentum import STRATEGY_ID, decide
 from actors.logic.order_validation import validate_signal
 from actors.logic.quality import market_data
 from actors.model.market import Indicators, MarketData
 from actors.model.orders import StrategyContext
+from supervision.commands.momentum import STRATEGY_ID, decide
 from tests.unit.logic.values import NOW, quote
 
 BREAKOUT = market_data(

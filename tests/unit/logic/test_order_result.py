@@ -5,8 +5,8 @@ from __future__ import annotations
 import attrs
 import pytest
 
-from actors.logic.order_result import result
-from actors.logic.order_state import OrderRecord, apply_commission, apply_execution
+from actors.executor.record import OrderRecord, apply_commission, apply_execution
+from actors.executor.result import result
 from actors.logic.order_table import OrderState
 from actors.model.orders import ExecutionMode, OrderResult, OrderStatus, ValidationResult
 from tests.unit.logic.values import LATER, execution, market_order, record

@@ -8,7 +8,7 @@ import attrs
 import pytest
 
 from actors.errors import IllegalTransitionError
-from actors.logic.order_state import (
+from actors.executor.record import (
     OrderRecord,
     adopt,
     apply_commission,

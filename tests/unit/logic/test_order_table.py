@@ -7,8 +7,8 @@ import itertools
 import pytest
 
 from actors.errors import IllegalTransitionError
+from actors.executor.record import move
 from actors.logic.broker_codes import Meaning
-from actors.logic.order_state import move
 from actors.logic.order_table import (
     LIVE,
     NEXT_BY_MEANING,

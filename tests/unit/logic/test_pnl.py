@@ -8,10 +8,10 @@ from datetime import UTC, date, datetime, timedelta
 import attrs
 import pytest
 
-from actors.logic.closures import ClosureLimits, closure_trigger, days_to_expiry
-from actors.logic.pnl import exit_price, position_view, position_views
 from actors.model.contracts import Contract
 from actors.model.orders import CloseReason
+from actors.position.closures import ClosureLimits, closure_trigger, days_to_expiry
+from actors.position.pnl import exit_price, position_view, position_views
 from tests.unit.logic.values import NOW, QQQ, SPY, SPY_CALL, holding, quote
 
 LIMITS = ClosureLimits()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from actors.logic.poll_window import PollWindow
+from actors.market_data.poll_window import PollWindow
 
 MOST = 3
 MANY = [f"S{number}" for number in range(10)]

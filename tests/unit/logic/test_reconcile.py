@@ -7,22 +7,22 @@ from datetime import timedelta
 import attrs
 import pytest
 
-from actors.logic.order_state import (
+from actors.executor.reconcile import (
+    GateKnowledge,
+    OrderReconciliation,
+    foreign_working,
+    from_journal,
+    reconcile_orders,
+    working_orders,
+)
+from actors.executor.record import (
     OrderRecord,
     apply_execution,
     is_settled,
     signed_remaining,
 )
+from actors.logic.broker_orders import is_working
 from actors.logic.order_table import OrderState
-from actors.logic.reconcile import (
-    GateKnowledge,
-    OrderReconciliation,
-    foreign_working,
-    from_journal,
-    is_working,
-    reconcile_orders,
-    working_orders,
-)
 from actors.messages.journal import JournaledOrder
 from actors.model.connection import BrokerState
 from actors.model.orders import Execution, OrderAction, Purpose, WaitFor

@@ -12,16 +12,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.logic import exposure
-from actors.logic.baselines import NO_BASELINES, day_key, roll, week_key
-from actors.logic.day_trades import count_day_trades, first_day, first_day_begins
-from actors.logic.exposure import EMPTY, Ledger
-from actors.logic.risk_checks import RULES
-from actors.logic.risk_limits import DayTradePolicy, RiskLimits
-from actors.logic.risk_rules import RULE_NAMES, judge, judge_opening, judge_replaced
 from actors.messages.orders import WorkingOrder
 from actors.model.market import DataType
 from actors.model.orders import OrderAction, Purpose, WireOrder
+from actors.risk import exposure
+from actors.risk.baselines import NO_BASELINES, day_key, roll, week_key
+from actors.risk.checks import RULES
+from actors.risk.day_trades import count_day_trades, first_day, first_day_begins
+from actors.risk.exposure import EMPTY, Ledger
+from actors.risk.limits import DayTradePolicy, RiskLimits
+from actors.risk.rules import RULE_NAMES, judge, judge_opening, judge_replaced
 from tests.unit.logic.test_risk_rules import inputs, ledger
 from tests.unit.logic.values import (
     NOW,

@@ -9,8 +9,11 @@ from typing import Any
 import attrs
 import pytest
 
-from actors.logic import exposure
-from actors.logic.baselines import (
+from actors.model.account import Holding
+from actors.model.market import DataType
+from actors.model.orders import CloseReason, OrderAction, WireOrder
+from actors.risk import exposure
+from actors.risk.baselines import (
     NO_BASELINES,
     Baseline,
     Baselines,
@@ -19,20 +22,17 @@ from actors.logic.baselines import (
     roll,
     week_key,
 )
-from actors.logic.day_trades import count_day_trades, first_day
-from actors.logic.exposure import EMPTY, Ledger
-from actors.logic.risk_checks import RULES
-from actors.logic.risk_limits import (
+from actors.risk.checks import RULES
+from actors.risk.day_trades import count_day_trades, first_day
+from actors.risk.exposure import EMPTY, Ledger
+from actors.risk.limits import (
     DayTradePolicy,
     RiskInputs,
     RiskLimits,
     recent_order,
     still_recent,
 )
-from actors.logic.risk_rules import judge, judge_closing, judge_opening, loss_breaches
-from actors.model.account import Holding
-from actors.model.market import DataType
-from actors.model.orders import CloseReason, OrderAction, WireOrder
+from actors.risk.rules import judge, judge_closing, judge_opening, loss_breaches
 from tests.unit.logic.values import (
     NOW,
     QQQ,

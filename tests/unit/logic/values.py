@@ -7,7 +7,7 @@ from typing import Any
 
 import attrs
 
-from actors.logic.order_state import OrderRecord, new_record
+from actors.executor.record import OrderRecord, new_record
 from actors.logic.order_table import OrderState
 from actors.model.account import Account, Holding
 from actors.model.connection import BrokerState

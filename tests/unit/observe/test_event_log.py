@@ -21,7 +21,7 @@ import pytest
 from actors.ports import EventLog
 from supervision.observe.console import wants_colours
 from supervision.observe.logging import EventLogWriter
-from supervision.system import SystemClock
+from supervision.tree.system import SystemClock
 
 BOUND = 200
 MANY = 5000

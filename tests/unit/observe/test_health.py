@@ -13,8 +13,8 @@ from actors.messages.liquidation import LiquidationStatus
 from actors.messages.publishing import PublishStatus
 from actors.messages.records import RecordsStatus
 from actors.model.connection import ConnectionState, HealthLayer, LayerHealth
-from supervision.children import ChildStatus
 from supervision.observe.health import STUCK_S, Answers, Trouble, as_json, judge
+from supervision.tree.children import ChildStatus
 
 CONNECTED = ConnectionStatus(
     correlation_id="1",

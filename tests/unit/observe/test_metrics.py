@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from supervision.children import ChildStatus
 from supervision.observe import labels
 from supervision.observe.metrics import Metrics
 from supervision.observe.metrics_state import State
-from supervision.system import SystemClock
+from supervision.tree.children import ChildStatus
+from supervision.tree.system import SystemClock
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "observability.md"
 EVENTS = (

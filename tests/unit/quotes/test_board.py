@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from actors.model.market import DataSource, DataType, Quote
-from supervision.quotes.board import Board, State
+from supervision.commands.quotes.board import Board, State
 from tests.unit.quotes.values import NOW, a_contract, a_quote, a_reading
 
 STALE_AFTER_S = 300.0

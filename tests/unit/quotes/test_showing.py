@@ -13,9 +13,9 @@ import pytest
 from rich.console import Console
 
 from actors.model.market import DataType, IndicatorReading, Quote
-from supervision.quotes.board import Board, Row
-from supervision.quotes.lines import age_text, json_line, notes, plain_line, price_text
-from supervision.quotes.table import columns_within, quotes_table
+from supervision.commands.quotes.board import Board, Row
+from supervision.commands.quotes.lines import age_text, json_line, notes, plain_line, price_text
+from supervision.commands.quotes.table import columns_within, quotes_table
 from tests.unit.quotes.values import NOW, a_gap, a_quote, a_reading
 
 WHERE = "SIMULATED GATEWAY 127.0.0.1:4002"

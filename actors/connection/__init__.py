@@ -1,0 +1,1 @@
+"""The connection actor's room: attempts, heartbeat, proof of data, maintenance, reconciliation."""

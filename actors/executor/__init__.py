@@ -1,0 +1,1 @@
+"""The executor's room: the road of an order, changes, broker reports, recovery."""

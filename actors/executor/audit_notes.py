@@ -1,0 +1,98 @@
+"""What the audit trail keeps of an order besides its states: the broker's messages, and why something was not sent.
+
+Fields that were not set are left out; the broker's words are kept as they came.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final
+
+from actors.errors import GatewayError
+from actors.executor.record import OrderRecord
+from actors.messages.journal import RecordNote, RecordNotSent
+from actors.messages.orders import CommissionReported, ModifyOrder, OrderErrorReported, OrderSent
+from actors.model.orders import BrokerOrder, ValidationResult
+
+OPEN_ORDER: Final = "openOrder"
+ORDER_STATUS: Final = "orderStatus"
+ERROR: Final = "error"
+COMMISSION_REPORT: Final = "commissionReport"
+CHANGE_SENT: Final = "change_sent"
+CHANGE_REFUSED: Final = "change_refused"
+"""The kinds of notes; the first four are IB's own names of its messages."""
+
+_TERMS: Final = ("quantity", "order_type", "limit_price", "stop_price")
+_PROGRESS: Final = ("filled", "remaining", "average_fill_price", "why_held")
+_ADDRESS: Final = ("order_id", "client_id", "perm_id")
+
+_Fact = str | float | None
+
+
+def order_note(order_ref: str, told: BrokerOrder, at: datetime) -> RecordNote:
+    """Keep an openOrder, which repeats the terms, or an orderStatus, which says how far it got."""
+    has_terms = told.contract is not None
+    fields = ("status", *(_TERMS if has_terms else _PROGRESS), *_ADDRESS)
+    facts = {name: getattr(told, name) for name in fields}
+    return _note(order_ref, OPEN_ORDER if has_terms else ORDER_STATUS, facts, at)
+
+
+def error_note(order_ref: str, event: OrderErrorReported) -> RecordNote:
+    """Keep an error or an advisory."""
+    return _note(order_ref, ERROR, {"code": event.code, "text": event.text}, event.received_at)
+
+
+def commission_note(order_ref: str, event: CommissionReported, at: datetime) -> RecordNote:
+    """Keep the commission of an execution."""
+    facts: dict[str, _Fact] = {
+        "exec_id": event.exec_id,
+        "commission": event.commission,
+        "realized_pnl": event.realized_pnl,
+    }
+    return _note(order_ref, COMMISSION_REPORT, facts, at)
+
+
+def change_sent(sent: OrderSent) -> RecordNote:
+    """Keep when a change's bytes were handed to the socket."""
+    facts: dict[str, _Fact] = {"broker_order_id": sent.broker_order_id}
+    return _note(sent.order_ref, CHANGE_SENT, facts, sent.sent_at)
+
+
+def change_refused(
+    order_ref: str, modify: ModifyOrder, error: GatewayError, at: datetime
+) -> RecordNote:
+    """Keep that a change was asked for and not made."""
+    facts: dict[str, _Fact] = {
+        "reason": str(error),
+        "quantity": modify.quantity,
+        "limit_price": modify.limit_price,
+        "stop_price": modify.stop_price,
+    }
+    return _note(order_ref, CHANGE_REFUSED, facts, at)
+
+
+def not_sent(
+    record: OrderRecord,
+    validation: ValidationResult | None,
+    reason: str,
+    submitted_at: datetime | None,
+    at: datetime,
+) -> RecordNotSent:
+    """Keep why an order ended that was never intended: risk rejected it, or nobody answered in time."""
+    return RecordNotSent(
+        correlation_id=record.correlation_id,
+        request=record.request,
+        status=record.state.value,
+        reason=reason,
+        at=at,
+        order_id=record.order_id,
+        order_ref=record.order_ref,
+        close_reason=record.close_reason,
+        validation=validation,
+        submitted_at=submitted_at,
+    )
+
+
+def _note(order_ref: str, kind: str, facts: dict[str, _Fact], at: datetime) -> RecordNote:
+    told = tuple((name, fact) for name, fact in facts.items() if fact not in (None, ""))
+    return RecordNote(order_ref=order_ref, kind=kind, facts=told, at=at)

@@ -1,0 +1,145 @@
+"""The executor's orders: found by our reference, by the broker's address, or by IB's permId.
+
+Identity is the reference (D15); the two other ways exist because the broker's messages do not always carry it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import attrs
+
+from actors.executor.record import OrderRecord, begin_change
+from actors.messages.orders import CancelOrder, ModifyOrder, SubmitOrder
+from actors.model.market import Quote
+from actors.model.orders import BrokerOrder, Execution, ValidationResult, WireOrder
+
+
+@attrs.define(kw_only=True)
+class Tracked:
+    """An order with who waits for it. ``reported`` is the remainder that risk was last told.
+
+    ``asked``: the change that risk was asked for, until it is sent or given up.
+    ``awaits_reason``: None until the broker ends it without a reason, then whether one may still come.
+    ``owes_cancel``: a cancel is wanted that could not be sent, or may have been lost with the link.
+    ``doubles``: permIds of further orders that the broker has under the same reference.
+    ``cancelled_for``: why it was cancelled although its caller did not ask for that.
+    ``cancels_again``: the broker did not obey the last cancel, and the next one waits for its time.
+    ``heard``: the last message of each kind that went into the audit trail.
+    """
+
+    record: OrderRecord
+    submit: SubmitOrder | None = None
+    modify: ModifyOrder | None = None
+    asked: WireOrder | None = None
+    change_sent: bool = False
+    cancels: list[CancelOrder] = attrs.field(factory=list)
+    owes_cancel: bool = False
+    cancels_again: bool = False
+    cancelled_for: str | None = None
+    validation: ValidationResult | None = None
+    quote: Quote | None = None
+    reported: float | None = None
+    timed_out: bool = False
+    awaits_reason: bool | None = None
+    heard: dict[str, tuple[tuple[str, str | float], ...]] = attrs.field(factory=dict)
+    doubles: set[int] = attrs.field(factory=set)
+
+    @property
+    def committed(self) -> OrderRecord:
+        """The record as risk has to count it: a change that may have its permit may be sent at any moment (RSK-6)."""
+        if self.asked is None or self.record.pending_change is not None:
+            return self.record
+        return begin_change(self.record, self.asked)
+
+
+class OrderBook:
+    """The orders of one executor incarnation.
+
+    Keeps every live order, and the newest ``bound`` that have ended, so that a late fill still finds its order.
+    """
+
+    def __init__(self, bound: int) -> None:
+        self._bound = bound
+        self._by_ref: dict[str, Tracked] = {}
+        self._by_order_id: dict[str, Tracked] = {}
+        self._not_ended: dict[str, Tracked] = {}
+        self._ref_by_address: dict[tuple[int | None, int], str] = {}
+        self._ref_by_perm_id: dict[int, str] = {}
+
+    def __iter__(self) -> Iterator[Tracked]:
+        return iter(tuple(self._by_ref.values()))
+
+    def add(self, tracked: Tracked) -> None:
+        """Take in a new order, and let go of the oldest ended ones beyond the bound."""
+        self._by_ref[tracked.record.order_ref] = tracked
+        self._by_order_id[tracked.record.order_id] = tracked
+        self.index(tracked)
+        if len(self._by_ref) > self._bound:
+            self._forget_oldest()
+
+    def index(self, tracked: Tracked) -> None:
+        """Note the broker's addresses of an order once they are known, and that it lives or lives again."""
+        record = tracked.record
+        if not record.is_terminal:
+            self._not_ended[record.order_ref] = tracked
+        if record.broker_order_id:
+            self._ref_by_address[record.client_id, record.broker_order_id] = record.order_ref
+        if record.perm_id:
+            self._ref_by_perm_id[record.perm_id] = record.order_ref
+
+    def by_ref(self, order_ref: str) -> Tracked | None:
+        """Find by our reference."""
+        return self._by_ref.get(order_ref)
+
+    def by_order_id(self, order_id: str) -> Tracked | None:
+        """Find by the id that the caller was told."""
+        return self._by_order_id.get(order_id)
+
+    def live_count(self) -> int:
+        """Count the orders that may be at the broker; costs as much as there are orders that have not ended."""
+        for reference, tracked in tuple(self._not_ended.items()):
+            if tracked.record.is_terminal:
+                del self._not_ended[reference]
+        return sum(tracked.record.is_live for tracked in self._not_ended.values())
+
+    def by_address(self, client_id: int | None, broker_order_id: int) -> Tracked | None:
+        """Find by client id and order id: ids are counted per client, so that one alone names many orders."""
+        return self._by_ref.get(self._ref_by_address.get((client_id, broker_order_id), ""))
+
+    def of_report(self, order: BrokerOrder, client_id: int | None) -> Tracked | None:
+        """Find the order that a broker's report is about."""
+        return self._find(
+            order.order_ref, order.perm_id, order.order_id, order.client_id, client_id
+        )
+
+    def of_execution(self, execution: Execution, client_id: int | None) -> Tracked | None:
+        """Find the order that was executed; None when it is not ours."""
+        return self._find(
+            execution.order_ref,
+            execution.perm_id,
+            execution.order_id,
+            execution.client_id,
+            client_id,
+        )
+
+    def _find(
+        self, order_ref: str, perm_id: int, order_id: int, of_client: int, ours: int | None
+    ) -> Tracked | None:
+        if order_ref:
+            return self._by_ref.get(order_ref)
+        if perm_id in self._ref_by_perm_id:
+            return self._by_ref.get(self._ref_by_perm_id[perm_id])
+        return self.by_address(of_client, order_id) if of_client == ours else None
+
+    def _forget_oldest(self) -> None:
+        for ref, tracked in self._by_ref.items():
+            if tracked.record.is_terminal and tracked.submit is None:
+                del self._by_ref[ref]
+                self._by_order_id.pop(tracked.record.order_id, None)
+                self._not_ended.pop(ref, None)
+                self._ref_by_address.pop(
+                    (tracked.record.client_id, tracked.record.broker_order_id or 0), None
+                )
+                self._ref_by_perm_id.pop(tracked.record.perm_id or 0, None)
+                return

@@ -1,0 +1,244 @@
+"""Where orders meet the gate and the wire: judged and written in one call (D13).
+
+Proof of life and turn at the wire first, then the gate, then the bytes: nothing sits between "allowed" and "sent".
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import Any, Protocol
+
+from actors.errors import GatewayError, GatewayTimeoutError
+from actors.kernel.clock import Clock
+from actors.kernel.mailbox import Sender
+from actors.kernel.messages import Reply, Request
+from actors.link.memory import OrderIds
+from actors.link.order_gate import Attempt, OrderGate
+from actors.link.orders import OrderSender
+from actors.link.pacing import PacingLane
+from actors.link.session import Session
+from actors.messages.orders import (
+    OrderRefusedAtGate,
+    OrderSent,
+    OrderSimulated,
+    SendOrder,
+)
+from actors.model.connection import GateState
+from actors.model.orders import Purpose, WireOrder
+from actors.ports import EventLog
+
+
+class Desk(Protocol):
+    """What the order desk needs of the actor that it belongs to."""
+
+    clock: Clock
+    log: EventLog
+    session: Session | None
+
+    def reply(self, request: Request, answer: Reply) -> None:
+        """Answer a request."""
+
+    def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Run a coroutine on the loop."""
+
+    def left_s(self, request: Request) -> float:
+        """Tell how long until the request's deadline."""
+
+
+class OrderDesk:
+    """Sends orders and cancels. ``sender`` None: there is nothing behind the gate (MODE-1)."""
+
+    def __init__(
+        self, desk: Desk, gate: OrderGate, sender: OrderSender | None, order_ids: OrderIds
+    ) -> None:
+        self._desk = desk
+        self._gate = gate
+        self._sender = sender
+        self._order_ids = order_ids
+        self._moved = asyncio.Event()
+        self._waiting = 0  # so many orders wait for a proof of life or a turn: none overtakes them
+
+    # --- orders ---------------------------------------------------------------------------------------------------
+
+    def send(self, request: SendOrder, sender: Sender) -> None:
+        """Pass the gate and write; or wait for a proof of life and a turn at the wire first."""
+        session = self._desk.session
+        closing = request.order.purpose is Purpose.CLOSE
+        lane = PacingLane.PRIORITY if closing else PacingLane.ORDER
+        closed = self._gate.state is GateState.CLOSED and not self._gate.is_paused
+        if session is None or closed or (self._gate.is_restricted and not closing):
+            self._pass(request, sender)  # which says why not
+        elif self._gate.is_paused:
+            self._waiting += 1
+            self._desk.spawn(self._pass_later(request, sender, session, lane))
+        elif not self._waiting and session.life.is_proved and session.pacer.try_now(lane):
+            self._pass(request, sender)
+        else:
+            self._waiting += 1
+            self._desk.spawn(self._pass_later(request, sender, session, lane))
+
+    async def _pass_later(
+        self, request: SendOrder, sender: Sender, session: Session, lane: PacingLane
+    ) -> None:
+        """Wait for proof and turn; the gate judges when both have come, so that what happened meanwhile counts."""
+        restrictions = self._gate.restrictions
+        try:
+            await self._wait_while_paused(request)
+            await self._prove_life(request, session)
+            await self._take_turn(request, session, lane)
+            while not session.life.is_proved:  # the turn was long in coming
+                await self._prove_life(request, session)
+                await self._take_turn(request, session, lane)
+        except GatewayError as error:
+            self._refuse(request, self._gate.give_up(request.order, str(error)))
+        else:
+            forbidden = restrictions != self._gate.restrictions and not self._gate.is_restricted
+            if forbidden and request.order.purpose is Purpose.OPEN:
+                why = "opening was forbidden while the order waited at the gate"
+                self._refuse(request, self._gate.give_up(request.order, why))
+            else:
+                self._pass(request, sender)
+        finally:
+            self._waiting -= 1
+
+    def gate_moved(self) -> None:
+        """Let those who wait for the gate look again."""
+        moved, self._moved = self._moved, asyncio.Event()
+        moved.set()
+
+    async def _wait_while_paused(self, request: SendOrder) -> None:
+        """Hold the order while the broker's state is read in a healthy session: a moment, and no reason to refuse.
+
+        It waits no longer than its permit is good; the gate says then what it thinks of it.
+        """
+        ends_at = min(request.deadline, request.permit.expires_at)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, ends_at - self._desk.clock.monotonic())):
+                while self._gate.is_paused:
+                    await self._moved.wait()
+
+    async def _take_turn(self, request: SendOrder, session: Session, lane: PacingLane) -> None:
+        try:
+            async with asyncio.timeout(self._desk.left_s(request)):
+                await session.pacer.turn(lane)
+        except TimeoutError:
+            raise GatewayTimeoutError(
+                "its turn at the wire did not come before the deadline"
+            ) from None
+
+    async def _prove_life(self, request: SendOrder, session: Session) -> None:
+        """Hold the order until a gateway that was silent has answered; known not sent is better than unknown.
+
+        Raises `GatewayTimeoutError` when its deadline or its permit ends first, or the gateway does not answer.
+        """
+        if session.life.is_proved:
+            return
+        silent_s = session.life.silent_s
+        began_at = self._desk.clock.monotonic()
+        ends_at = min(request.deadline, request.permit.expires_at)
+        try:
+            async with asyncio.timeout(max(0.0, ends_at - began_at)):
+                await session.life.ask(before_an_order=True)
+        except TimeoutError:
+            waited_s = self._desk.clock.monotonic() - began_at
+            raise GatewayTimeoutError(
+                f"not sent: the gateway had been silent for {silent_s:.3f} s and gave no proof of life "
+                f"in {waited_s:.3f} s"
+            ) from None
+
+    def _pass(self, request: SendOrder, sender: Sender) -> None:
+        order, session = request.order, self._desk.session
+        attempt = Attempt(
+            order=order,
+            permit=request.permit,
+            deadline=request.deadline,
+            sender_superseded=sender.superseded,
+        )
+        reason = self._gate.refusal(attempt, self._desk.clock.monotonic())
+        if reason is None and (session is None or not session.client.can_write):
+            reason = self._gate.give_up(order, "the connection takes no bytes")
+        if reason is not None or session is None:
+            self._refuse(request, reason or "there is no session")
+        elif self._sender is None:
+            self._simulate(request, order)
+        else:
+            self._write(request, order, session, self._sender)
+
+    def _write(
+        self, request: SendOrder, order: WireOrder, session: Session, sender: OrderSender
+    ) -> None:
+        order_id = order.broker_order_id
+        if order_id is None:
+            try:
+                order_id = self._order_ids.draw()
+            except GatewayError as error:
+                self._refuse(request, self._gate.give_up(order, str(error)))
+                return
+        now = self._desk.clock.now()
+        sequence = self._gate.passed(order, order_id, now)
+        sender.place(session.client, order_id, order)
+        self._desk.reply(
+            request,
+            OrderSent(
+                correlation_id=request.correlation_id,
+                order_ref=order.order_ref,
+                broker_order_id=order_id,
+                gate_sequence=sequence,
+                sent_at=now,
+            ),
+        )
+
+    def _simulate(self, request: SendOrder, order: WireOrder) -> None:
+        sequence = self._gate.passed(order, None, self._desk.clock.now())
+        self._desk.reply(
+            request,
+            OrderSimulated(
+                correlation_id=request.correlation_id,
+                order_ref=order.order_ref,
+                gate_sequence=sequence,
+            ),
+        )
+
+    def _refuse(self, request: SendOrder, reason: str) -> None:
+        self._desk.reply(
+            request,
+            OrderRefusedAtGate(
+                correlation_id=request.correlation_id,
+                order_ref=request.order.order_ref,
+                reason=reason,
+            ),
+        )
+
+    # --- cancels --------------------------------------------------------------------------------------------------
+
+    def cancel(self, broker_order_id: int) -> None:
+        """Cancel one order; needs no permit."""
+        sender = self._sender
+        if sender is not None:
+            self._cancel(lambda session: sender.cancel(session.client, broker_order_id))
+
+    def cancel_all(self) -> None:
+        """Cancel every order of the account, those of other clients too."""
+        sender = self._sender
+        if sender is not None:
+            self._cancel(lambda session: sender.cancel_all(session.client))
+
+    def _cancel(self, write: Callable[[Session], None]) -> None:
+        """Write at once, or with the first turn; without a session there is nothing to write to."""
+        session = self._desk.session
+        if session is None or not session.is_ready or session.readonly:
+            self._desk.log("cancel_not_sent", level="WARNING", reason="no session takes orders")
+        elif session.pacer.try_now(PacingLane.PRIORITY):
+            with suppress(GatewayError):  # the end of the session follows, and is told
+                write(session)
+        else:
+            self._desk.spawn(self._cancel_later(session, write))
+
+    async def _cancel_later(self, session: Session, write: Callable[[Session], None]) -> None:
+        with suppress(
+            GatewayError
+        ):  # the session ended: its orders are read again after the next one began
+            await session.pacer.turn(PacingLane.PRIORITY)
+            write(session)

@@ -1,0 +1,18 @@
+"""What the broker's report of an order says about it, for whoever has to count orders that are not his own."""
+
+from __future__ import annotations
+
+from actors.logic.order_table import BrokerWord, word_of
+from actors.model.orders import BrokerOrder
+
+_AT_END = frozenset({BrokerWord.CANCELLED, BrokerWord.FILLED, BrokerWord.INACTIVE})
+
+
+def is_in_account(order: BrokerOrder, account: str) -> bool:
+    """Tell whether an order is of this account, as far as the broker says."""
+    return order.account in ("", account)
+
+
+def is_working(order: BrokerOrder) -> bool:
+    """Tell whether the broker's word leaves an order alive; a word that does not exist does."""
+    return word_of(order.status, order.why_held) not in _AT_END

@@ -1,0 +1,155 @@
+"""Who subscribed to quotes of what, within which bounds, and what they are told (MKT-7, MKT-10)."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Final
+
+import attrs
+
+from actors.kernel.actor import ActorContext
+from actors.kernel.addresses import Cancellable
+from actors.market_data.bars import BarReads
+from actors.market_data.reads import MarketDataSettings
+from actors.messages.market_data import (
+    QuotesInterrupted,
+    QuotesResumed,
+    QuotesUpdated,
+    SubscribeQuotes,
+)
+from actors.model.contracts import Contract
+from actors.model.market import DataCondition, DataSource, FeedKind, Quote
+from actors.ports import EventLog, no_log
+
+LINES_PER_SYMBOL: Final = 2
+"""Tick-by-tick subscriptions that a symbol takes: bid and ask, trades."""
+
+RESUMED: Final = "the subscription is resumed"
+"""Why a feed counts as standing still whose subscriber believes that it does."""
+
+
+@attrs.define
+class Feed:
+    """One symbol that somebody subscribed to. Times in monotonic seconds."""
+
+    symbol: str
+    subscriptions: dict[str, FeedKind] = attrs.field(factory=dict)
+    subscribers: tuple[str, ...] = ()
+    """Addresses, each once."""
+    interrupted_by: str | None = None
+    """Why it stands still; None while it does not."""
+    asked_at: float = float("-inf")
+    timer: Cancellable | None = None
+    streaming: Contract | None = None
+    """The contract that was asked to stream."""
+    ticked_at: float | None = None
+    """When the stream last gave something; None before it did."""
+    ticks_not_before: float = float("-inf")
+
+    @property
+    def wants_ticks(self) -> bool:
+        """Whether a subscription is to be fed by ticks."""
+        return FeedKind.TICKS in self.subscriptions.values()
+
+
+class QuoteSubscribers(BarReads):
+    """One feed per symbol, however many subscribed to it."""
+
+    def __init__(
+        self,
+        context: ActorContext,
+        *,
+        settings: MarketDataSettings | None = None,
+        log: EventLog = no_log,
+    ) -> None:
+        super().__init__(context, settings=settings, log=log)
+        self.subscriptions: dict[str, SubscribeQuotes] = {}
+        self.feeds: dict[str, Feed] = {}
+
+    def refusal(self, request: SubscribeQuotes) -> str | None:
+        """Say which bound the subscription would break; None when it breaks none."""
+        settings, known = self.settings, self.subscriptions
+        if request.subscription_id not in known and len(known) >= settings.max_subscriptions:
+            return f"market_data.max_subscriptions is reached ({settings.max_subscriptions})"
+        wanted = len(set(request.symbols) | set(self.feeds))
+        if wanted > settings.max_symbols:
+            return (
+                f"{wanted} symbols would be subscribed to, and market_data.max_symbols allows"
+                f" {settings.max_symbols}"
+            )
+        ticking = {symbol for symbol, feed in self.feeds.items() if feed.wants_ticks}
+        lines = LINES_PER_SYMBOL * len(ticking | set(request.symbols))
+        if request.feed is FeedKind.TICKS and lines > settings.max_tick_streams:
+            return (
+                f"{lines} tick-by-tick subscriptions would be open, {LINES_PER_SYMBOL} a symbol, and"
+                f" market_data.max_tick_streams allows {settings.max_tick_streams}, as IB does:"
+                " subscribe to the other symbols with feed='snapshots'"
+            )
+        return None
+
+    def note_subscribers(self, feed: Feed) -> None:
+        """Keep the addresses of who subscribed to a feed, after a change."""
+        addresses = {self.subscriptions[held].subscriber for held in feed.subscriptions}
+        feed.subscribers = tuple(sorted(addresses))
+
+    def expect_to_resume(self, symbols: Iterable[str]) -> None:
+        """Tell the next quotes as a resumption: who subscribed believes that they stand still."""
+        for symbol in symbols:
+            feed = self.feeds[symbol]
+            feed.interrupted_by = feed.interrupted_by or RESUMED
+
+    def interrupt(self, feeds: Iterable[Feed], reason: str) -> None:
+        """Tell that feeds stand still, those of which it was not told before."""
+        fresh = [feed for feed in feeds if feed.interrupted_by is None]
+        if not fresh:
+            return
+        for feed in fresh:
+            feed.interrupted_by = reason
+        self.log(
+            "quotes_interrupted",
+            level="WARNING",
+            symbols=tuple(feed.symbol for feed in fresh),
+            reason=reason,
+        )
+        for address, symbols in _by_subscriber(fresh).items():
+            self.tell(address, QuotesInterrupted(symbols=symbols, reason=reason))
+
+    def resume(self, feeds: Iterable[Feed]) -> None:
+        """Tell that feeds go on."""
+        held = list(feeds)
+        if not held:
+            return
+        for feed in held:
+            feed.interrupted_by = None
+        self.log("quotes_resumed", symbols=tuple(feed.symbol for feed in held))
+        for address, symbols in _by_subscriber(held).items():
+            self.tell(address, QuotesResumed(symbols=symbols))
+
+    def tell_quotes(self, quotes: Iterable[Quote]) -> None:
+        """Tell newer quotes of symbols that are subscribed to, in one message for each subscriber."""
+        told: defaultdict[str, list[Quote]] = defaultdict(list)
+        for quote in quotes:
+            for address in self.feeds[quote.symbol].subscribers:
+                told[address].append(quote)
+        for address, each in told.items():
+            self.tell(address, QuotesUpdated(quotes=tuple(each)))
+
+    def says_less(self, quote: Quote) -> bool:
+        """Tell whether IB has no price of a symbol that the second source serves: that would replace one that has."""
+        over = self.failover.is_over(quote.symbol)
+        return over and quote.condition is DataCondition.NO_PRICE
+
+    def publish(self, quote: Quote) -> None:
+        """Hand on to subscribers what the second source says, too; its name is on it (MKT-10)."""
+        super().publish(quote)
+        if quote.source is not DataSource.IB and quote.symbol in self.feeds:
+            self.tell_quotes((quote,))
+
+
+def _by_subscriber(feeds: Iterable[Feed]) -> dict[str, tuple[str, ...]]:
+    told: defaultdict[str, list[str]] = defaultdict(list)
+    for feed in feeds:
+        for address in feed.subscribers:
+            told[address].append(feed.symbol)
+    return {address: tuple(symbols) for address, symbols in told.items()}

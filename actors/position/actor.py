@@ -1,0 +1,278 @@
+"""The position actor: what is held, what it is worth, and when it has to go.
+
+The broker's own word on quantities counts here; risk keeps a ledger of its own from executions. Positions are closed
+through the executor like everything else: sized from what is held, approved by risk, once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import attrs
+
+from actors.errors import (
+    GatewayNotConnectedError,
+)
+from actors.hours import NextHours
+from actors.kernel.actor import ActorContext
+from actors.kernel.conversations import (
+    ANSWERS,
+)
+from actors.kernel.messages import Message, Reply
+from actors.messages.addresses import CONNECTION, GATEWAY, MARKET_DATA, RISK
+from actors.messages.connection import (
+    ConnectionStateChanged,
+    NothingToReconcile,
+    Reconcile,
+    Reconciled,
+    ReconciliationCompleted,
+    RequestReconciliation,
+)
+from actors.messages.market_data import ContractQualified, GetQuote, QuoteRead, QuoteUpdated
+from actors.messages.orders import AllOrdersCancelled, OrderConcluded
+from actors.messages.positions import (
+    AccountChanged,
+    AccountRead,
+    CheckClosures,
+    CloseAllPositions,
+    ClosePosition,
+    ClosuresChecked,
+    GetAccount,
+    GetPositions,
+    HoldingReported,
+    PositionsChanged,
+    PositionsRead,
+)
+from actors.messages.risk import SyncRiskManager
+from actors.model.account import Holding
+from actors.model.connection import ConnectionState
+from actors.ports import EventLog, no_log
+from actors.position.closing import CloseAgain
+from actors.position.due import ClosureDesk
+from actors.position.pnl import exit_price
+from actors.position.settings import PositionSettings
+
+
+@attrs.frozen(kw_only=True)
+class _CheckDue(Message):
+    """Prices and closures shall be looked at now."""
+
+
+@attrs.frozen(kw_only=True)
+class _ReconciliationDue(Message):
+    """The positions shall be compared with the broker's now (POS-4)."""
+
+
+class PositionActor(ClosureDesk):
+    """See the module's docstring; closing is in files of its own."""
+
+    recovers = True
+
+    handlers: ClassVar[Mapping[type[Message], str]] = {
+        GetPositions: "on_get_positions",
+        GetAccount: "on_get_account",
+        ClosePosition: "on_close_position",
+        CloseAllPositions: "on_close_all_positions",
+        CheckClosures: "on_check_closures",
+        HoldingReported: "on_holding_reported",
+        AccountChanged: "on_account_changed",
+        QuoteUpdated: "on_quote_updated",
+        ConnectionStateChanged: "on_connection_state_changed",
+        Reconcile: "on_reconcile",
+        NothingToReconcile: "on_nothing_to_reconcile",
+        ReconciliationCompleted: "on_reconciliation_completed",
+        _CheckDue: "on_check_due",
+        _ReconciliationDue: "on_reconciliation_due",
+        CloseAgain: "on_close_again",
+        NextHours: "on_next_hours",
+        ContractQualified: "on_answer",
+        OrderConcluded: "on_answer",
+        AllOrdersCancelled: "on_answer",
+        QuoteRead: "on_answer",
+        **ANSWERS,
+    }
+
+    def __init__(
+        self,
+        context: ActorContext,
+        *,
+        settings: PositionSettings | None = None,
+        log: EventLog = no_log,
+    ) -> None:
+        super().__init__(context, settings=settings, log=log)
+        self.asking: set[int] = set()
+        self.warned: set[int] = set()
+
+    # --- recovery -------------------------------------------------------------------------------------------------
+
+    def started(self) -> None:
+        """Ask for the broker's state, and begin to look at the positions."""
+        self.tell(CONNECTION, RequestReconciliation(sender=self.name))
+        self.schedule(self.settings.check_interval_s, _CheckDue())
+        self.schedule(self.settings.reconcile_interval_s, _ReconciliationDue())
+
+    def on_reconciliation_due(self, _: _ReconciliationDue) -> None:
+        """Compare with the broker on a timer, too: a push may have been lost."""
+        self.schedule(self.settings.reconcile_interval_s, _ReconciliationDue())
+        if self.connected:
+            self.tell(CONNECTION, RequestReconciliation(sender=self.name))
+
+    def on_nothing_to_reconcile(self, _: NothingToReconcile) -> None:
+        """There is no session: serve what needs none."""
+        self.recovered()
+
+    def on_reconciliation_completed(self, _: ReconciliationCompleted) -> None:
+        """Nothing is left to do: this actor took over its part in `on_reconcile`."""
+
+    def on_reconcile(self, message: Reconcile) -> None:
+        """Take over the broker's holdings: the broker wins (POS-4)."""
+        told = {
+            holding.contract.con_id: holding
+            for holding in message.state.holdings
+            if holding.quantity
+        }
+        differences = self._differences(told) if self.known else ()
+        self.holdings = told
+        self.known = self.connected = True
+        self.account = message.state.account
+        self.hours.want(holding.contract for holding in told.values())
+        self.tell(
+            CONNECTION,
+            Reconciled(number=message.number, sender=self.name, differences=differences),
+        )
+        self._publish()
+        self.tell(GATEWAY, AccountChanged(account=message.state.account))
+        self.recovered()
+
+    def _differences(self, told: Mapping[int, Holding]) -> tuple[str, ...]:
+        found = []
+        for con_id in sorted(self.holdings.keys() | told.keys()):
+            ours, theirs = self.holdings.get(con_id), told.get(con_id)
+            before = ours.quantity if ours else 0.0
+            after = theirs.quantity if theirs else 0.0
+            named = theirs or ours
+            if before != after and named is not None:
+                found.append(f"{named.contract.position_id}: {before:g} here, {after:g} there")
+        return tuple(found)
+
+    # --- reads ----------------------------------------------------------------------------------------------------
+
+    def on_get_positions(self, request: GetPositions) -> None:
+        """Tell the positions; while the link is down those that were known, flagged as such (POS-5)."""
+        if self.refuses_unknown(request):
+            return
+        is_cached = not self.connected
+        self.reply(
+            request,
+            PositionsRead(
+                correlation_id=request.correlation_id,
+                positions=self.views(is_cached=is_cached),
+                is_cached=is_cached,
+            ),
+        )
+
+    def on_get_account(self, request: GetAccount) -> None:
+        """Tell the account's newest numbers."""
+        if self.account is None:
+            self.refuse(request, GatewayNotConnectedError("the account is not known yet"))
+            return
+        self.reply(
+            request, AccountRead(correlation_id=request.correlation_id, account=self.account)
+        )
+
+    def on_check_closures(self, request: CheckClosures) -> None:
+        """Tell which positions are due to be closed."""
+        if self.refuses_unknown(request):
+            return
+        due = tuple(view for view in self.views() if view.closure_trigger is not None)
+        self.reply(request, ClosuresChecked(correlation_id=request.correlation_id, due=due))
+
+    # --- the regular look -----------------------------------------------------------------------------------------
+
+    def on_check_due(self, _: _CheckDue) -> None:
+        """Refresh the prices of what is held, and close what is due (POS-3)."""
+        self.schedule(self.settings.check_interval_s, _CheckDue())
+        if not self.connected:
+            return
+        for holding in tuple(self.holdings.values()):
+            self._refresh(holding)
+        self.close_what_is_due()
+
+    def _refresh(self, holding: Holding) -> None:
+        con_id = holding.contract.con_id
+        if con_id in self.asking:
+            return
+        self.asking.add(con_id)
+        self.conversations.ask(
+            MARKET_DATA,
+            GetQuote(
+                **self.conversations.of_our_own("price", self.settings.quote_timeout_s),
+                contract=holding.contract,
+                max_age_s=self.settings.check_interval_s,
+            ),
+            lambda reply: self._priced(holding, reply),
+            lambda error: self._unpriced(holding, error.text),
+        )
+
+    def _priced(self, holding: Holding, reply: Reply) -> None:
+        assert isinstance(reply, QuoteRead)  # noqa: S101 - market data answers in kind
+        self.asking.discard(holding.contract.con_id)
+        if exit_price(holding, reply.quote) is None:
+            self._unpriced(holding, "the broker has no price")
+        else:
+            self.warned.discard(holding.contract.con_id)
+
+    def _unpriced(self, holding: Holding, why: str) -> None:
+        """An unknown price triggers nothing but a warning, once (POS-2)."""
+        con_id = holding.contract.con_id
+        self.asking.discard(con_id)
+        if con_id not in self.warned:
+            self.warned.add(con_id)
+            self.log(
+                "price_unknown",
+                level="WARNING",
+                position_id=holding.contract.position_id,
+                why=why,
+            )
+
+    def on_next_hours(self, _: NextHours) -> None:
+        """Ask about the next contract whose hours are missing."""
+        self.hours.ask_next()
+
+    # --- what changes positions -----------------------------------------------------------------------------------
+
+    def on_holding_reported(self, event: HoldingReported) -> None:
+        """Take over one position as the broker tells it, and let risk compare it with its ledger."""
+        holding = event.holding
+        self.tell(RISK, event)
+        if holding.quantity:
+            self.holdings[holding.contract.con_id] = holding
+        else:
+            self.holdings.pop(holding.contract.con_id, None)
+            self.warned.discard(holding.contract.con_id)
+        self.hours.want(held.contract for held in self.holdings.values())
+        self._publish()
+
+    def on_account_changed(self, event: AccountChanged) -> None:
+        """Take over the account's numbers and pass them on (GW-6)."""
+        self.account = event.account
+        self.tell(GATEWAY, event)
+
+    def on_quote_updated(self, event: QuoteUpdated) -> None:
+        """Remember the price of what is held."""
+        if event.quote.contract.con_id in self.holdings:
+            self.quotes[event.quote.contract.con_id] = event.quote
+
+    def on_connection_state_changed(self, event: ConnectionStateChanged) -> None:
+        """Flag what is told as cached while the link is down."""
+        if event.state is not ConnectionState.CONNECTED:
+            self.connected = False
+        else:
+            self.connected = True
+
+    def _publish(self) -> None:
+        views = self.views()
+        event = PositionsChanged(positions=views, at=self.clock.now())
+        self.tell(GATEWAY, event)
+        self.tell(GATEWAY, SyncRiskManager(positions=views))

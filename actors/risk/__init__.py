@@ -1,0 +1,1 @@
+"""The risk actor's room: rules, limits, exposure, baselines, day trades."""

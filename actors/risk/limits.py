@@ -1,0 +1,121 @@
+"""The limits that risk's rules compare with, and everything they are told (RSK-1)."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from operator import attrgetter
+from types import MappingProxyType
+from typing import Final
+
+import attrs
+
+from actors.model.account import Account
+from actors.model.market import Quote
+from actors.model.orders import OrderAction, TradeRequest, WireOrder
+from actors.risk.baselines import NO_BASELINES, Baselines
+from actors.risk.exposure import Ledger
+
+
+class DayTradePolicy(StrEnum):
+    """Which rule on day trades holds: a dated choice (PEERS, "Rules of the market that changed")."""
+
+    PDT = "pdt"
+    INTRADAY_MARGIN = "intraday_margin"
+    OFF = "off"
+
+
+@attrs.frozen(kw_only=True)
+class RiskLimits:
+    """Plain numbers; values in the account's currency, ratios as fractions of 1, quantities in units.
+
+    ``assumed_loss_ratio`` is the loss reckoned with for a stock whose strategy names no stop; an option without a stop
+    can lose all of its premium. ``allow_short``: an opening order may lead to a negative position.
+    """
+
+    max_position_quantity: float = 1_000.0
+    max_position_value: float = 100_000.0
+    max_total_exposure: float = 500_000.0
+    max_risk_per_trade_ratio: float = 0.02
+    assumed_loss_ratio: float = 0.05
+    max_daily_loss_ratio: float = 0.03
+    max_weekly_drawdown_ratio: float = 0.06
+    max_open_positions: int = 10
+    max_orders_per_minute: int = 30
+    max_price_deviation_ratio: float = 0.05
+    max_option_price_deviation_ratio: float = 0.25
+    duplicate_window_s: float = 5.0
+    stale_after_s: float = 300.0
+    allow_short: bool = False
+    day_trade_policy: DayTradePolicy = DayTradePolicy.PDT
+    pdt_max_day_trades: int = 3
+    pdt_minimum_equity: float = 25_000.0
+    margin_minimum_equity: float = 2_000.0
+    commission_per_share: float = 0.005
+    commission_per_option: float = 0.65
+    commission_minimum: float = 1.0
+
+
+@attrs.frozen(kw_only=True)
+class RecentOrder:
+    """An order that was judged before, for the rate and for duplicates; ``at`` in monotonic seconds."""
+
+    at: float
+    order_ref: str
+    con_id: int
+    action: OrderAction
+    quantity: float
+    limit_price: float | None
+    stop_price: float | None
+
+
+TIME_OF: Final = attrgetter("at")
+"""The key by which recent orders ascend."""
+
+
+@attrs.frozen(kw_only=True)
+class RiskInputs:
+    """Everything a decision is made from. ``ledger`` holds the other orders in flight, not yet this one.
+
+    ``prices`` values what is held, by con_id. ``day_trades`` is None when they were not counted; ``opened_today`` are
+    the contracts whose close today would be one more. ``latched`` and ``opening_blocked_by`` carry the reason in words.
+    ``monotonic`` is the time base of ``recent_orders``, which ascend.
+    """
+
+    order: WireOrder
+    request: TradeRequest
+    now: datetime
+    monotonic: float
+    ledger: Ledger
+    quote: Quote | None = None
+    account: Account | None = None
+    baselines: Baselines = NO_BASELINES
+    prices: Mapping[int, float] = MappingProxyType({})
+    recent_orders: tuple[RecentOrder, ...] = ()
+    day_trades: int | None = None
+    opened_today: frozenset[int] = frozenset()
+    latched: str | None = None
+    opening_blocked_by: str | None = None
+
+
+def recent_order(order: WireOrder, monotonic: float) -> RecentOrder:
+    """Remember an order for the rate and for duplicates."""
+    return RecentOrder(
+        at=monotonic,
+        order_ref=order.order_ref,
+        con_id=order.contract.con_id,
+        action=order.action,
+        quantity=order.quantity,
+        limit_price=order.limit_price,
+        stop_price=order.stop_price,
+    )
+
+
+def still_recent(
+    orders: tuple[RecentOrder, ...], monotonic: float, limits: RiskLimits
+) -> tuple[RecentOrder, ...]:
+    """Drop the orders that no rule looks at any more, so that the memory stays bounded by the rate."""
+    horizon = monotonic - max(60.0, limits.duplicate_window_s)
+    return orders[bisect_left(orders, horizon, key=TIME_OF) :]

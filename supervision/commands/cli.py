@@ -1,0 +1,373 @@
+"""The command line: thin, like the facade. Everything it does is a call that an orchestrator could make (D18)."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from enum import IntEnum
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import attrs
+import typer
+
+from actors.errors import (
+    ConfigurationError,
+    ContractQualificationError,
+    GatewayConnectionError,
+    GatewayError,
+    GatewayStoppedError,
+    GatewayTimeoutError,
+    JournalLockedError,
+    LiveTradingBlockedError,
+    ModeError,
+    OrderNotFoundError,
+    OrderValidationError,
+)
+from supervision.commands.control import call
+from supervision.config.sections import SECRETS, Config, load
+from supervision.facade.session import checked_mode
+from supervision.observe.masking import Masker
+from supervision.observe.tracebacks import mask_tracebacks
+from supervision.version import VERSION
+
+DEFAULT_CONFIG = Path("config.toml")
+
+
+class ExitCode(IntEnum):
+    """How the process ends."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    REFUSED = 3
+    NOT_CONNECTED = 4
+    LOCKED = 5
+    NOT_RUNNING = 6
+    ESCALATED = 7
+
+
+_BLOCKED = {
+    "connecting": ExitCode.NOT_CONNECTED,
+    "trading": ExitCode.REFUSED,
+    "data": ExitCode.FAILED,
+}
+"""How `check` ends when what failed stands in the way of this."""
+
+EXIT_CODES = """Exit codes: 0 done, or stopped by Ctrl-C · 1 unexpected failure, or check (or quotes --once) found no
+data · 2 wrong arguments or configuration, or an unknown symbol · 3 refused (live mode, or the mode does not allow it) ·
+4 no connection to the gateway · 5 another process holds the journal · 6 no process is running · 7 an actor passed its
+restart limit and the tree stopped."""
+
+app = typer.Typer(
+    help="The safety layer between your trading code and Interactive Brokers.",
+    epilog=EXIT_CODES,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", help="A config.toml; default: ./config.toml where there is one."),
+]
+HostOption = Annotated[
+    str | None, typer.Option("--host", help="Connect to the gateway on this host.")
+]
+PortOption = Annotated[
+    int | None, typer.Option("--port", help="Connect to the gateway on this port (paper: 4002).")
+]
+
+
+@app.command(epilog=EXIT_CODES)
+def run(
+    config: ConfigOption = None,
+    mode: Annotated[
+        str | None, typer.Option("--mode", help="dry_run or paper; live is blocked.")
+    ] = None,
+    symbol: Annotated[
+        list[str] | None, typer.Option("--symbol", help="Watch this symbol; may be repeated.")
+    ] = None,
+    cycles: Annotated[
+        int | None,
+        typer.Option("--cycles", min=1, help="Stop after so many cycles; default: run on."),
+    ] = None,
+    host: HostOption = None,
+    port: PortOption = None,
+) -> None:
+    """Start the supervised process with the sample orchestrator, until Ctrl-C or for --cycles."""
+    from supervision.commands.run import (
+        run_process,  # loads the whole product, which --help does not need
+    )
+
+    with _explained():
+        settings = _with_symbols(_load(config, host, port), symbol)
+        chosen = checked_mode(mode or settings.general.mode)
+        code = asyncio.run(run_process(settings, chosen, cycles, VERSION))
+    raise typer.Exit(code)
+
+
+@app.command(epilog=EXIT_CODES)
+def check(
+    config: ConfigOption = None,
+    host: HostOption = None,
+    port: PortOption = None,
+    mode: Annotated[
+        str, typer.Option("--mode", help="What it has to be good for: paper, or dry_run (read).")
+    ] = "paper",
+    symbol: Annotated[
+        str | None, typer.Option("--symbol", help="Ask for market data of this symbol.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object, for machines.")
+    ] = False,
+) -> None:
+    """Test the connection to the configured gateway, step by step, with a remedy for what fails.
+
+    Sends no order, and runs beside a process that trades, under a client id of its own.
+    """
+    from supervision.commands.check.command import (
+        run_check,  # loads the link, which --help does not need
+    )
+
+    with _explained():
+        settings = _with_symbols(_load(config, host, port), [symbol] if symbol else None)
+        checking = run_check(
+            settings, checked_mode(mode), typer.echo, as_json=as_json, exit_codes=_BLOCKED
+        )
+        code = asyncio.run(checking)
+    raise typer.Exit(code)
+
+
+@app.command(epilog=EXIT_CODES)
+def quotes(
+    symbols: Annotated[
+        list[str] | None,
+        typer.Argument(help="Symbols such as SPY QQQ; default: general.symbols."),
+    ] = None,
+    once: Annotated[bool, typer.Option("--once", help="Show one table, then end.")] = False,
+    for_s: Annotated[
+        float | None, typer.Option("--for", min=0.0, help="End after so many seconds.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON lines, for machines.")
+    ] = False,
+    config: ConfigOption = None,
+    host: HostOption = None,
+    port: PortOption = None,
+) -> None:
+    """Show live quotes with age, source, spread, state and indicators, until Ctrl-C.
+
+    A table on a terminal, else a line per change. Only reads, and runs beside a process that trades, under a client
+    id of its own.
+    """
+    from supervision.commands.quotes.command import Wish, run_quotes  # loads the product
+
+    with _explained():
+        wish = Wish(once=once, for_s=for_s, as_json=as_json)
+        showing = run_quotes(_load(config, host, port), symbols or (), wish, sys.stdout)
+        code = asyncio.run(showing)
+    raise typer.Exit(code)
+
+
+@app.command(epilog=EXIT_CODES)
+def status(config: ConfigOption = None) -> None:
+    """Say where the running process stands."""
+    from supervision.process.status import status_lines
+
+    with _explained():
+        for line in status_lines(_command(config, {"command": "status"})):
+            typer.echo(line)
+
+
+@app.command(epilog=EXIT_CODES)
+def rearm(
+    who: Annotated[str, typer.Option("--who", help="Your name, for the audit trail.")],
+    why: Annotated[str, typer.Option("--why", help="Why opening orders is safe again.")],
+    config: ConfigOption = None,
+) -> None:
+    """Take Strategy C's latch back in the running process, so that orders may be opened again."""
+    with _explained():
+        _command(config, {"command": "rearm", "who": who, "why": why})
+        typer.echo("re-armed: opening orders are allowed again")
+
+
+@app.command(epilog=EXIT_CODES)
+def liquidate(
+    reason: Annotated[str, typer.Option("--reason", help="Why, for the audit trail.")],
+    config: ConfigOption = None,
+) -> None:
+    """Trigger Strategy C in the running process: stop opening, cancel, close everything, prove flat."""
+    with _explained():
+        answer = _command(config, {"command": "liquidate", "reason": reason})
+        typer.echo(f"latched; liquidation {answer['liquidation_id']} is under way, see: status")
+
+
+@app.command(epilog=EXIT_CODES)
+def explain(
+    order_id: Annotated[
+        str | None,
+        typer.Argument(
+            help="Our order id, orderRef, IB's order id or permId, an execution's or a correlation id."
+        ),
+    ] = None,
+    last: Annotated[
+        int | None,
+        typer.Option("--last", min=1, max=1000, help="List so many of the newest orders instead."),
+    ] = None,
+    liquidation: Annotated[
+        bool,
+        typer.Option(
+            "--liquidation", help="Tell a liquidation: the latest, or the one with the given id."
+        ),
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object, for machines.")
+    ] = False,
+    config: ConfigOption = None,
+) -> None:
+    """Tell what became of an order and why: signal, risk, permit, the broker's messages, fills.
+
+    With --liquidation: how Strategy C went, from its trigger to flat, each cancel and each close with its time.
+    Orders that were not sent are told with the reason. Reads the journal beside a running process or after its end.
+    """
+    from supervision.commands.explain import explain_order, list_orders
+    from supervision.commands.explain_liquidation import explain_liquidation
+    from supervision.store.journal_lock import JOURNAL_FILE
+
+    with _explained():
+        journal = Path(_load(config, None, None).general.state_dir) / JOURNAL_FILE
+        if liquidation and last is None:
+            told = explain_liquidation(journal, order_id, _masker(), as_json=as_json)
+        elif order_id is not None and last is None:
+            told = explain_order(journal, order_id, _masker(), as_json=as_json)
+        elif last is not None and order_id is None and not liquidation:
+            told = list_orders(journal, last, _masker(), as_json=as_json)
+        else:
+            raise typer.BadParameter(
+                "name one order, list the newest with --last 20, or ask for a --liquidation"
+            )
+        for line in told.lines:
+            typer.echo(line)
+    if told.ambiguous:
+        raise typer.Exit(ExitCode.USAGE)
+
+
+database = typer.Typer(
+    help="The schema of the connection records. A starting process brings it up by itself.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(database, name="database")
+
+
+@database.command("current", epilog=EXIT_CODES)
+def database_current(config: ConfigOption = None) -> None:
+    """Say which schema the database has."""
+    from supervision.store.database_command import show_schema
+
+    with _explained():
+        typer.echo(show_schema(_load(config, None, None)))
+
+
+@database.command("upgrade", epilog=EXIT_CODES)
+def database_upgrade(config: ConfigOption = None) -> None:
+    """Bring the schema to the one that this program needs."""
+    from supervision.store.database_command import upgrade_schema
+
+    with _explained():
+        typer.echo(upgrade_schema(_load(config, None, None)))
+
+
+@database.command("downgrade", epilog=EXIT_CODES)
+def database_downgrade(
+    revision: Annotated[
+        str,
+        typer.Argument(
+            help="Where to: a revision such as 0001, or base for no table and no record at all."
+        ),
+    ],
+    config: ConfigOption = None,
+) -> None:
+    """Take the schema down before an earlier version is installed. Stop the process first."""
+    from supervision.store.database_command import downgrade_schema
+
+    with _explained():
+        typer.echo(downgrade_schema(_load(config, None, None), revision))
+
+
+def main() -> None:
+    """Enter at the console script ``ibkr-actors``."""
+    mask_tracebacks(_masker())
+    try:
+        app()
+    finally:
+        mask_tracebacks(_masker())  # typer put a hook of its own in the place of ours
+
+
+def _masker() -> Masker:
+    """Know the secrets before any configuration was read: what fails first may show them, too (OBS-4)."""
+    return Masker.of_secrets(*(os.environ.get(name, "") for name in SECRETS.values()))
+
+
+def _load(config: Path | None, host: str | None, port: int | None) -> Config:
+    path = config or (DEFAULT_CONFIG if DEFAULT_CONFIG.exists() else None)
+    settings = load(path, os.environ)
+    if host is None and port is None:
+        return settings
+    gateway = attrs.evolve(
+        settings.gateway,
+        endpoint="external",
+        host=host or settings.gateway.host,
+        port=port or settings.gateway.port,
+    )
+    return attrs.evolve(settings, gateway=gateway)
+
+
+def _with_symbols(settings: Config, symbols: list[str] | None) -> Config:
+    if not symbols:
+        return settings
+    general = attrs.evolve(settings.general, symbols=tuple(symbols))
+    return attrs.evolve(settings, general=general)
+
+
+def _command(config: Path | None, command: dict[str, Any]) -> dict[str, Any]:
+    settings = _load(config, None, None)
+    timeout_s = settings.control.timeout_s
+    return call(Path(settings.general.state_dir), {**command, "timeout_s": timeout_s}, timeout_s)
+
+
+class _explained:  # noqa: N801 - reads as a statement where it is used
+    """Turn an error of ours into one plain line on stderr and its exit code."""
+
+    def __enter__(self) -> None:
+        """Nothing to do before."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: Any
+    ) -> None:
+        """Explain what is ours; let everything else pass."""
+        if isinstance(error, GatewayError):
+            _fail(error)
+
+
+_CODES: tuple[tuple[type[GatewayError], ExitCode], ...] = (
+    (LiveTradingBlockedError, ExitCode.REFUSED),
+    (ModeError, ExitCode.REFUSED),
+    (ConfigurationError, ExitCode.USAGE),
+    (OrderValidationError, ExitCode.USAGE),
+    (OrderNotFoundError, ExitCode.USAGE),
+    (ContractQualificationError, ExitCode.USAGE),
+    (JournalLockedError, ExitCode.LOCKED),
+    (GatewayStoppedError, ExitCode.NOT_RUNNING),
+    (GatewayTimeoutError, ExitCode.NOT_CONNECTED),
+    (GatewayConnectionError, ExitCode.NOT_CONNECTED),
+)
+
+
+def _fail(error: GatewayError) -> NoReturn:
+    code = next((code for kind, code in _CODES if isinstance(error, kind)), ExitCode.FAILED)
+    typer.echo(_masker().text(f"{error.code}: {error}"), err=True)
+    raise typer.Exit(code)

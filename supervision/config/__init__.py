@@ -1,0 +1,1 @@
+"""The configuration: sections, how they are read, what is wrong with them."""

@@ -1,0 +1,1 @@
+"""The orchestrator's side: `IBKRGateway` and its parts."""

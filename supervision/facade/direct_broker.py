@@ -1,0 +1,60 @@
+"""Quotes and positions straight from the link, for a process without its integration layer (MODE-4).
+
+No history, no indicators, no risk, no orders: what these need is refused by the facade. Positions come without prices,
+so that what they are worth is None.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from actors.kernel.clock import Clock
+from actors.logic.quality import market_data
+from actors.messages.addresses import LINK
+from actors.messages.connection import BrokerStateRead, ReadBrokerState
+from actors.messages.market_data import (
+    ContractQualified,
+    QualifyContract,
+    SnapshotTaken,
+    TakeSnapshot,
+)
+from actors.model.account import Position
+from actors.model.contracts import ContractQuery
+from actors.model.market import MarketData, Quote
+from actors.position.closures import ClosureLimits
+from actors.position.pnl import position_views
+
+Read = Callable[..., Awaitable[Any]]
+"""`Gateway.read`: address, kind of request, expected reply, timeout, fields."""
+
+
+class DirectBroker:
+    """Asks the link what otherwise the actors are asked."""
+
+    def __init__(self, read: Read, account: str) -> None:
+        self._read = read
+        self._account = account or None
+
+    async def market_data(self, symbol: str, timeout_s: float, clock: Clock) -> MarketData:
+        """Read a quote with its quality; every indicator is missing."""
+        quote = await self.quote(ContractQuery(symbol=symbol), timeout_s)
+        return market_data(quote, None, clock.now())
+
+    async def quote(self, query: ContractQuery, timeout_s: float) -> Quote:
+        """Find the contract and read a snapshot of it, both within one deadline."""
+        loop = asyncio.get_running_loop()
+        ends_at = loop.time() + timeout_s
+        found = await self._read(LINK, QualifyContract, ContractQualified, timeout_s, query=query)
+        left_s = ends_at - loop.time()
+        taken = await self._read(LINK, TakeSnapshot, SnapshotTaken, left_s, contract=found.contract)
+        quote: Quote = taken.quote
+        return quote
+
+    async def positions(self, timeout_s: float, clock: Clock) -> list[Position]:
+        """Read the broker's holdings."""
+        read = await self._read(
+            LINK, ReadBrokerState, BrokerStateRead, timeout_s, account=self._account
+        )
+        return list(position_views(read.state.holdings, {}, clock.now(), ClosureLimits()))

@@ -1,0 +1,354 @@
+"""`IBKRGateway`: how an orchestrator embeds the tree.
+
+Everything the facade does is a message that a test could inject (D18). Its own work is to turn a call into a request
+with one deadline and one correlation id, to bring the answer to the caller's asyncio loop without ever blocking it, and
+to fan out events. Reads survive a disconnect within their deadline; orders are never sent twice (GW-12).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final, TypeVar
+
+import attrs
+
+from actors.errors import (
+    ActorFailedError,
+    GatewayTimeoutError,
+    OrderValidationError,
+)
+from actors.kernel.messages import Request
+from actors.logic.order_validation import validate_signal
+from actors.logic.zones import NEW_YORK
+from actors.messages.addresses import (
+    CONNECTION,
+    EXECUTOR,
+    FEED,
+    MARKET_DATA,
+    POSITION,
+    PUBLISHER,
+    RECORDS,
+    STRATEGY_C,
+)
+from actors.messages.connection import (
+    ConnectionStatus,
+    GetConnectionStatus,
+)
+from actors.messages.feed import FeedStatus, GetFeedStatus
+from actors.messages.liquidation import (
+    GetLiquidationStatus,
+    Liquidate,
+    LiquidationAccepted,
+    LiquidationReport,
+    LiquidationStatus,
+    Rearm,
+    Rearmed,
+)
+from actors.messages.market_data import (
+    DataStatus,
+    GetDataStatus,
+)
+from actors.messages.orders import (
+    CancelOrder,
+    GetOpenOrders,
+    ModifyOrder,
+    OpenOrdersRead,
+    OrderConcluded,
+    SubmitOrder,
+)
+from actors.messages.positions import (
+    AccountRead,
+    AllPositionsClosed,
+    CheckClosures,
+    CloseAllPositions,
+    ClosePosition,
+    ClosuresChecked,
+    GetAccount,
+    GetPositions,
+    PositionClosed,
+    PositionsRead,
+)
+from actors.messages.publishing import GetPublishStatus, PublishStatus
+from actors.messages.records import GetRecordsStatus, RecordsStatus
+from actors.model.account import Account, Position
+from actors.model.orders import (
+    CloseReason,
+    Execution,
+    OrderResult,
+    OrderStatus,
+    OrderType,
+    StrategyContext,
+    TradeRequest,
+    TradingSignal,
+    WaitFor,
+)
+from supervision.facade.market_data import MarketDataCalls
+from supervision.facade.streams import ConflatedStream, EventStream
+from supervision.process.status import ProcessStatus
+
+ORDER_GRACE_S = 0.03
+"""The executor answers by the deadline with the true quantities; this much later the facade answers for it."""
+
+
+BESIDE_ANSWER_S = 1.0
+"""So long `IBKRGateway.status` waits for those who work beside the trading, on whom nothing depends."""
+
+NO_RECORDS: Final = RecordsStatus(correlation_id="", degraded_by=None, waiting=0, dropped=0)
+NO_DATA_STATUS: Final = DataStatus(correlation_id="")
+NO_FEED: Final = FeedStatus(correlation_id="", degraded_by=None, requests_today=0)
+NO_PUBLISHING: Final = PublishStatus(
+    correlation_id="", degraded_by=None, waiting=0, dropped=0, published=0
+)
+R = TypeVar("R", bound=RecordsStatus | FeedStatus | PublishStatus | DataStatus)
+
+
+class IBKRGateway(MarketDataCalls):
+    """The async facade (GW-1…12). One object is one supervised tree and at most one link.
+
+    ``config`` is a `Config`, a `GatewayConfig` (the rest keeps its defaults), a path to a ``config.toml``, or None for
+    the defaults (the embedded simulated gateway). ``mode`` is ``dry_run`` or ``paper``; ``live`` raises
+    `LiveTradingBlockedError`. An empty ``operator_id`` raises `OrderValidationError`.
+
+    Every call takes a timeout in seconds, which becomes one deadline; it ends in `GatewayTimeoutError` (a
+    `TimeoutError`) except `submit_order`, which answers TIMEOUT or PARTIAL (ORD-6).
+    """
+
+    # --- orders ---------------------------------------------------------------------------------------------------
+
+    async def submit_order(
+        self,
+        signal: TradingSignal,
+        strategy_context: StrategyContext,
+        timeout: float = 30.0,
+        wait_for: WaitFor | str | None = None,
+    ) -> OrderResult:
+        """Bring an order to the broker, by way of risk (GW-4).
+
+        Waits for its end (``fill``) or the broker's acknowledgement (``ack``, the default for STP). Answers TIMEOUT or
+        PARTIAL with the true quantities at the deadline. Raises `OrderValidationError` for a bad signal before
+        anything else happens.
+        """
+        request = self._validated(signal, strategy_context)
+        self._refuse_direct("orders")
+        await self._require_asked()
+        wait = _wait_for(wait_for, request.order_type)
+        try:
+            concluded = await self.ask(
+                EXECUTOR,
+                SubmitOrder,
+                OrderConcluded,
+                timeout,
+                grace_s=ORDER_GRACE_S,
+                request=request,
+                wait_for=wait,
+                submitted_at=self.process.clock.now(),
+            )
+        except GatewayTimeoutError as error:
+            return self._timed_out(request, str(error))
+        return concluded.result
+
+    def _validated(self, signal: TradingSignal, strategy: StrategyContext) -> TradeRequest:
+        """Judge a signal by the exchange's date; what it says of account numbers is masked (OBS-4)."""
+        process = self._process
+        if process is None:
+            return validate_signal(signal, strategy, self._operator_id)
+        today = process.clock.now().astimezone(NEW_YORK).date()
+        try:
+            return validate_signal(signal, strategy, self._operator_id, today)
+        except OrderValidationError as error:
+            raise OrderValidationError(process.masker.text(str(error))) from None
+
+    def _timed_out(self, request: TradeRequest, reason: str) -> OrderResult:
+        """Answer for an executor that did not: what became of the order is told on the event stream."""
+        return OrderResult(
+            order_id="",
+            status=OrderStatus.TIMEOUT,
+            symbol=request.symbol,
+            action=request.action,
+            quantity=request.quantity,
+            rejection_reason=f"{reason}; what became of the order is told on orders()",
+            execution_mode=self._mode,
+            timestamp=self.process.clock.now(),
+            cancel_confirmed=False,
+        )
+
+    async def modify_order(
+        self,
+        order_id: str,
+        *,
+        quantity: float | None = None,
+        limit_price: float | None = None,
+        stop_price: float | None = None,
+        timeout: float = 30.0,
+    ) -> OrderResult:
+        """Change a working order; it needs a permit for its new content (ORD-3)."""
+        concluded = await self.command(
+            EXECUTOR,
+            ModifyOrder,
+            OrderConcluded,
+            timeout,
+            order_id=order_id,
+            quantity=quantity,
+            limit_price=limit_price,
+            stop_price=stop_price,
+        )
+        return concluded.result
+
+    async def cancel_order(self, order_id: str, timeout: float = 30.0) -> OrderResult:
+        """Cancel a working order and wait until it is terminal."""
+        concluded = await self.command(
+            EXECUTOR, CancelOrder, OrderConcluded, timeout, order_id=order_id
+        )
+        return concluded.result
+
+    async def get_open_orders(self, timeout: float = 30.0) -> list[OrderResult]:
+        """The orders that work or whose fate is being asked for."""
+        read = await self.command(EXECUTOR, GetOpenOrders, OpenOrdersRead, timeout)
+        return list(read.orders)
+
+    def orders(self) -> EventStream[OrderResult]:
+        """Every change of every order from now on."""
+        return self._events.orders()
+
+    def fills(self) -> EventStream[Execution]:
+        """Every execution from now on, each once; a correction is one more, with the `base_id` of what it replaces."""
+        return self._events.fills()
+
+    # --- positions and account ------------------------------------------------------------------------------------
+
+    async def get_positions(self, timeout: float = 10.0) -> list[Position]:
+        """The positions; while the link is down or nobody answers the last known ones, as ``is_cached`` (POS-5)."""
+        process = await self._require_asked()
+        if self._direct is not None:
+            return await self._direct.positions(timeout, process.clock)
+        try:
+            read = await self.ask(POSITION, GetPositions, PositionsRead, timeout)
+        except GatewayTimeoutError:
+            known = self._events.newest_positions
+            if not known:
+                raise
+            return [attrs.evolve(held, is_cached=True) for held in known]
+        return list(read.positions)
+
+    async def close_position(
+        self,
+        position_id: str,
+        reason: CloseReason | str = CloseReason.MANUAL,
+        timeout: float = 30.0,
+    ) -> OrderResult:
+        """Close one position; raises `PositionNotFoundError` for an unknown id (POS-6).
+
+        Outside the instrument's session nothing is sent, and `MarketClosedError` says when it opens.
+        """
+        closed = await self.command(
+            POSITION,
+            ClosePosition,
+            PositionClosed,
+            timeout,
+            position_id=position_id,
+            reason=_close_reason(reason),
+        )
+        return closed.result
+
+    async def close_all_positions(
+        self,
+        reason: CloseReason | str = CloseReason.MANUAL,
+        timeout: float = 60.0,
+    ) -> list[OrderResult]:
+        """Close every position concurrently and keep going past failures (POS-7).
+
+        What does not trade now is answered FAILED at once, with its opening; `liquidate` queues its closes instead.
+        """
+        closed = await self.command(
+            POSITION,
+            CloseAllPositions,
+            AllPositionsClosed,
+            timeout,
+            reason=_close_reason(reason),
+        )
+        return list(closed.results)
+
+    async def check_strategy_c_closures(self, timeout: float = 10.0) -> list[Position]:
+        """The positions that are due to be closed: 3 DTE or emergency stop (POS-3)."""
+        checked = await self.command(POSITION, CheckClosures, ClosuresChecked, timeout)
+        return list(checked.due)
+
+    async def get_account(self, timeout: float = 10.0) -> Account:
+        """The account's newest numbers, pushed by the broker (GW-6)."""
+        read = await self.read(POSITION, GetAccount, AccountRead, timeout)
+        return read.account
+
+    def account_updates(self) -> ConflatedStream[Account]:
+        """The account's numbers whenever they change."""
+        return self._events.accounts()
+
+    def position_updates(self) -> ConflatedStream[tuple[Position, ...]]:
+        """All positions whenever one of them changes."""
+        return self._events.positions()
+
+    # --- Strategy C, usable while disconnected --------------------------------------------------------------------
+
+    async def rearm(self, who: str, why: str, timeout: float = 10.0) -> None:
+        """Take Strategy C's latch back, with a name and a reason for the audit trail (STC-4)."""
+        await self._ensure_started()
+        await self.ask(STRATEGY_C, Rearm, Rearmed, timeout, who=who, why=why)
+
+    async def liquidate(self, reason: str, timeout: float = 10.0) -> str:
+        """Trigger Strategy C; returns its id once the latch is durable (STC-2)."""
+        await self._ensure_started()
+        accepted = await self.ask(
+            STRATEGY_C, Liquidate, LiquidationAccepted, timeout, reason=reason
+        )
+        return accepted.liquidation_id
+
+    async def status(self, timeout: float = 5.0) -> ProcessStatus:
+        """Where everything stands."""
+        process = await self._ensure_started()
+        connection = await self.ask(CONNECTION, GetConnectionStatus, ConnectionStatus, timeout)
+        liquidation = await self.ask(STRATEGY_C, GetLiquidationStatus, LiquidationStatus, timeout)
+        wait_s = min(timeout, BESIDE_ANSWER_S)
+        records, feed, publishing, data = await asyncio.gather(
+            self._beside(RECORDS, GetRecordsStatus, RecordsStatus, NO_RECORDS, wait_s),
+            self._beside(FEED, GetFeedStatus, FeedStatus, NO_FEED, wait_s),
+            self._beside(PUBLISHER, GetPublishStatus, PublishStatus, NO_PUBLISHING, wait_s),
+            self._beside(MARKET_DATA, GetDataStatus, DataStatus, NO_DATA_STATUS, wait_s),
+        )
+        return process.describe(
+            connection, liquidation, records, feed, publishing, data, self._failover.symbols
+        )
+
+    async def _beside(
+        self, address: str, kind: type[Request], expected: type[R], silent: R, timeout_s: float
+    ) -> R:
+        """Ask one who works beside the trading how it goes.
+
+        Who does not answer is what is degraded, and no reason to fail; ``silent`` stands for one who is not there.
+        """
+        if all(actor.name != address for actor in self.process.tree.status()):
+            return silent
+        try:
+            return await self.ask(address, kind, expected, timeout_s)
+        except (GatewayTimeoutError, ActorFailedError) as error:
+            return attrs.evolve(silent, degraded_by=str(error))
+
+    @property
+    def liquidation_reports(self) -> tuple[LiquidationReport, ...]:
+        """The reports of liquidations that ended since this facade was made."""
+        return tuple(self._events.reports)
+
+
+def _wait_for(wait_for: WaitFor | str | None, order_type: OrderType) -> WaitFor:
+    if wait_for is None:
+        return WaitFor.ACK if order_type is OrderType.STOP else WaitFor.FILL
+    try:
+        return WaitFor(wait_for)
+    except ValueError:
+        raise OrderValidationError(f"wait_for must be fill or ack (was {wait_for!r})") from None
+
+
+def _close_reason(reason: CloseReason | str) -> CloseReason:
+    try:
+        return CloseReason(reason)
+    except ValueError:
+        allowed = ", ".join(CloseReason)
+        raise OrderValidationError(f"reason must be one of {allowed} (was {reason!r})") from None

@@ -1,0 +1,175 @@
+"""The half of the facade that reads market data: quotes, bars, indicators, options, streams."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+from actors.errors import GatewayError, GatewayNotConnectedError, SnapshotModeViolationError
+from actors.logic.history import history_violation
+from actors.logic.order_validation import option_query
+from actors.messages.addresses import GATEWAY, MARKET_DATA
+from actors.messages.market_data import (
+    BarsRead,
+    GetBars,
+    GetIndicators,
+    GetMarketData,
+    GetOptionChain,
+    GetOptionQuote,
+    IndicatorsRead,
+    MarketDataRead,
+    OptionChainRead,
+    QuoteRead,
+    QuotesSubscribed,
+    SubscribeQuotes,
+)
+from actors.model.market import (
+    BarList,
+    FeedKind,
+    IndicatorReading,
+    MarketData,
+    OptionChain,
+    Quote,
+)
+from supervision.facade.quote_streams import QuoteStream
+from supervision.facade.session import GatewayCore
+
+
+class MarketDataCalls(GatewayCore):
+    """See the module's docstring; part of `IBKRGateway`."""
+
+    async def get_market_data(
+        self, symbol: str, timeout: float = 30.0, *, snapshot: bool = True
+    ) -> MarketData:
+        """Read a quote with indicators. Raises `SnapshotModeViolationError` when ``snapshot`` is false (MKT-5)."""
+        _require_snapshot(snapshot)
+        if self._direct is not None:
+            process = await self._require_asked()
+            return await self._direct.market_data(symbol, timeout, process.clock)
+        read = await self.read(
+            MARKET_DATA, GetMarketData, MarketDataRead, timeout, without_link=True, symbol=symbol
+        )
+        return read.market_data
+
+    async def get_historical_data(
+        self,
+        symbol: str,
+        duration_minutes: int = 60,
+        bar_size: str = "1 min",
+        timeout: float = 30.0,
+    ) -> BarList:
+        """Read at most the last 60 one-minute bars; more raises `AlphaLearningViolationError` (MKT-6).
+
+        The list has ``gaps``: stretches of an open session without bars. The last bar may be forming (``is_forming``).
+        """
+        violation = history_violation(duration_minutes, bar_size)
+        if violation is not None:
+            raise violation
+        read = await self.read(
+            MARKET_DATA,
+            GetBars,
+            BarsRead,
+            timeout,
+            symbol=symbol,
+            duration_minutes=duration_minutes,
+            bar_size=bar_size,
+        )
+        return BarList(read.bars, read.gaps)
+
+    async def get_indicators(
+        self, symbols: Iterable[str], timeout: float = 30.0
+    ) -> dict[str, IndicatorReading]:
+        """Read the indicators of many symbols at once, without quotes.
+
+        A symbol whose bars cannot be had by the deadline (IB allows 60 requests of history in ten minutes) has a
+        reading that says why; it costs the others nothing.
+        """
+        wanted = _symbols(symbols)
+        read = await self.read(
+            MARKET_DATA, GetIndicators, IndicatorsRead, timeout, without_link=True, symbols=wanted
+        )
+        return {reading.symbol: reading for reading in read.readings}
+
+    async def get_option_chain(self, symbol: str, timeout: float = 30.0) -> OptionChain:
+        """Read the expiries and strikes that can be traded on ``symbol``."""
+        read = await self.read(MARKET_DATA, GetOptionChain, OptionChainRead, timeout, symbol=symbol)
+        return read.chain
+
+    async def get_option_quote(
+        self,
+        symbol: str,
+        expiry: str,
+        strike: float,
+        right: str,
+        timeout: float = 30.0,
+        *,
+        snapshot: bool = True,
+    ) -> Quote:
+        """Read a snapshot of one option with its implied volatility and greeks.
+
+        ``expiry`` is YYYYMMDD, ``right`` C, P, CALL or PUT. Raises `OrderValidationError`, whose text lists every field
+        that is wrong, and `ContractQualificationError` for what is not listed, or not one contract alone.
+        """
+        _require_snapshot(snapshot)
+        query = option_query(symbol, expiry, strike, right)
+        if self._direct is not None:
+            return await self._direct.quote(query, timeout)
+        read = await self.read(MARKET_DATA, GetOptionQuote, QuoteRead, timeout, query=query)
+        return read.quote
+
+    async def subscribe_quotes(
+        self,
+        symbols: Iterable[str],
+        timeout: float = 30.0,
+        *,
+        feed: FeedKind | str | None = None,
+    ) -> QuoteStream:
+        """Stream quotes of many symbols (GW-7): iterate over what this returns, or over its ``events()``.
+
+        ``feed`` is ``snapshots`` or ``ticks``; None: as configured. Ticks are refused beyond IB's few subscriptions.
+        The subscription ends with ``aclose()``, or when nobody holds the stream any more.
+        """
+        self._refuse_direct("subscribe_quotes")
+        wanted, kind = _symbols(symbols), _feed_kind(feed or self._config.market_data.feed)
+        ends_at = asyncio.get_running_loop().time() + timeout
+        process = await self._require_connected(timeout)
+        quotes = self._quotes
+        if quotes is None:
+            raise GatewayNotConnectedError("not connected: call connect() first")
+        subscription_id = process.entropy.uuid4()
+        stream = quotes.open(subscription_id, wanted, kind)
+        try:
+            await self.ask(
+                MARKET_DATA,
+                SubscribeQuotes,
+                QuotesSubscribed,
+                ends_at - asyncio.get_running_loop().time(),
+                subscription_id=subscription_id,
+                subscriber=GATEWAY,
+                symbols=wanted,
+                feed=kind,
+            )
+        except BaseException:
+            quotes.close(subscription_id)  # it may have been accepted, and nobody would end it
+            raise
+        return stream
+
+
+def _require_snapshot(snapshot: bool) -> None:
+    if not snapshot:
+        raise SnapshotModeViolationError("quotes are read with snapshot=True only (was False)")
+
+
+def _symbols(symbols: Iterable[str]) -> tuple[str, ...]:
+    wanted = () if isinstance(symbols, str) else tuple(dict.fromkeys(symbols))
+    if not wanted:
+        raise GatewayError(f"symbols must be a list of at least one symbol (was {symbols!r:.40})")
+    return wanted
+
+
+def _feed_kind(feed: FeedKind | str) -> FeedKind:
+    try:
+        return FeedKind(feed)
+    except ValueError:
+        allowed = ", ".join(FeedKind)
+        raise GatewayError(f"feed must be one of {allowed} (was {feed!r:.40})") from None

@@ -1,0 +1,327 @@
+"""From the sections of the configuration to what each part is given: one function a part, nothing else.
+
+``sends_orders`` is decided here, once: only paper mode on a connection that may write, with its feature switched on,
+sends anything (MODE-1, MODE-4, MODE-5).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import attrs
+
+from actors.connection.calendar import Maintenance
+from actors.connection.settings import ConnectionSettings
+from actors.executor.publishing import ExecutorSettings
+from actors.link.history_pacing import HistoryLimits
+from actors.link.settings import LinkSettings
+from actors.logic.liquidation_words import LiquidationLimits
+from actors.market_data.failover import FailoverLimits
+from actors.market_data.reads import MarketDataSettings
+from actors.market_data.second_source_reads import FailoverSettings
+from actors.model.orders import ExecutionMode
+from actors.position.closures import ClosureLimits
+from actors.position.settings import PositionSettings
+from actors.risk.actor import RiskSettings
+from actors.risk.limits import DayTradePolicy, RiskLimits
+from supervision.config.sections import Config
+from supervision.feeds.actor import FeedSettings
+from supervision.feeds.budget import RequestBudget
+from supervision.publish.actor import PublisherSettings
+from supervision.simulator import SimulatorConfig
+from supervision.store.records import RecordsSettings
+from supervision.store.records_opening import is_private
+from supervision.store.records_values import Endpoint
+from supervision.strategy_c.data_age import WatchLimits
+from supervision.strategy_c.data_watch import WatchSettings
+from supervision.strategy_c.effects import StrategyCSettings
+from supervision.tree.restart_policy import RestartPolicy
+
+
+def sends_orders(config: Config, mode: ExecutionMode) -> bool:
+    """Whether an approved order leaves this process."""
+    return (
+        mode is ExecutionMode.PAPER
+        and config.features.paper_execution
+        and config.features.integration_layer
+        and not config.gateway.readonly
+    )
+
+
+def simulator_config(config: Config) -> SimulatorConfig:
+    """For the embedded gateway, on a free port of the loopback interface."""
+    section = config.simulator
+    return SimulatorConfig(
+        seed=section.seed,
+        account=section.account,
+        cash=section.cash,
+        fill_delay_s=section.fill_delay_s,
+        replay={symbol: Path(path) for symbol, path in section.replay},
+        speed=section.replay_speed,
+    )
+
+
+def connection_settings(
+    config: Config, mode: ExecutionMode, operator_id: str, host: str, port: int
+) -> ConnectionSettings:
+    """For the connection actor; it waits to be asked, since the facade's `connect` asks."""
+    section, gateway = config.connection, config.gateway
+    return ConnectionSettings(
+        host=host,
+        port=port,
+        client_id=gateway.client_id,
+        timeout_s=gateway.timeout_s,
+        readonly=gateway.readonly,
+        account=config.general.account,
+        operator_id=operator_id,
+        require_paper=mode is ExecutionMode.PAPER,
+        retries=section.retries,
+        first_delay_s=section.first_delay_s,
+        max_delay_s=section.max_delay_s,
+        jitter_ratio=section.jitter_ratio,
+        lasting_s=section.lasting_s,
+        heartbeat_s=section.heartbeat_s,
+        heartbeat_timeout_s=section.heartbeat_timeout_s,
+        missed_beats=section.missed_beats,
+        same_id_retries=section.same_id_retries,
+        same_id_delay_s=section.same_id_delay_s,
+        client_id_tries=section.client_id_tries,
+        upstream_patience_s=section.upstream_patience_s,
+        probe_symbol=config.general.symbols[0],
+        connect_at_start=False,
+        maintenance=maintenance(config),
+    )
+
+
+def maintenance(config: Config) -> Maintenance:
+    """For whoever has to know when the gateway is expected to be away."""
+    return config.connection.maintenance.schedule(is_external=config.gateway.endpoint == "external")
+
+
+def link_settings(config: Config, mode: ExecutionMode, operator_id: str) -> LinkSettings:
+    """For the link."""
+    return LinkSettings(
+        sends_orders=sends_orders(config, mode),
+        operator_id=operator_id,
+        messages_per_s=config.pacing.messages_per_s,
+        priority_reserve_per_s=config.pacing.reserve_messages,
+        max_waiting_requests=config.pacing.max_waiting,
+        slow_down_s=config.pacing.slow_down_s,
+        max_frame_bytes=config.gateway.max_frame_bytes,
+        proof_of_life_s=config.orders.proof_of_life_s,
+        round_trip_timeout_s=config.connection.heartbeat_timeout_s,
+        snapshot_timeout_s=config.market_data.snapshot_timeout_s,
+        max_tick_streams=config.market_data.max_tick_streams,
+        ticks_interval_s=config.market_data.ticks_interval_s,
+    )
+
+
+def history_limits(config: Config) -> HistoryLimits:
+    """For the pacer of history, which the link's incarnations share."""
+    section = config.pacing
+    return HistoryLimits(
+        requests=section.history_requests,
+        window_s=section.history_window_s,
+        identical_s=section.history_identical_s,
+        same_contract=section.history_same_contract,
+        same_contract_s=section.history_same_contract_s,
+        max_waiting=section.history_max_waiting,
+    )
+
+
+def market_data_settings(config: Config, *, has_source: bool) -> MarketDataSettings:
+    """For the market-data actor; ``has_source``: there is a second source to ask."""
+    section = config.market_data
+    return MarketDataSettings(
+        stale_after_s=section.stale_after_s,
+        snapshot_interval_s=section.snapshot_interval_s,
+        snapshot_timeout_s=section.snapshot_timeout_s + 1.0,
+        max_subscriptions=section.max_subscriptions,
+        max_symbols=section.max_symbols,
+        max_open_snapshots=section.max_open_snapshots,
+        max_tick_streams=section.max_tick_streams,
+        ticks_refresh_s=section.ticks_refresh_s,
+        max_remembered=section.max_remembered,
+        publishes=config.publish.enabled,
+        failover=failover_settings(config, has_source=has_source),
+    )
+
+
+def failover_settings(config: Config, *, has_source: bool) -> FailoverSettings:
+    """For the market-data actor; without a second source there is no failover."""
+    section = config.failover
+    return FailoverSettings(
+        enabled=section.enabled and has_source,
+        limits=FailoverLimits(
+            after_s=section.after_s,
+            back_after_s=section.back_after_s,
+            max_symbols=config.market_data.max_remembered,
+        ),
+        probe_s=section.probe_s,
+        probe_timeout_s=config.market_data.snapshot_timeout_s + 1.0,
+        stream_every_s=max(section.max_age_s, section.probe_s),
+        intraday=section.intraday,
+    )
+
+
+def feed_settings(config: Config) -> FeedSettings:
+    """For the feed actor."""
+    return FeedSettings(
+        max_age_s=config.failover.max_age_s, max_symbols=config.market_data.max_remembered
+    )
+
+
+def request_budget(config: Config) -> RequestBudget:
+    """For the feed actor: what the plan grants."""
+    section = config.failover
+    return RequestBudget(per_minute=section.requests_per_minute, per_day=section.requests_per_day)
+
+
+def publisher_settings(config: Config) -> PublisherSettings:
+    """For the publisher."""
+    section = config.publish
+    return PublisherSettings(
+        every_s=section.every_s,
+        timeout_s=section.timeout_s,
+        first_delay_s=section.first_delay_s,
+        max_delay_s=section.max_delay_s,
+        jitter_ratio=section.jitter_ratio,
+        drain_s=min(section.drain_s, config.supervision.shutdown_s / 2),
+    )
+
+
+def executor_settings(config: Config, mode: ExecutionMode, operator_id: str) -> ExecutorSettings:
+    """For the executor."""
+    section = config.orders
+    return ExecutorSettings(
+        mode=mode,
+        sends_orders=sends_orders(config, mode),
+        readonly=config.gateway.readonly,
+        operator_id=operator_id,
+        cancel_before_deadline_s=section.cancel_before_deadline_s,
+        unknown_after_s=section.unknown_after_s,
+        lost_after_s=section.lost_after_s,
+        cancel_again_after_s=section.cancel_again_after_s,
+        max_working=section.max_working,
+    )
+
+
+def risk_settings(config: Config, *, consults: bool) -> RiskSettings:
+    """For the risk actor."""
+    section = config.risk
+    return RiskSettings(
+        limits=RiskLimits(
+            max_position_quantity=section.max_position_quantity,
+            max_position_value=section.max_position_value,
+            max_total_exposure=section.max_total_exposure_value,
+            max_risk_per_trade_ratio=section.risk_per_trade_ratio,
+            assumed_loss_ratio=section.assumed_loss_ratio,
+            max_daily_loss_ratio=section.daily_loss_ratio,
+            max_weekly_drawdown_ratio=section.weekly_drawdown_ratio,
+            max_open_positions=section.max_open_positions,
+            max_orders_per_minute=section.max_orders_per_minute,
+            max_price_deviation_ratio=section.price_band_ratio,
+            max_option_price_deviation_ratio=section.option_price_band_ratio,
+            duplicate_window_s=section.duplicate_window_s,
+            stale_after_s=section.quote_max_age_s,
+            allow_short=section.allow_short,
+            day_trade_policy=DayTradePolicy(section.day_trades),
+            pdt_max_day_trades=section.pdt_max_day_trades,
+            pdt_minimum_equity=section.pdt_minimum_equity,
+            margin_minimum_equity=section.margin_minimum_equity,
+            commission_per_share=section.commission_per_share,
+            commission_per_option=section.commission_per_option,
+            commission_minimum=section.commission_minimum,
+        ),
+        permit_ttl_s=config.orders.permit_ttl_s,
+        consults=consults,
+        external_replaces=section.external == "replace",
+        external_timeout_s=section.external_timeout_s,
+    )
+
+
+def position_settings(config: Config, mode: ExecutionMode, operator_id: str) -> PositionSettings:
+    """For the position actor; on a read-only connection it only says what it would close (MODE-6)."""
+    section = config.positions
+    return PositionSettings(
+        limits=ClosureLimits(
+            close_at_days=section.close_at_dte,
+            emergency_loss_pct=100.0 * section.emergency_loss_ratio,
+        ),
+        check_interval_s=section.check_interval_s,
+        reconcile_interval_s=section.reconcile_interval_s,
+        close_retry_s=section.close_retry_s,
+        close_retry_cap_s=section.close_retry_cap_s,
+        quote_timeout_s=config.market_data.snapshot_timeout_s + 1.0,
+        operator_id=operator_id,
+        mode=mode,
+        closes_by_itself=not config.gateway.readonly,
+    )
+
+
+def strategy_c_settings(config: Config, mode: ExecutionMode, operator_id: str) -> StrategyCSettings:
+    """For the Strategy C actor."""
+    section = config.strategy_c
+    return StrategyCSettings(
+        limits=LiquidationLimits(
+            whole_account=section.scope == "account",
+            max_rounds=section.max_close_rounds,
+            queue_look_s=section.queue_look_s,
+            queue_grace_s=section.close_timeout_s,
+        ),
+        grace_s=section.grace_seconds,
+        step_timeout_s=section.step_timeout_s,
+        close_timeout_s=section.close_timeout_s,
+        sends_orders=sends_orders(config, mode),
+        operator_id=operator_id,
+    )
+
+
+def watch_settings(config: Config) -> WatchSettings:
+    """For the data watch."""
+    every_s = config.strategy_c.data_watch_every_s
+    return WatchSettings(
+        limits=WatchLimits(
+            quarantine_after_s=config.strategy_c.data_quarantine_after_s,
+            look_s=every_s,
+            read_every_s=every_s,
+            idle_look_s=max(5.0, every_s),
+            closed_look_s=max(30.0, every_s),
+            max_gap_s=max(15.0, 3.0 * every_s),
+        ),
+        quote_timeout_s=config.market_data.snapshot_timeout_s + 1.0,
+    )
+
+
+def records_settings(config: Config, host: str, port: int) -> RecordsSettings:
+    """For the records actor, which connects nowhere: ``host`` and ``port`` tell which sessions are ours."""
+    section = config.database
+    return RecordsSettings(
+        endpoint=Endpoint(client_id=config.gateway.client_id, host=host, port=port),
+        is_private=is_private(config),
+        statement_timeout_s=section.statement_timeout_s,
+        first_delay_s=section.first_delay_s,
+        max_delay_s=section.max_delay_s,
+        jitter_ratio=section.jitter_ratio,
+        alive_every_s=section.alive_every_s,
+        stale_after_s=section.stale_after_s,
+        drain_s=min(section.drain_s, config.supervision.shutdown_s / 2),
+    )
+
+
+def beside_restart_policy(config: Config) -> RestartPolicy:
+    """For who works beside the trading: as patient as for the others, and never an escalation (DB-4, MKT-9)."""
+    return attrs.evolve(restart_policy(config), max_restarts=10_000, within_s=0.001)
+
+
+def restart_policy(config: Config) -> RestartPolicy:
+    """For the supervisor."""
+    section = config.supervision
+    return RestartPolicy(
+        first_delay_s=section.first_delay_s,
+        max_delay_s=section.max_delay_s,
+        jitter_ratio=section.jitter_ratio,
+        reset_after_s=section.reset_after_s,
+        max_restarts=section.max_restarts,
+        within_s=section.within_s,
+    )

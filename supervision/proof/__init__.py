@@ -1,0 +1,1 @@
+"""Proof mode: the same tree on one seeded loop in virtual time."""

@@ -1,0 +1,251 @@
+"""The data watch: it asks for the data of all that is held or traded, and calls when it is stale for too long (STC-1).
+
+Nobody else has to want quotes for that. Every two seconds it asks risk what is held and which orders work, and market
+data for what it has not heard of; what follows is in `supervision.strategy_c.data_age`. It tells Strategy C, again and
+again until that is latched, since the one message that matters may be lost with an actor that fails.
+
+While risk does not know the positions (the link is down, the broker's state is being read) nothing is counted: a lost
+link is answered by the rules for disconnects. The marks outlive restarts of this actor and of all others
+(`WatchMemory`).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import ClassVar, Final
+
+import attrs
+
+from actors.errors import ErrorInfo
+from actors.hours import HoursKeeper, NextHours
+from actors.kernel.actor import ActorContext
+from actors.kernel.conversations import ANSWERS, ConversingActor
+from actors.kernel.messages import Message, Reply
+from actors.messages.addresses import MARKET_DATA, RISK, STRATEGY_C
+from actors.messages.liquidation import DataQuarantined
+from actors.messages.market_data import ContractQualified, GetQuote, QuoteRead
+from actors.messages.risk import ExposedContract, ExposuresRead, GetExposures
+from actors.model.contracts import Contract, SecurityType
+from actors.model.market import DataSource, Quote
+from actors.ports import EventLog, no_log
+from supervision.strategy_c import data_age as data_watch
+from supervision.strategy_c.data_age import DataWatch, WatchLimits
+
+ASK_RISK_S: Final = 2.0
+"""Risk answers at once, or has something better to do."""
+
+
+@attrs.frozen(kw_only=True)
+class WatchSettings:
+    """The limits, and how long a read of market data may take (seconds)."""
+
+    limits: WatchLimits = attrs.field(factory=WatchLimits)
+    quote_timeout_s: float = 12.0
+
+
+class WatchMemory:
+    """The marks, which outlive the actor's restarts; an incarnation that was replaced cannot write them any more."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._state = DataWatch()
+        self._incarnation = 0
+
+    def enter(self, incarnation: int) -> DataWatch:
+        """Refuse from now on what earlier incarnations write, and give what they left."""
+        with self._lock:
+            self._incarnation = max(self._incarnation, incarnation)
+            return self._state
+
+    def keep(self, incarnation: int, state: DataWatch) -> None:
+        """Replace the marks, unless ``incarnation`` was replaced itself."""
+        with self._lock:
+            if incarnation >= self._incarnation:
+                self._state = state
+
+
+@attrs.frozen(kw_only=True)
+class _LookDue(Message):
+    """It is time to look again."""
+
+
+class DataWatchActor(ConversingActor):
+    """See the module's docstring."""
+
+    handlers: ClassVar[Mapping[type[Message], str]] = {
+        _LookDue: "on_look_due",
+        NextHours: "on_next_hours",
+        ExposuresRead: "on_answer",
+        QuoteRead: "on_answer",
+        ContractQualified: "on_answer",
+        **ANSWERS,
+    }
+
+    def __init__(
+        self,
+        context: ActorContext,
+        *,
+        settings: WatchSettings | None = None,
+        memory: WatchMemory | None = None,
+        log: EventLog = no_log,
+    ) -> None:
+        super().__init__(context)
+        self.settings = settings or WatchSettings()
+        self.log = log
+        self._memory = memory or WatchMemory()
+        self._state = DataWatch()
+        self._exposures: dict[int, ExposedContract] = {}
+        self._reading: set[int] = set()
+        self._why: dict[int, str] = {}
+        self._hours = HoursKeeper(self)
+
+    def started(self) -> None:
+        """Go on with what an earlier incarnation knew."""
+        self._state = self._memory.enter(self.incarnation)
+        if self.settings.limits.quarantine_after_s > 0:
+            self.schedule(self.settings.limits.look_s, _LookDue())
+
+    def on_next_hours(self, _: NextHours) -> None:
+        """Ask about the next contract whose hours are missing."""
+        self._hours.ask_next()
+
+    # --- looking ----------------------------------------------------------------------------------------------------
+
+    def on_look_due(self, _: _LookDue) -> None:
+        """Ask risk what has to be watched; look again when what it says is known, or does not come."""
+
+        def answered(reply: Reply) -> None:
+            assert isinstance(reply, ExposuresRead)  # noqa: S101 - risk answers in kind
+            if reply.known:
+                self._look(reply)
+            self._look_later()
+
+        self.conversations.ask(
+            RISK,
+            GetExposures(**self.conversations.of_our_own("exposures", ASK_RISK_S)),
+            answered,
+            lambda _: self._look_later(),
+        )
+
+    def _look_later(self) -> None:
+        now, limits = self.clock.monotonic(), self.settings.limits
+        self.schedule(data_watch.next_look_s(self._state, now, limits), _LookDue())
+
+    def _look(self, reply: ExposuresRead) -> None:
+        self._exposures = {
+            each.contract.con_id: each
+            for each in reply.exposures
+            if each.contract.security_type is not SecurityType.OTHER
+        }
+        contracts = [each.contract for each in self._exposures.values()]
+        self._hours.want(contracts)
+        self._why = {con_id: why for con_id, why in self._why.items() if con_id in self._exposures}
+        now, limits = self.clock.monotonic(), self.settings.limits
+        opened_at = {contract.con_id: self._opened_at(contract, now) for contract in contracts}
+        self._take(data_watch.looked(self._state, now, opened_at, limits))
+        if reply.latched:
+            self._take(data_watch.begun_anew(self._state, now))
+        else:
+            self._warn(now)
+            self._call(now)
+        self._read_due(now)
+
+    def _opened_at(self, contract: Contract, now: float) -> float | None:
+        """The moment (monotonic) at which the running session of a contract began; None while it is closed."""
+        today = self.clock.now()
+        session = data_watch.session_of(self._hours.described(contract), today)
+        return None if session is None else now - (today - session.opens_at).total_seconds()
+
+    def _warn(self, now: float) -> None:
+        """Tell people while there is time: they may have to subscribe, or to switch the watch off."""
+        state, found = data_watch.growing_stale(self._state, now, self.settings.limits)
+        self._take(state)
+        for con_id, stale_s in found:
+            self.log(
+                "data_stale",
+                level="WARNING",
+                symbol=str(self._exposures[con_id].contract),
+                stale_s=round(stale_s, 1),
+                strategy_c_in_s=round(self.settings.limits.quarantine_after_s - stale_s),
+                why=self._why.get(con_id, ""),
+            )
+
+    def _call(self, now: float) -> None:
+        state, found = data_watch.quarantined(self._state, now, self.settings.limits)
+        self._take(state)
+        for con_id, stale_s in found:
+            exposed = self._exposures[con_id]
+            why = self._why.get(con_id, "")
+            self.log(
+                "data_quarantined",
+                level="ERROR",
+                symbol=str(exposed.contract),
+                position_id=exposed.contract.position_id,
+                stale_s=round(stale_s, 1),
+                held=exposed.is_held,
+                orders=len(exposed.order_refs),
+                why=why,
+            )
+            self.tell(
+                STRATEGY_C,
+                DataQuarantined(
+                    contract=exposed.contract,
+                    age_s=stale_s,
+                    order_refs=exposed.order_refs,
+                    why=why,
+                ),
+            )
+
+    # --- reading ----------------------------------------------------------------------------------------------------
+
+    def _read_due(self, now: float) -> None:
+        state, chosen = data_watch.due_reads(self._state, now, self.settings.limits, self._reading)
+        self._take(state)
+        for con_id in chosen:
+            self._read(self._exposures[con_id].contract)
+
+    def _read(self, contract: Contract) -> None:
+        con_id = contract.con_id
+        self._reading.add(con_id)
+
+        def answered(reply: Reply) -> None:
+            assert isinstance(reply, QuoteRead)  # noqa: S101 - market data answers in kind
+            self._reading.discard(con_id)
+            self._judge(reply.quote)
+
+        def failed(error: ErrorInfo) -> None:
+            self._reading.discard(con_id)
+            self._why[con_id] = error.text
+            self._take(data_watch.answered(self._state, con_id, None))
+
+        self.conversations.ask(
+            MARKET_DATA,
+            GetQuote(
+                **self.conversations.of_our_own(f"watch-{con_id}", self.settings.quote_timeout_s),
+                contract=contract,
+                max_age_s=self.settings.limits.max_age_s,
+            ),
+            answered,
+            failed,
+        )
+
+    def _judge(self, quote: Quote) -> None:
+        if quote.source is not DataSource.IB:
+            return  # what a second source says is no answer of IB's, and never fresh
+        con_id = quote.contract.con_id
+        age_s = data_watch.evidence_age_s(quote, self.clock.now())
+        has_stamp = age_s < float("inf")
+        self._why[con_id] = "" if has_stamp else _lack(quote)
+        stamped_at = self.clock.monotonic() - age_s if has_stamp else None
+        self._take(data_watch.answered(self._state, con_id, stamped_at))
+
+    def _take(self, state: DataWatch) -> None:
+        self._state = state
+        self._memory.keep(self.incarnation, state)
+
+
+def _lack(quote: Quote) -> str:
+    kind = quote.data_type.name.lower().replace("_", " ")
+    has_price = any(price is not None for price in (quote.bid, quote.ask, quote.last))
+    return f"IB's data is {kind}" if has_price else f"IB answers without a price ({kind})"

@@ -1,0 +1,1 @@
+"""The supervisor and what it needs: child specs, restart policy, driver, timer. Imports the kernel only."""
