@@ -42,6 +42,7 @@
     ├── ConfigurationError                IB_CONF_001    the configuration has faults (also a ValueError)
     ├── JournalLockedError                IB_CONF_002    another process holds the journal
     ├── JournalError                      IB_CONF_003    the journal cannot be opened, read or written
+    │   └── WriterReplacedError           IB_CONF_004    a later incarnation of the writer, or of the journal, has begun
     ├── RecordsError                      IB_DB_001 r    the database of connection records does not serve
     │   ├── RecordNotFoundError           IB_DB_002      no session with that id is recorded
     │   └── InvalidRecordError            IB_DB_003      a record's field is invalid (also a ValueError)
@@ -50,10 +51,10 @@
     └── SupervisionError                  IB_SUP_000     the tree of actors could not serve
         ├── ActorFailedError              IB_SUP_001 r   the actor failed while it handled the message
         ├── MailboxFullError              IB_SUP_002 r   the mailbox is at its bound
-        ├── SupersededError               IB_SUP_003     an incarnation that was replaced tried to act
         ├── UnknownMessageError           IB_SUP_004     the actor has no handler for that message
         └── GatewayStoppedError           IB_SUP_005     the tree has stopped
 
+`SupersededError` (IB_SUP_003) stands outside: it is a fence, which no ``except GatewayError`` may swallow.
 The kernel raises some of these by itself (`actors.kernel.errors`); they are exported from here with the others.
 
 ``r`` marks what is worth trying again (``retryable``). Callers branch on the type, never on the text.
@@ -309,6 +310,12 @@ class JournalError(GatewayError):
     """The journal cannot be opened, read or written; the text names the file and a remedy."""
 
     code = "IB_CONF_003"
+
+
+class WriterReplacedError(JournalError):
+    """A later incarnation of the writer, or of the journal itself, has begun: what the earlier one says is not kept."""
+
+    code = "IB_CONF_004"
 
 
 class RecordsError(GatewayError):

@@ -7,17 +7,12 @@ asked and who is told.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import ClassVar, Final
+from typing import Final
 
 import attrs
 
-from actors.connection.attempts import AttemptDue, ReopenDue
-from actors.connection.data_proof import ProofDue
 from actors.connection.health_layers import LinkFacts, health_layers
-from actors.connection.heartbeat import BeatDue, UpstreamOverdue
-from actors.connection.maintenance import MaintenanceDue
-from actors.connection.reconciliation import ConnectionReconciliation, ReconciliationOverdue
+from actors.connection.reconciliation import ConnectionReconciliation
 from actors.errors import (
     CircuitBreakerOpenError,
     ErrorInfo,
@@ -26,12 +21,9 @@ from actors.errors import (
     GatewayTimeoutError,
     restore,
 )
-from actors.kernel.conversations import (
-    ANSWERS,
-    child_id,
-    root_id,
-)
+from actors.kernel.handlers import handles
 from actors.kernel.messages import Message, Reply
+from actors.kernel.stories import child_id, root_id
 from actors.logic.order_ids import safe_floor
 from actors.messages.addresses import (
     JOURNAL,
@@ -39,27 +31,18 @@ from actors.messages.addresses import (
 )
 from actors.messages.connection import (
     AdoptSession,
-    BrokerStateRead,
     Connect,
     ConnectionStatus,
     ConnectionVerified,
     Disconnect,
     EndSession,
     GetConnectionStatus,
-    NoticeReceived,
-    OrderIdsLeapt,
     Probe,
     Probed,
-    ProofMissed,
-    Reconciled,
-    RequestReconciliation,
-    SessionEnded,
     SessionOpened,
-    SocketOpened,
     VerifyConnection,
 )
 from actors.messages.journal import JournalRead, ReadJournal
-from actors.messages.market_data import QuoteRead
 from actors.messages.orders import SetGate
 from actors.model.connection import ConnectionState, DisconnectCause
 
@@ -79,34 +62,6 @@ class ConnectionActor(ConnectionReconciliation):
 
     ``epoch`` counts attempts and sessions: a timer or an answer that belongs to an earlier one changes nothing.
     """
-
-    handlers: ClassVar[Mapping[type[Message], str]] = {
-        Connect: "on_connect",
-        Disconnect: "on_disconnect",
-        VerifyConnection: "on_verify_connection",
-        GetConnectionStatus: "on_get_connection_status",
-        RequestReconciliation: "on_request_reconciliation",
-        Reconciled: "on_reconciled",
-        SocketOpened: "on_socket_opened",
-        SessionEnded: "on_session_ended",
-        NoticeReceived: "on_notice_received",
-        ProofMissed: "on_proof_missed",
-        OrderIdsLeapt: "on_order_ids_leapt",
-        AttemptDue: "on_attempt_due",
-        ReopenDue: "on_reopen_due",
-        BeatDue: "on_beat_due",
-        ReconciliationOverdue: "on_reconciliation_overdue",
-        ProofDue: "on_proof_due",
-        UpstreamOverdue: "on_upstream_overdue",
-        MaintenanceDue: "on_maintenance_due",
-        _ConnectOverdue: "on_connect_overdue",
-        JournalRead: "on_answer",
-        SessionOpened: "on_answer",
-        BrokerStateRead: "on_answer",
-        Probed: "on_answer",
-        QuoteRead: "on_answer",
-        **ANSWERS,
-    }
 
     def started(self) -> None:
         """Learn the order id floor, then connect, or take over the session that an earlier incarnation left."""
@@ -176,6 +131,7 @@ class ConnectionActor(ConnectionReconciliation):
 
     # --- commands -------------------------------------------------------------------------------------------------
 
+    @handles(Connect)
     def on_connect(self, request: Connect) -> None:
         """Connect unless that is done or under way; answered once opening readiness is known.
 
@@ -207,6 +163,7 @@ class ConnectionActor(ConnectionReconciliation):
             ),
         )
 
+    @handles(_ConnectOverdue)
     def on_connect_overdue(self, message: _ConnectOverdue) -> None:
         """Say why it took so long; the retrying goes on (GW-12)."""
         request = self.connects.pop(message.correlation_id, None)
@@ -221,6 +178,7 @@ class ConnectionActor(ConnectionReconciliation):
             GatewayTimeoutError(f"not connected before the deadline, still trying{why}"),
         )
 
+    @handles(Disconnect)
     def on_disconnect(self, request: Disconnect) -> None:
         """End the session in order and stay away (CON-13)."""
         self.remember(wanted=False, last_error=None)
@@ -234,6 +192,7 @@ class ConnectionActor(ConnectionReconciliation):
         if self.session is None:
             self.disconnected(request.reason)
 
+    @handles(VerifyConnection)
     def on_verify_connection(self, request: VerifyConnection) -> None:
         """Make one round trip on the caller's behalf; a gateway that is cut off from IB answers, and is of no use."""
         if self.upstream_lost:
@@ -258,6 +217,7 @@ class ConnectionActor(ConnectionReconciliation):
             ConnectionVerified(correlation_id=request.correlation_id, latency_ms=reply.latency_ms),
         )
 
+    @handles(GetConnectionStatus)
     def on_get_connection_status(self, request: GetConnectionStatus) -> None:
         """Tell where the connection stands."""
         session = self.session

@@ -33,6 +33,7 @@ from actors.errors import (
     GatewayError,
     restore,
 )
+from actors.kernel.handlers import handles
 from actors.kernel.messages import Message, Reply
 from actors.logic.backoff import retry_delay_s
 from actors.messages.addresses import (
@@ -69,6 +70,7 @@ class ConnectionAttempts(ConnectionDesk):
 
     # --- attempts -------------------------------------------------------------------------------------------------
 
+    @handles(AttemptDue)
     def on_attempt_due(self, message: AttemptDue) -> None:
         """Try again, unless something else happened meanwhile."""
         if message.epoch == self.epoch and self.wanted:
@@ -120,6 +122,7 @@ class ConnectionAttempts(ConnectionDesk):
         """How loud a failure is: that the gateway is away during planned maintenance alarms nobody (CON-15)."""
         return "ERROR" if self.planned is None else "INFO"
 
+    @handles(ReopenDue)
     def on_reopen_due(self, message: ReopenDue) -> None:
         """Try again under the client id that is due; each id is given the whole time of an attempt."""
         if message.epoch == self.epoch and self.wanted:
@@ -147,6 +150,7 @@ class ConnectionAttempts(ConnectionDesk):
             lambda error: self.attempt_failed(restore(error)),
         )
 
+    @handles(SocketOpened)
     def on_socket_opened(self, message: SocketOpened) -> None:
         """Know that a failure from now on is not the network's."""
         if message.correlation_id == self.opening_id:
@@ -171,6 +175,7 @@ class ConnectionAttempts(ConnectionDesk):
             return
         self.reconcile()
 
+    @handles(OrderIdsLeapt)
     def on_order_ids_leapt(self, message: OrderIdsLeapt) -> None:
         """Make a new floor durable."""
         self.raise_floor(message.client_id, message.highest)

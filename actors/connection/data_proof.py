@@ -9,6 +9,7 @@ import attrs
 
 from actors.connection.attempts import ConnectionAttempts
 from actors.connection.data_health import NOT_PROVED, DataHealth
+from actors.kernel.handlers import handles
 from actors.kernel.messages import Message, Reply
 from actors.logic.broker_codes import Notice, NoticeMeaning
 from actors.messages.addresses import MARKET_DATA
@@ -28,6 +29,7 @@ class ProofDue(Message):
 class ConnectionData(ConnectionAttempts):
     """Asks for a tick after every recovery, and again until one comes. ``proof`` numbers the questions."""
 
+    @handles(ProofDue)
     def on_proof_due(self, message: ProofDue) -> None:
         """Prove market data again."""
         if message.epoch == self.epoch and self.machine.state is ConnectionState.CONNECTED:

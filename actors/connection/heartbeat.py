@@ -10,6 +10,7 @@ from actors.connection.health_layers import lost_layer
 from actors.connection.maintenance import ConnectionMaintenance
 from actors.connection.states import is_exhausted
 from actors.errors import GatewayConnectionError
+from actors.kernel.handlers import handles
 from actors.kernel.messages import Message, Reply
 from actors.logic.broker_codes import NoticeMeaning, notice_meaning
 from actors.messages.addresses import LINK
@@ -58,6 +59,7 @@ class ConnectionHealth(ConnectionMaintenance):
 
     # --- health ---------------------------------------------------------------------------------------------------
 
+    @handles(BeatDue)
     def on_beat_due(self, message: BeatDue) -> None:
         """Make a round trip; a link that does not answer is lost even while its socket is open (CON-9)."""
         if message.epoch != self.epoch or self.session is None or self.is_beating:
@@ -114,6 +116,7 @@ class ConnectionHealth(ConnectionMaintenance):
             self.timer.cancel()
         self.timer = self.schedule(delay_s, BeatDue(epoch=self.epoch))
 
+    @handles(ProofMissed)
     def on_proof_missed(self, message: ProofMissed) -> None:
         """Count a round trip that an order waited for in vain as a missed beat, and beat at once.
 
@@ -129,6 +132,7 @@ class ConnectionHealth(ConnectionMaintenance):
 
     # --- loss -----------------------------------------------------------------------------------------------------
 
+    @handles(SessionEnded)
     def on_session_ended(self, message: SessionEnded) -> None:
         """Take note that the socket is gone."""
         if self.disconnects:
@@ -141,6 +145,7 @@ class ConnectionHealth(ConnectionMaintenance):
             self.session = None
             self.lost(message.cause, message.reason)
 
+    @handles(NoticeReceived)
     def on_notice_received(self, message: NoticeReceived) -> None:
         """Obey the gateway's notices on connectivity (CON-10)."""
         notice = notice_meaning(message.code, message.text)
@@ -199,6 +204,7 @@ class ConnectionHealth(ConnectionMaintenance):
             self.settings.upstream_patience_s, UpstreamOverdue(lost_at=self.upstream_lost_at)
         )
 
+    @handles(UpstreamOverdue)
     def on_upstream_overdue(self, message: UpstreamOverdue) -> None:
         """Ask for a new session: the gateway tells each anew how it stands."""
         is_news = self.session is not None and message.lost_at == self.upstream_lost_at

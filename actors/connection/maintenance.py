@@ -12,6 +12,7 @@ import attrs
 
 from actors.connection.calendar import Window
 from actors.connection.data_proof import ConnectionData
+from actors.kernel.handlers import handles
 from actors.kernel.messages import Message
 from actors.model.connection import ConnectionState
 
@@ -38,6 +39,7 @@ class ConnectionMaintenance(ConnectionData):
         self._look()
         self._look_later()
 
+    @handles(MaintenanceDue)
     def on_maintenance_due(self, _: MaintenanceDue) -> None:
         """Follow the calendar; a window that is over has to be followed by a fresh tick before anything is opened."""
         window, stopped = self.window, self.stopped

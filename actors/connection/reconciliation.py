@@ -8,6 +8,7 @@ import attrs
 
 from actors.connection.heartbeat import BeatDue, ConnectionHealth
 from actors.errors import ErrorInfo
+from actors.kernel.handlers import handles
 from actors.kernel.messages import Message, Reply
 from actors.messages.addresses import (
     EXECUTOR,
@@ -43,6 +44,7 @@ class ReconciliationOverdue(Message):
 class ConnectionReconciliation(ConnectionHealth):
     """Reads the broker's state, has everybody take it over, and opens the gate when all have."""
 
+    @handles(RequestReconciliation)
     def on_request_reconciliation(self, message: RequestReconciliation) -> None:
         """Read the world again for an actor that was restarted, or that has to know how it is now.
 
@@ -106,6 +108,7 @@ class ConnectionReconciliation(ConnectionHealth):
             executions=len(state.executions),
         )
 
+    @handles(Reconciled)
     def on_reconciled(self, message: Reconciled) -> None:
         """Open the gate once everybody has taken over the broker's state."""
         if message.number != self.number or self.session is None:
@@ -120,6 +123,7 @@ class ConnectionReconciliation(ConnectionHealth):
             return
         self._established()
 
+    @handles(ReconciliationOverdue)
     def on_reconciliation_overdue(self, message: ReconciliationOverdue) -> None:
         """A reconciliation that does not end is a link that does not work."""
         if message.number == self.number and self.outstanding and self.session is not None:

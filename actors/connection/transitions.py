@@ -23,12 +23,9 @@ from actors.errors import (
 )
 from actors.kernel.actor import ActorContext
 from actors.kernel.addresses import Cancellable
-from actors.kernel.conversations import (
-    ConversingActor,
-    RequestHeader,
-    child_id,
-)
+from actors.kernel.conversations import ConversingActor
 from actors.kernel.messages import Reply, Request
+from actors.kernel.stories import RequestHeader, child_id
 from actors.messages.addresses import (
     EXECUTOR,
     GATEWAY,
@@ -86,7 +83,7 @@ class ConnectionDesk(ConversingActor):
         self.ready = False
         self.epoch = 0
         self.trail = ""
-        self.asked = 0
+        self.questions = 0
         self.attempting = False
         self.effort_began_at = 0.0
         self.effort_ends_at = 0.0
@@ -337,9 +334,9 @@ class ConnectionDesk(ConversingActor):
 
     def header(self, step: str, ends_at: float) -> RequestHeader:
         """Head a request of what goes on now; ``ends_at`` is its deadline in monotonic seconds."""
-        self.asked += 1
+        self.questions += 1
         return {
-            "correlation_id": child_id(self.trail, f"{step}-{self.incarnation}-{self.asked}"),
+            "correlation_id": child_id(self.trail, f"{step}-{self.incarnation}-{self.questions}"),
             "deadline": ends_at,
             "reply_to": self.name,
         }

@@ -10,9 +10,7 @@ in `logic.order_state`; who comes after whom is here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
-from typing import ClassVar
 
 import attrs
 
@@ -26,22 +24,18 @@ from actors.errors import (
     ReadOnlyError,
     restore,
 )
-from actors.executor.broker_reports import WordDue
-from actors.executor.changes import AnswerDue, CancelAgain, CancelAllDue, CancelDue
+from actors.executor.changes import CancelDue
 from actors.executor.order_book import Tracked
-from actors.executor.publishing import ReasonOver
 from actors.executor.record import (
     mark_sent,
     move,
     new_record,
 )
-from actors.executor.recovery import AskAgain, OrderRecovery
+from actors.executor.recovery import OrderRecovery
 from actors.executor.result import result
-from actors.kernel.conversations import (
-    ANSWERS,
-    root_id,
-)
+from actors.kernel.handlers import handles
 from actors.kernel.messages import Message, Reply, Request
+from actors.kernel.stories import root_id
 from actors.logic.order_ids import close_order_id, new_order_id, order_ref
 from actors.logic.order_table import UNSENT, OrderState
 from actors.logic.order_validation import contract_query, request_fault
@@ -51,15 +45,7 @@ from actors.messages.addresses import (
     RISK,
     STRATEGY_C,
 )
-from actors.messages.connection import (
-    ConnectionStateChanged,
-    NothingToReconcile,
-    Reconcile,
-    ReconciliationCompleted,
-)
 from actors.messages.journal import (
-    IntentDurable,
-    JournalRead,
     RaiseOrderIdFloor,
     RecordIntent,
 )
@@ -67,28 +53,16 @@ from actors.messages.market_data import (
     ContractDescribed,
     ContractQualified,
     QualifyContract,
-    QuoteRead,
-    QuoteUpdated,
 )
 from actors.messages.orders import (
-    BrokerOrderReported,
-    CancelAllOrders,
-    CancelOrder,
-    CancelRestingOrders,
-    CommissionReported,
-    ExecutionReported,
-    GateAnswered,
-    GetOpenOrders,
-    ModifyOrder,
     OrderConcluded,
-    OrderErrorReported,
     OrderRefusedAtGate,
     OrderSent,
     OrderSimulated,
     SendOrder,
     SubmitOrder,
 )
-from actors.messages.risk import LatchChanged, OrderApproved, OrderRejected, RequestApproval
+from actors.messages.risk import OrderApproved, OrderRejected, RequestApproval
 from actors.model.contracts import Contract
 from actors.model.market import Quote
 from actors.model.orders import (
@@ -105,43 +79,6 @@ class ExecutorActor(OrderRecovery):
 
     recovers = True
 
-    handlers: ClassVar[Mapping[type[Message], str]] = {
-        SubmitOrder: "on_submit_order",
-        ModifyOrder: "on_modify_order",
-        CancelOrder: "on_cancel_order",
-        CancelAllOrders: "on_cancel_all_orders",
-        CancelRestingOrders: "on_cancel_resting_orders",
-        GetOpenOrders: "on_get_open_orders",
-        BrokerOrderReported: "on_broker_order_reported",
-        ExecutionReported: "on_execution_reported",
-        CommissionReported: "on_commission_reported",
-        OrderErrorReported: "on_order_error_reported",
-        ConnectionStateChanged: "on_connection_state_changed",
-        LatchChanged: "on_latch_changed",
-        QuoteUpdated: "on_quote_updated",
-        Reconcile: "on_reconcile",
-        NothingToReconcile: "on_nothing_to_reconcile",
-        ReconciliationCompleted: "on_reconciliation_completed",
-        CancelDue: "on_cancel_due",
-        AnswerDue: "on_answer_due",
-        CancelAllDue: "on_cancel_all_due",
-        AskAgain: "on_ask_again",
-        CancelAgain: "on_cancel_again",
-        ReasonOver: "on_reason_over",
-        WordDue: "on_word_due",
-        ContractQualified: "on_answer",
-        QuoteRead: "on_answer",
-        OrderApproved: "on_answer",
-        OrderRejected: "on_answer",
-        IntentDurable: "on_answer",
-        OrderSent: "on_answer",
-        OrderSimulated: "on_answer",
-        OrderRefusedAtGate: "on_answer",
-        JournalRead: "on_answer",
-        GateAnswered: "on_answer",
-        **ANSWERS,
-    }
-
     def failure_answer(self, message: Message, error: BaseException) -> Message | None:
         """What had passed the gate has an unknown outcome; its successor will ask for it (D5)."""
         tracked = next((held for held in self.book if held.submit is message), None)
@@ -157,6 +94,7 @@ class ExecutorActor(OrderRecovery):
 
     # --- the road of an order -------------------------------------------------------------------------------------
 
+    @handles(SubmitOrder)
     def on_submit_order(self, submit: SubmitOrder) -> None:
         """Begin with an order: refuse what cannot be, then find its contract."""
         refusal = self._refusal(submit)

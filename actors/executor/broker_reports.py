@@ -17,6 +17,7 @@ from actors.executor.record import (
     apply_status,
     move,
 )
+from actors.kernel.handlers import handles
 from actors.kernel.messages import Message
 from actors.logic.broker_orders import is_working
 from actors.logic.executions import count
@@ -54,6 +55,7 @@ class WordDue(Message):
 class OrderReports(OrderDesk):
     """Takes over what the link hands on."""
 
+    @handles(BrokerOrderReported)
     def on_broker_order_reported(self, event: BrokerOrderReported) -> None:
         """Take over a status; one of somebody else's order is none of ours."""
         tracked = self.book.of_report(event.order, self.client_id)
@@ -89,6 +91,7 @@ class OrderReports(OrderDesk):
             reference = tracked.record.order_ref
             self.tell(LINK, SendCancel(order_ref=reference, broker_order_id=double.order_id))
 
+    @handles(ExecutionReported)
     def on_execution_reported(self, event: ExecutionReported) -> None:
         """Count an execution, once."""
         self.record_execution(event.execution)
@@ -114,6 +117,7 @@ class OrderReports(OrderDesk):
                 filled = f"filled {execution.quantity:g} at {execution.price:g}"
                 self.update(tracked, record, filled if is_fill else "commission")
 
+    @handles(CommissionReported)
     def on_commission_reported(self, event: CommissionReported) -> None:
         """Put a commission on its execution."""
         execution = self.executions.get(base_id_of(event.exec_id))
@@ -130,6 +134,7 @@ class OrderReports(OrderDesk):
             self.tell(JOURNAL, commission_note(record.order_ref, event, self.clock.now()))
             self.tell_change(tracked, "commission", level="DEBUG")
 
+    @handles(OrderErrorReported)
     def on_order_error_reported(self, event: OrderErrorReported) -> None:
         """Read a broker's code in the table (ORD-8); what is unclear is asked for, never assumed."""
         tracked = self.book.by_address(self.client_id, event.broker_order_id)
@@ -154,6 +159,7 @@ class OrderReports(OrderDesk):
         if record.state is OrderState.UNKNOWN and before.state is not OrderState.UNKNOWN:
             self.ask_for_reconciliation()
 
+    @handles(ConnectionStateChanged)
     def on_connection_state_changed(self, event: ConnectionStateChanged) -> None:
         """Know whether anything can be sent. What was under way may have been filled: it is asked for on reconnect."""
         self.connected = event.state is ConnectionState.CONNECTED
@@ -163,10 +169,12 @@ class OrderReports(OrderDesk):
             for tracked in self.book:
                 tracked.owes_cancel |= tracked.record.state is OrderState.CANCELLING
 
+    @handles(LatchChanged)
     def on_latch_changed(self, event: LatchChanged) -> None:
         """Refuse openings from now on, or no longer."""
         self.latched = event.reason if event.latched else None
 
+    @handles(QuoteUpdated)
     def on_quote_updated(self, event: QuoteUpdated) -> None:
         """Remember the newest quote."""
         self.quotes[event.quote.contract.con_id] = event.quote
@@ -177,6 +185,7 @@ class OrderReports(OrderDesk):
         """Come back for what was sent of the order, in case that the broker says nothing (PEERS 6)."""
         self.schedule(self.settings.unknown_after_s, WordDue(order_ref=tracked.record.order_ref))
 
+    @handles(WordDue)
     def on_word_due(self, message: WordDue) -> None:
         """Ask about an order, a cancel or a change that was never answered; nothing is sent twice."""
         tracked = self.book.by_ref(message.order_ref)

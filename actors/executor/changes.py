@@ -20,6 +20,7 @@ from actors.executor.record import (
     request_cancel,
     signed_remaining,
 )
+from actors.kernel.handlers import handles
 from actors.kernel.messages import Message, Reply, Request
 from actors.logic.order_table import WORKING, OrderState
 from actors.logic.order_validation import validate_modification
@@ -99,6 +100,7 @@ class OrderChanges(OrderReports):
 
     # --- changing and cancelling ----------------------------------------------------------------------------------
 
+    @handles(ModifyOrder)
     def on_modify_order(self, modify: ModifyOrder) -> None:
         """Have the new terms approved and send them under the same broker order id (ORD-3)."""
         tracked = self.book.by_order_id(modify.order_id)
@@ -249,6 +251,7 @@ class OrderChanges(OrderReports):
         self.expect_word(tracked)
         self.update(tracked, begin_change(tracked.record, order), "change sent")
 
+    @handles(CancelOrder)
     def on_cancel_order(self, cancel: CancelOrder) -> None:
         """Cancel one order; needs no permit, and is answered once the order is at its end."""
         tracked = self.book.by_order_id(cancel.order_id)
@@ -290,6 +293,7 @@ class OrderChanges(OrderReports):
                 self.settings.cancel_again_after_s, CancelAgain(order_ref=record.order_ref)
             )
 
+    @handles(CancelAgain)
     def on_cancel_again(self, message: CancelAgain) -> None:
         """Repeat a cancel that the broker did not obey."""
         tracked = self.book.by_ref(message.order_ref)
@@ -299,6 +303,7 @@ class OrderChanges(OrderReports):
         if tracked.record.state in DISOBEYED:
             self.cancel(tracked, "the broker did not cancel it")
 
+    @handles(CancelAllOrders)
     def on_cancel_all_orders(self, message: CancelAllOrders) -> None:
         """Cancel whatever works, and answer when all of it is at its end (STC-2)."""
         if not self.settings.sends_orders:
@@ -316,6 +321,7 @@ class OrderChanges(OrderReports):
             self.ask_for_reconciliation()
         self.answer_cancel_alls()
 
+    @handles(CancelRestingOrders)
     def on_cancel_resting_orders(self, message: CancelRestingOrders) -> None:
         """Clear the way of a close, and answer when what stood in it is at its end."""
         resting = [
@@ -347,6 +353,7 @@ class OrderChanges(OrderReports):
         left_s = request.deadline - self.clock.monotonic() - ANSWER_MARGIN_S
         self.schedule(max(0.0, left_s), CancelAllDue(correlation_id=request.correlation_id))
 
+    @handles(CancelAllDue)
     def on_cancel_all_due(self, message: CancelAllDue) -> None:
         """Name the orders whose end was not confirmed in time."""
         held = self.cancel_alls.pop(message.correlation_id, None)
@@ -356,6 +363,7 @@ class OrderChanges(OrderReports):
             self.refuse(request, GatewayTimeoutError(f"not confirmed cancelled: {left}"))
             self.ask_for_reconciliation()  # the confirmations may be lost: the next try has to know
 
+    @handles(GetOpenOrders)
     def on_get_open_orders(self, request: GetOpenOrders) -> None:
         """List what works or is being asked for."""
         orders = tuple(
@@ -365,6 +373,7 @@ class OrderChanges(OrderReports):
 
     # --- deadlines ------------------------------------------------------------------------------------------------
 
+    @handles(CancelDue)
     def on_cancel_due(self, message: CancelDue) -> None:
         """Cancel the remainder shortly before the deadline, so that nothing stays behind unnoticed (ORD-6)."""
         tracked = self.book.by_ref(message.order_ref)
@@ -379,6 +388,7 @@ class OrderChanges(OrderReports):
         left_s = deadline - self.clock.monotonic() - ANSWER_MARGIN_S
         self.schedule(max(0.0, left_s), AnswerDue(order_ref=tracked.record.order_ref))
 
+    @handles(AnswerDue)
     def on_answer_due(self, message: AnswerDue) -> None:
         """Answer with the quantities that are known now."""
         tracked = self.book.by_ref(message.order_ref)

@@ -27,8 +27,10 @@ from actors.executor.record import (
 )
 from actors.executor.result import result
 from actors.kernel.actor import ActorContext
-from actors.kernel.conversations import ConversingActor, root_id
+from actors.kernel.conversations import ConversingActor
+from actors.kernel.handlers import handles
 from actors.kernel.messages import Message, Reply, Request
+from actors.kernel.stories import root_id
 from actors.logic.executions import NO_EXECUTIONS
 from actors.logic.order_table import LIVE, WORKING, OrderState
 from actors.messages.addresses import (
@@ -237,6 +239,7 @@ class OrderDesk(ConversingActor):
             self.schedule(REASON_S, ReasonOver(order_ref=tracked.record.order_ref))
         return tracked.awaits_reason
 
+    @handles(ReasonOver)
     def on_reason_over(self, message: ReasonOver) -> None:
         """No reason came: answer without one."""
         tracked = self.book.by_ref(message.order_ref)

@@ -17,6 +17,7 @@ from actors.executor.reconcile import (
     reconcile_orders,
     working_orders,
 )
+from actors.kernel.handlers import handles
 from actors.kernel.messages import Message, Reply
 from actors.logic.executions import LISTED_FOR, count_all, since
 from actors.logic.order_table import OrderState
@@ -107,15 +108,18 @@ class OrderRecovery(OrderChanges):
         """Without its past an executor would send orders twice: it fails, and the supervisor tries again."""
         raise GatewayError(f"the executor cannot recover from the {step}: {error.text}")
 
+    @handles(NothingToReconcile)
     def on_nothing_to_reconcile(self, _: NothingToReconcile) -> None:
         """There is no session: serve what needs none. The reconciliation comes with the next session."""
         self.recovered()
 
+    @handles(ReconciliationCompleted)
     def on_reconciliation_completed(self, _: ReconciliationCompleted) -> None:
         """The gate is open. Business waits until now, so that what waited for a restarted executor can be sent."""
         self.connected = True
         self.recovered()
 
+    @handles(Reconcile)
     def on_reconcile(self, message: Reconcile) -> None:
         """Take over the broker's state: adopt what works, end what ended, count every execution (CON-11).
 
@@ -162,6 +166,7 @@ class OrderRecovery(OrderChanges):
             self.asks_again = True
             self.schedule(self.settings.unknown_after_s, AskAgain())
 
+    @handles(AskAgain)
     def on_ask_again(self, _: AskAgain) -> None:
         """Ask the broker again about what is still unknown."""
         self.asks_again = False

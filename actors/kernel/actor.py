@@ -1,16 +1,16 @@
 """The supervised actor: one thread, one dispatch table, failures that stay at home.
 
-Write a subclass, name its handlers, tell messages to names::
+Write a subclass, mark its handlers, tell messages to names::
 
     class Counter(SupervisedActor):
-        handlers: ClassVar = {Add: "on_add", GetTotal: "on_get_total"}
-
         def started(self) -> None:
             self._total = 0
 
+        @handles(Add)
         def on_add(self, message: Add) -> None:
             self._total += message.amount
 
+        @handles(GetTotal)
         def on_get_total(self, request: GetTotal) -> None:
             self.reply(request, Total(correlation_id=request.correlation_id, value=self._total))
 
@@ -21,7 +21,10 @@ Guarantees (pykka alone gives none of them):
   the exception;
 * an incarnation that was replaced cannot act: `tell`, `reply`, `schedule` and `recovered` raise `SupersededError`;
 * a request whose deadline has passed is refused when it is taken out, with `GatewayTimeoutError`;
-* a message without a handler is refused with `UnknownMessageError` and a dead letter; the actor lives on.
+* a message without a handler is refused with `UnknownMessageError` and a dead letter; the actor lives on. An answer
+  that nobody waits for any more came too late, and is passed over.
+
+A handler that is a coroutine is a story: it may ask others and sleep (`actors.kernel.stories`).
 
 Refuses: pykka's proxies, since an actor is spoken to in messages.
 
@@ -31,8 +34,9 @@ An actor whose thread runs an asyncio loop is a `actors.kernel.loop_actor.LoopAc
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from collections.abc import Callable, Coroutine, Mapping
+from types import CoroutineType, MappingProxyType
+from typing import Any, ClassVar, TypeVar, overload
 
 import pykka
 from pykka.messages import _ActorStop
@@ -48,6 +52,7 @@ from actors.kernel.errors import (
     describe,
 )
 from actors.kernel.failure import presentable, where_raised
+from actors.kernel.handlers import Part, table_of
 from actors.kernel.mailbox import STOP, Lease, Parcel, Sender
 from actors.kernel.messages import (
     ActorEnded,
@@ -59,6 +64,22 @@ from actors.kernel.messages import (
     RequestFailed,
     StopActor,
 )
+from actors.kernel.stories import (
+    ANSWER_GRACE_S,
+    AnswerOverdue,
+    AnswerOverdueInRecovery,
+    RequestHeader,
+    Stories,
+    Story,
+    StoryWoke,
+    StoryWokeInRecovery,
+    child_id,
+)
+
+P = TypeVar("P", bound=Part)
+A = TypeVar("A", bound=Reply)
+B = TypeVar("B", bound=Reply)
+C = TypeVar("C", bound=Reply)
 
 MAX_UNANSWERED = 10_000
 """Beyond so many requests in hand, those whose deadline has passed are forgotten: nobody waits for them."""
@@ -79,8 +100,11 @@ class SupervisedActor(pykka.ThreadingActor):
 
     use_daemon_thread = True
 
-    handlers: ClassVar[Mapping[type[Message], str]] = {}
-    """The dispatch table: message type → name of the method. Types are matched exactly."""
+    parts: ClassVar[tuple[type[Part], ...]] = ()
+    """The classes of the parts that it owns; each is handed over with `own` when the actor is made."""
+
+    handlers: ClassVar[Mapping[type[Message], tuple[type, str]]] = MappingProxyType({})
+    """The dispatch table, derived from what is marked with `handles`: message type → class and name of the method."""
 
     recovers: ClassVar[bool] = False
     """True: business messages wait from the start until `recovered` is called."""
@@ -89,14 +113,9 @@ class SupervisedActor(pykka.ThreadingActor):
     """`drained` is called at the latest after this many messages."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Refuse a table that names a missing method: better when the class is made than when the message comes."""
+        """Derive the table when the class is made; raises `TypeError` for what it must not hold."""
         super().__init_subclass__(**kwargs)
-        for message_type, method in cls.handlers.items():
-            if not callable(getattr(cls, method, None)):
-                raise TypeError(
-                    f"{cls.__name__}.handlers names {method!r} for {message_type.__name__}, "
-                    f"and there is no such method"
-                )
+        cls.handlers = MappingProxyType(table_of(cls, cls.parts))
 
     def __init__(self, context: ActorContext) -> None:
         """Take the lease in the place of pykka's inbox. Runs in the supervisor's thread: keep it short."""
@@ -108,8 +127,11 @@ class SupervisedActor(pykka.ThreadingActor):
         self._lease: Lease = context.lease
         self._book = context.book
         self._table: dict[type, Callable[[Any], Any]] = {
-            kind: getattr(self, method) for kind, method in self.handlers.items()
+            kind: getattr(self, method)
+            for kind, (owner, method) in self.handlers.items()
+            if not issubclass(owner, Part)
         }
+        self._stories = Stories()
         self._batch: list[Parcel] | None = (
             None if type(self).drained is SupervisedActor.drained else []
         )
@@ -122,6 +144,15 @@ class SupervisedActor(pykka.ThreadingActor):
         self.sender: Sender = context.lease.sender
         if self.recovers:
             self._book.hold(context.lease, True)
+
+    def own(self, part: P) -> P:
+        """Take a part in, so that its handlers are called; raises `TypeError` for one that ``parts`` does not list."""
+        if type(part) not in self.parts:
+            raise TypeError(f"{type(self).__name__}.parts does not list {type(part).__name__}")
+        for kind, (owner, method) in self.handlers.items():
+            if owner is type(part):
+                self._table[kind] = getattr(part, method)
+        return part
 
     # -- hooks ------------------------------------------------------------------------------------------------------
 
@@ -178,6 +209,84 @@ class SupervisedActor(pykka.ThreadingActor):
             delay_s, lambda: self._book.deliver(self._lease, message)
         )
 
+    # -- stories ----------------------------------------------------------------------------------------------------
+
+    @overload
+    async def asked(
+        self, to: str, request: Request, a: type[A], /, *, watched: bool = ...
+    ) -> A: ...
+    @overload
+    async def asked(
+        self, to: str, request: Request, a: type[A], b: type[B], /, *, watched: bool = ...
+    ) -> A | B: ...
+    @overload
+    async def asked(
+        self,
+        to: str,
+        request: Request,
+        a: type[A],
+        b: type[B],
+        c: type[C],
+        /,
+        *,
+        watched: bool = ...,
+    ) -> A | B | C: ...
+    async def asked(
+        self, to: str, request: Request, /, *answers: type[Reply], watched: bool = True
+    ) -> Reply:
+        """Ask an address and wait for its answer, in a story.
+
+        ``watched=False`` sets no timer, for a story whose deadline is watched elsewhere: an answer past the deadline
+        then still comes. Raises the error that the other side gave, `GatewayTimeoutError` when no answer came by the
+        request's deadline, and `TypeError`, which fails the actor, for an answer that is none of ``answers``.
+        """
+        key = request.correlation_id
+        if self._stories.waits_for(key):
+            raise ValueError(f"{self.name} waits for an answer to {key!r} already")
+        timer = self._answer_timer(request) if watched else None
+        self.tell(to, request)
+        answer: Reply = await self._stories.wait(key, timer)
+        if type(answer) not in answers:
+            raise TypeError(
+                f"{to!r} answered {type(request).__name__} with {type(answer).__name__}"
+            )
+        return answer
+
+    def _answer_timer(self, request: Request) -> Cancellable:
+        left_s = max(0.0, request.deadline - self.clock.monotonic()) + ANSWER_GRACE_S
+        kind = AnswerOverdueInRecovery if self._lease.holding else AnswerOverdue
+        return self.schedule(left_s, kind(correlation_id=request.correlation_id))
+
+    async def sleep(self, delay_s: float) -> None:
+        """Wait for ``delay_s`` seconds, in a story; other messages are handled meanwhile."""
+        key = self._stories.next_sleep()
+        kind = StoryWokeInRecovery if self._lease.holding else StoryWoke
+        await self._stories.wait(key, self.schedule(delay_s, kind(key=key)))
+
+    def begin_story(self, story: Coroutine[Any, Any, None]) -> Story:
+        """Begin something of several steps that no message asked for; runs until it waits for the first time."""
+        self._book.check(self._lease.sender)
+        return self._stories.begin(story, None)
+
+    def end_story(self, story: Story) -> None:
+        """Call a story off: it ends where it waits. One that is over already stays so."""
+        self._stories.cancel(story)
+
+    def on_behalf(self, request: Request, step: str) -> RequestHeader:
+        """Head a request that serves another one: same root correlation id, same deadline."""
+        key = child_id(request.correlation_id, step)
+        if self._stories.waits_for(key):  # two callers chose the same id
+            key = f"{key}-{self.entropy.uuid4()[:8]}"
+        return {"correlation_id": key, "deadline": request.deadline, "reply_to": self.name}
+
+    def of_our_own(self, step: str, timeout_s: float) -> RequestHeader:
+        """Head a request that nobody asked us for."""
+        return {
+            "correlation_id": child_id(self.entropy.uuid4(), step),
+            "deadline": self.clock.monotonic() + timeout_s,
+            "reply_to": self.name,
+        }
+
     def recovered(self) -> None:
         """Let business messages through from now on; raises `SupersededError`."""
         self._book.hold(self._lease, False)
@@ -224,7 +333,7 @@ class SupervisedActor(pykka.ThreadingActor):
         try:
             self._handle(parcel)
         except BaseException as error:  # noqa: BLE001 - supervision: whatever it is, it stays here
-            self._fail(error, "handler", (*(self._batch or ()), parcel))
+            self._fail(error, "handler", self._failed_with(parcel))
         else:
             if self._batch is not None:
                 self._drain(self._batch)
@@ -243,11 +352,21 @@ class SupervisedActor(pykka.ThreadingActor):
             self._await_answer(body)
         self.sender = parcel.sender
         result = handler(body)
-        if parcel.future is not None:
+        if type(result) is CoroutineType:
+            self._stories.begin(result, parcel)
+        elif parcel.future is not None:
             parcel.future.set(result)
             parcel.future = None
         if self._batch is not None:
             self._batch.append(parcel)
+
+    def _failed_with(self, parcel: Parcel) -> tuple[Parcel, ...]:
+        """List the messages that fail together: those of the batch, the current one, and the one a story began with."""
+        batch = self._batch or ()
+        story = self._stories.running
+        began = story.parcel if story is not None else None
+        taken = (*batch, parcel)
+        return taken if began is None or began in taken else (*taken, began)
 
     def _await_answer(self, request: Request) -> None:
         """Remember who waits: an actor may answer long after its handler returned, or fail before that."""
@@ -268,11 +387,25 @@ class SupervisedActor(pykka.ThreadingActor):
         return True
 
     def _handle_other(self, parcel: Parcel) -> None:
-        if isinstance(parcel.body, StopActor | _ActorStop):
+        body = parcel.body
+        if isinstance(body, Reply):
+            self._on_answer(body)
+            return
+        if isinstance(body, AnswerOverdue):
+            self._stories.overdue(body.correlation_id)
+            return
+        if isinstance(body, StoryWoke):
+            self._stories.woke(body.key)
+            return
+        if isinstance(body, StopActor | _ActorStop):
             self._stop_in_order(parcel)
             return
-        kind = type(parcel.body).__name__
+        kind = type(body).__name__
         self._return(parcel, UnknownMessageError(f"{self.name!r} has no handler for {kind}"))
+
+    def _on_answer(self, answer: Reply) -> None:
+        """Go on with the story that waits for an answer; one that nobody waits for came too late."""
+        self._stories.answered(answer)
 
     def _return(self, parcel: Parcel, error: GatewayError) -> None:
         """Refuse a message without failing."""
@@ -301,6 +434,7 @@ class SupervisedActor(pykka.ThreadingActor):
             self._fail(error, "stopping", (parcel,))
             return
         if self._book.revoke(self._lease, superseded=False):
+            self._stories.forget()
             self._answer_in_hand(getattr(parcel.body, "reason", ""))
             self.report_end(ActorEnded(name=self.name, incarnation=self.incarnation))
         if parcel.future is not None:
@@ -357,6 +491,7 @@ class SupervisedActor(pykka.ThreadingActor):
             self._answer_for(parcel, error)
         for request in waiting.values():
             self._answer_request(request, error)
+        self._stories.forget()
         self._quietly("abandoned", self.abandoned)
 
     def _answer_for(self, parcel: Parcel, error: BaseException) -> None:
@@ -415,9 +550,8 @@ class SupervisedActor(pykka.ThreadingActor):
 
     def unfinished(self) -> tuple[Parcel, ...]:
         """List what was taken and is not done: the current message, after those of an unfinished batch."""
-        batch = tuple(self._batch or ())
         current = self._lease.current
-        return batch if current is None or current in batch else (*batch, current)
+        return self._failed_with(current) if current is not None else tuple(self._batch or ())
 
     def busy_since(self, now: float) -> float | None:  # noqa: ARG002
         """Tell since when (monotonic seconds) the actor has been busy with one thing; None when it is idle."""

@@ -7,36 +7,15 @@ after that is ignored.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
-from typing import TypedDict
+from collections.abc import Callable
 
 import attrs
 
 from actors.kernel.actor import ActorContext, SupervisedActor
 from actors.kernel.errors import ErrorInfo, GatewayTimeoutError, describe
+from actors.kernel.handlers import handles
 from actors.kernel.messages import Message, Reply, Request, RequestFailed
-
-ANSWER_GRACE_S = 0.02
-"""The other side answers by the deadline; this much later we stop believing that an answer comes."""
-
-
-def child_id(correlation_id: str, step: str) -> str:
-    """Name a request that serves another one: its root stays readable in every log line."""
-    return f"{correlation_id}/{step}"
-
-
-def root_id(correlation_id: str) -> str:
-    """The caller's own correlation id, whatever was appended on the way."""
-    return correlation_id.partition("/")[0]
-
-
-class RequestHeader(TypedDict):
-    """The fields that every request carries, to be spread into its constructor."""
-
-    correlation_id: str
-    deadline: float
-    reply_to: str
+from actors.kernel.stories import ANSWER_GRACE_S, RequestHeader, child_id
 
 
 @attrs.frozen(kw_only=True)
@@ -123,26 +102,20 @@ class Conversations:
 
 
 class ConversingActor(SupervisedActor):
-    """An actor that asks others. Its dispatch table takes `ANSWERS` in, and lists the reply types that it expects."""
+    """An actor that asks others by continuations. To be replaced by stories."""
 
     def __init__(self, context: ActorContext) -> None:
         super().__init__(context)
         self.conversations = Conversations(self)
 
-    def on_answer(self, reply: Reply) -> None:
-        """Continue the conversation that the reply belongs to."""
-        self.conversations.answered(reply)
+    def _on_answer(self, answer: Reply) -> None:
+        if isinstance(answer, RequestFailed):
+            self.conversations.failed(answer)
+        else:
+            self.conversations.answered(answer)
+        super()._on_answer(answer)
 
-    def on_failure_answer(self, reply: RequestFailed) -> None:
-        """End the conversation that failed."""
-        self.conversations.failed(reply)
-
+    @handles(ConversationExpired)
     def on_expired(self, message: ConversationExpired) -> None:
         """End the conversation whose answer did not come."""
         self.conversations.expired(message)
-
-
-ANSWERS: Mapping[type[Message], str] = MappingProxyType(
-    {RequestFailed: "on_failure_answer", ConversationExpired: "on_expired"}
-)
-"""The part of a dispatch table that every `ConversingActor` has."""

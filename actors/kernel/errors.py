@@ -44,8 +44,12 @@ class MailboxFullError(SupervisionError):
     retryable = True
 
 
-class SupersededError(SupervisionError):
-    """An incarnation that was replaced tried to act."""
+class SupersededError(BaseException):
+    """An incarnation that was replaced tried to act.
+
+    It is a fence, no error of the trade: a `BaseException`, so that no ``except GatewayError`` and no
+    ``except Exception`` on its way out can swallow it, and whatever the incarnation was doing ends here.
+    """
 
     code = "IB_SUP_003"
 

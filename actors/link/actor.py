@@ -14,9 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Mapping
 from contextlib import suppress
-from typing import ClassVar
 
 from actors.errors import (
     GatewayConnectionError,
@@ -27,6 +25,7 @@ from actors.errors import (
     describe,
 )
 from actors.kernel.actor import ActorContext
+from actors.kernel.handlers import handles
 from actors.kernel.messages import Message, Request, RequestFailed
 from actors.link.asking import AskingLink
 from actors.link.memory import LinkMemory
@@ -46,22 +45,10 @@ from actors.messages.connection import (
     NoticeReceived,
     OpenSession,
     OrderIdsLeapt,
-    Probe,
     ProofMissed,
-    ReadBrokerState,
     SessionEnded,
     SessionOpened,
     SocketOpened,
-)
-from actors.messages.market_data import (
-    QualifyContract,
-    ReadBars,
-    ReadOptionChain,
-    StartTicks,
-    StopAllTicks,
-    StopTicks,
-    StreamTaken,
-    TakeSnapshot,
 )
 from actors.messages.orders import (
     GateAnswered,
@@ -81,29 +68,6 @@ _LOSSES = (NoticeMeaning.UPSTREAM_LOST, NoticeMeaning.PORT_RESET)
 
 class LinkActor(AskingLink):
     """See the module's docstring. Everything here runs on the link's loop, `abandoned` excepted."""
-
-    handlers: ClassVar[Mapping[type[Message], str]] = {
-        OpenSession: "on_open_session",
-        AdoptSession: "on_adopt_session",
-        EndSession: "on_end_session",
-        Probe: "on_probe",
-        ReadBrokerState: "on_read_broker_state",
-        QualifyContract: "on_qualify_contract",
-        TakeSnapshot: "on_take_snapshot",
-        StartTicks: "on_start_ticks",
-        StopTicks: "on_stop_ticks",
-        StopAllTicks: "on_stop_all_ticks",
-        StreamTaken: "on_stream_taken",
-        ReadBars: "on_read_bars",
-        ReadOptionChain: "on_read_option_chain",
-        InstallPermitKey: "on_install_permit_key",
-        SetGate: "on_set_gate",
-        LatchChanged: "on_latch_changed",
-        SendOrder: "on_send_order",
-        SendCancel: "on_send_cancel",
-        SendGlobalCancel: "on_send_global_cancel",
-        QueryGate: "on_query_gate",
-    }
 
     def __init__(
         self,
@@ -163,6 +127,7 @@ class LinkActor(AskingLink):
 
     # --- the session ----------------------------------------------------------------------------------------------
 
+    @handles(OpenSession)
     def on_open_session(self, request: OpenSession) -> None:
         """Open a session; one that is open or on its way ends first."""
         self.end_session(DisconnectCause.ASKED, "another session is opened")
@@ -221,6 +186,7 @@ class LinkActor(AskingLink):
             upstream_lost=session.is_cut_off,
         )
 
+    @handles(AdoptSession)
     def on_adopt_session(self, request: AdoptSession) -> None:
         """Describe the session that is open."""
         session = self.session
@@ -229,6 +195,7 @@ class LinkActor(AskingLink):
             return
         self.reply(request, self._describe_session(session, request))
 
+    @handles(EndSession)
     def on_end_session(self, message: EndSession) -> None:
         """End the session, whichever it is."""
         self.end_session(message.cause, message.reason, graceful=message.graceful)
@@ -336,20 +303,24 @@ class LinkActor(AskingLink):
 
     # --- the gate -------------------------------------------------------------------------------------------------
 
+    @handles(InstallPermitKey)
     def on_install_permit_key(self, message: InstallPermitKey) -> None:
         """Take the key of a new incarnation of risk."""
         self.gate.install_key(message.key)
 
+    @handles(SetGate)
     def on_set_gate(self, message: SetGate) -> None:
         """Open or close for the connection."""
         if not self.gate.set_open(message.open, message.reason):
             self.log("gate_stays_closed", level="WARNING", reason="the state was not read yet")
         self.desk.gate_moved()
 
+    @handles(LatchChanged)
     def on_latch_changed(self, message: LatchChanged) -> None:
         """Let only closes pass while latched."""
         self.gate.set_latched(message.latched, message.answered_disconnects)
 
+    @handles(QueryGate)
     def on_query_gate(self, request: QueryGate) -> None:
         """Tell which orders were sent; the others never will be."""
         self.reply(
@@ -361,14 +332,17 @@ class LinkActor(AskingLink):
             ),
         )
 
+    @handles(SendOrder)
     def on_send_order(self, request: SendOrder) -> None:
         """Pass the gate and write, in one step."""
         self.desk.send(request, self.sender)
 
+    @handles(SendCancel)
     def on_send_cancel(self, message: SendCancel) -> None:
         """Cancel one order; needs no permit."""
         self.desk.cancel(message.broker_order_id)
 
+    @handles(SendGlobalCancel)
     def on_send_global_cancel(self, _: SendGlobalCancel) -> None:
         """Cancel every order of the account."""
         self.desk.cancel_all()

@@ -11,6 +11,7 @@ from actors.errors import (
     GatewayTimeoutError,
 )
 from actors.kernel.actor import ActorContext
+from actors.kernel.handlers import handles
 from actors.kernel.loop_actor import LoopActor
 from actors.kernel.messages import Reply, Request
 from actors.link.broker_state import read_broker_state
@@ -98,6 +99,7 @@ class AskingLink(LoopActor):
                 f"the gateway did not answer: {session.unanswered}",
             )
 
+    @handles(Probe)
     def on_probe(self, request: Probe) -> None:
         """Make a round trip, or join the one under way; it goes ahead of everything but never ends the session."""
 
@@ -111,6 +113,7 @@ class AskingLink(LoopActor):
 
         self._serve(request, work)
 
+    @handles(ReadBrokerState)
     def on_read_broker_state(self, request: ReadBrokerState) -> None:
         """Read the world whole."""
 
@@ -120,6 +123,7 @@ class AskingLink(LoopActor):
 
         self._serve(request, work)
 
+    @handles(QualifyContract)
     def on_qualify_contract(self, request: QualifyContract) -> None:
         """Find exactly one contract."""
 
@@ -131,6 +135,7 @@ class AskingLink(LoopActor):
 
         self._serve(request, work)
 
+    @handles(TakeSnapshot)
     def on_take_snapshot(self, request: TakeSnapshot) -> None:
         """Read one snapshot."""
 
@@ -143,6 +148,7 @@ class AskingLink(LoopActor):
 
         self._serve(request, work)
 
+    @handles(StartTicks)
     def on_start_ticks(self, request: StartTicks) -> None:
         """Subscribe to a contract tick by tick."""
 
@@ -152,21 +158,25 @@ class AskingLink(LoopActor):
 
         self._serve(request, work)
 
+    @handles(StopTicks)
     def on_stop_ticks(self, message: StopTicks) -> None:
         """Cancel the stream of a contract; one of an earlier session ended with it."""
         if self.session is not None:
             self.session.ticks.stop(message.con_id)
 
+    @handles(StopAllTicks)
     def on_stop_all_ticks(self, _: StopAllTicks) -> None:
         """Cancel every stream."""
         if self.session is not None:
             self.session.ticks.stop_all()
 
+    @handles(StreamTaken)
     def on_stream_taken(self, _: StreamTaken) -> None:
         """Let the next quotes go."""
         if self.session is not None:
             self.session.ticks.taken()
 
+    @handles(ReadBars)
     def on_read_bars(self, request: ReadBars) -> None:
         """Read at most one hour of bars."""
 
@@ -185,6 +195,7 @@ class AskingLink(LoopActor):
 
         self._serve(request, work)
 
+    @handles(ReadOptionChain)
     def on_read_option_chain(self, request: ReadOptionChain) -> None:
         """Read an option chain."""
 

@@ -7,28 +7,24 @@ It keeps the newest quote per contract, tells it to those who judge by it, and f
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
 
 from actors.errors import InsufficientDataError
-from actors.kernel.conversations import ANSWERS, root_id
-from actors.kernel.messages import Message, Request
+from actors.kernel.handlers import handles
+from actors.kernel.messages import Request
+from actors.kernel.stories import root_id
 from actors.logic.history import MAX_HISTORY_MINUTES, history_violation
 from actors.logic.quality import market_data
 from actors.market_data.bars import BarsHeld
-from actors.market_data.feeds import PollDue
 from actors.market_data.indicator_reads import IndicatorReads
 from actors.market_data.second_source_reads import FailoverLook, failed_over
 from actors.messages.addresses import GATEWAY, LINK
 from actors.messages.connection import ConnectionStateChanged, ProveMarketData
-from actors.messages.feed import FeedBarsRead, FeedQuoteRead
 from actors.messages.market_data import (
     BarsRead,
-    ContractQualified,
     DataStatus,
     FeedsLost,
     GetBars,
     GetDataStatus,
-    GetIndicators,
     GetMarketData,
     GetOptionChain,
     GetOptionQuote,
@@ -36,14 +32,8 @@ from actors.messages.market_data import (
     MarketDataRead,
     OptionChainRead,
     QuoteRead,
-    QuotesStreamed,
     ReadOptionChain,
-    SnapshotTaken,
     StopAllTicks,
-    SubscribeQuotes,
-    TicksAsked,
-    TicksEnded,
-    UnsubscribeQuotes,
 )
 from actors.model.connection import ConnectionState
 from actors.model.contracts import Contract, ContractQuery
@@ -52,32 +42,6 @@ from actors.model.market import Quote
 
 class MarketDataActor(IndicatorReads):
     """See the module's docstring."""
-
-    handlers: ClassVar[Mapping[type[Message], str]] = {
-        GetMarketData: "on_get_market_data",
-        GetQuote: "on_get_quote",
-        GetBars: "on_get_bars",
-        GetIndicators: "on_get_indicators",
-        GetOptionChain: "on_get_option_chain",
-        GetOptionQuote: "on_get_option_quote",
-        ProveMarketData: "on_prove_market_data",
-        SubscribeQuotes: "on_subscribe_quotes",
-        UnsubscribeQuotes: "on_unsubscribe_quotes",
-        ConnectionStateChanged: "on_connection_state_changed",
-        PollDue: "on_poll_due",
-        QuotesStreamed: "on_quotes_streamed",
-        TicksEnded: "on_ticks_ended",
-        TicksAsked: "on_answer",
-        FailoverLook: "on_failover_look",
-        GetDataStatus: "on_get_data_status",
-        FeedQuoteRead: "on_answer",
-        FeedBarsRead: "on_answer",
-        ContractQualified: "on_answer",
-        SnapshotTaken: "on_answer",
-        BarsRead: "on_answer",
-        OptionChainRead: "on_answer",
-        **ANSWERS,
-    }
 
     def started(self) -> None:
         """Have the subscribers of an earlier incarnation subscribe again."""
@@ -88,6 +52,7 @@ class MarketDataActor(IndicatorReads):
 
     # --- reads ----------------------------------------------------------------------------------------------------
 
+    @handles(GetMarketData)
     def on_get_market_data(self, request: GetMarketData) -> None:
         """Qualify, then read quote and bars side by side, then compute."""
         if self.refuses_stream(request, request.snapshot):
@@ -142,6 +107,7 @@ class MarketDataActor(IndicatorReads):
             quality=data.data_quality_score,
         )
 
+    @handles(GetQuote)
     def on_get_quote(self, request: GetQuote) -> None:
         """Answer from memory when that is young enough, else read a snapshot."""
         if self.refuses_stream(request, request.snapshot):
@@ -156,6 +122,7 @@ class MarketDataActor(IndicatorReads):
             return
         self.snapshot(request, request.contract, lambda quote: self._answer_quote(request, quote))
 
+    @handles(GetOptionQuote)
     def on_get_option_quote(self, request: GetOptionQuote) -> None:
         """Qualify one option and read a snapshot of it (MKT-8)."""
         if self.refuses_stream(request, request.snapshot):
@@ -171,6 +138,7 @@ class MarketDataActor(IndicatorReads):
     def _answer_quote(self, request: Request, quote: Quote) -> None:
         self.reply(request, QuoteRead(correlation_id=request.correlation_id, quote=quote))
 
+    @handles(GetBars)
     def on_get_bars(self, request: GetBars) -> None:
         """Refuse more than an hour, then read (MKT-6)."""
         violation = history_violation(request.duration_minutes, request.bar_size)
@@ -198,6 +166,7 @@ class MarketDataActor(IndicatorReads):
             ),
         )
 
+    @handles(GetOptionChain)
     def on_get_option_chain(self, request: GetOptionChain) -> None:
         """Qualify the underlying and read its chain."""
         self.qualified(
@@ -220,6 +189,7 @@ class MarketDataActor(IndicatorReads):
             ),
         )
 
+    @handles(ProveMarketData)
     def on_prove_market_data(self, request: ProveMarketData) -> None:
         """Show that data answers, for the opening readiness of CON-4."""
         self.qualified(
@@ -230,6 +200,7 @@ class MarketDataActor(IndicatorReads):
             ),
         )
 
+    @handles(ConnectionStateChanged)
     def on_connection_state_changed(self, event: ConnectionStateChanged) -> None:
         """Forget what a session taught when it was asked to end (CON-13)."""
         self.failover.link_is(event.state)
@@ -237,6 +208,7 @@ class MarketDataActor(IndicatorReads):
         if event.state is ConnectionState.DISCONNECTED:
             self.forget_session()
 
+    @handles(GetDataStatus)
     def on_get_data_status(self, request: GetDataStatus) -> None:
         """Tell whose data is not live (MKT-11)."""
         self.reply(
@@ -246,6 +218,7 @@ class MarketDataActor(IndicatorReads):
             ),
         )
 
+    @handles(FailoverLook)
     def on_failover_look(self, look: FailoverLook) -> None:
         """Ask IB about what the second source serves now, and that for subscribers."""
         self.failover.on_look(look)

@@ -21,8 +21,9 @@ import attrs
 
 from actors.errors import ContractQualificationError, ErrorInfo, GatewayError, describe
 from actors.kernel.actor import ActorContext
-from actors.kernel.conversations import RequestHeader
+from actors.kernel.handlers import handles
 from actors.kernel.messages import Message, Reply
+from actors.kernel.stories import RequestHeader
 from actors.market_data.poll_window import PollWindow
 from actors.market_data.reads import MarketDataSettings
 from actors.market_data.subscribers import RESUMED, Feed, QuoteSubscribers
@@ -78,6 +79,7 @@ class QuoteFeeds(QuoteSubscribers):
 
     # --- subscriptions --------------------------------------------------------------------------------------------
 
+    @handles(SubscribeQuotes)
     def on_subscribe_quotes(self, request: SubscribeQuotes) -> None:
         """Begin to feed the symbols (MKT-7); a subscription that is known is only confirmed."""
         refusal = self.refusal(request)
@@ -111,6 +113,7 @@ class QuoteFeeds(QuoteSubscribers):
         elif feed.asked_at == float("-inf") or (feed.wants_ticks and feed.streaming is None):
             self.window.due(symbol)
 
+    @handles(UnsubscribeQuotes)
     def on_unsubscribe_quotes(self, message: UnsubscribeQuotes) -> None:
         """Stop feeding; a symbol that nobody wants any more is asked about no further."""
         ended = self.subscriptions.pop(message.subscription_id, None)
@@ -130,6 +133,7 @@ class QuoteFeeds(QuoteSubscribers):
 
     # --- snapshots ------------------------------------------------------------------------------------------------
 
+    @handles(PollDue)
     def on_poll_due(self, poll: PollDue) -> None:
         """Put a symbol in line for its next snapshot."""
         feed = self.feeds.get(poll.symbol)
@@ -259,6 +263,7 @@ class QuoteFeeds(QuoteSubscribers):
             self.tell(LINK, StopTicks(con_id=feed.streaming.con_id))
             feed.streaming, feed.ticked_at = None, None
 
+    @handles(QuotesStreamed)
     def on_quotes_streamed(self, batch: QuotesStreamed) -> None:
         """Hand on what ticks made newer."""
         now = self.clock.monotonic()
@@ -277,6 +282,7 @@ class QuoteFeeds(QuoteSubscribers):
         self.tell_quotes(wanted)
         self.tell(LINK, StreamTaken())
 
+    @handles(TicksEnded)
     def on_ticks_ended(self, event: TicksEnded) -> None:
         """Feed by snapshots until the gateway streams again."""
         self._ticks_failed(event.con_id, event.reason)

@@ -11,8 +11,9 @@ from typing import Final
 import attrs
 
 from actors.errors import ErrorInfo, InsufficientDataError
-from actors.kernel.conversations import child_id
+from actors.kernel.handlers import handles
 from actors.kernel.messages import Reply
+from actors.kernel.stories import child_id
 from actors.logic.history import MAX_HISTORY_MINUTES
 from actors.market_data.feeds import QuoteFeeds
 from actors.market_data.second_source_reads import failed_over
@@ -36,6 +37,7 @@ class _Gathering:
 class IndicatorReads(QuoteFeeds):
     """Answers `GetIndicators`."""
 
+    @handles(GetIndicators)
     def on_get_indicators(self, request: GetIndicators) -> None:
         """Read the bars of every symbol, from memory where no newer ones can exist."""
         symbols = tuple(dict.fromkeys(request.symbols))

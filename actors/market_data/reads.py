@@ -15,8 +15,9 @@ from actors.errors import (
     restore,
 )
 from actors.kernel.actor import ActorContext
-from actors.kernel.conversations import ConversingActor, child_id
+from actors.kernel.conversations import ConversingActor
 from actors.kernel.messages import Reply, Request
+from actors.kernel.stories import child_id
 from actors.market_data.second_source_reads import FailoverDesk, FailoverSettings
 from actors.messages.addresses import LINK, PUBLISHER
 from actors.messages.market_data import (

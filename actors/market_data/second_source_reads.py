@@ -14,8 +14,9 @@ from typing import Final
 import attrs
 
 from actors.errors import ContractQualificationError, ErrorInfo, MarketDataUnavailableError, restore
-from actors.kernel.conversations import ConversingActor, RequestHeader, root_id
+from actors.kernel.conversations import ConversingActor
 from actors.kernel.messages import Message, Reply, Request
+from actors.kernel.stories import RequestHeader, root_id
 from actors.logic.quality import quote_age_s
 from actors.logic.sessions import is_session_open
 from actors.market_data import failover, second_source

@@ -7,7 +7,6 @@ through the executor like everything else: sized from what is held, approved by 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
 
 import attrs
 
@@ -16,9 +15,7 @@ from actors.errors import (
 )
 from actors.hours import NextHours
 from actors.kernel.actor import ActorContext
-from actors.kernel.conversations import (
-    ANSWERS,
-)
+from actors.kernel.handlers import handles
 from actors.kernel.messages import Message, Reply
 from actors.messages.addresses import CONNECTION, GATEWAY, MARKET_DATA, RISK
 from actors.messages.connection import (
@@ -29,14 +26,11 @@ from actors.messages.connection import (
     ReconciliationCompleted,
     RequestReconciliation,
 )
-from actors.messages.market_data import ContractQualified, GetQuote, QuoteRead, QuoteUpdated
-from actors.messages.orders import AllOrdersCancelled, OrderConcluded
+from actors.messages.market_data import GetQuote, QuoteRead, QuoteUpdated
 from actors.messages.positions import (
     AccountChanged,
     AccountRead,
     CheckClosures,
-    CloseAllPositions,
-    ClosePosition,
     ClosuresChecked,
     GetAccount,
     GetPositions,
@@ -48,7 +42,6 @@ from actors.messages.risk import SyncRiskManager
 from actors.model.account import Holding
 from actors.model.connection import ConnectionState
 from actors.ports import EventLog, no_log
-from actors.position.closing import CloseAgain
 from actors.position.due import ClosureDesk
 from actors.position.pnl import exit_price
 from actors.position.settings import PositionSettings
@@ -69,30 +62,6 @@ class PositionActor(ClosureDesk):
 
     recovers = True
 
-    handlers: ClassVar[Mapping[type[Message], str]] = {
-        GetPositions: "on_get_positions",
-        GetAccount: "on_get_account",
-        ClosePosition: "on_close_position",
-        CloseAllPositions: "on_close_all_positions",
-        CheckClosures: "on_check_closures",
-        HoldingReported: "on_holding_reported",
-        AccountChanged: "on_account_changed",
-        QuoteUpdated: "on_quote_updated",
-        ConnectionStateChanged: "on_connection_state_changed",
-        Reconcile: "on_reconcile",
-        NothingToReconcile: "on_nothing_to_reconcile",
-        ReconciliationCompleted: "on_reconciliation_completed",
-        _CheckDue: "on_check_due",
-        _ReconciliationDue: "on_reconciliation_due",
-        CloseAgain: "on_close_again",
-        NextHours: "on_next_hours",
-        ContractQualified: "on_answer",
-        OrderConcluded: "on_answer",
-        AllOrdersCancelled: "on_answer",
-        QuoteRead: "on_answer",
-        **ANSWERS,
-    }
-
     def __init__(
         self,
         context: ActorContext,
@@ -112,19 +81,23 @@ class PositionActor(ClosureDesk):
         self.schedule(self.settings.check_interval_s, _CheckDue())
         self.schedule(self.settings.reconcile_interval_s, _ReconciliationDue())
 
+    @handles(_ReconciliationDue)
     def on_reconciliation_due(self, _: _ReconciliationDue) -> None:
         """Compare with the broker on a timer, too: a push may have been lost."""
         self.schedule(self.settings.reconcile_interval_s, _ReconciliationDue())
         if self.connected:
             self.tell(CONNECTION, RequestReconciliation(sender=self.name))
 
+    @handles(NothingToReconcile)
     def on_nothing_to_reconcile(self, _: NothingToReconcile) -> None:
         """There is no session: serve what needs none."""
         self.recovered()
 
+    @handles(ReconciliationCompleted)
     def on_reconciliation_completed(self, _: ReconciliationCompleted) -> None:
         """Nothing is left to do: this actor took over its part in `on_reconcile`."""
 
+    @handles(Reconcile)
     def on_reconcile(self, message: Reconcile) -> None:
         """Take over the broker's holdings: the broker wins (POS-4)."""
         told = {
@@ -158,6 +131,7 @@ class PositionActor(ClosureDesk):
 
     # --- reads ----------------------------------------------------------------------------------------------------
 
+    @handles(GetPositions)
     def on_get_positions(self, request: GetPositions) -> None:
         """Tell the positions; while the link is down those that were known, flagged as such (POS-5)."""
         if self.refuses_unknown(request):
@@ -172,6 +146,7 @@ class PositionActor(ClosureDesk):
             ),
         )
 
+    @handles(GetAccount)
     def on_get_account(self, request: GetAccount) -> None:
         """Tell the account's newest numbers."""
         if self.account is None:
@@ -181,6 +156,7 @@ class PositionActor(ClosureDesk):
             request, AccountRead(correlation_id=request.correlation_id, account=self.account)
         )
 
+    @handles(CheckClosures)
     def on_check_closures(self, request: CheckClosures) -> None:
         """Tell which positions are due to be closed."""
         if self.refuses_unknown(request):
@@ -190,6 +166,7 @@ class PositionActor(ClosureDesk):
 
     # --- the regular look -----------------------------------------------------------------------------------------
 
+    @handles(_CheckDue)
     def on_check_due(self, _: _CheckDue) -> None:
         """Refresh the prices of what is held, and close what is due (POS-3)."""
         self.schedule(self.settings.check_interval_s, _CheckDue())
@@ -236,12 +213,14 @@ class PositionActor(ClosureDesk):
                 why=why,
             )
 
+    @handles(NextHours)
     def on_next_hours(self, _: NextHours) -> None:
         """Ask about the next contract whose hours are missing."""
         self.hours.ask_next()
 
     # --- what changes positions -----------------------------------------------------------------------------------
 
+    @handles(HoldingReported)
     def on_holding_reported(self, event: HoldingReported) -> None:
         """Take over one position as the broker tells it, and let risk compare it with its ledger."""
         holding = event.holding
@@ -254,16 +233,19 @@ class PositionActor(ClosureDesk):
         self.hours.want(held.contract for held in self.holdings.values())
         self._publish()
 
+    @handles(AccountChanged)
     def on_account_changed(self, event: AccountChanged) -> None:
         """Take over the account's numbers and pass them on (GW-6)."""
         self.account = event.account
         self.tell(GATEWAY, event)
 
+    @handles(QuoteUpdated)
     def on_quote_updated(self, event: QuoteUpdated) -> None:
         """Remember the price of what is held."""
         if event.quote.contract.con_id in self.holdings:
             self.quotes[event.quote.contract.con_id] = event.quote
 
+    @handles(ConnectionStateChanged)
     def on_connection_state_changed(self, event: ConnectionStateChanged) -> None:
         """Flag what is told as cached while the link is down."""
         if event.state is not ConnectionState.CONNECTED:

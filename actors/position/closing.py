@@ -23,8 +23,9 @@ from actors.errors import (
     restore,
 )
 from actors.kernel.actor import ActorContext
-from actors.kernel.conversations import root_id
+from actors.kernel.handlers import handles
 from actors.kernel.messages import Message, Reply, Request
+from actors.kernel.stories import root_id
 from actors.logic.close_orders import close_order
 from actors.messages.addresses import EXECUTOR
 from actors.messages.orders import (
@@ -148,6 +149,7 @@ class ClosingDesk(PositionDesk):
 
     # --- what is asked for ----------------------------------------------------------------------------------------
 
+    @handles(ClosePosition)
     def on_close_position(self, request: ClosePosition) -> None:
         """Close one position by a market order of the opposite side, now or not at all (STC-7 is Strategy C's)."""
         if self.refuses_unknown(request):
@@ -183,6 +185,7 @@ class ClosingDesk(PositionDesk):
             lambda error: self.refuse(request, restore(error)),
         )
 
+    @handles(CloseAllPositions)
     def on_close_all_positions(self, request: CloseAllPositions) -> None:
         """Close everything side by side, and keep going past failures (POS-7)."""
         if self.refuses_unknown(request):
@@ -256,6 +259,7 @@ class ClosingDesk(PositionDesk):
         again = CloseAgain(correlation_id=correlation_id, con_id=con_id, attempt=attempt)
         self.schedule(self.settings.close_retry_s, again)
 
+    @handles(CloseAgain)
     def on_close_again(self, message: CloseAgain) -> None:
         """Try a close once more, sized by what is held now."""
         run = self.close_alls.get(message.correlation_id)

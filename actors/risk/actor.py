@@ -6,19 +6,14 @@ approves, and signs a permit that the link's gate checks. It fails closed: what 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import ClassVar
-
 import attrs
 
 from actors.errors import ErrorInfo, GatewayError
 from actors.kernel.actor import ActorContext
-from actors.kernel.conversations import (
-    ANSWERS,
-    ConversingActor,
-    root_id,
-)
+from actors.kernel.conversations import ConversingActor
+from actors.kernel.handlers import handles
 from actors.kernel.messages import Message, Reply
+from actors.kernel.stories import root_id
 from actors.logic.permits import issue_permit
 from actors.messages.addresses import CONNECTION, GATEWAY, JOURNAL, LINK, STRATEGY_C
 from actors.messages.connection import (
@@ -102,28 +97,6 @@ class RiskActor(ConversingActor):
 
     recovers = True
 
-    handlers: ClassVar[Mapping[type[Message], str]] = {
-        RequestApproval: "on_request_approval",
-        OrderSettled: "on_order_settled",
-        ExecutionRecorded: "on_execution_recorded",
-        AccountChanged: "on_account_changed",
-        HoldingReported: "on_holding_reported",
-        _DriftDue: "on_drift_due",
-        QuoteUpdated: "on_quote_updated",
-        LatchChanged: "on_latch_changed",
-        OpeningReadinessChanged: "on_opening_readiness_changed",
-        FailoverChanged: "on_failover_changed",
-        GetExposures: "on_get_exposures",
-        ConnectionStateChanged: "on_connection_state_changed",
-        Reconcile: "on_reconcile",
-        WorkingOrdersKnown: "on_working_orders_known",
-        NothingToReconcile: "on_nothing_to_reconcile",
-        ReconciliationCompleted: "on_reconciliation_completed",
-        JournalRead: "on_answer",
-        RiskManagerAnswered: "on_answer",
-        **ANSWERS,
-    }
-
     def __init__(
         self, context: ActorContext, *, settings: RiskSettings | None = None, log: EventLog = no_log
     ) -> None:
@@ -170,19 +143,23 @@ class RiskActor(ConversingActor):
     def _cannot_recover(self, error: ErrorInfo) -> None:
         raise GatewayError(f"risk cannot recover from the journal: {error.text}")
 
+    @handles(NothingToReconcile)
     def on_nothing_to_reconcile(self, _: NothingToReconcile) -> None:
         """There is no session: serve, and reject what needs to know the positions."""
         self.recovered()
 
+    @handles(ReconciliationCompleted)
     def on_reconciliation_completed(self, _: ReconciliationCompleted) -> None:
         """Nothing is left to do: this actor took over its part in `on_reconcile`."""
 
+    @handles(Reconcile)
     def on_reconcile(self, message: Reconcile) -> None:
         """Take over the broker's positions, once the executor has told its working orders too."""
         self.tell(LINK, InstallPermitKey(key=self.key))
         self.reconcile = message  # waits for the executor's orders, and for our own past
         self._reconciled()
 
+    @handles(WorkingOrdersKnown)
     def on_working_orders_known(self, message: WorkingOrdersKnown) -> None:
         """Take over the orders that can still fill."""
         self.working = message
@@ -210,6 +187,7 @@ class RiskActor(ConversingActor):
 
     # --- judging --------------------------------------------------------------------------------------------------
 
+    @handles(RequestApproval)
     def on_request_approval(self, request: RequestApproval) -> None:
         """Judge, reserve, perhaps ask the orchestrator's own risk manager, and sign."""
         validation = self._judge(request)
@@ -351,19 +329,23 @@ class RiskActor(ConversingActor):
 
     # --- what changes the ledger ----------------------------------------------------------------------------------
 
+    @handles(OrderSettled)
     def on_order_settled(self, event: OrderSettled) -> None:
         """Adjust a reservation to what can still fill."""
         self.ledger = exposure.settle(self.ledger, event.order_ref, event.signed_remaining)
 
+    @handles(ExecutionRecorded)
     def on_execution_recorded(self, event: ExecutionRecorded) -> None:
         """Turn a reservation into a position."""
         self.ledger = exposure.apply_execution(self.ledger, event.execution)
 
+    @handles(HoldingReported)
     def on_holding_reported(self, event: HoldingReported) -> None:
         """Compare what the broker tells of a position with the ledger, once its executions had time to come."""
         self.told[event.holding.contract.con_id] = event
         self.schedule(DRIFT_AFTER_S, _DriftDue(told=event))
 
+    @handles(_DriftDue)
     def on_drift_due(self, message: _DriftDue) -> None:
         """Have the broker's state read when somebody else has traded: closes are sized from the ledger (POS-4)."""
         contract = message.told.holding.contract
@@ -382,6 +364,7 @@ class RiskActor(ConversingActor):
         )
         self.tell(CONNECTION, RequestReconciliation(sender=self.name))
 
+    @handles(AccountChanged)
     def on_account_changed(self, event: AccountChanged) -> None:
         """Take over the account's numbers, and look at the losses."""
         self._take_account(event.account)
@@ -413,10 +396,12 @@ class RiskActor(ConversingActor):
                 ),
             )
 
+    @handles(QuoteUpdated)
     def on_quote_updated(self, event: QuoteUpdated) -> None:
         """Remember the newest quote."""
         self.quotes[event.quote.contract.con_id] = event.quote
 
+    @handles(GetExposures)
     def on_get_exposures(self, request: GetExposures) -> None:
         """Tell whose data has to be watched (STC-1)."""
         self.reply(
@@ -429,20 +414,24 @@ class RiskActor(ConversingActor):
             ),
         )
 
+    @handles(LatchChanged)
     def on_latch_changed(self, event: LatchChanged) -> None:
         """Reject openings from now on, or no longer. A latch confirms that the breaches were heard."""
         self.latched = event.reason if event.latched else None
         if event.latched:
             self.breached = dict.fromkeys(self.breached, True)
 
+    @handles(OpeningReadinessChanged)
     def on_opening_readiness_changed(self, event: OpeningReadinessChanged) -> None:
         """Know whether market data answers (CON-4)."""
         self.opening_blocked_by = None if event.ready else event.reason
 
+    @handles(FailoverChanged)
     def on_failover_changed(self, event: FailoverChanged) -> None:
         """Know which symbols the second source serves."""
         self.failover = event
 
+    @handles(ConnectionStateChanged)
     def on_connection_state_changed(self, event: ConnectionStateChanged) -> None:
         """Trust the positions only while the link is up."""
         if event.previous is ConnectionState.CONNECTED:

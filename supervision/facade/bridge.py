@@ -15,8 +15,8 @@ import attrs
 
 from actors.errors import GatewayError, GatewayStoppedError, GatewayTimeoutError, restore
 from actors.kernel.clock import Clock, Entropy
-from actors.kernel.conversations import child_id
 from actors.kernel.messages import Message, Reply, Request, RequestFailed
+from actors.kernel.stories import child_id
 from supervision.facade.correlation import current_correlation
 
 R = TypeVar("R", bound=Reply)

@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from typing import Any, ClassVar, Final
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final
 
 import attrs
 
@@ -27,8 +27,9 @@ from actors.errors import (
     FeedTimeoutError,
 )
 from actors.kernel.actor import ActorContext
+from actors.kernel.handlers import handles
 from actors.kernel.loop_actor import LoopActor
-from actors.kernel.messages import Message, Reply, Request
+from actors.kernel.messages import Reply, Request
 from actors.messages.feed import (
     FeedBarsRead,
     FeedQuoteRead,
@@ -84,12 +85,6 @@ class _Errand:
 class FeedActor(LoopActor):
     """See the module's docstring. ``open_source`` makes the source's side for one incarnation."""
 
-    handlers: ClassVar[Mapping[type[Message], str]] = {
-        ReadFeedQuote: "on_read_feed_quote",
-        ReadFeedBars: "on_read_feed_bars",
-        GetFeedStatus: "on_get_feed_status",
-    }
-
     def __init__(
         self,
         context: ActorContext,
@@ -114,16 +109,19 @@ class FeedActor(LoopActor):
 
     # --- what is asked ----------------------------------------------------------------------------------------------
 
+    @handles(ReadFeedQuote)
     def on_read_feed_quote(self, request: ReadFeedQuote) -> None:
         """Answer with the price of a symbol."""
         symbol = request.symbol
         self._serve(("quote", symbol), request, lambda source: source.quote(symbol))
 
+    @handles(ReadFeedBars)
     def on_read_feed_bars(self, request: ReadFeedBars) -> None:
         """Answer with the bars of a symbol."""
         symbol = request.symbol
         self._serve(("bars", symbol), request, lambda source: source.bars(symbol))
 
+    @handles(GetFeedStatus)
     def on_get_feed_status(self, request: GetFeedStatus) -> None:
         """Tell how the source answers."""
         memory = self._memory

@@ -15,15 +15,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, ClassVar, Final
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
 
 import attrs
 
 from actors.errors import PublishError
 from actors.kernel.actor import ActorContext
+from actors.kernel.handlers import handles
 from actors.kernel.loop_actor import LoopActor
-from actors.kernel.messages import Message
 from actors.logic.backoff import retry_delay_s
 from actors.messages.publishing import GetPublishStatus, PublishQuote, PublishStatus
 from actors.ports import EventLog, no_log
@@ -56,11 +56,6 @@ class PublisherSettings:
 class PublisherActor(LoopActor):
     """See the module's docstring. ``open_store`` makes the server's side for one incarnation."""
 
-    handlers: ClassVar[Mapping[type[Message], str]] = {
-        PublishQuote: "on_publish_quote",
-        GetPublishStatus: "on_get_publish_status",
-    }
-
     def __init__(
         self,
         context: ActorContext,
@@ -86,11 +81,13 @@ class PublisherActor(LoopActor):
         self._wake.set()
         self._writer = self.spawn(self._write())
 
+    @handles(PublishQuote)
     def on_publish_quote(self, message: PublishQuote) -> None:
         """Put the quote into the outbox."""
         self._outbox.put(message.quote)
         self._wake.set()
 
+    @handles(GetPublishStatus)
     def on_get_publish_status(self, request: GetPublishStatus) -> None:
         """Tell how the publishing goes."""
         outbox = self._outbox

@@ -7,16 +7,16 @@ every waiting request with its reason: no durable intent, no order.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import timedelta
-from typing import ClassVar
 
 import attrs
 
-from actors.errors import GatewayError, SupersededError
+from actors.errors import GatewayError, WriterReplacedError
 from actors.kernel.actor import ActorContext, SupervisedActor
-from actors.kernel.conversations import root_id
+from actors.kernel.handlers import handles
 from actors.kernel.messages import Message, Reply, Request
+from actors.kernel.stories import root_id
 from actors.logic.executions import LISTED_FOR
 from actors.logic.order_table import TERMINAL, OrderState
 from actors.messages.journal import (
@@ -78,23 +78,6 @@ class _CommitDue(Message):
 class JournalActor(SupervisedActor):
     """See the module's docstring. ``open_file`` opens the file for one incarnation and supersedes earlier owners."""
 
-    handlers: ClassVar[Mapping[type[Message], str]] = {
-        RecordIntent: "on_record_intent",
-        RecordModification: "on_record_modification",
-        RecordTransition: "on_record_transition",
-        RecordExecution: "on_record_execution",
-        RecordNote: "on_record_note",
-        RecordNotSent: "on_record_not_sent",
-        RecordLatch: "on_record_latch",
-        RecordStep: "on_record_step",
-        RecordBaseline: "on_record_baseline",
-        RecordGrace: "on_record_grace",
-        RaiseOrderIdFloor: "on_raise_order_id_floor",
-        ReadJournal: "on_read_journal",
-        _ForgetDue: "on_forget_due",
-        _CommitDue: "on_commit_due",
-    }
-
     def __init__(
         self,
         context: ActorContext,
@@ -133,6 +116,7 @@ class JournalActor(SupervisedActor):
 
     # --- gathering ------------------------------------------------------------------------------------------------
 
+    @handles(RecordIntent)
     def on_record_intent(self, message: RecordIntent) -> None:
         """Gather an intent; answered once it is durable."""
         self._gather(
@@ -152,6 +136,7 @@ class JournalActor(SupervisedActor):
             IntentDurable(correlation_id=message.correlation_id, order_ref=message.order.order_ref),
         )
 
+    @handles(RecordModification)
     def on_record_modification(self, message: RecordModification) -> None:
         """Gather the new terms of an order; answered once they are durable."""
         self._gather(
@@ -168,6 +153,7 @@ class JournalActor(SupervisedActor):
             IntentDurable(correlation_id=message.correlation_id, order_ref=message.order.order_ref),
         )
 
+    @handles(RecordTransition)
     def on_record_transition(self, message: RecordTransition) -> None:
         """Gather an order's new state."""
         self._gather(
@@ -188,6 +174,7 @@ class JournalActor(SupervisedActor):
             ),
         )
 
+    @handles(RecordExecution)
     def on_record_execution(self, message: RecordExecution) -> None:
         """Gather an execution."""
         execution = message.execution
@@ -203,6 +190,7 @@ class JournalActor(SupervisedActor):
             ),
         )
 
+    @handles(RecordNote)
     def on_record_note(self, message: RecordNote) -> None:
         """Gather what was said of an order."""
         self._gather(
@@ -217,6 +205,7 @@ class JournalActor(SupervisedActor):
             urgent=False,
         )
 
+    @handles(RecordNotSent)
     def on_record_not_sent(self, message: RecordNotSent) -> None:
         """Gather why an order was not sent."""
         self._gather(
@@ -234,6 +223,7 @@ class JournalActor(SupervisedActor):
             urgent=False,
         )
 
+    @handles(RecordLatch)
     def on_record_latch(self, message: RecordLatch) -> None:
         """Gather the latch's new state, with its entry in the audit trail."""
 
@@ -261,6 +251,7 @@ class JournalActor(SupervisedActor):
         # Latching is always safe: it is accepted from an incarnation that failed right after it said so.
         self._gather(message, record, answer, from_the_dead=message.latched)
 
+    @handles(RecordStep)
     def on_record_step(self, message: RecordStep) -> None:
         """Gather a step of a liquidation."""
         self._gather(
@@ -275,6 +266,7 @@ class JournalActor(SupervisedActor):
             StepDurable(correlation_id=message.correlation_id, step=message.step),
         )
 
+    @handles(RecordGrace)
     def on_record_grace(self, message: RecordGrace) -> None:
         """Gather that a grace is running, or is over."""
         self._gather(
@@ -284,6 +276,7 @@ class JournalActor(SupervisedActor):
             ),
         )
 
+    @handles(RecordBaseline)
     def on_record_baseline(self, message: RecordBaseline) -> None:
         """Gather a risk baseline."""
         self._gather(
@@ -293,6 +286,7 @@ class JournalActor(SupervisedActor):
             ),
         )
 
+    @handles(RaiseOrderIdFloor)
     def on_raise_order_id_floor(self, message: RaiseOrderIdFloor) -> None:
         """Gather the highest order id that was used."""
         self._gather(
@@ -335,7 +329,9 @@ class JournalActor(SupervisedActor):
         """Name who writes; a successor's first record shuts out its predecessors for good (D6)."""
         sender = self.sender
         if sender.superseded and not from_the_dead:
-            raise SupersededError(f"incarnation {sender.incarnation} of {sender.name} was replaced")
+            raise WriterReplacedError(
+                f"incarnation {sender.incarnation} of {sender.name} was replaced"
+            )
         known = self._incarnations.get(sender.name, 1)
         if sender.incarnation > known:
             self._opened().begin_incarnation(sender.name, sender.incarnation)
@@ -357,6 +353,7 @@ class JournalActor(SupervisedActor):
             self._commit_is_due = True
             self.schedule(NOTES_WAIT_S, _CommitDue())
 
+    @handles(_CommitDue)
     def on_commit_due(self, _: _CommitDue) -> None:
         """Make durable what has waited long enough."""
         self._commit_is_due = False
@@ -383,6 +380,7 @@ class JournalActor(SupervisedActor):
         for request, answer in answers:
             self.reply(request, answer)
 
+    @handles(_ForgetDue)
     def on_forget_due(self, _: _ForgetDue) -> None:
         """Let go of what ended longer ago than the retention, a part at a time."""
         self._commit()
@@ -391,6 +389,7 @@ class JournalActor(SupervisedActor):
             self.log("journal_forgot", level="DEBUG", rows=gone)
         self.schedule(0.0 if gone else FORGET_EVERY_S, _ForgetDue())
 
+    @handles(ReadJournal)
     def on_read_journal(self, request: ReadJournal) -> None:
         """Tell what still matters, after making durable what was gathered before the question."""
         self._commit()

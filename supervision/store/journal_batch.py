@@ -28,7 +28,7 @@ TRADED: Final = """
 class Batch:
     """Records that become durable together when the ``with`` block ends, or not at all when it raises.
 
-    Every ``record_…`` refuses at once, and leaves the batch as it was: `SupersededError` when ``writer`` has been
+    Every ``record_…`` refuses at once, and leaves the batch as it was: `WriterReplacedError` when ``writer`` has been
     replaced, `JournalError` when the record contradicts the journal, ValueError or TypeError when it is not storable
     (a naive time, NaN, a payload that is no JSON). Nothing touches the file before the end, so that whoever hangs
     inside the block holds nothing.

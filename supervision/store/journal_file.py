@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Final
 
-from actors.errors import JournalError, SupersededError
+from actors.errors import JournalError, WriterReplacedError
 from supervision.store.journal_batch import Batch, Statement, as_text
 from supervision.store.journal_lock import JournalLock
 from supervision.store.journal_retention import forgetting
@@ -81,7 +81,7 @@ class JournalFile:
         """Open the journal that ``lock`` guards, create or migrate it, and supersede earlier owners.
 
         ``synchronous="normal"`` survives the process but not a power cut. ``check`` reads the whole file for damage.
-        Raises `JournalError`, naming file and remedy, and `SupersededError` when a later incarnation has opened it.
+        Raises `JournalError`, naming file and remedy, and `WriterReplacedError` when a later incarnation has opened it.
         """
         if not lock.is_held:
             raise JournalError(f"{lock.path}: the lock is not held; acquire it first")
@@ -111,10 +111,10 @@ class JournalFile:
         self._floors[name] = incarnation
 
     def refuse_superseded(self, writer: Writer) -> None:
-        """Raise `SupersededError` when a later incarnation of the writer has begun."""
+        """Raise `WriterReplacedError` when a later incarnation of the writer has begun."""
         newest = self._floors.get(writer.name, 0)
         if writer.incarnation < newest:
-            raise SupersededError(
+            raise WriterReplacedError(
                 f"incarnation {writer.incarnation} of {writer.name} was replaced by {newest}"
             )
 
@@ -272,7 +272,7 @@ class JournalFile:
         """End a hung owner's use of the file, from another thread: interrupt what runs, roll it back, close.
 
         True when nothing is left that a successor would wait for; False when the system itself does not come back
-        from a read or write. Whatever the owner tries later raises `SupersededError`.
+        from a read or write. Whatever the owner tries later raises `WriterReplacedError`.
         """
         self._abandoned = True
         self._connection.interrupt()
@@ -306,7 +306,9 @@ class JournalFile:
     def _refuse_if_replaced(self) -> None:
         ((token, newest),) = self._connection.execute(OWNER, (OWN_NAME,)).fetchall()
         if token != self._token or (newest or 0) > self._incarnation:
-            raise SupersededError(f"incarnation {self._incarnation} of the journal was replaced")
+            raise WriterReplacedError(
+                f"incarnation {self._incarnation} of the journal was replaced"
+            )
 
     def _read_floors(self) -> dict[str, int]:
         return dict(self._read("SELECT name, incarnation FROM writers"))
@@ -331,7 +333,7 @@ class JournalFile:
             yield
         except sqlite3.Error as error:
             if self._abandoned:
-                raise SupersededError(
+                raise WriterReplacedError(
                     f"{self._path}: this journal was closed or replaced"
                 ) from error
             raise explain(self._path, error) from error

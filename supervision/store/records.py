@@ -15,13 +15,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine, Mapping
-from typing import Any, ClassVar, Final, TypeVar
+from collections.abc import Coroutine
+from typing import Any, Final, TypeVar
 
 import attrs
 
 from actors.errors import InvalidRecordError, RecordsError
 from actors.kernel.actor import ActorContext
+from actors.kernel.handlers import handles
 from actors.kernel.loop_actor import LoopActor
 from actors.kernel.messages import Message
 from actors.logic.backoff import retry_delay_s
@@ -78,13 +79,6 @@ class _SignOfLifeDue(Message):
 class RecordsActor(LoopActor):
     """See the module's docstring. ``open_records`` makes the database's side for one incarnation."""
 
-    handlers: ClassVar[Mapping[type[Message], str]] = {
-        SessionStarted: "on_session_started",
-        SessionFinished: "on_session_finished",
-        GetRecordsStatus: "on_get_records_status",
-        _SignOfLifeDue: "on_sign_of_life_due",
-    }
-
     def __init__(
         self,
         context: ActorContext,
@@ -118,6 +112,7 @@ class RecordsActor(LoopActor):
 
     # --- what is told ---------------------------------------------------------------------------------------------
 
+    @handles(SessionStarted)
     def on_session_started(self, message: SessionStarted) -> None:
         """Put the session into the backlog."""
         try:
@@ -137,6 +132,7 @@ class RecordsActor(LoopActor):
         self._backlog.start(record)
         self._wake.set()
 
+    @handles(SessionFinished)
     def on_session_finished(self, message: SessionFinished) -> None:
         """Put its end there."""
         known = self._backlog.finish(
@@ -146,12 +142,14 @@ class RecordsActor(LoopActor):
             self._log_refused(message.session_id, "its start was not told")
         self._wake.set()
 
+    @handles(_SignOfLifeDue)
     def on_sign_of_life_due(self, _: _SignOfLifeDue) -> None:
         """Keep others from taking our session for one that was left behind."""
         if self._backlog.give_sign_of_life():
             self._wake.set()
         self.schedule(self.settings.alive_every_s, _SignOfLifeDue())
 
+    @handles(GetRecordsStatus)
     def on_get_records_status(self, request: GetRecordsStatus) -> None:
         """Tell how the writing goes."""
         backlog = self._backlog

@@ -5,15 +5,14 @@ It answers like the real one, at once, and what it holds survives its own actor 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
-from typing import ClassVar, Final
+from typing import Final
 
 import attrs
 
 from actors.kernel.actor import ActorContext, SupervisedActor
-from actors.kernel.conversations import root_id
-from actors.kernel.messages import Message
+from actors.kernel.handlers import handles
+from actors.kernel.stories import root_id
 from actors.logic.order_ids import operator_of
 from actors.logic.order_table import TERMINAL
 from actors.messages.journal import (
@@ -57,25 +56,11 @@ class VolatileStore:
 class VolatileJournalActor(SupervisedActor):
     """See the module's docstring."""
 
-    handlers: ClassVar[Mapping[type[Message], str]] = {
-        RecordIntent: "on_record_intent",
-        RecordModification: "on_record_modification",
-        RecordTransition: "on_record_transition",
-        RecordExecution: "on_record_execution",
-        RecordNote: "on_record_for_the_audit",
-        RecordNotSent: "on_record_for_the_audit",
-        RecordLatch: "on_record_latch",
-        RecordStep: "on_record_step",
-        RecordBaseline: "on_record_baseline",
-        RecordGrace: "on_record_grace",
-        RaiseOrderIdFloor: "on_raise_order_id_floor",
-        ReadJournal: "on_read_journal",
-    }
-
     def __init__(self, context: ActorContext, store: VolatileStore) -> None:
         super().__init__(context)
         self.store = store
 
+    @handles(RecordIntent)
     def on_record_intent(self, message: RecordIntent) -> None:
         """Hold an intent, and let go of the oldest that ended when there are many."""
         if len(self.store.orders) > MOST_ENDED:
@@ -101,6 +86,7 @@ class VolatileJournalActor(SupervisedActor):
             IntentDurable(correlation_id=message.correlation_id, order_ref=order.order_ref),
         )
 
+    @handles(RecordModification)
     def on_record_modification(self, message: RecordModification) -> None:
         """Hold an order's new terms."""
         order = message.order
@@ -114,6 +100,7 @@ class VolatileJournalActor(SupervisedActor):
             IntentDurable(correlation_id=message.correlation_id, order_ref=order.order_ref),
         )
 
+    @handles(RecordTransition)
     def on_record_transition(self, message: RecordTransition) -> None:
         """Follow an order."""
         held = self.store.orders.get(message.order_ref)
@@ -128,13 +115,16 @@ class VolatileJournalActor(SupervisedActor):
             filled=message.filled,
         )
 
+    @handles(RecordExecution)
     def on_record_execution(self, message: RecordExecution) -> None:
         """Hold an execution."""
         self.store.executions.setdefault(message.execution.exec_id, message.execution)
 
+    @handles(RecordNote, RecordNotSent)
     def on_record_for_the_audit(self, _: RecordNote | RecordNotSent) -> None:
         """Let go of what only the audit trail wants: there is none without a file."""
 
+    @handles(RecordLatch)
     def on_record_latch(self, message: RecordLatch) -> None:
         """Hold the latch."""
         self.store.latch = message
@@ -144,25 +134,30 @@ class VolatileJournalActor(SupervisedActor):
             LatchDurable(correlation_id=message.correlation_id, latched=message.latched),
         )
 
+    @handles(RecordStep)
     def on_record_step(self, message: RecordStep) -> None:
         """Hold a liquidation's step."""
         self.store.step = message.step
         self.reply(message, StepDurable(correlation_id=message.correlation_id, step=message.step))
 
+    @handles(RecordGrace)
     def on_record_grace(self, message: RecordGrace) -> None:
         """Hold the grace that is running."""
         until = message.until
         self.store.grace = None if until is None else (message.trigger, until)
 
+    @handles(RecordBaseline)
     def on_record_baseline(self, message: RecordBaseline) -> None:
         """Hold a risk baseline."""
         self.store.baselines[message.kind, message.key] = message.value
 
+    @handles(RaiseOrderIdFloor)
     def on_raise_order_id_floor(self, message: RaiseOrderIdFloor) -> None:
         """Hold the highest order id that was used."""
         floors = self.store.floors
         floors[message.client_id] = max(floors.get(message.client_id, 0), message.floor)
 
+    @handles(ReadJournal)
     def on_read_journal(self, request: ReadJournal) -> None:
         """Tell what is held."""
         store, latch = self.store, self.store.latch

@@ -7,16 +7,11 @@ refusing must not wait for a disk.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
-from typing import ClassVar
 
 from actors.errors import ErrorInfo, GatewayError
-from actors.hours import NextHours
-from actors.kernel.conversations import (
-    ANSWERS,
-)
-from actors.kernel.messages import Message, Reply
+from actors.kernel.handlers import handles
+from actors.kernel.messages import Reply
 from actors.logic import liquidation_words as words
 from actors.logic.liquidation_sizing import in_scope
 from actors.logic.liquidation_words import (
@@ -36,27 +31,21 @@ from actors.messages.connection import (
 )
 from actors.messages.journal import (
     JournalRead,
-    LatchDurable,
     ReadJournal,
-    StepDurable,
 )
 from actors.messages.liquidation import (
     DataQuarantined,
     GetLiquidationStatus,
     Liquidate,
     LiquidationStatus,
-    Rearm,
     RestartLimitExceeded,
 )
-from actors.messages.market_data import ContractDescribed, ContractQualified
-from actors.messages.orders import AllOrdersCancelled, OrderConcluded
 from actors.messages.positions import HoldingReported
 from actors.messages.risk import LossLimitBreached
 from actors.model.account import Holding
 from actors.model.connection import BrokerState, ConnectionState, DisconnectCause
 from actors.model.orders import CloseReason
 from supervision.strategy_c import steps as liquidation
-from supervision.strategy_c.effects import DelayOver, ReadOverdue
 from supervision.strategy_c.grace import GraceOver
 from supervision.strategy_c.rearm import RearmDesk
 
@@ -70,39 +59,13 @@ class StrategyCActor(RearmDesk):
 
     recovers = True
 
-    handlers: ClassVar[Mapping[type[Message], str]] = {
-        Liquidate: "on_liquidate",
-        Rearm: "on_rearm",
-        GetLiquidationStatus: "on_get_liquidation_status",
-        ConnectionStateChanged: "on_connection_state_changed",
-        LossLimitBreached: "on_loss_limit_breached",
-        DataQuarantined: "on_data_quarantined",
-        RestartLimitExceeded: "on_restart_limit_exceeded",
-        Reconcile: "on_reconcile",
-        ReconciliationCompleted: "on_reconciliation_completed",
-        NothingToReconcile: "on_nothing_to_reconcile",
-        GraceOver: "on_grace_over",
-        DelayOver: "on_delay_over",
-        ReadOverdue: "on_read_overdue",
-        HoldingReported: "on_holding_reported",
-        ContractDescribed: "on_contract_described",
-        NextHours: "on_next_hours",
-        ContractQualified: "on_answer",
-        JournalRead: "on_answer",
-        LatchDurable: "on_answer",
-        StepDurable: "on_answer",
-        AllOrdersCancelled: "on_answer",
-        OrderConcluded: "on_answer",
-        **ANSWERS,
-    }
-
     # --- recovery -------------------------------------------------------------------------------------------------
 
     def started(self) -> None:
         """Learn from the journal whether the latch is on: it survives everything (STC-4)."""
         self.ask(
             JOURNAL,
-            ReadJournal(**self.own("journal", RECOVERY_S)),
+            ReadJournal(**self.own_header("journal", RECOVERY_S)),
             self._on_journal,
             self._cannot_recover,
         )
@@ -137,6 +100,7 @@ class StrategyCActor(RearmDesk):
             self.request_reconciliation()  # its end says that the link is up
         self.recovered()
 
+    @handles(Reconcile)
     def on_reconcile(self, message: Reconcile) -> None:
         """Say where the latch stands before the gate opens, and keep the broker's state for whoever reads it."""
         if not self.is_ready:
@@ -150,6 +114,7 @@ class StrategyCActor(RearmDesk):
         self.tell_latch()
         self.tell(CONNECTION, Reconciled(number=message.number, sender=self.name))
 
+    @handles(HoldingReported)
     def on_holding_reported(self, event: HoldingReported) -> None:
         """Stay on watch after flat was said: a fill may come late (STC-2)."""
         self._watch(event.holding)
@@ -166,6 +131,7 @@ class StrategyCActor(RearmDesk):
         if unanswered and self.latched is None and not self.in_grace:
             self._begin("disconnect: noticed at the reconnection", CloseReason.DISCONNECT)
 
+    @handles(ReconciliationCompleted)
     def on_reconciliation_completed(self, message: ReconciliationCompleted) -> None:
         """Go on with a state that everybody has taken over."""
         if not self.linked:
@@ -202,11 +168,13 @@ class StrategyCActor(RearmDesk):
             if operator_of(execution.order_ref) == ours
         )
 
+    @handles(NothingToReconcile)
     def on_nothing_to_reconcile(self, _: NothingToReconcile) -> None:
         """The link is gone; the next session begins with a reconciliation anyway."""
 
     # --- triggers -------------------------------------------------------------------------------------------------
 
+    @handles(ConnectionStateChanged)
     def on_connection_state_changed(self, event: ConnectionStateChanged) -> None:
         """A detected disconnect is the first trigger; a restored link lets a latched liquidation run (STC-1, STC-3)."""
         if event.state is ConnectionState.CONNECTED:
@@ -228,12 +196,14 @@ class StrategyCActor(RearmDesk):
         if not self.tolerates(event, trigger):
             self._trigger(trigger, CloseReason.DISCONNECT)
 
+    @handles(GraceOver)
     def on_grace_over(self, message: GraceOver) -> None:
         """The link did not come back within the grace (STC-5)."""
         if self.in_grace and message.number == self.disconnects:
             self._trigger(message.trigger, CloseReason.DISCONNECT)
             self.end_grace()
 
+    @handles(LossLimitBreached)
     def on_loss_limit_breached(self, event: LossLimitBreached) -> None:
         """A loss limit was passed."""
         self._trigger(
@@ -241,6 +211,7 @@ class StrategyCActor(RearmDesk):
             event.reason,
         )
 
+    @handles(DataQuarantined)
     def on_data_quarantined(self, event: DataQuarantined) -> None:
         """The data of a held or traded symbol is too old to be trusted."""
         if self.settings.limits.whole_account or self._is_managed(event):
@@ -255,7 +226,7 @@ class StrategyCActor(RearmDesk):
 
         self.ask(
             JOURNAL,
-            ReadJournal(**self.own("managed", self.settings.step_timeout_s)),
+            ReadJournal(**self.own_header("managed", self.settings.step_timeout_s)),
             read,
             lambda _: None,  # it is told again
         )
@@ -276,6 +247,7 @@ class StrategyCActor(RearmDesk):
             CloseReason.DATA_QUARANTINE,
         )
 
+    @handles(RestartLimitExceeded)
     def on_restart_limit_exceeded(self, event: RestartLimitExceeded) -> None:
         """An actor cannot be kept alive: liquidate, then stop (D7)."""
         self.stop_when_done = f"{event.actor} passed its restart limit: {event.reason}"
@@ -283,6 +255,7 @@ class StrategyCActor(RearmDesk):
         if self.state is not None and self.state.step is Step.DONE and self.state.recorded:
             self.stop_tree()
 
+    @handles(Liquidate)
     def on_liquidate(self, request: Liquidate) -> None:
         """An operator asks for it; the answer comes with the durable latch."""
         self.accepting.append(request)
@@ -323,6 +296,7 @@ class StrategyCActor(RearmDesk):
 
     # --- status ---------------------------------------------------------------------------------------------------
 
+    @handles(GetLiquidationStatus)
     def on_get_liquidation_status(self, request: GetLiquidationStatus) -> None:
         """Tell where Strategy C stands."""
         state = self.state

@@ -12,19 +12,19 @@ link is answered by the rules for disconnects. The marks outlive restarts of thi
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
-from typing import ClassVar, Final
+from typing import Final
 
 import attrs
 
 from actors.errors import ErrorInfo
 from actors.hours import HoursKeeper, NextHours
 from actors.kernel.actor import ActorContext
-from actors.kernel.conversations import ANSWERS, ConversingActor
+from actors.kernel.conversations import ConversingActor
+from actors.kernel.handlers import handles
 from actors.kernel.messages import Message, Reply
 from actors.messages.addresses import MARKET_DATA, RISK, STRATEGY_C
 from actors.messages.liquidation import DataQuarantined
-from actors.messages.market_data import ContractQualified, GetQuote, QuoteRead
+from actors.messages.market_data import GetQuote, QuoteRead
 from actors.messages.risk import ExposedContract, ExposuresRead, GetExposures
 from actors.model.contracts import Contract, SecurityType
 from actors.model.market import DataSource, Quote
@@ -73,15 +73,6 @@ class _LookDue(Message):
 class DataWatchActor(ConversingActor):
     """See the module's docstring."""
 
-    handlers: ClassVar[Mapping[type[Message], str]] = {
-        _LookDue: "on_look_due",
-        NextHours: "on_next_hours",
-        ExposuresRead: "on_answer",
-        QuoteRead: "on_answer",
-        ContractQualified: "on_answer",
-        **ANSWERS,
-    }
-
     def __init__(
         self,
         context: ActorContext,
@@ -106,12 +97,14 @@ class DataWatchActor(ConversingActor):
         if self.settings.limits.quarantine_after_s > 0:
             self.schedule(self.settings.limits.look_s, _LookDue())
 
+    @handles(NextHours)
     def on_next_hours(self, _: NextHours) -> None:
         """Ask about the next contract whose hours are missing."""
         self._hours.ask_next()
 
     # --- looking ----------------------------------------------------------------------------------------------------
 
+    @handles(_LookDue)
     def on_look_due(self, _: _LookDue) -> None:
         """Ask risk what has to be watched; look again when what it says is known, or does not come."""
 

@@ -10,11 +10,10 @@ import attrs
 from actors.errors import ErrorInfo
 from actors.hours import HoursKeeper, NextHours
 from actors.kernel.actor import ActorContext
-from actors.kernel.conversations import (
-    ConversingActor,
-    RequestHeader,
-)
+from actors.kernel.conversations import ConversingActor
+from actors.kernel.handlers import handles
 from actors.kernel.messages import Message, Reply, Request, StopTree
+from actors.kernel.stories import RequestHeader
 from actors.logic import liquidation_words as words
 from actors.logic.close_orders import close_order
 from actors.logic.liquidation_words import (
@@ -112,10 +111,12 @@ class LiquidationDesk(ConversingActor):
         self.stop_when_done: str | None = None
         self.hours = HoursKeeper(self)
 
+    @handles(ContractDescribed)
     def on_contract_described(self, event: ContractDescribed) -> None:
         """Learn the hours of what may come to be held."""
         self.hours.learn(event.contract)
 
+    @handles(NextHours)
     def on_next_hours(self, _: NextHours) -> None:
         """Ask about the next contract whose hours are missing."""
         self.hours.ask_next()
@@ -157,7 +158,7 @@ class LiquidationDesk(ConversingActor):
         self.ask(
             JOURNAL,
             RecordLatch(
-                **self.own("latch", self.settings.step_timeout_s),
+                **self.own_header("latch", self.settings.step_timeout_s),
                 latched=True,
                 liquidation_id=effect.liquidation_id,
                 reason=effect.reason,
@@ -196,7 +197,7 @@ class LiquidationDesk(ConversingActor):
         self.ask(
             JOURNAL,
             RecordStep(
-                **self.own("step", self.settings.step_timeout_s),
+                **self.own_header("step", self.settings.step_timeout_s),
                 liquidation_id=state.liquidation_id,
                 step=effect.step.value,
                 detail=effect.detail,
@@ -214,7 +215,7 @@ class LiquidationDesk(ConversingActor):
         self.ask(
             EXECUTOR,
             CancelAllOrders(
-                **self.own("cancel-all", self.settings.step_timeout_s),
+                **self.own_header("cancel-all", self.settings.step_timeout_s),
                 whole_account=effect.whole_account,
                 why="Strategy C cancels all orders",
             ),
@@ -231,7 +232,7 @@ class LiquidationDesk(ConversingActor):
             return
         self.ask(
             JOURNAL,
-            ReadJournal(**self.own("managed", self.settings.step_timeout_s)),
+            ReadJournal(**self.own_header("managed", self.settings.step_timeout_s)),
             self._on_traded,
             lambda error: self.read_failed(effect.turn, error.text),
         )
@@ -250,6 +251,7 @@ class LiquidationDesk(ConversingActor):
         """Have the broker's state read and taken over by everybody."""
         self.tell(CONNECTION, RequestReconciliation(sender=self.name))
 
+    @handles(ReadOverdue)
     def on_read_overdue(self, message: ReadOverdue) -> None:
         """The broker's state did not come."""
         self.read_failed(message.turn, "the broker's state did not come")
@@ -299,7 +301,7 @@ class LiquidationDesk(ConversingActor):
                 -close.action.sign * close.quantity,
                 reason,
                 self.settings.operator_id,
-                **self.own(f"close-{close.contract.con_id}", self.settings.close_timeout_s),
+                **self.own_header(f"close-{close.contract.con_id}", self.settings.close_timeout_s),
                 wait_for=WaitFor.ACK if waits else WaitFor.FILL,
             ),
             concluded,
@@ -309,6 +311,7 @@ class LiquidationDesk(ConversingActor):
     def _retry_later(self, effect: words.RetryLater) -> None:
         self.schedule(effect.delay_s, DelayOver(turn=effect.turn))
 
+    @handles(DelayOver)
     def on_delay_over(self, message: DelayOver) -> None:
         """Go on after a delay."""
         self.advance(words.DelayPassed(turn=message.turn))
@@ -354,7 +357,7 @@ class LiquidationDesk(ConversingActor):
 
     # --- requests -------------------------------------------------------------------------------------------------
 
-    def own(self, step: str, timeout_s: float) -> RequestHeader:
+    def own_header(self, step: str, timeout_s: float) -> RequestHeader:
         """Head a request that nobody asked us for."""
         return self.conversations.of_our_own(step, timeout_s)
 

@@ -6,6 +6,7 @@ Closes that wait at the broker for the open are cancelled first: they would trad
 from __future__ import annotations
 
 from actors.errors import ErrorInfo, GatewayError, OrderValidationError
+from actors.kernel.handlers import handles
 from actors.kernel.messages import Reply
 from actors.logic import liquidation_words as words
 from actors.logic.liquidation_words import LiquidationState, Step
@@ -20,6 +21,7 @@ from supervision.strategy_c.grace import GraceDesk
 class RearmDesk(GraceDesk):
     """What follows on `Rearm`."""
 
+    @handles(Rearm)
     def on_rearm(self, request: Rearm) -> None:
         """Take the latch back, durably first: a crash in between leaves it on."""
         if not request.who.strip() or not request.why.strip():
@@ -62,7 +64,7 @@ class RearmDesk(GraceDesk):
         self.ask(
             EXECUTOR,
             CancelAllOrders(
-                **self.own("call-off", self.settings.step_timeout_s),
+                **self.own_header("call-off", self.settings.step_timeout_s),
                 whole_account=False,
                 why=f"{request.who} takes Strategy C's latch back",
             ),

@@ -14,13 +14,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import ClassVar
 
 import attrs
 
 from actors.kernel.actor import ActorContext, SupervisedActor
 from actors.kernel.errors import ActorFailedError, describe
 from actors.kernel.failure import presentable
+from actors.kernel.handlers import handles
 from actors.kernel.mailbox import KERNEL, Sender
 from actors.kernel.messages import (
     ActorEnded,
@@ -81,17 +81,6 @@ class _StopIsDue(SystemMessage):
 class Supervisor(SupervisedActor):
     """Starts, watches, restarts and stops the children of one tree."""
 
-    handlers: ClassVar = {
-        ActorStarted: "on_actor_started",
-        ActorEnded: "on_actor_ended",
-        ActorFailed: "on_actor_failed",
-        StopTree: "on_stop_tree",
-        Watch: "on_watch",
-        TimerDied: "on_timer_died",
-        _Rested: "on_rested",
-        _StopIsDue: "on_stop_is_due",
-    }
-
     def __init__(
         self,
         context: ActorContext,
@@ -125,6 +114,7 @@ class Supervisor(SupervisedActor):
 
     # -- reports ----------------------------------------------------------------------------------------------------
 
+    @handles(ActorStarted)
     def on_actor_started(self, message: ActorStarted) -> None:
         """A child is up: whoever waited for it may start."""
         child = self._current(message.name, message.incarnation)
@@ -140,6 +130,7 @@ class Supervisor(SupervisedActor):
         self._remind(child)
         self._advance()
 
+    @handles(ActorEnded)
     def on_actor_ended(self, message: ActorEnded) -> None:
         """A child ended in order: as it was told, or by itself."""
         child = self._current(message.name, message.incarnation)
@@ -155,6 +146,7 @@ class Supervisor(SupervisedActor):
             child.wanted = False
         self._advance()
 
+    @handles(ActorFailed)
     def on_actor_failed(self, message: ActorFailed) -> None:
         """A child failed: restart it, give it up, or escalate."""
         child = self._current(message.offender, message.incarnation)
@@ -170,10 +162,12 @@ class Supervisor(SupervisedActor):
             self._take_failure(child, message)
         self._advance()
 
+    @handles(StopTree)
     def on_stop_tree(self, message: StopTree) -> None:
         """Stop everything in reverse order."""
         self._begin_stop(message.reason, failed=False)
 
+    @handles(_Rested)
     def on_rested(self, message: _Rested) -> None:
         """A backoff is over, even if the clock should say that a nanosecond is missing."""
         child = self._children.get(message.name)
@@ -181,6 +175,7 @@ class Supervisor(SupervisedActor):
             child.not_before = 0.0
         self._advance()
 
+    @handles(_StopIsDue)
     def on_stop_is_due(self, message: _StopIsDue) -> None:
         """A child did not stop in time: leave it behind."""
         child = self._current(message.name, message.incarnation)
@@ -190,6 +185,7 @@ class Supervisor(SupervisedActor):
         self._fence(child, late, "stopping")
         self._advance()
 
+    @handles(TimerDied)
     def on_timer_died(self, message: TimerDied) -> None:
         """The timer is a child too, with the default policy but without a backoff: that would need a timer."""
         now = self.clock.monotonic()
@@ -208,6 +204,7 @@ class Supervisor(SupervisedActor):
         period_s = min(limits, default=_WATCH_AT_MOST_S) / 4
         self.schedule(min(max(period_s, _WATCH_AT_LEAST_S), _WATCH_AT_MOST_S), Watch(again=True))
 
+    @handles(Watch)
     def on_watch(self, message: Watch) -> None:
         """Replace every child whose handler is older than its limit, or whose thread is gone."""
         now = self.clock.monotonic()

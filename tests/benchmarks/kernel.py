@@ -6,11 +6,11 @@ import threading
 import time
 from queue import SimpleQueue
 from time import perf_counter_ns
-from typing import ClassVar
 
 import attrs
 
 from actors.kernel.actor import SupervisedActor
+from actors.kernel.handlers import handles
 from actors.kernel.messages import Message, Reply, Request
 from supervision.tree.child_spec import ChildSpec
 from supervision.tree.driver import ThreadDriver
@@ -56,12 +56,12 @@ class Ball(Message):
 class Crasher(SupervisedActor):
     """Has nothing to recover."""
 
-    handlers: ClassVar = {Crash: "on_crash", Ping: "on_ping"}
-
+    @handles(Crash)
     def on_crash(self, _: Crash) -> None:
         """Fail."""
         raise ValueError("on purpose")
 
+    @handles(Ping)
     def on_ping(self, request: Ping) -> None:
         """Answer."""
         self.reply(request, Pong(correlation_id=request.correlation_id))
@@ -70,8 +70,7 @@ class Crasher(SupervisedActor):
 class Player(SupervisedActor):
     """Returns the ball to whoever sent it."""
 
-    handlers: ClassVar = {Ball: "on_ball"}
-
+    @handles(Ball)
     def on_ball(self, ball: Ball) -> None:
         """Hit it, or tell that the rally is over."""
         other = {"one": "two", "two": "one"}[self.name]

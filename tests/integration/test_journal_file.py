@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from actors.errors import JournalError, JournalLockedError, SupersededError
+from actors.errors import JournalError, JournalLockedError, WriterReplacedError
 from supervision.store.journal_batch import Batch
 from supervision.store.journal_file import JournalFile
 from supervision.store.journal_lock import JournalLock
@@ -177,12 +177,14 @@ def test_a_superseded_actor_is_refused_and_the_rest_of_the_batch_is_kept(
     journal.begin_incarnation("executor", 2)
 
     with journal.batch() as batch:
-        with pytest.raises(SupersededError, match="incarnation 1 of executor was replaced by 2"):
+        with pytest.raises(
+            WriterReplacedError, match="incarnation 1 of executor was replaced by 2"
+        ):
             add_intent(batch, "OLD")
         add_intent(batch, "NEW", Writer(name="executor", incarnation=2))
 
     assert [order.order_ref for order in journal.open_orders()] == ["NEW"]
-    with pytest.raises(SupersededError):
+    with pytest.raises(WriterReplacedError):
         journal.begin_incarnation("executor", 1)
 
 
@@ -190,9 +192,9 @@ def test_a_superseded_actor_is_refused_and_the_rest_of_the_batch_is_kept(
 def test_a_replaced_journal_writes_no_more(lock: JournalLock, journal: JournalFile) -> None:
     successor = JournalFile(lock, incarnation=2)
 
-    with pytest.raises(SupersededError), journal.batch() as batch:
+    with pytest.raises(WriterReplacedError), journal.batch() as batch:
         add_intent(batch, "LATE")
-    with pytest.raises(SupersededError):
+    with pytest.raises(WriterReplacedError):
         JournalFile(lock, incarnation=1)
 
     assert successor.open_orders() == ()
@@ -207,7 +209,7 @@ def test_a_process_that_gave_the_lock_away_writes_no_more(tmp_path: Path) -> Non
 
     with JournalLock(lock.path) as newer:
         new = JournalFile(newer, incarnation=1)
-        with pytest.raises(SupersededError), old.batch() as batch:
+        with pytest.raises(WriterReplacedError), old.batch() as batch:
             add_intent(batch, "LATE")
         with new.batch() as batch:
             add_intent(batch, "A")
@@ -226,7 +228,7 @@ def test_a_successor_gets_rid_of_a_transaction_that_was_left_open(
 
     with successor.batch() as batch:
         add_intent(batch, "A")
-    with pytest.raises(SupersededError), journal.batch() as batch:
+    with pytest.raises(WriterReplacedError), journal.batch() as batch:
         add_intent(batch, "LATE")
     successor.close()
 
@@ -242,7 +244,7 @@ def test_a_successor_interrupts_a_write_that_does_not_end(
             with journal._transaction("IMMEDIATE"):
                 begun.set()
                 journal._connection.execute(ENDLESS).fetchall()
-        except SupersededError as error:
+        except WriterReplacedError as error:
             errors.append(error)
 
     hung = threading.Thread(target=hang, daemon=True)

@@ -21,6 +21,7 @@ from actors.errors import (
 )
 from actors.kernel.actor import ActorContext, SupervisedActor
 from actors.kernel.addresses import LIFECYCLE, TapRecord
+from actors.kernel.handlers import Part, handles
 from actors.kernel.loop_actor import LoopActor
 from actors.kernel.messages import ActorFailed, ActorRestarted, Message, Reply, Request
 from supervision.tree.child_spec import ChildSpec
@@ -68,26 +69,22 @@ class Unclear(Reply):
     why: str
 
 
-HANDLERS = {Add: "on_add", Break: "on_break", Breakage: "on_break"}
-
-
 class Adder(SupervisedActor):
-    handlers: ClassVar = HANDLERS
-
     def started(self) -> None:
         self.total = 0
 
+    @handles(Add)
     def on_add(self, message: Add) -> int:
         self.total += message.amount
         self.reply(message, Sum(correlation_id=message.correlation_id, total=self.total))
         return self.total
 
+    @handles(Break, Breakage)
     def on_break(self, message: Break | Breakage) -> None:
         raise message.error("broken on purpose")
 
 
 class LoopAdder(LoopActor):
-    handlers: ClassVar = HANDLERS
     started = Adder.started
     on_add = Adder.on_add
     on_break = Adder.on_break
@@ -398,8 +395,33 @@ def test_actor_that_asks_the_tree_is_refused_instead_of_deadlocking(start: Start
 
 
 @pytest.mark.req("SUP-1")
-def test_dispatch_table_that_names_a_missing_method_is_refused_at_once() -> None:
-    with pytest.raises(TypeError, match="on_add"):
+def test_message_that_two_methods_claim_is_refused_when_the_class_is_made() -> None:
+    with pytest.raises(TypeError, match=r"by Broken\.on_add and by Broken\.on_more"):
 
         class Broken(SupervisedActor):
-            handlers: ClassVar = {Add: "on_add"}
+            @handles(Add)
+            def on_add(self, message: Add) -> None: ...
+
+            @handles(Add)
+            def on_more(self, message: Add) -> None: ...
+
+
+@pytest.mark.req("SUP-1")
+def test_handler_that_is_not_named_like_one_is_refused_when_the_class_is_made() -> None:
+    with pytest.raises(TypeError, match=r"Broken\.add handles Add: name it on_"):
+
+        class Broken(SupervisedActor):
+            @handles(Add)
+            def add(self, message: Add) -> None: ...
+
+
+@pytest.mark.req("SUP-1")
+def test_message_that_an_actor_and_its_part_claim_is_refused_when_the_class_is_made() -> None:
+    class Greedy(Part):
+        @handles(Add)
+        def on_add(self, message: Add) -> None: ...
+
+    with pytest.raises(TypeError, match="Add is handled by Broken and by Greedy"):
+
+        class Broken(Adder):
+            parts = (Greedy,)

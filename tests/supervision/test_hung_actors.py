@@ -14,6 +14,7 @@ import pytest
 from actors.errors import ActorFailedError, SupersededError
 from actors.kernel.actor import SupervisedActor
 from actors.kernel.addresses import LIFECYCLE
+from actors.kernel.handlers import handles
 from actors.kernel.mailbox import Sender
 from actors.kernel.messages import (
     ActorFailed,
@@ -50,10 +51,10 @@ class Done(Reply):
 
 
 class Sleeper(SupervisedActor):
-    handlers: ClassVar = {Block: "on_block", Note: "on_note"}
     release: ClassVar[threading.Event]
     refused: ClassVar[SimpleQueue[str]]
 
+    @handles(Block)
     def on_block(self, message: Block) -> None:
         self.tell("log", Note(text=f"{self.incarnation} before"))
         self.release.wait(WAIT_S)
@@ -71,6 +72,7 @@ class Sleeper(SupervisedActor):
             except SupersededError:
                 self.refused.put("refused")
 
+    @handles(Note)
     def on_note(self, message: Note) -> None:
         self.tell("log", Note(text=f"{self.incarnation} {message.text}"))
 

@@ -11,7 +11,9 @@ from typing import Any, ClassVar
 import attrs
 import pytest
 
+from actors.errors import SupersededError
 from actors.kernel.addresses import LIFECYCLE
+from actors.kernel.handlers import handles
 from actors.kernel.loop_actor import LoopActor
 from actors.kernel.messages import ActorFailed, ActorRestarted, Message
 from supervision.tree.child_spec import ChildSpec
@@ -31,7 +33,6 @@ class Do(Message):
 
 
 class Worker(LoopActor):
-    handlers: ClassVar = {Do: "on_do"}
     log: ClassVar[SimpleQueue[str]]
     release: ClassVar[threading.Event]
 
@@ -45,6 +46,7 @@ class Worker(LoopActor):
     def stopping(self) -> None:
         self.log.put("stopping")
 
+    @handles(Do)
     def on_do(self, message: Do) -> None:
         getattr(self, message.what)()
 
@@ -179,5 +181,5 @@ def test_spawn_after_the_end_is_refused() -> None:
     tree.start(WAIT_S)
     tree.stop("enough", WAIT_S)
 
-    with pytest.raises(Exception, match="has ended and may not act"):
+    with pytest.raises(SupersededError, match="has ended and may not act"):
         kept[0].spawn(kept[0].stay())

@@ -11,6 +11,7 @@ import pytest
 
 from actors.kernel.actor import SupervisedActor
 from actors.kernel.addresses import LIFECYCLE
+from actors.kernel.handlers import handles
 from actors.kernel.messages import ActorFailed, Message, Reply, Request, RequestFailed
 from supervision.tree.child_spec import ChildSpec
 from supervision.tree.driver import ThreadDriver
@@ -49,15 +50,17 @@ class Answer(Reply):
 class Relay(SupervisedActor):
     """Hands items on to the log, or explodes."""
 
-    handlers: ClassVar = {Item: "on_item", Bomb: "on_bomb", Question: "on_question"}
     errors: ClassVar = (ValueError, SystemExit, KeyboardInterrupt, MemoryError)
 
+    @handles(Item)
     def on_item(self, message: Item) -> None:
         self.tell("log", message)
 
+    @handles(Bomb)
     def on_bomb(self, _message: Bomb) -> None:
         raise self.errors[self.incarnation % len(self.errors)]
 
+    @handles(Question)
     def on_question(self, message: Question) -> None:
         if message.number % 50 == 49:
             raise SystemExit
@@ -136,7 +139,6 @@ def test_every_request_is_answered_exactly_once_through_crashes() -> None:
 class Committer(SupervisedActor):
     """Answers what it was asked in groups, when its mailbox runs empty."""
 
-    handlers: ClassVar = {Question: "on_question"}
     drain_every: ClassVar = 10
     groups: ClassVar[list[int]]
     breaks: ClassVar[bool] = False
@@ -144,6 +146,7 @@ class Committer(SupervisedActor):
     def started(self) -> None:
         self.waiting: list[Question] = []
 
+    @handles(Question)
     def on_question(self, message: Question) -> None:
         self.waiting.append(message)
 

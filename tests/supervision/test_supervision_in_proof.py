@@ -13,6 +13,7 @@ import pytest
 from actors.errors import ActorFailedError, GatewayStoppedError, GatewayTimeoutError
 from actors.kernel.actor import ActorContext, SupervisedActor
 from actors.kernel.addresses import LIFECYCLE, TapRecord
+from actors.kernel.handlers import handles
 from actors.kernel.loop_actor import LoopActor
 from actors.kernel.messages import (
     ActorEnded,
@@ -79,41 +80,34 @@ class Answer(Reply):
     incarnation: int
 
 
-HANDLERS = {
-    Crash: "on_crash",
-    Work: "on_work",
-    Ask: "on_ask",
-    Alarm: "on_alarm",
-    Tick: "on_tick",
-    Recovered: "on_recovered",
-}
-
-
 class Player(SupervisedActor):
-    handlers: ClassVar = HANDLERS
-
+    @handles(Crash)
     def on_crash(self, _message: Crash) -> None:
         raise ValueError("crashed on purpose")
 
+    @handles(Work)
     def on_work(self, message: Work) -> None:
         self.tell("log", message)
 
+    @handles(Ask)
     def on_ask(self, message: Ask) -> None:
         answer = Answer(correlation_id=message.correlation_id, incarnation=self.incarnation)
         self.reply(message, answer)
 
+    @handles(Alarm)
     def on_alarm(self, message: Alarm) -> None:
         self.tell("log", message)
 
+    @handles(Tick)
     def on_tick(self, message: Tick) -> None:
         self.tell("log", message)
 
+    @handles(Recovered)
     def on_recovered(self, _message: Recovered) -> None:
         self.recovered()
 
 
 class LoopPlayer(LoopActor):
-    handlers: ClassVar = HANDLERS
     on_crash = Player.on_crash
     on_work = Player.on_work
     on_ask = Player.on_ask

@@ -20,6 +20,7 @@ from actors.errors import (
 )
 from actors.kernel.actor import SupervisedActor
 from actors.kernel.addresses import LIFECYCLE, TapRecord
+from actors.kernel.handlers import handles
 from actors.kernel.messages import (
     ActorStarted,
     Escalated,
@@ -64,25 +65,28 @@ class Later(Message):
 
 
 class Echoer(SupervisedActor):
-    handlers: ClassVar = {Echo: "on_echo", Hold: "on_hold", Crash: "on_crash", Later: "on_later"}
     entered: ClassVar[threading.Event]
     release: ClassVar[threading.Event]
 
     def stopping(self) -> None:
         self.tell("log", Later())
 
+    @handles(Echo)
     def on_echo(self, message: Echo) -> None:
         if message.text == "":
             return  # never answered
         self.reply(message, Echoed(correlation_id=message.correlation_id, text=message.text))
 
+    @handles(Hold)
     def on_hold(self, _message: Hold) -> None:
         self.entered.set()
         self.release.wait(WAIT_S)
 
+    @handles(Crash)
     def on_crash(self, _message: Crash) -> None:
         raise ValueError("crashed on purpose")
 
+    @handles(Later)
     def on_later(self, message: Later) -> None:
         if self.sender.name != self.name:
             self.schedule(0.01, message)

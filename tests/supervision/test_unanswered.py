@@ -6,7 +6,7 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from typing import Any, ClassVar
+from typing import Any
 
 import attrs
 import pytest
@@ -14,6 +14,7 @@ import pytest
 from actors.errors import GatewayError
 from actors.kernel.actor import SupervisedActor
 from actors.kernel.addresses import TapRecord
+from actors.kernel.handlers import handles
 from actors.kernel.messages import Message, Reply, Request, RequestFailed, StopActor
 from supervision.proof.driver import ProofDriver
 from supervision.proof.loop import Proof, run_proof
@@ -59,34 +60,31 @@ class CrashInAnswer(Request):
 class Clerk(SupervisedActor):
     """Keeps requests in hand; ``answers`` may say what a requester is told when it fails."""
 
-    handlers: ClassVar = {
-        Ask: "on_ask",
-        AnswerAll: "on_answer_all",
-        RefuseAll: "on_refuse_all",
-        Crash: "on_crash",
-        CrashInAnswer: "on_crash_in_answer",
-    }
-
     def started(self) -> None:
         self.in_hand: list[Ask] = []
 
+    @handles(Ask)
     def on_ask(self, request: Ask) -> None:
         self.in_hand.append(request)
 
+    @handles(AnswerAll)
     def on_answer_all(self, _: AnswerAll) -> None:
         for request in self.in_hand:
             answer = Answered(correlation_id=request.correlation_id, incarnation=self.incarnation)
             self.reply(request, answer)
         self.in_hand.clear()
 
+    @handles(RefuseAll)
     def on_refuse_all(self, _: RefuseAll) -> None:
         for request in self.in_hand:
             self.refuse(request, GatewayError("not today"))
         self.in_hand.clear()
 
+    @handles(Crash)
     def on_crash(self, _: Crash) -> None:
         raise ValueError("crashed on purpose")
 
+    @handles(CrashInAnswer)
     def on_crash_in_answer(self, request: CrashInAnswer) -> None:
         self.reply(
             request,

@@ -10,7 +10,7 @@ from typing import Final
 import pytest
 
 from actors.errors import GatewayTimeoutError
-from actors.kernel.conversations import root_id
+from actors.kernel.stories import root_id
 from actors.messages.connection import Connect, OpenSession, ReadBrokerState
 from supervision.config.sections import Connection
 from supervision.observe.lines import Event, json_line
