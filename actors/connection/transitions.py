@@ -28,7 +28,7 @@ from actors.kernel.messages import Reply, Request
 from actors.kernel.stories import RequestHeader, child_id
 from actors.messages.addresses import (
     EXECUTOR,
-    GATEWAY,
+    FACADE,
     LINK,
     MARKET_DATA,
     POSITION,
@@ -50,7 +50,7 @@ from actors.messages.records import SessionFinished, SessionStarted
 from actors.model.connection import ConnectionState, DisconnectCause, LayerHealth
 from actors.ports import Breaker, EventLog, MemoryReading, no_log, no_memory_reading
 
-LISTENERS: Final = (RISK, EXECUTOR, STRATEGY_C, POSITION, MARKET_DATA, GATEWAY)
+LISTENERS: Final = (RISK, EXECUTOR, STRATEGY_C, POSITION, MARKET_DATA, FACADE)
 """Who is told of every transition, those who refuse orders first."""
 
 

@@ -22,7 +22,7 @@ from actors.kernel.messages import Message
 from actors.logic.broker_orders import is_working
 from actors.logic.executions import count
 from actors.logic.order_table import UNSENT, OrderState
-from actors.messages.addresses import GATEWAY, JOURNAL, LINK, RISK
+from actors.messages.addresses import FACADE, JOURNAL, LINK, RISK
 from actors.messages.connection import ConnectionStateChanged
 from actors.messages.journal import RecordExecution
 from actors.messages.market_data import QuoteUpdated
@@ -107,7 +107,7 @@ class OrderReports(OrderDesk):
                 replaces=counted.replaces,
                 correlation_id=tracked.record.correlation_id if tracked else "",
             )
-            for address in (RISK, GATEWAY):
+            for address in (RISK, FACADE):
                 self.tell(address, recorded)
             self.tell(JOURNAL, RecordExecution(execution=execution, received_at=self.clock.now()))
         if tracked is not None:

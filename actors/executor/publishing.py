@@ -35,7 +35,7 @@ from actors.logic.executions import NO_EXECUTIONS
 from actors.logic.order_table import LIVE, WORKING, OrderState
 from actors.messages.addresses import (
     CONNECTION,
-    GATEWAY,
+    FACADE,
     JOURNAL,
     MARKET_DATA,
     RISK,
@@ -186,7 +186,7 @@ class OrderDesk(ConversingActor):
     ) -> None:
         """Tell the event stream and the log of an order's state; ``came_from`` None: it has not changed."""
         record, told = tracked.record, self.result_of(tracked)
-        self.tell(GATEWAY, OrderChanged(result=told, detail=detail, at=told.timestamp))
+        self.tell(FACADE, OrderChanged(result=told, detail=detail, at=told.timestamp))
         self.log(
             f"order_{record.state.lower()}",
             level="DEBUG" if record.state in LIVE else level,

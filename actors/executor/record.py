@@ -24,11 +24,11 @@ from actors.logic.order_table import (
     TERMINAL,
     UNSENT,
     WORKING,
-    BrokerWord,
+    BrokerStatus,
     OrderState,
     check_step,
-    next_by_word,
-    word_of,
+    next_by_status,
+    status_of,
 )
 from actors.model.orders import (
     BrokerOrder,
@@ -195,18 +195,18 @@ def begin_change(record: OrderRecord, order: WireOrder) -> OrderRecord:
 def apply_status(record: OrderRecord, told: BrokerOrder, now: datetime) -> OrderRecord:
     """Take over an openOrder, orderStatus or completedOrder.
 
-    Duplicates and statuses out of order change nothing that was known better; a status word that does not exist is
+    Duplicates and statuses out of order change nothing that was known better; a status that does not exist is
     kept in ``last_status`` and moves nothing. Raises `IllegalTransitionError` for an order that was never sent.
     """
-    word = word_of(told.status, told.why_held)
+    status = status_of(told.status, told.why_held)
     if record.state not in _SENT_ONCE:
         raise IllegalTransitionError(
             f"the broker says {told.status!r} of {record.order_ref}, which is {record.state}"
         )
-    known = _with_terms(_with_numbers(record, told, word), told)
-    if word is None:
+    known = _with_terms(_with_numbers(record, told, status), told)
+    if status is None:
         return known
-    to = next_by_word(record.state, word)
+    to = next_by_status(record.state, status)
     is_news = to is not record.state
     if is_news and to is OrderState.FILLED and not _claims_everything(known, told):
         # "Filled" with a remainder contradicts itself; the broker is asked.
@@ -330,10 +330,12 @@ def signed_remaining(record: OrderRecord) -> float:
     return record.order.action.sign * max(0.0, quantity - record.accounted_filled)
 
 
-def _with_numbers(record: OrderRecord, told: BrokerOrder, word: BrokerWord | None) -> OrderRecord:
+def _with_numbers(
+    record: OrderRecord, told: BrokerOrder, status: BrokerStatus | None
+) -> OrderRecord:
     """Take over ids and quantities. What was filled never shrinks by a status; only a correction can do that."""
     filled = told.filled
-    if filled is None and word is BrokerWord.FILLED:
+    if filled is None and status is BrokerStatus.FILLED:
         filled = told.quantity if told.quantity is not None else record.order.quantity
     is_news = filled is not None and filled >= record.reported_filled and filled > 0
     return evolve(

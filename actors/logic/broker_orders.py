@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from actors.logic.order_table import BrokerWord, word_of
+from actors.logic.order_table import BrokerStatus, status_of
 from actors.model.orders import BrokerOrder
 
-_AT_END = frozenset({BrokerWord.CANCELLED, BrokerWord.FILLED, BrokerWord.INACTIVE})
+_AT_END = frozenset({BrokerStatus.CANCELLED, BrokerStatus.FILLED, BrokerStatus.INACTIVE})
 
 
 def is_in_account(order: BrokerOrder, account: str) -> bool:
@@ -14,5 +14,5 @@ def is_in_account(order: BrokerOrder, account: str) -> bool:
 
 
 def is_working(order: BrokerOrder) -> bool:
-    """Tell whether the broker's word leaves an order alive; a word that does not exist does."""
-    return word_of(order.status, order.why_held) not in _AT_END
+    """Tell whether the broker's status leaves an order alive; a status that does not exist does."""
+    return status_of(order.status, order.why_held) not in _AT_END

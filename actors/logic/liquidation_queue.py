@@ -19,7 +19,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Final
 
-from actors.logic.liquidation_words import BrokerRead, Close, CloseQueue, LiquidationLimits
+from actors.logic.liquidation_events import BrokerRead, Close, CloseQueue, LiquidationLimits
 from actors.model.account import Holding
 
 _SAME: Final = 1e-9

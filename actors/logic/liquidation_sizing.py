@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Final
 
 from actors.logic.broker_orders import is_in_account, is_working
-from actors.logic.liquidation_words import BrokerRead, Close, LiquidationLimits
+from actors.logic.liquidation_events import BrokerRead, Close, LiquidationLimits
 from actors.logic.order_ids import operator_of
 from actors.model.account import Holding
 from actors.model.connection import BrokerState

@@ -1,4 +1,4 @@
-"""The order state machine as tables: which step may follow which, and where the broker's words lead.
+"""The order state machine as tables: which step may follow which, and where the broker's statuses lead.
 
 ::
 
@@ -7,8 +7,10 @@
      └───────────┴── REJECTED, FAILED, CANCELLED ───┤        └── CANCELLING       FAILED
                                                 SIMULATED       UNKNOWN           LOST
 
-Nothing has reached the broker before SENT, so a broker's word about such an order is a defect and raises. From UNKNOWN
-(the broker is asked) every live and final state can follow; LOST is an UNKNOWN that nobody could explain.
+Before AT_GATE nothing can have reached the broker, so a status of such an order is a defect and raises. An order that
+is AT_GATE may have been sent while the gate's answer is still on its way: it counts as live, and a status of the broker
+may overtake that answer. From UNKNOWN (the broker is asked) every live and final state can follow; LOST is an UNKNOWN
+that nobody could explain.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from actors.logic.broker_codes import Meaning
 
 
 class OrderState(StrEnum):
-    """Where an order is within this process (the caller sees the coarser `OrderStatus`)."""
+    """Where an order is for us, step by step, inside the executor; callers see the coarser `OrderStatus`."""
 
     NEW = "NEW"
     AWAITING_APPROVAL = "AWAITING_APPROVAL"
@@ -42,8 +44,8 @@ class OrderState(StrEnum):
     LOST = "LOST"
 
 
-class BrokerWord(StrEnum):
-    """What a broker's status says, with the synonyms taken together."""
+class BrokerStatus(StrEnum):
+    """What a status text of the broker means, synonyms taken together."""
 
     PENDING = "pending"
     WORKING = "working"
@@ -55,7 +57,7 @@ class BrokerWord(StrEnum):
 
 
 S = OrderState
-W = BrokerWord
+B = BrokerStatus
 
 UNSENT: Final = frozenset({S.NEW, S.AWAITING_APPROVAL, S.AWAITING_JOURNAL})
 """Nothing can be at the broker yet."""
@@ -95,47 +97,47 @@ TRANSITIONS: Final[Mapping[OrderState, frozenset[OrderState]]] = MappingProxyTyp
 )
 """The steps that exist. What an end allows is the broker's correction of it: a fill that came after all."""
 
-_WORDS: Final[Mapping[str, BrokerWord]] = MappingProxyType(
+_STATUSES: Final[Mapping[str, BrokerStatus]] = MappingProxyType(
     {
-        "ApiPending": W.PENDING,
-        "PendingSubmit": W.PENDING,
-        "PreSubmitted": W.WORKING,
-        "Submitted": W.WORKING,
-        "PendingCancel": W.CANCELLING,
-        "ApiCancelled": W.CANCELLED,
-        "Cancelled": W.CANCELLED,
-        "Filled": W.FILLED,
-        "Inactive": W.INACTIVE,
+        "ApiPending": B.PENDING,
+        "PendingSubmit": B.PENDING,
+        "PreSubmitted": B.WORKING,
+        "Submitted": B.WORKING,
+        "PendingCancel": B.CANCELLING,
+        "ApiCancelled": B.CANCELLED,
+        "Cancelled": B.CANCELLED,
+        "Filled": B.FILLED,
+        "Inactive": B.INACTIVE,
     }
 )
 
 _FIRST_NEWS: Final = {
-    W.PENDING: S.SENT,
-    W.WORKING: S.ACKNOWLEDGED,
-    W.HELD: S.HELD,
-    W.CANCELLING: S.CANCELLING,
-    W.CANCELLED: S.CANCELLED,
-    W.FILLED: S.FILLED,
-    W.INACTIVE: S.FAILED,
+    B.PENDING: S.SENT,
+    B.WORKING: S.ACKNOWLEDGED,
+    B.HELD: S.HELD,
+    B.CANCELLING: S.CANCELLING,
+    B.CANCELLED: S.CANCELLED,
+    B.FILLED: S.FILLED,
+    B.INACTIVE: S.FAILED,
 }
 
 
-def _stays(state: OrderState) -> dict[BrokerWord, OrderState]:
-    return dict.fromkeys(BrokerWord, state)
+def _stays(state: OrderState) -> dict[BrokerStatus, OrderState]:
+    return dict.fromkeys(BrokerStatus, state)
 
 
-NEXT_BY_WORD: Final[Mapping[OrderState, Mapping[BrokerWord, OrderState]]] = MappingProxyType(
+NEXT_BY_STATUS: Final[Mapping[OrderState, Mapping[BrokerStatus, OrderState]]] = MappingProxyType(
     {
         S.AT_GATE: _FIRST_NEWS,
         S.SENT: _FIRST_NEWS,
-        S.ACKNOWLEDGED: {**_FIRST_NEWS, W.PENDING: S.ACKNOWLEDGED},
-        S.HELD: {**_FIRST_NEWS, W.PENDING: S.HELD},
+        S.ACKNOWLEDGED: {**_FIRST_NEWS, B.PENDING: S.ACKNOWLEDGED},
+        S.HELD: {**_FIRST_NEWS, B.PENDING: S.HELD},
         # A status that was on its way when the cancel left must not look like a refusal of the cancel.
         S.CANCELLING: {
             **_FIRST_NEWS,
-            W.PENDING: S.CANCELLING,
-            W.WORKING: S.CANCELLING,
-            W.HELD: S.CANCELLING,
+            B.PENDING: S.CANCELLING,
+            B.WORKING: S.CANCELLING,
+            B.HELD: S.CANCELLING,
         },
         S.UNKNOWN: _FIRST_NEWS,
         S.LOST: _FIRST_NEWS,
@@ -145,14 +147,14 @@ NEXT_BY_WORD: Final[Mapping[OrderState, Mapping[BrokerWord, OrderState]]] = Mapp
         # A refused order that works after all: our reading of the refusal was wrong, so the broker is asked.
         S.FAILED: {
             **_stays(S.FAILED),
-            W.WORKING: S.UNKNOWN,
-            W.HELD: S.UNKNOWN,
-            W.CANCELLING: S.UNKNOWN,
-            W.CANCELLED: S.CANCELLED,
+            B.WORKING: S.UNKNOWN,
+            B.HELD: S.UNKNOWN,
+            B.CANCELLING: S.UNKNOWN,
+            B.CANCELLED: S.CANCELLED,
         },
     }
 )
-"""Where a broker's word leads; states that are missing here cannot be known to the broker."""
+"""Where a broker's status leads; an order in a state that is missing here cannot be known to the broker."""
 
 NEXT_BY_MEANING: Final[Mapping[Meaning, OrderState]] = MappingProxyType(
     {
@@ -168,20 +170,20 @@ NEXT_BY_MEANING: Final[Mapping[Meaning, OrderState]] = MappingProxyType(
 """Where a code's meaning leads a live order; meanings that are missing here leave its state alone."""
 
 
-def word_of(status: str, why_held: str = "") -> BrokerWord | None:
-    """Read a broker's status; None for one that does not exist. Held for a locate is not the end (PEERS 22)."""
-    word = _WORDS.get(status)
-    if word in (W.INACTIVE, W.WORKING) and "locate" in why_held.lower():
-        return W.HELD
-    return word
+def status_of(text: str, why_held: str = "") -> BrokerStatus | None:
+    """Read a broker's status text; None for one that does not exist. Held for a locate is not the end (PEERS 22)."""
+    status = _STATUSES.get(text)
+    if status in (B.INACTIVE, B.WORKING) and "locate" in why_held.lower():
+        return B.HELD
+    return status
 
 
-def next_by_word(state: OrderState, word: BrokerWord) -> OrderState:
-    """Tell where a broker's word leads; raise `IllegalTransitionError` for an order that was never sent."""
-    row = NEXT_BY_WORD.get(state)
+def next_by_status(state: OrderState, status: BrokerStatus) -> OrderState:
+    """Tell where a broker's status leads; raise `IllegalTransitionError` for an order that was never sent."""
+    row = NEXT_BY_STATUS.get(state)
     if row is None:
-        raise IllegalTransitionError(f"the broker says {word!r} of an order that is {state}")
-    return row[word]
+        raise IllegalTransitionError(f"the broker says {status!r} of an order that is {state}")
+    return row[status]
 
 
 def check_step(state: OrderState, to: OrderState) -> None:

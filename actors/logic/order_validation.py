@@ -2,7 +2,7 @@
 
 Guarantees that a `TradeRequest` made here carries finite, positive, whole numbers and known words, and that nothing in
 it can break the wire's framing. Refuses with *every* fault of a signal in one error, each named with its value and its
-remedy, before risk has seen anything. Whether the order is wise is not asked here (`risk_rules`).
+remedy, before risk has seen anything. Whether the order is wise is not asked here (`actors.risk.rules`).
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from actors.logic.quality import market_data
 from actors.market_data.bars import BarsHeld
 from actors.market_data.indicator_reads import IndicatorReads
 from actors.market_data.second_source_reads import FailoverLook, failed_over
-from actors.messages.addresses import GATEWAY, LINK
+from actors.messages.addresses import FACADE, LINK
 from actors.messages.connection import ConnectionStateChanged, ProveMarketData
 from actors.messages.market_data import (
     BarsRead,
@@ -47,7 +47,7 @@ class MarketDataActor(IndicatorReads):
         """Have the subscribers of an earlier incarnation subscribe again."""
         if self.incarnation > 1:
             self.tell(LINK, StopAllTicks())
-            self.tell(GATEWAY, FeedsLost())
+            self.tell(FACADE, FeedsLost())
         self.failover.started()
 
     # --- reads ----------------------------------------------------------------------------------------------------

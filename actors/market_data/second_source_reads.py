@@ -21,7 +21,7 @@ from actors.logic.quality import quote_age_s
 from actors.logic.sessions import is_session_open
 from actors.market_data import failover, second_source
 from actors.market_data.failover import Failover, FailoverLimits, Route, Step
-from actors.messages.addresses import EXECUTOR, FEED, GATEWAY, LINK, POSITION, RISK
+from actors.messages.addresses import EXECUTOR, FACADE, FEED, LINK, POSITION, RISK
 from actors.messages.feed import (
     FailoverChanged,
     FeedBarsRead,
@@ -180,7 +180,7 @@ class FailoverDesk:
 
     def _tell(self) -> None:
         event = FailoverChanged(symbols=self._state.failed_over, everything=self._state.link_failed)
-        for address in (RISK, GATEWAY):
+        for address in (RISK, FACADE):
             self._actor.tell(address, event)
 
     # --- probing ----------------------------------------------------------------------------------------------------

@@ -21,5 +21,8 @@ FEED: Final = "feed"
 """The second source of market data (MKT-10); only there when it is configured."""
 PUBLISHER: Final = "publisher"
 """Quotes for other programs, behind the trading (MKT-9); only there when it is configured."""
-GATEWAY: Final = "gateway"
-"""The facade: answers, event streams, and the orchestrator's own risk manager."""
+FACADE: Final = "gateway"
+"""The facade, `IBKRGateway`: answers, event streams, and the orchestrator's own risk manager.
+
+Not IB's gateway, which only the link speaks to, and not the order gate, which the link holds.
+"""

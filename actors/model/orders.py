@@ -84,7 +84,7 @@ class Purpose(StrEnum):
 
 
 class OrderStatus(StrEnum):
-    """The fate of an order as the caller sees it (ORD-5)."""
+    """What a caller is told of an order (ORD-5): coarser than `OrderState`, the executor's own step by step."""
 
     PENDING = "PENDING"
     FILLED = "FILLED"
@@ -120,7 +120,7 @@ class CloseReason(StrEnum):
 
 @attrs.frozen(kw_only=True)
 class TradingSignal:
-    """What a strategy wants. Text fields are checked by `actors.logic.validation`, not here (GW-10)."""
+    """What a strategy wants. Text fields are checked by `actors.logic.order_validation`, not here (GW-10)."""
 
     symbol: str
     action: str

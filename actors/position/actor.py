@@ -17,7 +17,7 @@ from actors.hours import NextHours
 from actors.kernel.actor import ActorContext
 from actors.kernel.handlers import handles
 from actors.kernel.messages import Message, Reply
-from actors.messages.addresses import CONNECTION, GATEWAY, MARKET_DATA, RISK
+from actors.messages.addresses import CONNECTION, FACADE, MARKET_DATA, RISK
 from actors.messages.connection import (
     ConnectionStateChanged,
     NothingToReconcile,
@@ -115,7 +115,7 @@ class PositionActor(ClosureDesk):
             Reconciled(number=message.number, sender=self.name, differences=differences),
         )
         self._publish()
-        self.tell(GATEWAY, AccountChanged(account=message.state.account))
+        self.tell(FACADE, AccountChanged(account=message.state.account))
         self.recovered()
 
     def _differences(self, told: Mapping[int, Holding]) -> tuple[str, ...]:
@@ -237,7 +237,7 @@ class PositionActor(ClosureDesk):
     def on_account_changed(self, event: AccountChanged) -> None:
         """Take over the account's numbers and pass them on (GW-6)."""
         self.account = event.account
-        self.tell(GATEWAY, event)
+        self.tell(FACADE, event)
 
     @handles(QuoteUpdated)
     def on_quote_updated(self, event: QuoteUpdated) -> None:
@@ -256,5 +256,5 @@ class PositionActor(ClosureDesk):
     def _publish(self) -> None:
         views = self.views()
         event = PositionsChanged(positions=views, at=self.clock.now())
-        self.tell(GATEWAY, event)
-        self.tell(GATEWAY, SyncRiskManager(positions=views))
+        self.tell(FACADE, event)
+        self.tell(FACADE, SyncRiskManager(positions=views))

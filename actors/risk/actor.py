@@ -1,6 +1,6 @@
 """The risk actor: nothing reaches the broker unless it approved exactly that order (ORD-3).
 
-It keeps a ledger of positions and of all orders in flight, judges each request by `logic.risk_rules`, reserves what it
+It keeps a ledger of positions and of all orders in flight, judges each request by `actors.risk.rules`, reserves what it
 approves, and signs a permit that the link's gate checks. It fails closed: what it does not know, it rejects (RSK-3).
 """
 
@@ -15,7 +15,7 @@ from actors.kernel.handlers import handles
 from actors.kernel.messages import Message, Reply
 from actors.kernel.stories import root_id
 from actors.logic.permits import issue_permit
-from actors.messages.addresses import CONNECTION, GATEWAY, JOURNAL, LINK, STRATEGY_C
+from actors.messages.addresses import CONNECTION, FACADE, JOURNAL, LINK, STRATEGY_C
 from actors.messages.connection import (
     ConnectionStateChanged,
     NothingToReconcile,
@@ -54,8 +54,8 @@ from actors.ports import EventLog, no_log
 from actors.risk import baselines as calendar
 from actors.risk import exposure
 from actors.risk.baselines import Baselines
-from actors.risk.checks import needs_day_trades
 from actors.risk.day_trades import count_day_trades, first_day_begins, opened_today
+from actors.risk.judging import EXTERNAL, judge, judge_replaced, loss_breaches
 from actors.risk.limits import (
     RecentOrder,
     RiskInputs,
@@ -63,7 +63,7 @@ from actors.risk.limits import (
     recent_order,
     still_recent,
 )
-from actors.risk.rules import EXTERNAL, judge, judge_replaced, loss_breaches
+from actors.risk.rules import needs_day_trades
 
 RECOVERY_S = 10.0
 
@@ -270,7 +270,7 @@ class RiskActor(ConversingActor):
             )
 
         self.conversations.ask(
-            GATEWAY, ConsultRiskManager(**header, request=request.request), answered, failed
+            FACADE, ConsultRiskManager(**header, request=request.request), answered, failed
         )
 
     def _approve(self, request: RequestApproval, validation: ValidationResult) -> None:

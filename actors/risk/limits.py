@@ -37,19 +37,19 @@ class RiskLimits:
 
     max_position_quantity: float = 1_000.0
     max_position_value: float = 100_000.0
-    max_total_exposure: float = 500_000.0
-    max_risk_per_trade_ratio: float = 0.02
+    max_total_exposure_value: float = 500_000.0
+    risk_per_trade_ratio: float = 0.02
     assumed_loss_ratio: float = 0.05
-    max_daily_loss_ratio: float = 0.03
-    max_weekly_drawdown_ratio: float = 0.06
+    daily_loss_ratio: float = 0.03
+    weekly_drawdown_ratio: float = 0.06
     max_open_positions: int = 10
     max_orders_per_minute: int = 30
-    max_price_deviation_ratio: float = 0.05
-    max_option_price_deviation_ratio: float = 0.25
+    price_band_ratio: float = 0.05
+    option_price_band_ratio: float = 0.25
     duplicate_window_s: float = 5.0
-    stale_after_s: float = 300.0
+    quote_max_age_s: float = 300.0
     allow_short: bool = False
-    day_trade_policy: DayTradePolicy = DayTradePolicy.PDT
+    day_trades: DayTradePolicy = DayTradePolicy.PDT
     pdt_max_day_trades: int = 3
     pdt_minimum_equity: float = 25_000.0
     margin_minimum_equity: float = 2_000.0

@@ -1,150 +1,339 @@
-"""Judging an order (RSK-1…4, 6, 7).
+"""The rules of opening orders, one small function each (RSK-1, RSK-6).
 
-Guarantees: an opening order is told *every* reason against it, with number and limit; a rule that raises rejects; what
-is unknown (positions, account, quote, baselines) rejects. A closing order needs a qualified contract, the opposite
-side, and a quantity that is not spoken for; whatever else the rules find about it is noted and passed over.
+Every rule finds nothing or one reason, "what (value) exceeds limit (limit)", and the numbers that it looked at. A
+number that is NaN is a reason, since no comparison with it holds. Orders in flight count as if they had filled, on the
+side where that is worse. A rule that lacks a price leaves that to `quote_fresh`, which rejects then.
 
-The rules themselves are in `risk_checks`.
+Short selling: an order whose worst case leads below zero is refused unless the limits allow it, for a long-only
+strategy that sells too much has a fault.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import datetime
+import math
+from bisect import bisect_right
+from collections.abc import Callable
 from typing import Final
 
-import attrs
-
-from actors.model.account import Account
-from actors.model.orders import CloseReason, Purpose, ValidationResult
+from actors.logic import quality
+from actors.messages.orders import WorkingOrder
+from actors.model.contracts import Contract, SecurityType
+from actors.model.orders import OrderAction, Purpose, WireOrder
 from actors.risk import baselines, exposure
-from actors.risk.baselines import Baselines
-from actors.risk.case import case_of
-from actors.risk.checks import RULES, STANDING_RULES
-from actors.risk.limits import RiskInputs, RiskLimits
+from actors.risk.case import FINE, Case, Finding
+from actors.risk.limits import (
+    TIME_OF,
+    DayTradePolicy,
+    RecentOrder,
+    RiskLimits,
+)
 
-CLOSING: Final = "closing"
-"""What stands in ``rejected_by`` for the conditions of a closing order."""
-
-UNJUDGED: Final = "unjudged"
-"""What stands there when no rule could be asked."""
-
-EXTERNAL: Final = "risk_manager"
-"""What stands there for the orchestrator's own risk manager."""
-
-RULE_NAMES: Final = (*(rule.__name__ for rule in RULES), CLOSING, UNJUDGED, EXTERNAL)
-"""Everything that can stand there."""
+_RATE_WINDOW_S: Final = 60.0
 
 
-def judge_opening(inputs: RiskInputs, limits: RiskLimits) -> ValidationResult:
-    """Judge an order that may add risk; approved only when no rule has a reason against it."""
-    found, metrics = _findings(inputs, limits)
-    return ValidationResult(
-        approved=not found,
-        rejection_reasons=tuple(reason for _, reason in found),
-        risk_metrics=metrics,
-        rejected_by=tuple(rule for rule, _ in found),
-    )
+def _within(what: str, value: float, limit: float, metric: str) -> Finding:
+    """Compare so that a NaN on either side counts as exceeding."""
+    numbers = {metric: value, f"{metric}_limit": limit}
+    if value <= limit:
+        return None, numbers
+    if math.isnan(value):
+        return f"{what} is unknown, limit ({limit:,.6g})", numbers
+    return f"{what} ({value:,.6g}) exceeds limit ({limit:,.6g})", numbers
 
 
-def judge_replaced(inputs: RiskInputs, limits: RiskLimits) -> ValidationResult:
-    """Judge an opening order for an orchestrator whose own risk manager decides alone (GW-1).
+def latch_open(case: Case) -> Finding:
+    """Strategy C is not latched."""
+    if case.inputs.latched is None:
+        return FINE
+    return f"Strategy C is latched ({case.inputs.latched}); an operator has to re-arm", {}
 
-    Only the latch and what blocks opening altogether still reject; what the other rules found is noted.
+
+def opening_ready(case: Case) -> Finding:
+    """Nothing else blocks opening: market data answers, no maintenance window, no fallback client id."""
+    if case.inputs.opening_blocked_by is None:
+        return FINE
+    return f"opening is blocked: {case.inputs.opening_blocked_by}", {}
+
+
+def positions_known(case: Case) -> Finding:
+    """The ledger was reconciled with the broker."""
+    if case.inputs.ledger.known:
+        return FINE
+    return "positions are unknown; wait for the reconciliation", {}
+
+
+def account_known(case: Case) -> Finding:
+    """The account's net liquidation is known and positive."""
+    worth = case.net_liquidation
+    if worth is not None and worth > 0.0 and math.isfinite(worth):
+        return None, {"net_liquidation": worth}
+    return f"the account's net liquidation is unknown (was {worth!r})", {}
+
+
+def currency_known(case: Case) -> Finding:
+    """The contract's price can be told in the account's currency, in which all limits are."""
+    account, currency = case.inputs.account, case.contract.currency
+    if account is None or account.rate_of(currency) is not None:
+        return FINE
+    return (
+        f"the contract is in {currency} and the account in {account.currency or 'an unknown currency'},"
+        " and the broker tells no exchange rate: it can be held to no limit"
+    ), {}
+
+
+def quote_fresh(case: Case) -> Finding:
+    """There is a quote of this contract, young enough and not halted, in an open session."""
+    quote = case.inputs.quote
+    if quote is None or case.price is None:
+        return "there is no quote to judge the order's price by", {}
+    if quote.contract.con_id != case.contract.con_id:
+        return f"the quote is of another contract ({quote.contract.position_id})", {}
+    if quote.halted:
+        return f"trading in {quote.symbol} is halted", {}
+    age = quality.quote_age_s(quote, case.inputs.now)
+    return _within("quote age in seconds", age, case.limits.quote_max_age_s, "quote_age_s")
+
+
+def position_quantity(case: Case) -> Finding:
+    """The largest possible position stays within its number of units."""
+    if case.added == 0.0:
+        return FINE
+    limit = case.limits.max_position_quantity
+    return _within("position quantity", case.quantity, limit, "position_quantity")
+
+
+def position_value(case: Case) -> Finding:
+    """The largest possible position stays within its value."""
+    if case.price is None or case.added == 0.0:
+        return FINE
+    value = case.quantity * case.price * case.worth(case.contract)
+    return _within("position value", value, case.limits.max_position_value, "position_value")
+
+
+def total_exposure(case: Case) -> Finding:
+    """All positions, with every order in flight filled, stay within their value together."""
+    if case.added == 0.0 or case.price is None:
+        return FINE
+    prices = dict(case.inputs.prices)
+    prices[case.contract.con_id] = max(case.price, prices.get(case.contract.con_id, 0.0))
+    value = exposure.total_value(case.after, prices, case.rate_of)
+    return _within("total exposure", value, case.limits.max_total_exposure_value, "total_exposure")
+
+
+def risk_per_trade(case: Case) -> Finding:
+    """What the trade may lose, quantity · price · multiplier · stop distance, is within its share of the worth."""
+    worth = case.net_liquidation
+    if worth is None or case.price is None:
+        return FINE
+    share = min(case.inputs.request.risk_per_trade, case.limits.risk_per_trade_ratio)
+    loss = case.added * case.price * case.worth(case.contract) * _loss_ratio(case)
+    return _within("risk of the trade", loss, share * worth, "trade_risk")
+
+
+def affordable(case: Case) -> Finding:
+    """Funds cover the order and all other opening orders in flight, with commissions.
+
+    Long and short alike are reckoned at full value (for an option: the premium), which is stricter than margin.
     """
-    found, metrics = _findings(inputs, limits)
-    standing = tuple(item for item in found if item[0] in STANDING_RULES or item[0] == UNJUDGED)
-    return ValidationResult(
-        approved=not standing,
-        rejection_reasons=tuple(reason for _, reason in standing),
-        risk_metrics=metrics,
-        rejected_by=tuple(rule for rule, _ in standing),
-        notes=tuple(f"passed over: {item[1]}" for item in found if item not in standing),
+    account = case.inputs.account
+    if account is None:
+        return FINE
+    by_margin = case.limits.day_trades is DayTradePolicy.INTRADAY_MARGIN
+    funds = account.buying_power if by_margin else account.available_funds
+    name = "buying power" if by_margin else "available funds"
+    if funds is None:
+        return f"the account's {name} are unknown", {}
+    if case.added == 0.0 or case.price is None:
+        return FINE
+    cost = _cost_of(case, case.contract, case.added, case.price)
+    for item in case.before.reservations.values():
+        if item.purpose is Purpose.OPEN:
+            cost += _cost_in_flight(case, item)
+    return _within(f"cost in view of {name}", cost, funds, "order_cost")
+
+
+def needs_day_trades(worth: float | None, limits: RiskLimits) -> bool:
+    """Tell whether the count of day trades matters at this equity; counting goes through every execution."""
+    if limits.day_trades is not DayTradePolicy.PDT or worth is None:
+        return False
+    return not worth >= limits.pdt_minimum_equity
+
+
+def day_trades(case: Case) -> Finding:
+    """The day-trade policy allows that everything opened today is closed today, this order's position too.
+
+    FINRA looks at the equity of the day before; a loss since then counts as well.
+    """
+    inputs, limits = case.inputs, case.limits
+    worth = baselines.least_equity(inputs.baselines, inputs.account, inputs.now)
+    if limits.day_trades is DayTradePolicy.OFF or worth is None or case.added == 0.0:
+        return FINE
+    if limits.day_trades is DayTradePolicy.INTRADAY_MARGIN:
+        if worth >= limits.margin_minimum_equity:
+            return FINE
+        return (
+            f"equity ({worth:,.6g}) is below the minimum for margin"
+            f" ({limits.margin_minimum_equity:,.6g})"
+        ), {}
+    if not needs_day_trades(worth, limits):
+        return FINE
+    if inputs.day_trades is None:
+        return "the number of day trades is unknown", {}
+    held = inputs.opened_today & case.before.positions.keys()
+    in_flight = {
+        item.contract.con_id
+        for item in case.before.reservations.values()
+        if item.purpose is Purpose.OPEN
+    }
+    count = inputs.day_trades + len(held | in_flight | {case.contract.con_id})
+    return _within("day trades", float(count), float(limits.pdt_max_day_trades), "day_trades")
+
+
+def daily_loss(case: Case) -> Finding:
+    """The day's loss is below its limit."""
+    inputs = case.inputs
+    loss = baselines.daily_loss_ratio(inputs.baselines, inputs.account, inputs.now)
+    return _loss("daily loss", loss, case.limits.daily_loss_ratio, "daily_loss_ratio")
+
+
+def weekly_drawdown(case: Case) -> Finding:
+    """The week's loss is below its limit."""
+    inputs = case.inputs
+    loss = baselines.weekly_drawdown_ratio(inputs.baselines, inputs.account, inputs.now)
+    limit = case.limits.weekly_drawdown_ratio
+    return _loss("weekly drawdown", loss, limit, "weekly_drawdown_ratio")
+
+
+def open_positions(case: Case) -> Finding:
+    """The number of contracts that are held, or could come to be held, stays within its limit."""
+    if case.added == 0.0:
+        return FINE
+    count = float(len(exposure.open_contracts(case.after)))
+    return _within("open positions", count, case.limits.max_open_positions, "open_positions")
+
+
+def order_rate(case: Case) -> Finding:
+    """The orders of the last minute, this one included, stay within their number."""
+    horizon = case.inputs.monotonic - _RATE_WINDOW_S
+    recent = case.inputs.recent_orders
+    count = 1.0 + len(recent) - bisect_right(recent, horizon, key=TIME_OF)
+    limit = case.limits.max_orders_per_minute
+    return _within("orders per minute", count, limit, "orders_per_minute")
+
+
+def price_sane(case: Case) -> Finding:
+    """A limit or stop price lies within a band around the last quote."""
+    quote = case.inputs.quote
+    reference = None if quote is None else quote.price
+    order = case.order
+    own = order.limit_price if order.limit_price is not None else order.stop_price
+    if own is None:
+        return FINE
+    if reference is None or not reference > 0.0:
+        return "there is no last price to compare the order's price with", {}
+    limit = case.limits.price_band_ratio
+    if case.contract.security_type is SecurityType.OPTION:
+        limit = case.limits.option_price_band_ratio
+    deviation = abs(own - reference) / reference
+    what = f"deviation of the price {own:g} from the last, {reference:g}, as a ratio"
+    return _within(what, deviation, limit, "price_deviation_ratio")
+
+
+def no_duplicate(case: Case) -> Finding:
+    """No other order with the same contract, side, quantity and prices came a moment ago."""
+    horizon = case.inputs.monotonic - case.limits.duplicate_window_s
+    recent = case.inputs.recent_orders
+    for other in recent[bisect_right(recent, horizon, key=TIME_OF) :]:
+        if _is_twin(other, case.order):
+            age = case.inputs.monotonic - other.at
+            window = case.limits.duplicate_window_s
+            return f"duplicate of {other.order_ref}: age ({age:.3g} s) is below ({window:g} s)", {}
+    return FINE
+
+
+def no_short(case: Case) -> Finding:
+    """The order cannot lead to a negative position unless short selling is allowed."""
+    if case.limits.allow_short or case.order.action is OrderAction.BUY:
+        return FINE
+    lowest = exposure.worst_case(case.after, case.contract.con_id)[0]
+    if lowest >= 0.0:
+        return FINE
+    return f"short selling is not allowed: the position could fall to ({lowest:g}), limit (0)", {}
+
+
+RULES: Final[tuple[Callable[[Case], Finding], ...]] = (
+    latch_open,
+    opening_ready,
+    positions_known,
+    account_known,
+    currency_known,
+    quote_fresh,
+    position_quantity,
+    position_value,
+    total_exposure,
+    risk_per_trade,
+    affordable,
+    day_trades,
+    daily_loss,
+    weekly_drawdown,
+    open_positions,
+    order_rate,
+    price_sane,
+    no_duplicate,
+    no_short,
+)
+"""All rules of opening orders, in the order in which their reasons are listed."""
+
+STANDING_RULES: Final = frozenset({latch_open.__name__, opening_ready.__name__})
+"""The rules that are no limits of risk: they hold even where the orchestrator's own risk manager decides alone."""
+
+
+def _loss(what: str, loss: float | None, limit: float, metric: str) -> Finding:
+    if loss is None:
+        return f"the {what} is unknown: there is no baseline or no account", {}
+    numbers = {metric: loss, f"{metric}_limit": limit}
+    if loss < limit:
+        return None, numbers
+    return f"{what} ({loss:.4f}) reached its limit ({limit:.4f})", numbers
+
+
+def _loss_ratio(case: Case) -> float:
+    """The share of its value that the trade may lose, by the strategy's stop or an assumption."""
+    stop = case.inputs.request.stop_loss_pct
+    if stop is not None:
+        return stop
+    if case.contract.security_type is SecurityType.OPTION:
+        return 1.0
+    return case.limits.assumed_loss_ratio
+
+
+def _cost_in_flight(case: Case, item: WorkingOrder) -> float:
+    """What another opening order will take from the funds when it fills; NaN when no price of it is known."""
+    price = item.price
+    if price is None:
+        price = case.inputs.prices.get(item.contract.con_id, math.nan)
+    return _cost_of(case, item.contract, abs(item.signed_remaining), price)
+
+
+def _cost_of(case: Case, contract: Contract, quantity: float, price: float) -> float:
+    limits = case.limits
+    is_option = contract.security_type is SecurityType.OPTION
+    rate = limits.commission_per_option if is_option else limits.commission_per_share
+    commission = max(limits.commission_minimum, quantity * rate)
+    return (quantity * price * contract.multiplier + commission) * case.rate_of(contract.currency)
+
+
+def _is_twin(other: RecentOrder, order: WireOrder) -> bool:
+    return other.order_ref != order.order_ref and (
+        other.con_id,
+        other.action,
+        other.quantity,
+        other.limit_price,
+        other.stop_price,
+    ) == (
+        order.contract.con_id,
+        order.action,
+        order.quantity,
+        order.limit_price,
+        order.stop_price,
     )
-
-
-def judge_closing(inputs: RiskInputs, limits: RiskLimits | None = None) -> ValidationResult:
-    """Judge an order that can only reduce (RSK-4); with ``limits``, what else was found is noted (RSK-7)."""
-    order, ledger = inputs.order, inputs.ledger
-    con_id = order.contract.con_id
-    held = exposure.position(ledger, con_id)
-    quantity = exposure.remaining(ledger, order)
-    # A modify of a close may use again what the order itself has reserved.
-    free = exposure.reducible(exposure.settle(ledger, order.order_ref), con_id, order.action)
-    reasons = []
-    if order.purpose is not Purpose.CLOSE:
-        reasons.append(f"purpose must be close to be judged as one (was {order.purpose})")
-    if not ledger.known:
-        reasons.append("positions are unknown; wait for the reconciliation")
-    elif held * order.action.sign >= 0.0:
-        reasons.append(f"{order.action} does not reduce a position of {held:g}")
-    elif not 0.0 < quantity <= free:
-        reasons.append(
-            f"closing quantity ({quantity:g}) exceeds what is reducible ({free:g}): of {abs(held):g} held, other orders"
-            f" may take {max(0.0, abs(held) - free):g}"
-        )
-    notes: tuple[str, ...] = ()
-    if limits is not None:
-        notes = tuple(f"passed over: {reason}" for _, reason in _findings(inputs, limits)[0])
-    return ValidationResult(
-        approved=not reasons,
-        rejection_reasons=tuple(reasons),
-        risk_metrics={"reducible_quantity": free, "order_quantity": quantity},
-        notes=notes,
-        rejected_by=(CLOSING,) * len(reasons),
-    )
-
-
-def judge(inputs: RiskInputs, limits: RiskLimits) -> ValidationResult:
-    """Judge an order by its purpose."""
-    if inputs.order.purpose is Purpose.CLOSE:
-        return judge_closing(inputs, limits)
-    return judge_opening(inputs, limits)
-
-
-@attrs.frozen(kw_only=True)
-class LossBreach:
-    """A loss limit that was reached; both as ratios of the period's baseline."""
-
-    reason: CloseReason
-    loss_ratio: float
-    limit_ratio: float
-
-
-def loss_breaches(
-    known: Baselines, account: Account | None, now: datetime, limits: RiskLimits
-) -> tuple[LossBreach, ...]:
-    """Tell which loss limits the account has reached; unknown losses reach none (they stop opening instead)."""
-    day = baselines.daily_loss_ratio(known, account, now)
-    week = baselines.weekly_drawdown_ratio(known, account, now)
-    found = (
-        (CloseReason.DAILY_LOSS_LIMIT, day, limits.max_daily_loss_ratio),
-        (CloseReason.WEEKLY_DRAWDOWN, week, limits.max_weekly_drawdown_ratio),
-    )
-    return tuple(
-        LossBreach(reason=reason, loss_ratio=loss, limit_ratio=limit)
-        for reason, loss, limit in found
-        if loss is not None and loss >= limit
-    )
-
-
-def _findings(
-    inputs: RiskInputs, limits: RiskLimits
-) -> tuple[tuple[tuple[str, str], ...], Mapping[str, float]]:
-    """Ask every rule for ``(rule, reason)``; one that raises has found a reason: its own defect."""
-    reasons: list[tuple[str, str]] = []
-    metrics: dict[str, float] = {}
-    try:
-        case = case_of(inputs, limits)
-    except Exception as error:  # noqa: BLE001 - risk fails closed, whatever went wrong
-        unfit = f"the order could not be judged: {type(error).__name__}: {error}"
-        return ((UNJUDGED, unfit),), metrics
-    for rule in RULES:
-        try:
-            reason, numbers = rule(case)
-        except Exception as error:  # noqa: BLE001 - risk fails closed, whatever went wrong
-            reason, numbers = f"{rule.__name__} failed: {type(error).__name__}: {error}", {}
-        metrics.update(numbers)
-        if reason is not None:
-            reasons.append((rule.__name__, reason))
-    return tuple(reasons), metrics

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from actors.errors import GatewayError, GatewayNotConnectedError, SnapshotModeViolationError
 from actors.logic.history import history_violation
 from actors.logic.order_validation import option_query
-from actors.messages.addresses import GATEWAY, MARKET_DATA
+from actors.messages.addresses import FACADE, MARKET_DATA
 from actors.messages.market_data import (
     BarsRead,
     GetBars,
@@ -145,7 +145,7 @@ class MarketDataCalls(GatewayCore):
                 QuotesSubscribed,
                 ends_at - asyncio.get_running_loop().time(),
                 subscription_id=subscription_id,
-                subscriber=GATEWAY,
+                subscriber=FACADE,
                 symbols=wanted,
                 feed=kind,
             )

@@ -29,7 +29,7 @@ from actors.kernel.messages import Message, Reply, Request
 from actors.logic.order_validation import checked_operator_id
 from actors.messages.addresses import (
     CONNECTION,
-    GATEWAY,
+    FACADE,
     MARKET_DATA,
 )
 from actors.messages.connection import (
@@ -292,7 +292,7 @@ class GatewayCore:
         )
         self._quotes = quotes = QuoteStreams(lambda held: _unsubscribe(process, held))
         self._bridge = Bridge(
-            GATEWAY,
+            FACADE,
             process.tell,
             process.clock,
             process.entropy,
@@ -304,7 +304,7 @@ class GatewayCore:
             },
             process.masker.text,
         )
-        process.register(GATEWAY, self._bridge.receive)
+        process.register(FACADE, self._bridge.receive)
         process.on_stopped(self._tree_stopped)
         self._process = process
         try:
@@ -394,9 +394,9 @@ class GatewayCore:
                 SubscribeQuotes(
                     correlation_id=self.process.entropy.uuid4(),
                     deadline=self.process.clock.monotonic() + RESUBSCRIBE_S,
-                    reply_to=GATEWAY,
+                    reply_to=FACADE,
                     subscription_id=held.subscription_id,
-                    subscriber=GATEWAY,
+                    subscriber=FACADE,
                     symbols=held.symbols,
                     feed=held.feed,
                     resumed=True,

@@ -13,7 +13,7 @@ from actors.logic.order_table import OrderState
 from actors.model.connection import DisconnectCause
 from actors.model.market import DataSource
 from actors.model.orders import CloseReason, OrderAction, OrderStatus
-from actors.risk.rules import RULE_NAMES
+from actors.risk.judging import RULE_NAMES
 
 OTHER: Final = "other"
 

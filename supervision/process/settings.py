@@ -15,7 +15,7 @@ from actors.connection.settings import ConnectionSettings
 from actors.executor.publishing import ExecutorSettings
 from actors.link.history_pacing import HistoryLimits
 from actors.link.settings import LinkSettings
-from actors.logic.liquidation_words import LiquidationLimits
+from actors.logic.liquidation_events import LiquidationLimits
 from actors.market_data.failover import FailoverLimits
 from actors.market_data.reads import MarketDataSettings
 from actors.market_data.second_source_reads import FailoverSettings
@@ -213,19 +213,19 @@ def risk_settings(config: Config, *, consults: bool) -> RiskSettings:
         limits=RiskLimits(
             max_position_quantity=section.max_position_quantity,
             max_position_value=section.max_position_value,
-            max_total_exposure=section.max_total_exposure_value,
-            max_risk_per_trade_ratio=section.risk_per_trade_ratio,
+            max_total_exposure_value=section.max_total_exposure_value,
+            risk_per_trade_ratio=section.risk_per_trade_ratio,
             assumed_loss_ratio=section.assumed_loss_ratio,
-            max_daily_loss_ratio=section.daily_loss_ratio,
-            max_weekly_drawdown_ratio=section.weekly_drawdown_ratio,
+            daily_loss_ratio=section.daily_loss_ratio,
+            weekly_drawdown_ratio=section.weekly_drawdown_ratio,
             max_open_positions=section.max_open_positions,
             max_orders_per_minute=section.max_orders_per_minute,
-            max_price_deviation_ratio=section.price_band_ratio,
-            max_option_price_deviation_ratio=section.option_price_band_ratio,
+            price_band_ratio=section.price_band_ratio,
+            option_price_band_ratio=section.option_price_band_ratio,
             duplicate_window_s=section.duplicate_window_s,
-            stale_after_s=section.quote_max_age_s,
+            quote_max_age_s=section.quote_max_age_s,
             allow_short=section.allow_short,
-            day_trade_policy=DayTradePolicy(section.day_trades),
+            day_trades=DayTradePolicy(section.day_trades),
             pdt_max_day_trades=section.pdt_max_day_trades,
             pdt_minimum_equity=section.pdt_minimum_equity,
             margin_minimum_equity=section.margin_minimum_equity,

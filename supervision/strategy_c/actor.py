@@ -12,11 +12,11 @@ from datetime import datetime
 from actors.errors import ErrorInfo, GatewayError
 from actors.kernel.handlers import handles
 from actors.kernel.messages import Reply
-from actors.logic import liquidation_words as words
-from actors.logic.liquidation_sizing import in_scope
-from actors.logic.liquidation_words import (
+from actors.logic import liquidation_events as events
+from actors.logic.liquidation_events import (
     Step,
 )
+from actors.logic.liquidation_sizing import in_scope
 from actors.logic.order_ids import operator_of
 from actors.messages.addresses import (
     CONNECTION,
@@ -122,7 +122,7 @@ class StrategyCActor(RearmDesk):
     def _watch(self, holding: Holding) -> None:
         in_scope = self.settings.limits.whole_account or holding.contract.con_id in self.managed
         if self.latched is not None and holding.quantity and in_scope:
-            self.advance(words.HeldAfterAll(holding=holding))
+            self.advance(events.HeldAfterAll(holding=holding))
 
     def _face_disconnects(self, state: BrokerState) -> None:
         """Deal with a disconnect that never was told: the actor that should have told or heard of it had failed."""
@@ -137,7 +137,7 @@ class StrategyCActor(RearmDesk):
         if not self.linked:
             self.linked = True
             self.end_grace()
-            self.advance(words.LinkUp())
+            self.advance(events.LinkUp())
         turn, read = self.reading, self.last_read
         if turn is None or read is None or read.number != message.number:
             return
@@ -181,7 +181,7 @@ class StrategyCActor(RearmDesk):
             self.disconnects += 1
             self.end_grace()
             self.linked = True
-            self.advance(words.LinkUp())
+            self.advance(events.LinkUp())
             return
         if event.state is ConnectionState.DISCONNECTED:
             self.end_grace()
@@ -189,7 +189,7 @@ class StrategyCActor(RearmDesk):
             return
         self.linked = False
         self.reading = None
-        self.advance(words.LinkDown())
+        self.advance(events.LinkDown())
         if event.cause is DisconnectCause.ASKED:
             return
         trigger = f"disconnect ({event.cause}): {event.reason}"

@@ -14,9 +14,9 @@ from actors.kernel.conversations import ConversingActor
 from actors.kernel.handlers import handles
 from actors.kernel.messages import Message, Reply, Request, StopTree
 from actors.kernel.stories import RequestHeader
-from actors.logic import liquidation_words as words
+from actors.logic import liquidation_events as events
 from actors.logic.close_orders import close_order
-from actors.logic.liquidation_words import (
+from actors.logic.liquidation_events import (
     Event,
     LiquidationLimits,
     LiquidationState,
@@ -24,7 +24,7 @@ from actors.logic.liquidation_words import (
 from actors.messages.addresses import (
     CONNECTION,
     EXECUTOR,
-    GATEWAY,
+    FACADE,
     JOURNAL,
     LINK,
     RISK,
@@ -136,7 +136,7 @@ class LiquidationDesk(ConversingActor):
         for effect in effects:
             self._effects[type(effect)](self, effect)
 
-    def _close_gate(self, _: words.CloseGate) -> None:
+    def _close_gate(self, _: events.CloseGate) -> None:
         self.tell_latch()
 
     def tell_latch(self) -> None:
@@ -150,10 +150,10 @@ class LiquidationDesk(ConversingActor):
         for address in REFUSERS:
             self.tell(address, change)
 
-    def _record_latch(self, effect: words.RecordLatch) -> None:
+    def _record_latch(self, effect: events.RecordLatch) -> None:
         def durable(is_durable: bool) -> None:
             self.accept()
-            self.advance(words.LatchRecorded(durable=is_durable))
+            self.advance(events.LatchRecorded(durable=is_durable))
 
         self.ask(
             JOURNAL,
@@ -184,12 +184,12 @@ class LiquidationDesk(ConversingActor):
             )
         self.accepting.clear()
 
-    def _record_step(self, effect: words.RecordStep) -> None:
+    def _record_step(self, effect: events.RecordStep) -> None:
         state = self.state
         assert state is not None  # noqa: S101 - effects exist only with a state
         self.log(
             "strategy_c_step",
-            level="WARNING" if effect.step is words.Step.QUEUED else "INFO",
+            level="WARNING" if effect.step is events.Step.QUEUED else "INFO",
             correlation_id=state.liquidation_id,
             step=effect.step.value,
             detail=effect.detail,
@@ -203,14 +203,14 @@ class LiquidationDesk(ConversingActor):
                 detail=effect.detail,
                 at=self.clock.now(),
             ),
-            lambda _: self.advance(words.StepRecorded(turn=effect.turn)),
-            lambda _: self.advance(words.StepRecorded(turn=effect.turn, durable=False)),
+            lambda _: self.advance(events.StepRecorded(turn=effect.turn)),
+            lambda _: self.advance(events.StepRecorded(turn=effect.turn, durable=False)),
         )
 
-    def _cancel_all(self, effect: words.CancelAll) -> None:
+    def _cancel_all(self, effect: events.CancelAll) -> None:
         def cancelled(reply: Reply) -> None:
             assert isinstance(reply, AllOrdersCancelled)  # noqa: S101 - answered in kind
-            self.advance(words.CancelsDone(turn=effect.turn, cancelled=reply.cancelled))
+            self.advance(events.CancelsDone(turn=effect.turn, cancelled=reply.cancelled))
 
         self.ask(
             EXECUTOR,
@@ -223,7 +223,7 @@ class LiquidationDesk(ConversingActor):
             lambda error: self._step_failed(effect.turn, error),
         )
 
-    def _read_broker(self, effect: words.ReadBroker) -> None:
+    def _read_broker(self, effect: events.ReadBroker) -> None:
         """Read by way of a reconciliation, so that ledger and broker agree when the closes are sized."""
         self.schedule(self.settings.step_timeout_s, ReadOverdue(turn=effect.turn))
         self.reading = effect.turn
@@ -260,19 +260,19 @@ class LiquidationDesk(ConversingActor):
         """Go on without the broker's state."""
         if self.reading == turn:
             self.reading = None
-            self.advance(words.StepFailed(turn=turn, reason=reason))
+            self.advance(events.StepFailed(turn=turn, reason=reason))
 
-    def _submit_closes(self, effect: words.SubmitCloses) -> None:
+    def _submit_closes(self, effect: events.SubmitCloses) -> None:
         told: list[str] = []
         queued: set[int] = set()
         expected = len(effect.closes)
 
-        def note(close: words.Close, text: str, is_queued: bool) -> None:
+        def note(close: events.Close, text: str, is_queued: bool) -> None:
             told.append(text)
             if is_queued:
                 queued.add(close.contract.con_id)
             if len(told) == expected:
-                done = words.ClosesDone(
+                done = events.ClosesDone(
                     turn=effect.turn, closed=tuple(sorted(told)), queued=frozenset(queued)
                 )
                 self.advance(done)
@@ -282,9 +282,9 @@ class LiquidationDesk(ConversingActor):
 
     def _close(
         self,
-        close: words.Close,
+        close: events.Close,
         reason: CloseReason,
-        note: Callable[[words.Close, str, bool], None],
+        note: Callable[[events.Close, str, bool], None],
     ) -> None:
         """Close at the market. What does not trade now is left at the broker, which keeps it for the open (STC-7)."""
         waits = close.opens_at is not None
@@ -308,18 +308,18 @@ class LiquidationDesk(ConversingActor):
             lambda error: note(close, f"{close}: {error.text}", False),
         )
 
-    def _retry_later(self, effect: words.RetryLater) -> None:
+    def _retry_later(self, effect: events.RetryLater) -> None:
         self.schedule(effect.delay_s, DelayOver(turn=effect.turn))
 
     @handles(DelayOver)
     def on_delay_over(self, message: DelayOver) -> None:
         """Go on after a delay."""
-        self.advance(words.DelayPassed(turn=message.turn))
+        self.advance(events.DelayPassed(turn=message.turn))
 
-    def _alarm(self, effect: words.Alarm) -> None:
+    def _alarm(self, effect: events.Alarm) -> None:
         self.log("strategy_c_alarm", level="CRITICAL", text=effect.text)
 
-    def _tell_report(self, effect: words.Report) -> None:
+    def _tell_report(self, effect: events.Report) -> None:
         report = self.report = effect.report
         self.log(
             "strategy_c_report",
@@ -332,7 +332,7 @@ class LiquidationDesk(ConversingActor):
             remaining="; ".join(report.remaining),
             seconds=round((report.ended_at - report.started_at).total_seconds(), 3),
         )
-        self.tell(GATEWAY, report)
+        self.tell(FACADE, report)
         if self.stop_when_done is not None:
             self.stop_tree()
 
@@ -341,18 +341,18 @@ class LiquidationDesk(ConversingActor):
         self.tell(SUPERVISOR, StopTree(reason=self.stop_when_done or "Strategy C is done"))
 
     def _step_failed(self, turn: int, error: ErrorInfo) -> None:
-        self.advance(words.StepFailed(turn=turn, reason=error.text))
+        self.advance(events.StepFailed(turn=turn, reason=error.text))
 
     _effects: ClassVar[Mapping[type, Callable[..., None]]] = {
-        words.CloseGate: _close_gate,
-        words.RecordLatch: _record_latch,
-        words.RecordStep: _record_step,
-        words.CancelAll: _cancel_all,
-        words.ReadBroker: _read_broker,
-        words.SubmitCloses: _submit_closes,
-        words.RetryLater: _retry_later,
-        words.Alarm: _alarm,
-        words.Report: _tell_report,
+        events.CloseGate: _close_gate,
+        events.RecordLatch: _record_latch,
+        events.RecordStep: _record_step,
+        events.CancelAll: _cancel_all,
+        events.ReadBroker: _read_broker,
+        events.SubmitCloses: _submit_closes,
+        events.RetryLater: _retry_later,
+        events.Alarm: _alarm,
+        events.Report: _tell_report,
     }
 
     # --- requests -------------------------------------------------------------------------------------------------
@@ -372,6 +372,6 @@ class LiquidationDesk(ConversingActor):
         self.conversations.ask(to, request, on_reply, on_failure)
 
 
-def _said(close: words.Close, result: OrderResult) -> str:
+def _said(close: events.Close, result: OrderResult) -> str:
     reason = f" ({result.rejection_reason})" if result.rejection_reason else ""
     return f"{close}: {result.status}, {result.fill_quantity:g} filled{reason}"

@@ -8,8 +8,8 @@ from __future__ import annotations
 from actors.errors import ErrorInfo, GatewayError, OrderValidationError
 from actors.kernel.handlers import handles
 from actors.kernel.messages import Reply
-from actors.logic import liquidation_words as words
-from actors.logic.liquidation_words import LiquidationState, Step
+from actors.logic import liquidation_events as events
+from actors.logic.liquidation_events import LiquidationState, Step
 from actors.messages.addresses import EXECUTOR, JOURNAL
 from actors.messages.journal import RecordLatch
 from actors.messages.liquidation import Rearm, Rearmed
@@ -56,7 +56,7 @@ class RearmDesk(GraceDesk):
                 self.refuse(request, GatewayError("the liquidation went on meanwhile"))
 
         def failed(error: ErrorInfo) -> None:
-            self.advance(words.DelayPassed(turn=state.turn))
+            self.advance(events.DelayPassed(turn=state.turn))
             self.refuse(
                 request, GatewayError(f"still latched: closes were not cancelled: {error.text}")
             )
@@ -75,7 +75,7 @@ class RearmDesk(GraceDesk):
     def _take_latch_back(self, request: Rearm, state: LiquidationState | None) -> None:
         def refused(error: ErrorInfo) -> None:
             if state is not None:
-                self.advance(words.DelayPassed(turn=state.turn))  # a queue is looked at again
+                self.advance(events.DelayPassed(turn=state.turn))  # a queue is looked at again
             self.refuse(request, GatewayError(f"still latched: the journal refused: {error.text}"))
 
         self.ask(

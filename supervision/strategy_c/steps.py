@@ -27,14 +27,7 @@ from typing import Any, Final
 
 import attrs
 
-from actors.logic.liquidation_queue import (
-    first_open,
-    misfit_of,
-    next_look_s,
-    queue_of,
-)
-from actors.logic.liquidation_sizing import closes_for
-from actors.logic.liquidation_words import (
+from actors.logic.liquidation_events import (
     NO_QUEUE,
     Alarm,
     BrokerRead,
@@ -61,6 +54,13 @@ from actors.logic.liquidation_words import (
     StepRecorded,
     SubmitCloses,
 )
+from actors.logic.liquidation_queue import (
+    first_open,
+    misfit_of,
+    next_look_s,
+    queue_of,
+)
+from actors.logic.liquidation_sizing import closes_for
 from actors.messages.liquidation import LiquidationReport
 from actors.model.orders import CloseReason
 

@@ -17,7 +17,7 @@ import attrs
 from ib_insync import IB
 
 from actors.kernel.addresses import TapRecord
-from actors.messages.addresses import CONNECTION, GATEWAY
+from actors.messages.addresses import CONNECTION, FACADE
 from actors.messages.connection import (
     Connect,
     ConnectionStateChanged,
@@ -133,7 +133,7 @@ class _Stages:
         message = record.message
         if type(message) is SessionOpened:
             self._opened_ns = perf_counter_ns()
-        elif type(message) is ConnectionStateChanged and record.recipient == GATEWAY:
+        elif type(message) is ConnectionStateChanged and record.recipient == FACADE:
             self._reconciled_ns = perf_counter_ns()
 
     async def connect_ms(self) -> _Moments:

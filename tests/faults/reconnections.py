@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 
 from actors.kernel.addresses import TapRecord
-from actors.messages.addresses import GATEWAY
+from actors.messages.addresses import FACADE
 from actors.messages.connection import ConnectionStateChanged
 from supervision.config.sections import Connection, Database, Journal, Positions, StrategyC
 from tests.worlds import RealWorld, a_config, real_world
@@ -44,7 +44,7 @@ async def reconnect(world: RealWorld, times: int) -> None:
     def count(record: TapRecord) -> None:
         nonlocal sessions
         message = record.message
-        if type(message) is ConnectionStateChanged and record.recipient == GATEWAY:
+        if type(message) is ConnectionStateChanged and record.recipient == FACADE:
             sessions += message.session_id is not None
 
     tap = world.process.tap(count)

@@ -17,7 +17,7 @@ import pytest
 from actors.errors import GatewayError
 from actors.kernel.addresses import TapRecord
 from actors.kernel.messages import ActorFailed, Reply
-from actors.messages.addresses import EXECUTOR, GATEWAY, LINK
+from actors.messages.addresses import EXECUTOR, FACADE, LINK
 from actors.messages.connection import ConnectionStateChanged
 from actors.messages.orders import SubmitOrder
 from actors.model.connection import DisconnectCause
@@ -200,12 +200,12 @@ def _answered_once(trace: list[TapRecord]) -> None:
         for record in trace
         if record.recipient == EXECUTOR
         and type(record.message) is SubmitOrder
-        and record.message.reply_to == GATEWAY
+        and record.message.reply_to == FACADE
     }
     answered = Counter(
         record.message.correlation_id
         for record in trace
-        if record.recipient == GATEWAY
+        if record.recipient == FACADE
         and isinstance(record.message, Reply)
         and record.message.correlation_id in asked
     )

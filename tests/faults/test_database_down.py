@@ -23,7 +23,7 @@ from sqlalchemy import text
 
 from actors.kernel.addresses import TapRecord
 from actors.kernel.messages import Escalated
-from actors.messages.addresses import CONNECTION, GATEWAY, RECORDS
+from actors.messages.addresses import CONNECTION, FACADE, RECORDS
 from actors.messages.connection import ConnectionStateChanged
 from actors.model.connection import ConnectionState
 from actors.model.orders import OrderStatus
@@ -63,7 +63,7 @@ class Sessions:
     def __call__(self, record: TapRecord) -> None:
         """Take note of one message."""
         message = record.message
-        if type(message) is ConnectionStateChanged and record.recipient == GATEWAY:
+        if type(message) is ConnectionStateChanged and record.recipient == FACADE:
             self.changes.append(message)
 
     @property

@@ -21,7 +21,7 @@ from actors.errors import (
     IncompatibleVersionError,
 )
 from actors.kernel.addresses import TapRecord
-from actors.messages.addresses import GATEWAY, POSITION, RECORDS, RISK
+from actors.messages.addresses import FACADE, POSITION, RECORDS, RISK
 from actors.messages.connection import (
     BrokerStateRead,
     ConnectionStateChanged,
@@ -56,7 +56,7 @@ class Watch:
     def __call__(self, record: TapRecord) -> None:
         """Take note of one message."""
         message = record.message
-        if type(message) is ConnectionStateChanged and record.recipient == GATEWAY:
+        if type(message) is ConnectionStateChanged and record.recipient == FACADE:
             self.transitions.append(message)
         elif type(message) is OpenSession:
             self.attempts.append(record.at)
@@ -288,7 +288,7 @@ def test_what_was_filled_while_away_is_found_at_the_reconnect() -> None:
         world.process.tap(
             lambda record: (
                 fills.append(record.message)
-                if type(record.message) is ExecutionRecorded and record.recipient == GATEWAY
+                if type(record.message) is ExecutionRecorded and record.recipient == FACADE
                 else None
             )
         )

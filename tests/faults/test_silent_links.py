@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from actors.kernel.addresses import TapRecord
-from actors.messages.addresses import CONNECTION, GATEWAY
+from actors.messages.addresses import CONNECTION, FACADE
 from actors.messages.connection import ConnectionStateChanged, Probe, ProofMissed
 from actors.model.connection import ConnectionState, DisconnectCause
 from actors.model.orders import CloseReason, OrderResult, OrderStatus
@@ -38,7 +38,7 @@ class _Losses:
         message = record.message
         self.proofs_missed += type(message) is ProofMissed and record.recipient == CONNECTION
         self.probes += type(message) is Probe
-        is_change = type(message) is ConnectionStateChanged and record.recipient == GATEWAY
+        is_change = type(message) is ConnectionStateChanged and record.recipient == FACADE
         if is_change and message.previous is ConnectionState.CONNECTED:
             self.causes.append(message.cause)
             self.at.append(self._world.proof.loop.time())

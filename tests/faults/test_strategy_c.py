@@ -12,7 +12,7 @@ import pytest
 
 from actors.errors import GatewayError, GatewayStoppedError, OrderValidationError
 from actors.kernel.addresses import TapRecord
-from actors.messages.addresses import CONNECTION, GATEWAY, STRATEGY_C
+from actors.messages.addresses import CONNECTION, FACADE, STRATEGY_C
 from actors.messages.connection import ConnectionStateChanged, Disconnect
 from actors.messages.journal import RecordLatch, RecordStep
 from actors.messages.liquidation import DataQuarantined, LiquidationReport
@@ -213,7 +213,7 @@ def test_a_disconnect_that_was_asked_for_triggers_nothing() -> None:
         await hold(world)
         process = world.process
 
-        process.tell(CONNECTION, Disconnect(correlation_id="asked", deadline=1e9, reply_to=GATEWAY))
+        process.tell(CONNECTION, Disconnect(correlation_id="asked", deadline=1e9, reply_to=FACADE))
         await asyncio.sleep(10.0)
 
         assert not (await world.gateway.status()).latched
@@ -624,7 +624,7 @@ def test_a_link_that_breaks_again_during_a_liquidation_is_waited_for(seed: int) 
         def count(record: TapRecord) -> None:
             nonlocal connections
             message = record.message
-            if record.recipient == GATEWAY and type(message) is ConnectionStateChanged:
+            if record.recipient == FACADE and type(message) is ConnectionStateChanged:
                 connections += message.state is ConnectionState.CONNECTED
 
         world.process.tap(count)

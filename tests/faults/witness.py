@@ -19,7 +19,7 @@ from actors.connection.states import TRANSITIONS
 from actors.kernel.addresses import TapRecord
 from actors.kernel.messages import ActorFailed
 from actors.logic.order_ids import order_id_of
-from actors.messages.addresses import GATEWAY, LINK, RECORDS, RISK
+from actors.messages.addresses import FACADE, LINK, RECORDS, RISK
 from actors.messages.connection import ConnectionStateChanged, OpeningReadinessChanged
 from actors.messages.orders import OrderChanged, OrderSent, SendOrder
 from actors.messages.records import SessionFinished, SessionStarted
@@ -68,7 +68,7 @@ class Witness:
         """Take note of one message."""
         message = record.message
         kind = type(message)
-        if kind is ConnectionStateChanged and record.recipient == GATEWAY:
+        if kind is ConnectionStateChanged and record.recipient == FACADE:
             self.transitions.append(message)
         elif kind in (SessionStarted, SessionFinished) and record.recipient == RECORDS:
             self.rows.append(message)

@@ -24,7 +24,7 @@ from actors.errors import (
     GatewayConnectionError,
     GatewayError,
 )
-from actors.messages.addresses import FEED, GATEWAY, MARKET_DATA, RISK
+from actors.messages.addresses import FACADE, FEED, MARKET_DATA, RISK
 from actors.messages.feed import FailoverChanged
 from actors.model.connection import ConnectionState
 from actors.model.market import DataSource, DataType, MarketData, Quote
@@ -101,7 +101,7 @@ async def fail_the_link(world: ProofWorld) -> None:
     world.process.tap(
         lambda record: (
             changes.append(getattr(record.message, "state", None))  # type: ignore[arg-type]
-            if record.recipient == GATEWAY
+            if record.recipient == FACADE
             else None
         )
     )

@@ -21,7 +21,7 @@ from actors.connection.states import TRANSITIONS
 from actors.errors import GatewayError
 from actors.kernel.addresses import TapRecord
 from actors.kernel.messages import ActorFailed
-from actors.messages.addresses import CONNECTION, GATEWAY, LINK
+from actors.messages.addresses import CONNECTION, FACADE, LINK
 from actors.messages.connection import ConnectionStateChanged, ConnectionStatus, Disconnect
 from actors.messages.orders import OrderSent
 from actors.model.connection import ConnectionState
@@ -91,7 +91,7 @@ class ConnectionUnderFire(RuleBasedStateMachine):
 
     def _take(self, record: TapRecord) -> None:
         message = record.message
-        if type(message) is ConnectionStateChanged and record.recipient == GATEWAY:
+        if type(message) is ConnectionStateChanged and record.recipient == FACADE:
             self.changes.append(message)
         elif type(message) is OrderSent:
             self.sent[message.order_ref] = self.state
@@ -192,7 +192,7 @@ class ConnectionUnderFire(RuleBasedStateMachine):
     def leave(self) -> None:
         now = self.world.process.clock.monotonic()
         request = Disconnect(
-            correlation_id=self.world.process.entropy.uuid4(), deadline=now + 5.0, reply_to=GATEWAY
+            correlation_id=self.world.process.entropy.uuid4(), deadline=now + 5.0, reply_to=FACADE
         )
         self.world.process.tell(CONNECTION, request)
 

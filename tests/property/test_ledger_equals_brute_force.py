@@ -15,8 +15,8 @@ from actors.position.closures import ClosureLimits
 from actors.position.pnl import position_view
 from actors.risk import exposure
 from actors.risk.exposure import EMPTY
+from actors.risk.judging import judge_closing
 from actors.risk.limits import RiskInputs
-from actors.risk.rules import judge_closing
 from tests.unit.logic.values import (
     NOW,
     QQQ,

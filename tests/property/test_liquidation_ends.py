@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.logic.liquidation_words import (
+from actors.logic.liquidation_events import (
     BrokerRead,
     CancelAll,
     CancelsDone,

@@ -16,8 +16,8 @@ from actors.messages.orders import WorkingOrder
 from actors.model.orders import Execution, OrderAction, WireOrder
 from actors.risk import exposure
 from actors.risk.exposure import EMPTY
+from actors.risk.judging import judge
 from actors.risk.limits import RiskLimits
-from actors.risk.rules import judge
 from tests.unit.logic.test_risk_rules import inputs
 from tests.unit.logic.values import SPY, account, closing_order, execution, holding, market_order
 
@@ -25,8 +25,8 @@ MOST = 100.0
 LIMITS = RiskLimits(
     max_position_quantity=MOST,
     max_position_value=1e12,
-    max_total_exposure=1e12,
-    max_risk_per_trade_ratio=1.0,
+    max_total_exposure_value=1e12,
+    risk_per_trade_ratio=1.0,
 )
 quantities = st.integers(1, 120).map(float)
 chances = st.integers(0, 2**16)

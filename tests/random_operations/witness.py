@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import attrs
 
 from actors.kernel.addresses import TapRecord
-from actors.messages.addresses import GATEWAY, LINK, RISK, STRATEGY_C
+from actors.messages.addresses import FACADE, LINK, RISK, STRATEGY_C
 from actors.messages.orders import OrderChanged, OrderConcluded, OrderSent, SendOrder
 from actors.messages.risk import LatchChanged, OrderApproved, RequestApproval
 from actors.model.orders import OrderResult, OrderStatus, Purpose, WireOrder
@@ -60,9 +60,9 @@ class Witness:
             self._note_attempt(message)
         elif kind is OrderSent and message.correlation_id in self.refused_from_here:
             self.opened_while_latched.append(message.order_ref)
-        elif kind is OrderChanged and record.recipient == GATEWAY:
+        elif kind is OrderChanged and record.recipient == FACADE:
             self.last_word[message.result.order_id] = message.result
-        elif kind is OrderConcluded and record.recipient == GATEWAY:
+        elif kind is OrderConcluded and record.recipient == FACADE:
             self.concluded.append(message.result)
 
     def _note_attempt(self, message: SendOrder) -> None:

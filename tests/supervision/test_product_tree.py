@@ -30,7 +30,7 @@ from actors.messages.addresses import (
     CONNECTION,
     DATA_WATCH,
     EXECUTOR,
-    GATEWAY,
+    FACADE,
     LINK,
     MARKET_DATA,
     POSITION,
@@ -101,11 +101,11 @@ def test_a_restarted_actor_knows_everything_again_before_it_answers(
 
         crash(world.process, victim)
         world.process.tell(
-            victim, request_type(correlation_id="asked", deadline=1e9, reply_to=GATEWAY)
+            victim, request_type(correlation_id="asked", deadline=1e9, reply_to=FACADE)
         )
         await asyncio.sleep(5.0)
 
-        answered = place_of(trace, GATEWAY, answer_type)
+        answered = place_of(trace, FACADE, answer_type)
         answer = trace[answered].message
         assert place_of(trace, victim, Reconcile) < answered
         found = answer.orders if victim == EXECUTOR else answer.positions
@@ -181,7 +181,7 @@ def test_commands_beyond_the_bound_are_refused_with_an_error() -> None:
         def ask(number: int) -> None:
             world.process.tell(
                 EXECUTOR,
-                GetOpenOrders(correlation_id=str(number), deadline=1e9, reply_to=GATEWAY),
+                GetOpenOrders(correlation_id=str(number), deadline=1e9, reply_to=FACADE),
             )
 
         await asyncio.sleep(1.0)  # until what came with the connection is handled
@@ -225,7 +225,7 @@ def test_an_overflow_of_broker_events_ends_the_session_and_reconciles() -> None:
         changes = [
             item.message
             for item in trace
-            if item.recipient == GATEWAY and type(item.message) is ConnectionStateChanged
+            if item.recipient == FACADE and type(item.message) is ConnectionStateChanged
         ]
         assert changes[0].cause is DisconnectCause.OVERFLOW
         assert changes[-1].state is ConnectionState.CONNECTED

@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 
 from actors.kernel.addresses import TapRecord
-from actors.messages.addresses import CONNECTION, GATEWAY
+from actors.messages.addresses import CONNECTION, FACADE
 from actors.messages.connection import (
     Connect,
     ConnectionStateChanged,
@@ -78,7 +78,7 @@ class Seen:
 
     def _take(self, record: TapRecord) -> None:
         message = record.message
-        if type(message) is ConnectionStateChanged and record.recipient == GATEWAY:
+        if type(message) is ConnectionStateChanged and record.recipient == FACADE:
             self.changes.append(message)
         elif type(message) is OpenSession:
             self.attempts.append(message)
@@ -118,7 +118,7 @@ def ask_to_connect(world: ProofWorld) -> str:
         Connect(
             correlation_id=correlation_id,
             deadline=world.process.clock.monotonic() + 30.0,
-            reply_to=GATEWAY,
+            reply_to=FACADE,
         ),
     )
     return correlation_id

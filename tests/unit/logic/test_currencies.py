@@ -10,13 +10,13 @@ import pytest
 
 from actors.link.account_values import AccountValues
 from actors.risk import exposure
+from actors.risk.judging import judge_closing, judge_opening
 from actors.risk.limits import RiskLimits
-from actors.risk.rules import judge_closing, judge_opening
 from tests.unit.logic.test_risk_rules import inputs, ledger
 from tests.unit.logic.values import NOW, QQQ, account, closing_order, holding, market_order
 
 YEN_PER_DOLLAR = 150.0
-LIMITS = RiskLimits(max_position_value=1e6, max_total_exposure=1e6)
+LIMITS = RiskLimits(max_position_value=1e6, max_total_exposure_value=1e6)
 SHARES = 10
 ASK = 600.1
 IN_YEN = attrs.evolve(QQQ, currency="JPY")

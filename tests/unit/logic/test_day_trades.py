@@ -9,8 +9,8 @@ import pytest
 
 from actors.model.orders import OrderAction
 from actors.risk.day_trades import opened_today
+from actors.risk.judging import judge_opening
 from actors.risk.limits import RiskLimits
-from actors.risk.rules import judge_opening
 from tests.unit.logic.test_risk_rules import OTHER, inputs, ledger, reserved, worth
 from tests.unit.logic.values import (
     NOW,
@@ -23,7 +23,7 @@ from tests.unit.logic.values import (
     wire_order,
 )
 
-LIMITS = RiskLimits(max_risk_per_trade_ratio=1.0)
+LIMITS = RiskLimits(risk_per_trade_ratio=1.0)
 MORE, LESS = 26_000.0, 24_000.0
 ONE = market_order(1)
 

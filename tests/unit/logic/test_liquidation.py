@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from actors.logic.liquidation_sizing import closes_for, in_scope
-from actors.logic.liquidation_words import (
+from actors.logic.liquidation_events import (
     Alarm,
     BrokerRead,
     CancelAll,
@@ -35,6 +34,7 @@ from actors.logic.liquidation_words import (
     StepRecorded,
     SubmitCloses,
 )
+from actors.logic.liquidation_sizing import closes_for, in_scope
 from actors.model.account import Holding
 from actors.model.orders import CloseReason, OrderAction
 from supervision.strategy_c.steps import advance, begin, resume

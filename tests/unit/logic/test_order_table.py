@@ -12,15 +12,15 @@ from actors.logic.broker_codes import Meaning
 from actors.logic.order_table import (
     LIVE,
     NEXT_BY_MEANING,
-    NEXT_BY_WORD,
+    NEXT_BY_STATUS,
     TERMINAL,
     TRANSITIONS,
     UNSENT,
     WORKING,
-    BrokerWord,
+    BrokerStatus,
     OrderState,
-    next_by_word,
-    word_of,
+    next_by_status,
+    status_of,
 )
 from tests.unit.logic.values import LATER, record
 
@@ -40,22 +40,22 @@ def test_a_step_is_taken_exactly_when_the_table_has_it(state: OrderState, to: Or
             move(before, to, LATER)
 
 
-@pytest.mark.parametrize(("state", "word"), list(itertools.product(NEXT_BY_WORD, BrokerWord)))
-def test_every_word_of_the_broker_leads_to_a_step_that_exists(
-    state: OrderState, word: BrokerWord
+@pytest.mark.parametrize(("state", "status"), list(itertools.product(NEXT_BY_STATUS, BrokerStatus)))
+def test_every_status_of_the_broker_leads_to_a_step_that_exists(
+    state: OrderState, status: BrokerStatus
 ) -> None:
-    to = next_by_word(state, word)
+    to = next_by_status(state, status)
 
     assert to is state or to in TRANSITIONS[state]
 
 
-@pytest.mark.parametrize("state", sorted(set(OrderState) - set(NEXT_BY_WORD)))
-@pytest.mark.parametrize("word", list(BrokerWord))
+@pytest.mark.parametrize("state", sorted(set(OrderState) - set(NEXT_BY_STATUS)))
+@pytest.mark.parametrize("status", list(BrokerStatus))
 def test_the_broker_cannot_speak_of_an_order_that_was_never_sent(
-    state: OrderState, word: BrokerWord
+    state: OrderState, status: BrokerStatus
 ) -> None:
     with pytest.raises(IllegalTransitionError):
-        next_by_word(state, word)
+        next_by_status(state, status)
 
 
 @pytest.mark.parametrize(
@@ -79,28 +79,26 @@ def test_every_state_is_unsent_live_or_at_its_end() -> None:
 
 def test_no_status_makes_an_order_filled_that_is_at_another_end() -> None:
     for state in (OrderState.CANCELLED, OrderState.FAILED):
-        assert next_by_word(state, BrokerWord.FILLED) is state
+        assert next_by_status(state, BrokerStatus.FILLED) is state
 
 
 @pytest.mark.parametrize(
-    ("status", "why_held", "expected"),
+    ("text", "why_held", "expected"),
     [
-        ("ApiPending", "", BrokerWord.PENDING),
-        ("PendingSubmit", "", BrokerWord.PENDING),
-        ("PreSubmitted", "", BrokerWord.WORKING),
-        ("PreSubmitted", "trigger", BrokerWord.WORKING),
-        ("PreSubmitted", "locate", BrokerWord.HELD),
-        ("Submitted", "", BrokerWord.WORKING),
-        ("PendingCancel", "", BrokerWord.CANCELLING),
-        ("ApiCancelled", "", BrokerWord.CANCELLED),
-        ("Cancelled", "", BrokerWord.CANCELLED),
-        ("Filled", "", BrokerWord.FILLED),
-        ("Inactive", "", BrokerWord.INACTIVE),
-        ("Inactive", "locate", BrokerWord.HELD),
+        ("ApiPending", "", BrokerStatus.PENDING),
+        ("PendingSubmit", "", BrokerStatus.PENDING),
+        ("PreSubmitted", "", BrokerStatus.WORKING),
+        ("PreSubmitted", "trigger", BrokerStatus.WORKING),
+        ("PreSubmitted", "locate", BrokerStatus.HELD),
+        ("Submitted", "", BrokerStatus.WORKING),
+        ("PendingCancel", "", BrokerStatus.CANCELLING),
+        ("ApiCancelled", "", BrokerStatus.CANCELLED),
+        ("Cancelled", "", BrokerStatus.CANCELLED),
+        ("Filled", "", BrokerStatus.FILLED),
+        ("Inactive", "", BrokerStatus.INACTIVE),
+        ("Inactive", "locate", BrokerStatus.HELD),
         ("Nonsense", "", None),
     ],
 )
-def test_a_status_is_read_as_a_word(
-    status: str, why_held: str, expected: BrokerWord | None
-) -> None:
-    assert word_of(status, why_held) == expected
+def test_a_status_text_is_read(text: str, why_held: str, expected: BrokerStatus | None) -> None:
+    assert status_of(text, why_held) == expected

@@ -17,11 +17,11 @@ from actors.model.market import DataType
 from actors.model.orders import OrderAction, Purpose, WireOrder
 from actors.risk import exposure
 from actors.risk.baselines import NO_BASELINES, day_key, roll, week_key
-from actors.risk.checks import RULES
 from actors.risk.day_trades import count_day_trades, first_day, first_day_begins
 from actors.risk.exposure import EMPTY, Ledger
+from actors.risk.judging import RULE_NAMES, judge, judge_opening, judge_replaced
 from actors.risk.limits import DayTradePolicy, RiskLimits
-from actors.risk.rules import RULE_NAMES, judge, judge_opening, judge_replaced
+from actors.risk.rules import RULES
 from tests.unit.logic.test_risk_rules import inputs, ledger
 from tests.unit.logic.values import (
     NOW,
@@ -354,7 +354,7 @@ def test_executions_that_no_rule_looks_at_any_more_are_let_go() -> None:
 def test_the_policy_on_day_trades_is_a_choice(
     policy: DayTradePolicy, worth: float, trades: int, rejects: bool
 ) -> None:
-    limits = attrs.evolve(LIMITS, day_trade_policy=policy)
+    limits = attrs.evolve(LIMITS, day_trades=policy)
     given = inputs(market_order(1), account=account(worth), day_trades=trades)
 
     assert rejects is (reason_of("day_trades", given, limits) is not None)

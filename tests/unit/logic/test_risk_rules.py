@@ -22,9 +22,9 @@ from actors.risk.baselines import (
     roll,
     week_key,
 )
-from actors.risk.checks import RULES
 from actors.risk.day_trades import count_day_trades, first_day
 from actors.risk.exposure import EMPTY, Ledger
+from actors.risk.judging import judge, judge_closing, judge_opening, loss_breaches
 from actors.risk.limits import (
     DayTradePolicy,
     RiskInputs,
@@ -32,7 +32,7 @@ from actors.risk.limits import (
     recent_order,
     still_recent,
 )
-from actors.risk.rules import judge, judge_closing, judge_opening, loss_breaches
+from actors.risk.rules import RULES
 from tests.unit.logic.values import (
     NOW,
     QQQ,
@@ -60,8 +60,8 @@ def worth(day: float, week: float | None = None) -> Baselines:
 
 
 BASELINES = worth(100_000.0)
-BY_MARGIN = attrs.evolve(LIMITS, day_trade_policy=DayTradePolicy.INTRADAY_MARGIN)
-NO_DAY_TRADE_RULE = attrs.evolve(LIMITS, day_trade_policy=DayTradePolicy.OFF)
+BY_MARGIN = attrs.evolve(LIMITS, day_trades=DayTradePolicy.INTRADAY_MARGIN)
+NO_DAY_TRADE_RULE = attrs.evolve(LIMITS, day_trades=DayTradePolicy.OFF)
 OTHER = "CSATSPRIM:another"
 
 
@@ -115,7 +115,7 @@ FEW = market_order(5)
 HELD = ledger(holding(10, QQQ, 500.0))
 STALE = NOW + timedelta(seconds=301)
 TINY = {"account": account(1_999.0), "baselines": worth(1_999.0)}
-BY_MARGIN_BOLD = attrs.evolve(BY_MARGIN, max_risk_per_trade_ratio=1.0, assumed_loss_ratio=0.01)
+BY_MARGIN_BOLD = attrs.evolve(BY_MARGIN, risk_per_trade_ratio=1.0, assumed_loss_ratio=0.01)
 
 
 def low(**changes: Any) -> RiskLimits:
@@ -154,7 +154,7 @@ REJECTIONS: list[tuple[str, RiskInputs, RiskLimits, str]] = [
         "quantity",
     ),
     ("value", inputs(market_order(20)), low(max_position_value=12_000.0), "position value"),
-    ("exposure", inputs(ledger=HELD), low(max_total_exposure=11_000.0), "total exposure"),
+    ("exposure", inputs(ledger=HELD), low(max_total_exposure_value=11_000.0), "total exposure"),
     ("risk", inputs(market_order(100)), LIMITS, r"risk .*\(3,000.5\) exceeds limit \(2,000\)"),
     ("funds", inputs(account=funds(6_001.0)), LIMITS, "cost in view of available funds"),
     ("funds in flight", inputs(**in_flight(10, 11_000.0)), LIMITS, "cost in view"),

@@ -1,4 +1,4 @@
-"""What a liquidation hears (events) and what it wants done (effects): plain values (D16).
+"""What reaches a liquidation (events) and what it wants done (effects): plain values (D16).
 
 Every effect that is answered carries ``turn``; its answer brings the turn back, and an answer of an earlier turn (one
 that was overtaken by the loss of the link, say) is ignored.
