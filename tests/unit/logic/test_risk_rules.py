@@ -183,6 +183,14 @@ REJECTIONS: list[tuple[str, RiskInputs, RiskLimits, str]] = [
 ]
 
 
+UNKNOWN: list[tuple[str, RiskInputs, RiskLimits, str]] = [
+    ("positions", inputs(ledger=EMPTY), LIMITS, "positions are unknown"),
+    ("account", inputs(account=None), LIMITS, "net liquidation"),
+    ("currency", inputs(account=account(currency="EUR")), LIMITS, "no exchange rate"),
+]
+"""What several rules reject at once."""
+
+
 @pytest.mark.req("RSK-1", "RSK-2", "RSK-3", "RSK-6")
 @pytest.mark.parametrize(
     ("given", "limits", "words"),
@@ -265,7 +273,13 @@ def test_inputs_that_make_no_sense_reject() -> None:
 
 @pytest.mark.req("RSK-1")
 def test_every_rule_has_a_rejection_here() -> None:
-    assert len(RULES) == 19
+    rejected_by = {
+        rule
+        for _, given, limits, _ in [*REJECTIONS, *UNKNOWN]
+        for rule in judge_opening(given, limits).rejected_by
+    }
+
+    assert rejected_by == {rule.__name__ for rule in RULES}
 
 
 @pytest.mark.req("RSK-4")
