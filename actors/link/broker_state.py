@@ -17,6 +17,7 @@ order only goes from those to these, so none is missed between them.
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import AsyncExitStack
 from typing import Any, cast
 
@@ -37,30 +38,42 @@ _READ_AT_ALL = ExecutionFilter(clientId=0)
 """Executions of every client."""
 
 
-async def read_broker_state(session: Session, gate: OrderGate, account: str | None) -> BrokerState:
-    """Read until nothing was executed in between; raises `GatewayConnectionError` when that never happens.
+class BrokerStateReader:
+    """Reads the broker's state in one session, once at a time."""
 
-    All who asked before a read began get what it finds: a crowd, as after a row of restarts, costs one read.
-    """
-    begun_before = session.reads_begun
-    async with session.reading:
-        if session.newest_read is not None and session.newest_read[0] > begun_before:
-            return session.newest_read[1]
-        session.reads_begun += 1
-        number = session.reads_begun
-        for _ in range(session.settings.max_state_reads):
-            state = await _read_once(session, gate, account or session.accounts[0])
-            if state is not None:
-                session.newest_read = number, state
-                return state
-        raise GatewayConnectionError(
-            f"executions kept coming in while the broker's state was read "
-            f"{session.settings.max_state_reads} times"
-        )
+    def __init__(self, session: Session, gate: OrderGate) -> None:
+        self.session = session
+        self._gate = gate
+        self._reading = asyncio.Lock()
+        self._reads_begun = 0
+        self._newest: tuple[int, BrokerState] | None = None
+
+    async def read(self, account: str | None) -> BrokerState:
+        """Read until nothing was executed in between; raises `GatewayConnectionError` when that never happens.
+
+        All who asked before a read began get what it finds: a crowd, as after a row of restarts, costs one read.
+        """
+        begun_before = self._reads_begun
+        async with self._reading:
+            if self._newest is not None and self._newest[0] > begun_before:
+                return self._newest[1]
+            self._reads_begun += 1
+            number = self._reads_begun
+            most = self.session.settings.max_state_reads
+            for _ in range(most):
+                state = await _read_once(
+                    self.session, self._gate, account or self.session.accounts[0]
+                )
+                if state is not None:
+                    self._newest = number, state
+                    return state
+            raise GatewayConnectionError(
+                f"executions kept coming in while the broker's state was read {most} times"
+            )
 
 
 async def _read_once(session: Session, gate: OrderGate, account: str) -> BrokerState | None:
-    session.account = account
+    session.account.account_id = account
     losses = gate.losses
     before = await _executions(session)
     counted = gate.executions_counted
@@ -70,7 +83,7 @@ async def _read_once(session: Session, gate: OrderGate, account: str) -> BrokerS
         session.client.reqPositions()
         orders = None if session.readonly else await _ask_open_orders(session, asked)
         await asked.enter_async_context(session.single(ACCOUNT))
-        session.watch_account(account)
+        session.account.watch_values(account)
         session.client.reqAccountUpdates(True, account)
     open_orders = merge_orders(orders.items) if orders is not None else ()
     completed = await _completed_orders(session) if orders is not None else ()
@@ -100,14 +113,14 @@ async def _executions(session: Session) -> dict[str, Execution]:
 
 
 def _with_commission(session: Session, execution: Execution) -> Execution:
-    paid = session.commissions.get(execution.exec_id)
+    paid = session.account.commissions.get(execution.exec_id)
     if paid is None:
         return execution
     return attrs.evolve(execution, commission=paid[0], realized_pnl=paid[1])
 
 
 def _held(reports: list[Holding]) -> tuple[Holding, ...]:
-    """Keep what is held; the last word on each contract counts. The gateway pushes changes from then on."""
+    """Keep what is held; the newest report of each contract counts. The gateway pushes changes from then on."""
     newest = {(item.account, item.contract.con_id): item for item in reports}
     return tuple(holding for holding in newest.values() if holding.quantity)
 
@@ -151,13 +164,13 @@ async def _completed_orders(session: Session) -> tuple[BrokerOrder, ...]:
 
 async def _leave_account(session: Session) -> None:
     """Give up the account that is watched: asked for again, its numbers come whole."""
-    if session.account_values is not None:
+    if session.account.values is not None:
         await session.pacer.turn(PacingLane.ORDER)
-        session.client.reqAccountUpdates(False, session.account_values.account_id)
+        session.client.reqAccountUpdates(False, session.account.values.account_id)
 
 
 def _account(session: Session) -> Account:
     """Tell the account's numbers; the gateway pushes their changes from then on."""
-    values = session.account_values
+    values = session.account.values
     assert values is not None  # noqa: S101 - watched since it was asked for
     return values.account(session.clock.now())

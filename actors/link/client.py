@@ -32,7 +32,7 @@ NULS_IN_CONTRACT: Final = 11
 
 
 class ClientOwner(Protocol):
-    """Who is told what happens on the connection; each call comes on the loop."""
+    """Who takes what happens on the connection; each call comes on the loop."""
 
     def on_ready(self) -> None:
         """Managed accounts and the next order id are known."""
@@ -63,7 +63,7 @@ class SessionClient(Client):
         self._broken = False
         self._next_valid_id: int | None = None
 
-    # --- life -----------------------------------------------------------------------------------------------------
+    # --- the socket -----------------------------------------------------------------------------------------------
 
     async def open(self, host: str, port: int, client_id: int) -> None:
         """Connect the socket and say hello; `on_ready` or `on_broken` follows. Raises OSError."""
@@ -77,7 +77,7 @@ class SessionClient(Client):
         self.conn.sendMsg(b"API\0" + prefix(hello))
 
     def abort(self) -> None:
-        """Close the socket at once; nothing that comes later is heard."""
+        """Close the socket at once; nothing that comes later is read."""
         self._broken = True
         self.connState = Client.DISCONNECTED
         transport = self.transport
@@ -94,7 +94,7 @@ class SessionClient(Client):
                 connection.shutdown(socket.SHUT_RDWR)
 
     def close_in_order(self) -> None:
-        """Send what was written, then close; nothing that comes later is heard."""
+        """Send what was written, then close; nothing that comes later is read."""
         self._broken = True
         self.connState = Client.DISCONNECTED
         transport = self.transport
@@ -107,7 +107,7 @@ class SessionClient(Client):
         return cast("asyncio.Transport | None", self.conn.transport)
 
     def is_alive(self) -> bool:
-        """Whether what the gateway says is still heard."""
+        """Whether what the gateway says is still read."""
         return not self._broken
 
     @property

@@ -3,7 +3,7 @@
 The library logs and forgets what it cannot decode; a fill with one field too many would vanish (TWS_WIRE §11.5). Here
 every such message raises, and the session decides. Messages that the link has no use for are skipped undecoded.
 
-Executions and completed orders are told again, word by word, whenever the broker's state is read: they are decoded
+Executions and completed orders come again, byte for byte, whenever the broker's state is read: they are decoded
 once. With some hundred of them a day, reading is otherwise what a reconciliation spends its time on.
 """
 
@@ -132,8 +132,8 @@ class StrictDecoder(Decoder):
     def execDetails(self, fields: list[str]) -> None:  # noqa: N802 - the library's name
         """Hand over the request id and the execution."""
         receiver: Any = self.wrapper
-        request_id, told = int(fields[1]), _SEPARATOR.join(fields[2:])
-        receiver.execution(request_id, _execution(self.serverVersion, told))
+        request_id, text = int(fields[1]), _SEPARATOR.join(fields[2:])
+        receiver.execution(request_id, _execution(self.serverVersion, text))
 
     def completedOrder(self, fields: list[str]) -> None:  # noqa: N802 - the library's name
         """Hand over the order."""
@@ -175,7 +175,7 @@ class _Once(StrictDecoder):
 def _decoded(
     read: Callable[[Decoder, list[str]], None], server_version: int, fields: list[str]
 ) -> tuple[Any, ...]:
-    """Have the library read one message, and return what it would have told its wrapper."""
+    """Have the library read one message, and return what it would have handed to its wrapper."""
     decoder = _Once(server_version)
     read(decoder, fields)
     caught: tuple[Any, ...] = decoder.wrapper.caught
@@ -183,21 +183,21 @@ def _decoded(
 
 
 @lru_cache(maxsize=_REMEMBERED)
-def _execution(server_version: int, told: str) -> Execution:
+def _execution(server_version: int, text: str) -> Execution:
     """Decode an execution from its fields behind the request id, joined as on the wire.
 
     The library drops one whose time zone it does not know, so the time is read here.
     """
-    fields = ["", "0", *told.split(_SEPARATOR)]
+    fields = ["", "0", *text.split(_SEPARATOR)]
     time, fields[_TIME_FIELD] = fields[_TIME_FIELD], _ANY_TIME
     _, contract, execution = _decoded(Decoder.execDetails, server_version, fields)
     return execution_from_ib(contract, execution, time_from_ib(time))
 
 
 @lru_cache(maxsize=_REMEMBERED)
-def _completed_order(server_version: int, told: str) -> BrokerOrder:
+def _completed_order(server_version: int, text: str) -> BrokerOrder:
     """Decode an order that ended today from its fields, joined as on the wire."""
-    fields = told.split(_SEPARATOR)
+    fields = text.split(_SEPARATOR)
     return order_from_completed(*_decoded(Decoder.completedOrder, server_version, fields))
 
 

@@ -6,9 +6,12 @@ import errno
 import socket
 
 from actors.errors import (
+    ClientIDInUseError,
+    GatewayAuthenticationError,
     GatewayConnectionError,
     GatewayError,
     GatewayTimeoutError,
+    IncompatibleVersionError,
     NetworkUnreachableError,
 )
 from actors.messages.connection import OpenSession
@@ -24,6 +27,18 @@ UNREACHABLE = frozenset(
     10064,
     10065,
 }  # the same on Windows
+
+_HANDSHAKE_ERRORS: dict[int, type[GatewayError]] = {
+    326: ClientIDInUseError,
+    501: GatewayConnectionError,
+    502: GatewayConnectionError,
+    503: IncompatibleVersionError,
+    505: IncompatibleVersionError,
+    506: IncompatibleVersionError,
+    507: GatewayConnectionError,
+    10141: GatewayAuthenticationError,
+}
+_LOGIN_WORDS = ("not logged in", "login", "log in", "authentication", "disclaimer")
 
 
 def open_failure(
@@ -44,3 +59,22 @@ def open_failure(
             f"{where} refused the connection: is the gateway running, and its API port open?"
         )
     return GatewayConnectionError(f"the connection to {where} failed: {error}")
+
+
+def handshake_error(code: int, text: str) -> GatewayError | None:
+    """Choose the error of CON-7 that a code means before the API is ready; None for a mere notice."""
+    kind = _HANDSHAKE_ERRORS.get(code)
+    if kind is None and any(word in text.lower() for word in _LOGIN_WORDS):
+        kind = GatewayAuthenticationError
+    return None if kind is None else kind(f"{text} (code {code})")
+
+
+def handshake_failure(error: Exception) -> GatewayError:
+    """Name what broke the connection before the API was ready."""
+    if isinstance(error, GatewayConnectionError):
+        return GatewayConnectionError(
+            f"{error} before the API was ready: is this host trusted by the gateway, and the API enabled there?"
+        )
+    if isinstance(error, GatewayError):
+        return error
+    return GatewayConnectionError(f"the handshake failed: {error}")

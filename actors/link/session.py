@@ -10,20 +10,13 @@ time; a late answer changes nothing. It decides nothing about orders.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import datetime
 from typing import Any, Protocol
 
-from actors.errors import (
-    ClientIDInUseError,
-    GatewayAuthenticationError,
-    GatewayConnectionError,
-    GatewayError,
-    IncompatibleVersionError,
-)
+from actors.errors import GatewayError
 from actors.kernel.clock import Clock
-from actors.link.account_values import AccountValues
 from actors.link.answers import (
     ACCOUNT,
     COMPLETED_ORDERS,
@@ -34,34 +27,21 @@ from actors.link.answers import (
     Pending,
 )
 from actors.link.client import SessionClient
-from actors.link.life import Life
+from actors.link.liveness import Liveness
+from actors.link.opening import handshake_error, handshake_failure
 from actors.link.pacer import Pacer
 from actors.link.pacing import PacingLane, PacingLimits
 from actors.link.reports import Reports
 from actors.link.settings import LinkSettings
-from actors.link.ticks import TickDesk
+from actors.link.ticks import TickStreams
+from actors.link.traded_account import TradedAccount
 from actors.link.wrapper import RawWrapper
 from actors.logic.broker_codes import Meaning, RequestKind, meaning
 from actors.messages.connection import OpenSession
-from actors.model.account import Holding
-from actors.model.connection import BrokerState
-from actors.model.orders import BrokerOrder, Execution
-
-_HANDSHAKE_ERRORS: dict[int, type[GatewayError]] = {
-    326: ClientIDInUseError,
-    501: GatewayConnectionError,
-    502: GatewayConnectionError,
-    503: IncompatibleVersionError,
-    505: IncompatibleVersionError,
-    506: IncompatibleVersionError,
-    507: GatewayConnectionError,
-    10141: GatewayAuthenticationError,
-}
-_LOGIN_WORDS = ("not logged in", "login", "log in", "authentication", "disclaimer")
 
 
-class SessionOwner(Protocol):
-    """Who is told what the gateway says; each call comes on the loop."""
+class SessionListener(Protocol):
+    """Who takes what the session itself cannot decide; each call comes on the loop."""
 
     def session_ready(self, session: Session) -> None:
         """The API is ready."""
@@ -84,9 +64,6 @@ class SessionOwner(Protocol):
     def proof_missed(self, session: Session, asked_at: float) -> None:
         """The gateway left the round trip of ``asked_at`` unanswered, for which an order waited."""
 
-    def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        """Run a coroutine on the loop."""
-
 
 class Session:
     """See the module's docstring. All times in seconds."""
@@ -99,7 +76,8 @@ class Session:
         settings: LinkSettings,
         clock: Clock,
         loop: asyncio.AbstractEventLoop,
-        owner: SessionOwner,
+        spawn: Callable[[Coroutine[Any, Any, Any]], object],
+        listener: SessionListener,
         reports: Reports,
     ) -> None:
         self.number = number
@@ -117,30 +95,37 @@ class Session:
             ),
             settings.max_waiting_requests,
         )
+        self.account = TradedAccount(
+            client_id=request.client_id,
+            managed=lambda: self.accounts,
+            answers=self.answers,
+            reports=reports,
+            max_commissions=settings.max_items_per_answer,
+        )
         self.client = SessionClient(
-            RawWrapper(self),
+            RawWrapper(self, self.answers, self.account),
             self,
             max_frame_bytes=settings.max_frame_bytes,
             max_unsent_bytes=settings.max_unsent_bytes,
         )
-        self.life = Life(
+        self.liveness = Liveness(
             loop=loop,
             clock=clock,
             client=self.client,
             pacer=self.pacer,
-            spawn=owner.spawn,
-            on_missed=lambda asked_at: owner.proof_missed(self, asked_at),
+            spawn=spawn,
+            on_missed=lambda asked_at: listener.proof_missed(self, asked_at),
             fresh_s=settings.proof_of_life_s,
             limit_s=settings.round_trip_timeout_s,
         )
-        self.ticks = TickDesk(
+        self.ticks = TickStreams(
             loop=loop,
             clock=clock,
             answers=self.answers,
             client=self.client,
             pacer=self.pacer,
             tell=reports.market,
-            spawn=owner.spawn,
+            spawn=spawn,
             max_lines=settings.max_tick_streams,
             interval_s=settings.ticks_interval_s,
         )
@@ -149,28 +134,15 @@ class Session:
         self.is_cut_off = False
         self.received_at: datetime = clock.now()
         self.unanswered: str | None = None
-        self.reading = asyncio.Lock()
-        self.reads_begun = 0
-        self.newest_read: tuple[int, BrokerState] | None = None
-        self.account: str | None = None
-        self.account_values: AccountValues | None = None
-        self.commissions: dict[str, tuple[float, float | None]] = {}
-        self._account_dirty = False
-        self._account_complete = False
-        self._owner = owner
+        self._listener = listener
         self._reports = reports
 
-    # --- life -----------------------------------------------------------------------------------------------------
+    # --- its beginning and its end --------------------------------------------------------------------------------
 
     @property
     def accounts(self) -> tuple[str, ...]:
         """The managed accounts."""
         return self.client.accounts
-
-    def concerns(self, account: str) -> bool:
-        """Tell whether a position or an execution is of the account that is traded: a login may manage several."""
-        one_only = self.account is None or len(self.accounts) <= 1
-        return one_only or account in ("", self.account)
 
     @property
     def server_version(self) -> int:
@@ -190,7 +162,7 @@ class Session:
         self.ticks.end()
         self.answers.fail_all(error)
         self.pacer.fail(error)
-        self.life.end(error)
+        self.liveness.end(error)
 
     def _settle(self, error: GatewayError) -> None:
         """End the handshake with an error, unless it has ended."""
@@ -202,8 +174,8 @@ class Session:
         """Cancel what is subscribed (CON-13). What does not go through any more does not matter."""
         with suppress(GatewayError):
             self.ticks.farewell()
-            if self.account_values is not None:
-                self.client.reqAccountUpdates(False, self.account_values.account_id)
+            if self.account.values is not None:
+                self.client.reqAccountUpdates(False, self.account.values.account_id)
             self.client.cancelPositions()
 
     def on_ready(self) -> None:
@@ -212,29 +184,27 @@ class Session:
         self.is_ready = True
         if not self.settled.done():
             self.settled.set_result(None)
-        self._owner.session_ready(self)
+        self._listener.session_ready(self)
 
     def on_broken(self, error: Exception) -> None:
         """The socket is gone, or what comes out of it makes no sense; called by the client."""
         if not self.is_ready and not self.settled.done():
-            self._settle(_handshake_failure(error))
+            self._settle(handshake_failure(error))
             return
-        self._owner.session_broken(self, error)
+        self._listener.session_broken(self, error)
 
     def on_undecodable(self, fields: list[str], error: Exception) -> None:
         """One message is lost; called by the client."""
-        self._owner.undecodable(self, fields, error)
+        self._listener.undecodable(self, fields, error)
 
     def batch_began(self) -> None:
         """Date everything in a batch alike: by our clock, not by the library's (D3)."""
         self.received_at = self.clock.now()
-        self.life.heard()
+        self.liveness.bytes_came()
 
     def batch_ended(self) -> None:
-        """Tell the account's numbers once per batch."""
-        if self._account_dirty and self._account_complete and self.account_values is not None:
-            self._account_dirty = False
-            self._reports.account(self.account_values.account(self.received_at))
+        """Report the account's numbers once per batch."""
+        self.account.on_batch_end(self.received_at)
 
     # --- asking ---------------------------------------------------------------------------------------------------
 
@@ -276,18 +246,12 @@ class Session:
                 self.unanswered = key
             self.answers.forget(key)
 
-    def watch_account(self, account: str) -> None:
-        """Collect the numbers of this account from now on; they are complete at the next end marker."""
-        self.account_values = AccountValues(account)
-        self._account_complete = False
-        self._account_dirty = False
-
     # --- what the gateway says ------------------------------------------------------------------------------------
 
     def on_error(self, request_id: int, code: int, text: str) -> None:
         """Give an error to whom it belongs: a request, an order, the handshake, or nobody in particular."""
         if not self.is_ready and not self.settled.done():
-            failure = _handshake_error(code, text)
+            failure = handshake_error(code, text)
             if failure is not None:
                 self._settle(failure)
                 return
@@ -296,14 +260,14 @@ class Session:
             if pending is not None:
                 pending.on_error(code, text)
             if code == 10197:
-                self._owner.notice(self, code, text)
+                self._listener.notice(self, code, text)
         elif request_id > 0:
             if meaning(code, RequestKind.NEW) is Meaning.DUPLICATE_ID:
-                self._owner.duplicate_id(self, request_id)
+                self._listener.duplicate_id(self, request_id)
             self._reports.order_error(request_id, code, text, at=self.received_at)
         else:
             self._refused_without_id(code, text)
-            self._owner.notice(self, code, text)
+            self._listener.notice(self, code, text)
 
     def _refused_without_id(self, code: int, text: str) -> None:
         """An invalid request without an id can only be one of those that wait (such as in read-only mode)."""
@@ -317,71 +281,14 @@ class Session:
     def on_next_id(self, order_id: int) -> None:
         """The gateway's floor for order ids; the handshake's own is read by the client."""
         if self.is_ready:
-            self._owner.next_id(self, order_id)
+            self._listener.next_id(self, order_id)
 
-    def on_order(self, order: BrokerOrder) -> None:
-        """An order's terms or state; it may be the answer to a question."""
-        self.answers.add(OPEN_ORDERS, order)
-        self._reports.order(order, ours=order.client_id == self.client_id, at=self.received_at)
+    def on_time(self, gateway_time: datetime) -> None:
+        """The answer to a round trip."""
+        self.liveness.answered(gateway_time)
 
-    def on_execution(self, request_id: int, execution: Execution) -> None:
-        """An execution, live or asked for; one in another account moves nothing here."""
-        if not self.concerns(execution.account):
-            return
-        self.answers.add(request_id, execution)
-        self._reports.execution(
-            execution, asked=request_id >= FIRST_REQUEST_ID, at=self.received_at
-        )
-
-    def on_commission(self, exec_id: str, commission: float, pnl: float) -> None:
-        """A commission; every read of the executions tells all of them again, which is no news.
-
-        IB says "unset" for the profit of an opening trade.
-        """
-        realized = pnl if abs(pnl) < 1e300 else None
-        if self.commissions.get(exec_id) == (commission, realized):
-            return
-        if len(self.commissions) < self.settings.max_items_per_answer:
-            self.commissions[exec_id] = (commission, realized)
-        self._reports.commission(exec_id, commission, realized)
-
-    def on_holding(self, holding: Holding) -> None:
-        """A position: part of an answer, or news; closing one of another account would open one here."""
-        if not self.concerns(holding.account):
-            return
-        pending = self.answers.get(POSITIONS)
-        if pending is not None:
-            pending.add(holding)
-        else:
-            self._reports.holding(holding)
-
-    def on_account_value(self, key: str, value: str, currency: str, account: str) -> None:
-        """One number of the account."""
-        values = self.account_values
-        if values is not None and values.take(key, value, currency, account):
-            self._account_dirty = True
-
-    def on_account_end(self, account: str) -> None:
-        """The account's numbers are complete."""
-        if self.account_values is not None and account == self.account_values.account_id:
-            self._account_complete = True
-            self.answers.finish(ACCOUNT)
-
-
-def _handshake_error(code: int, text: str) -> GatewayError | None:
-    """Choose the error of CON-7 that a code means before the API is ready; None for a mere notice."""
-    kind = _HANDSHAKE_ERRORS.get(code)
-    if kind is None and any(word in text.lower() for word in _LOGIN_WORDS):
-        kind = GatewayAuthenticationError
-    return None if kind is None else kind(f"{text} (code {code})")
-
-
-def _handshake_failure(error: Exception) -> GatewayError:
-    """Name what broke the connection before the API was ready."""
-    if isinstance(error, GatewayConnectionError):
-        return GatewayConnectionError(
-            f"{error} before the API was ready: is this host trusted by the gateway, and the API enabled there?"
-        )
-    if isinstance(error, GatewayError):
-        return error
-    return GatewayConnectionError(f"the handshake failed: {error}")
+    def on_tick(self, fields: list[str]) -> None:
+        """A tick of a stream; one of a stream that was cancelled is late."""
+        take = self.ticks.takers.get(fields[1])
+        if take is not None:
+            take(fields, self.received_at)

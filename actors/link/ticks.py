@@ -71,7 +71,7 @@ class _Stream:
         self.lines: list[_Line] = []
 
 
-class TickDesk:
+class TickStreams:
     """See the module's docstring. Everything runs on the link's loop; times in seconds."""
 
     def __init__(

@@ -1,7 +1,8 @@
 """Takes in what the gateway says: ib_insync's decoder calls these methods by name.
 
-No `Trade`, no ticker, no event: each message is turned into a value and handed to the session (D8). What raises here
-counts as an undecodable message, which ends the session when the message carries an order.
+No `Trade`, no ticker, no event: each message is turned into a value and handed to whom it concerns (D8): who waits for
+an answer, the account that is traded, or the session. What raises here counts as an undecodable message, which ends the
+session when the message carries an order.
 """
 
 # ruff: noqa: N802 - the names are IB's
@@ -9,54 +10,78 @@ counts as an undecodable message, which ends the session when the message carrie
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-from actors.link.answers import COMPLETED_ORDERS, OPEN_ORDERS, POSITIONS
+from actors.link.answers import COMPLETED_ORDERS, OPEN_ORDERS, POSITIONS, Answers
 from actors.link.memory import plausible_order_id
 from actors.link.snapshot import SnapshotPending
+from actors.link.traded_account import TradedAccount
 from actors.link.translation import (
     holding_from_ib,
     order_from_open,
     order_from_status,
     required,
 )
+from actors.model.orders import BrokerOrder, Execution
 
-if TYPE_CHECKING:
-    from actors.link.session import Session
-    from actors.model.orders import BrokerOrder, Execution
+
+class Receiver(Protocol):
+    """Who takes what is no answer and concerns no account: the session."""
+
+    received_at: datetime
+    """When the batch that is read now arrived."""
+
+    def batch_began(self) -> None:
+        """Bytes came in."""
+
+    def batch_ended(self) -> None:
+        """Everything that they hold was handed over."""
+
+    def on_next_id(self, order_id: int) -> None:
+        """The gateway's floor for order ids."""
+
+    def on_error(self, request_id: int, code: int, text: str) -> None:
+        """An error, an advisory or a notice."""
+
+    def on_time(self, gateway_time: datetime) -> None:
+        """The answer to a round trip."""
+
+    def on_tick(self, fields: list[str]) -> None:
+        """A tick of a tick-by-tick stream, undecoded."""
 
 
 class RawWrapper:
-    """The receiver of one session's messages."""
+    """Takes the messages of one session."""
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
-        self._answers = session.answers
+    def __init__(self, receiver: Receiver, answers: Answers, account: TradedAccount) -> None:
+        self._receiver = receiver
+        self._answers = answers
+        self._account = account
 
     # --- the connection -------------------------------------------------------------------------------------------
 
     def tcpDataArrived(self) -> None:
         """A batch begins."""
-        self._session.batch_began()
+        self._receiver.batch_began()
 
     def tcpDataProcessed(self) -> None:
         """A batch ends."""
-        self._session.batch_ended()
+        self._receiver.batch_ended()
 
     def nextValidId(self, order_id: int) -> None:
         """The gateway's floor for order ids."""
-        self._session.on_next_id(plausible_order_id(order_id))
+        self._receiver.on_next_id(plausible_order_id(order_id))
 
     def managedAccounts(self, accounts: str) -> None:
         """The client reads it by itself."""
 
     def error(self, request_id: int, code: int, text: str, _advanced: str) -> None:
         """An error, an advisory or a notice."""
-        self._session.on_error(request_id, code, text)
+        self._receiver.on_error(request_id, code, text)
 
     def currentTime(self, time: int) -> None:
         """The answer to reqCurrentTime."""
-        self._session.life.answered(datetime.fromtimestamp(time, UTC))
+        self._receiver.on_time(datetime.fromtimestamp(time, UTC))
 
     # --- contracts, bars, chains ----------------------------------------------------------------------------------
 
@@ -134,10 +159,8 @@ class RawWrapper:
             snapshot.on_data_type(kind)
 
     def tick(self, fields: list[str]) -> None:
-        """A tick of a tick-by-tick stream, undecoded; one of a stream that was cancelled is late."""
-        take = self._session.ticks.takers.get(fields[1])
-        if take is not None:
-            take(fields, self._session.received_at)
+        """A tick of a tick-by-tick stream, undecoded."""
+        self._receiver.on_tick(fields)
 
     def tickSnapshotEnd(self, request_id: int) -> None:
         """The snapshot is complete."""
@@ -147,7 +170,7 @@ class RawWrapper:
 
     def openOrder(self, _order_id: int, contract: Any, order: Any, state: Any) -> None:
         """An order's terms and state."""
-        self._session.on_order(order_from_open(contract, order, state))
+        self._account.on_order(order_from_open(contract, order, state), self._receiver.received_at)
 
     def orderStatus(
         self,
@@ -164,11 +187,10 @@ class RawWrapper:
         _cap_price: float,
     ) -> None:
         """An order's state and quantities."""
-        self._session.on_order(
-            order_from_status(
-                order_id, status, filled, remaining, average_price, perm_id, client_id, why_held
-            )
+        order = order_from_status(
+            order_id, status, filled, remaining, average_price, perm_id, client_id, why_held
         )
+        self._account.on_order(order, self._receiver.received_at)
 
     def openOrderEnd(self) -> None:
         """No more open orders."""
@@ -184,7 +206,7 @@ class RawWrapper:
 
     def execution(self, request_id: int, execution: Execution) -> None:
         """An execution: live (request id −1) or asked for."""
-        self._session.on_execution(request_id, execution)
+        self._account.on_execution(request_id, execution, self._receiver.received_at)
 
     def execDetailsEnd(self, request_id: int) -> None:
         """No more executions."""
@@ -192,7 +214,7 @@ class RawWrapper:
 
     def commissionReport(self, report: Any) -> None:
         """The commission of an execution."""
-        self._session.on_commission(
+        self._account.on_commission(
             report.execId, required(report.commission, "commission"), report.realizedPNL
         )
 
@@ -200,7 +222,7 @@ class RawWrapper:
 
     def position(self, account: str, contract: Any, quantity: float, cost: float) -> None:
         """A position, as asked for or as it changed."""
-        self._session.on_holding(holding_from_ib(account, contract, quantity, cost))
+        self._account.on_holding(holding_from_ib(account, contract, quantity, cost))
 
     def positionEnd(self) -> None:
         """No more positions."""
@@ -208,8 +230,8 @@ class RawWrapper:
 
     def updateAccountValue(self, key: str, value: str, currency: str, account: str) -> None:
         """One number of the account."""
-        self._session.on_account_value(key, value, currency, account)
+        self._account.on_value(key, value, currency, account)
 
     def accountDownloadEnd(self, account: str) -> None:
         """The account's numbers are complete."""
-        self._session.on_account_end(account)
+        self._account.on_values_end(account)

@@ -158,7 +158,7 @@ def test_too_much_undecodable_data_ends_the_session() -> None:
             ended = await _ended(driver)
 
             assert ended.cause is DisconnectCause.LINK_FAILED
-            assert driver.actor.undecodable_count == 21
+            assert driver.actor.sessions.undecodable_count == 21
 
     run(scenario)
 

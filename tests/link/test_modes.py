@@ -223,7 +223,7 @@ def test_opening_and_losing_many_sessions_leaks_nothing() -> None:
         tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
         assert tasks == []
         assert simulator.client_ids() == ()
-        assert driver.actor.session is None
+        assert driver.actor.sessions.current is None
         with contextlib.suppress(Exception):
             await simulator.stop()
 

@@ -74,7 +74,7 @@ def test_a_gateway_that_falls_behind_is_not_followed() -> None:
         async with world() as (driver, simulator):
             await driver.trade_ready(simulator.port, order_id_floor=1000)
             spy = await driver.qualify()
-            driver.actor.next_id(driver.actor.session, 7)  # type: ignore[arg-type]  # there is one
+            driver.actor.sessions.next_id(driver.actor.sessions.current, 7)  # type: ignore[arg-type]  # there is one
             sent = await driver.ask(driver.send_order(driver.order(spy)), OrderSent)
 
             assert sent.broker_order_id == 1000

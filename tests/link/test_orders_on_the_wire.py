@@ -418,7 +418,7 @@ def test_a_gateway_that_reads_no_more_gets_no_more_orders() -> None:
         ):
             await driver.trade_ready(simulator.port)
             spy = await driver.qualify()
-            client = driver.actor.session.client if driver.actor.session else None
+            client = driver.actor.sessions.current.client if driver.actor.sessions.current else None
             assert isinstance(client, SessionClient)
             simulator.faults.silence(stop_reading=True)
             assert client.transport is not None

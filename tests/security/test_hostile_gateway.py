@@ -112,7 +112,7 @@ async def _script(driver: LinkDriver, port: int) -> None:
         await _answered(driver, driver.send_order(driver.order(spy), timeout_s=ANSWER_S))
     await asyncio.sleep(0.5)
     await _answered(driver, Probe(**driver.header(ANSWER_S)))
-    assert with_session or driver.actor.session is None
+    assert with_session or driver.actor.sessions.current is None
 
 
 def _assert_no_absurd_numbers(value: Any) -> None:
@@ -129,12 +129,12 @@ def _assert_sane(driver: LinkDriver) -> None:
     """Check that no actor failed, that nothing waits for ever, and that what is held has its bound."""
     failures = [report for report in driver.reports if type(report).__name__ == "ActorFailed"]
     assert failures == []
-    session = driver.actor.session
+    session = driver.actor.sessions.current
     if session is not None:
         assert session.answers._pending == {}
         assert len(session.client._frames._buffer) <= MAX_FRAME_BYTES + READ_BYTES
-        assert len(session.commissions) <= HOSTILE.max_items_per_answer
-    assert driver.actor.undecodable_count <= HOSTILE.max_undecodable + 1
+        assert len(session.account.commissions) <= HOSTILE.max_items_per_answer
+    assert driver.actor.sessions.undecodable_count <= HOSTILE.max_undecodable + 1
     told: list[Message] = [*driver.told[POSITION_ACTOR], *driver.told[RISK]]
     for message in told:
         if isinstance(message, HoldingReported):
@@ -190,7 +190,7 @@ def test_frames_from_nowhere(frames: list[bytes]) -> None:
         async with toy_gateway() as gateway:
             driver = LinkDriver(HOSTILE)
             await driver.open(gateway.port)
-            floor = driver.actor.order_ids.last
+            floor = driver.actor.memory.order_ids.last
             gateway.say(b"".join(frames))
             await asyncio.sleep(0.01)
             waiting = _answered(driver, Probe(**driver.header(ANSWER_S)))
@@ -198,7 +198,7 @@ def test_frames_from_nowhere(frames: list[bytes]) -> None:
 
             assert isinstance(reply, Probed | RequestFailed)
             _assert_sane(driver)
-            assert driver.actor.order_ids.last - floor < 1_000_000_000
+            assert driver.actor.memory.order_ids.last - floor < 1_000_000_000
             driver.actor.abandoned()
 
     run(scenario)
@@ -219,7 +219,7 @@ def test_a_handshake_with_anything_but_a_gateway(hello: bytes, more: list[bytes]
             with pytest.raises(GatewayError):
                 await driver.open(server.sockets[0].getsockname()[1], timeout_s=0.2)
             _assert_sane(driver)
-            assert driver.actor.session is None
+            assert driver.actor.sessions.current is None
             assert driver.of(CONNECTION, SessionEnded) == []
 
     run(scenario)
@@ -321,7 +321,7 @@ def test_an_absurd_next_order_id_is_no_session_and_no_floor(next_id: str) -> Non
             with pytest.raises(GatewayError):
                 await driver.open(gateway.port, timeout_s=0.2)
 
-            assert driver.actor.order_ids.last == 0
+            assert driver.actor.memory.order_ids.last == 0
             _assert_sane(driver)
 
     run(scenario)

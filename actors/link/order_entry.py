@@ -6,23 +6,26 @@ Proof of life and turn at the wire first, then the gate, then the bytes: nothing
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Protocol
 
 from actors.errors import GatewayError, GatewayTimeoutError
-from actors.kernel.clock import Clock
+from actors.kernel.handlers import Part, handles
+from actors.kernel.loop_actor import LoopActor
 from actors.kernel.mailbox import Sender
-from actors.kernel.messages import Reply, Request
+from actors.link.deadlines import left_s
 from actors.link.memory import OrderIds
 from actors.link.order_gate import Attempt, OrderGate
 from actors.link.orders import OrderSender
 from actors.link.pacing import PacingLane
 from actors.link.session import Session
+from actors.link.sessions import Sessions
 from actors.messages.orders import (
     OrderRefusedAtGate,
     OrderSent,
     OrderSimulated,
+    SendCancel,
+    SendGlobalCancel,
     SendOrder,
 )
 from actors.model.connection import GateState
@@ -30,41 +33,34 @@ from actors.model.orders import Purpose, WireOrder
 from actors.ports import EventLog
 
 
-class Desk(Protocol):
-    """What the order desk needs of the actor that it belongs to."""
-
-    clock: Clock
-    log: EventLog
-    session: Session | None
-
-    def reply(self, request: Request, answer: Reply) -> None:
-        """Answer a request."""
-
-    def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        """Run a coroutine on the loop."""
-
-    def left_s(self, request: Request) -> float:
-        """Tell how long until the request's deadline."""
-
-
-class OrderDesk:
+class OrderEntry(Part):
     """Sends orders and cancels. ``sender`` None: there is nothing behind the gate (MODE-1)."""
 
     def __init__(
-        self, desk: Desk, gate: OrderGate, sender: OrderSender | None, order_ids: OrderIds
+        self,
+        link: LoopActor,
+        *,
+        sessions: Sessions,
+        gate: OrderGate,
+        sender: OrderSender | None,
+        order_ids: OrderIds,
+        log: EventLog,
     ) -> None:
-        self._desk = desk
+        self._link = link
+        self._sessions = sessions
         self._gate = gate
         self._sender = sender
         self._order_ids = order_ids
+        self._log = log
         self._moved = asyncio.Event()
         self._waiting = 0  # so many orders wait for a proof of life or a turn: none overtakes them
 
     # --- orders ---------------------------------------------------------------------------------------------------
 
-    def send(self, request: SendOrder, sender: Sender) -> None:
-        """Pass the gate and write; or wait for a proof of life and a turn at the wire first."""
-        session = self._desk.session
+    @handles(SendOrder)
+    def on_send_order(self, request: SendOrder) -> None:
+        """Pass the gate and write in one step; or wait for a proof of life and a turn at the wire first."""
+        sender, session = self._link.sender, self._sessions.current
         closing = request.order.purpose is Purpose.CLOSE
         lane = PacingLane.PRIORITY if closing else PacingLane.ORDER
         closed = self._gate.state is GateState.CLOSED and not self._gate.is_paused
@@ -72,12 +68,12 @@ class OrderDesk:
             self._pass(request, sender)  # which says why not
         elif self._gate.is_paused:
             self._waiting += 1
-            self._desk.spawn(self._pass_later(request, sender, session, lane))
-        elif not self._waiting and session.life.is_proved and session.pacer.try_now(lane):
+            self._link.spawn(self._pass_later(request, sender, session, lane))
+        elif not self._waiting and session.liveness.is_proved and session.pacer.try_now(lane):
             self._pass(request, sender)
         else:
             self._waiting += 1
-            self._desk.spawn(self._pass_later(request, sender, session, lane))
+            self._link.spawn(self._pass_later(request, sender, session, lane))
 
     async def _pass_later(
         self, request: SendOrder, sender: Sender, session: Session, lane: PacingLane
@@ -88,7 +84,7 @@ class OrderDesk:
             await self._wait_while_paused(request)
             await self._prove_life(request, session)
             await self._take_turn(request, session, lane)
-            while not session.life.is_proved:  # the turn was long in coming
+            while not session.liveness.is_proved:  # the turn was long in coming
                 await self._prove_life(request, session)
                 await self._take_turn(request, session, lane)
         except GatewayError as error:
@@ -115,13 +111,13 @@ class OrderDesk:
         """
         ends_at = min(request.deadline, request.permit.expires_at)
         with suppress(TimeoutError):
-            async with asyncio.timeout(max(0.0, ends_at - self._desk.clock.monotonic())):
+            async with asyncio.timeout(max(0.0, ends_at - self._link.clock.monotonic())):
                 while self._gate.is_paused:
                     await self._moved.wait()
 
     async def _take_turn(self, request: SendOrder, session: Session, lane: PacingLane) -> None:
         try:
-            async with asyncio.timeout(self._desk.left_s(request)):
+            async with asyncio.timeout(left_s(request, self._link.clock)):
                 await session.pacer.turn(lane)
         except TimeoutError:
             raise GatewayTimeoutError(
@@ -133,30 +129,30 @@ class OrderDesk:
 
         Raises `GatewayTimeoutError` when its deadline or its permit ends first, or the gateway does not answer.
         """
-        if session.life.is_proved:
+        if session.liveness.is_proved:
             return
-        silent_s = session.life.silent_s
-        began_at = self._desk.clock.monotonic()
+        silent_s = session.liveness.silent_s
+        began_at = self._link.clock.monotonic()
         ends_at = min(request.deadline, request.permit.expires_at)
         try:
             async with asyncio.timeout(max(0.0, ends_at - began_at)):
-                await session.life.ask(before_an_order=True)
+                await session.liveness.ask(before_an_order=True)
         except TimeoutError:
-            waited_s = self._desk.clock.monotonic() - began_at
+            waited_s = self._link.clock.monotonic() - began_at
             raise GatewayTimeoutError(
                 f"not sent: the gateway had been silent for {silent_s:.3f} s and gave no proof of life "
                 f"in {waited_s:.3f} s"
             ) from None
 
     def _pass(self, request: SendOrder, sender: Sender) -> None:
-        order, session = request.order, self._desk.session
+        order, session = request.order, self._sessions.current
         attempt = Attempt(
             order=order,
             permit=request.permit,
             deadline=request.deadline,
             sender_superseded=sender.superseded,
         )
-        reason = self._gate.refusal(attempt, self._desk.clock.monotonic())
+        reason = self._gate.refusal(attempt, self._link.clock.monotonic())
         if reason is None and (session is None or not session.client.can_write):
             reason = self._gate.give_up(order, "the connection takes no bytes")
         if reason is not None or session is None:
@@ -176,10 +172,10 @@ class OrderDesk:
             except GatewayError as error:
                 self._refuse(request, self._gate.give_up(order, str(error)))
                 return
-        now = self._desk.clock.now()
+        now = self._link.clock.now()
         sequence = self._gate.passed(order, order_id, now)
         sender.place(session.client, order_id, order)
-        self._desk.reply(
+        self._link.reply(
             request,
             OrderSent(
                 correlation_id=request.correlation_id,
@@ -191,8 +187,8 @@ class OrderDesk:
         )
 
     def _simulate(self, request: SendOrder, order: WireOrder) -> None:
-        sequence = self._gate.passed(order, None, self._desk.clock.now())
-        self._desk.reply(
+        sequence = self._gate.passed(order, None, self._link.clock.now())
+        self._link.reply(
             request,
             OrderSimulated(
                 correlation_id=request.correlation_id,
@@ -202,7 +198,7 @@ class OrderDesk:
         )
 
     def _refuse(self, request: SendOrder, reason: str) -> None:
-        self._desk.reply(
+        self._link.reply(
             request,
             OrderRefusedAtGate(
                 correlation_id=request.correlation_id,
@@ -213,13 +209,15 @@ class OrderDesk:
 
     # --- cancels --------------------------------------------------------------------------------------------------
 
-    def cancel(self, broker_order_id: int) -> None:
+    @handles(SendCancel)
+    def on_send_cancel(self, message: SendCancel) -> None:
         """Cancel one order; needs no permit."""
         sender = self._sender
         if sender is not None:
-            self._cancel(lambda session: sender.cancel(session.client, broker_order_id))
+            self._cancel(lambda session: sender.cancel(session.client, message.broker_order_id))
 
-    def cancel_all(self) -> None:
+    @handles(SendGlobalCancel)
+    def on_send_global_cancel(self, _: SendGlobalCancel) -> None:
         """Cancel every order of the account, those of other clients too."""
         sender = self._sender
         if sender is not None:
@@ -227,14 +225,14 @@ class OrderDesk:
 
     def _cancel(self, write: Callable[[Session], None]) -> None:
         """Write at once, or with the first turn; without a session there is nothing to write to."""
-        session = self._desk.session
+        session = self._sessions.current
         if session is None or not session.is_ready or session.readonly:
-            self._desk.log("cancel_not_sent", level="WARNING", reason="no session takes orders")
+            self._log("cancel_not_sent", level="WARNING", reason="no session takes orders")
         elif session.pacer.try_now(PacingLane.PRIORITY):
-            with suppress(GatewayError):  # the end of the session follows, and is told
+            with suppress(GatewayError):  # the end of the session follows, and is reported
                 write(session)
         else:
-            self._desk.spawn(self._cancel_later(session, write))
+            self._link.spawn(self._cancel_later(session, write))
 
     async def _cancel_later(self, session: Session, write: Callable[[Session], None]) -> None:
         with suppress(

@@ -5,22 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from actors.errors import (
-    GatewayError,
-    GatewayNotConnectedError,
-    GatewayTimeoutError,
-)
-from actors.kernel.actor import ActorContext
-from actors.kernel.handlers import handles
+from actors.errors import GatewayError, GatewayNotConnectedError, GatewayTimeoutError
+from actors.kernel.handlers import Part, handles
 from actors.kernel.loop_actor import LoopActor
 from actors.kernel.messages import Reply, Request
-from actors.link.broker_state import read_broker_state
+from actors.link.broker_state import BrokerStateReader
+from actors.link.deadlines import left_s
+from actors.link.history_pacer import HistoryPacer
 from actors.link.market_requests import qualify, read_bars, read_option_chain, take_snapshot
-from actors.link.memory import LinkMemory
 from actors.link.order_gate import OrderGate
 from actors.link.pacing import PacingLane
 from actors.link.session import Session
-from actors.link.settings import LinkSettings
+from actors.link.sessions import Sessions
 from actors.messages.connection import BrokerStateRead, Probe, Probed, ReadBrokerState
 from actors.messages.market_data import (
     BarsRead,
@@ -38,63 +34,48 @@ from actors.messages.market_data import (
     TicksAsked,
 )
 from actors.model.connection import DisconnectCause
-from actors.ports import EventLog, no_log
 
 
-class AskingLink(LoopActor):
-    """The part of the link that asks; it knows at most one session."""
+class Requests(Part):
+    """See the module's docstring. Each request is served by the session that was open when it came."""
 
     def __init__(
-        self,
-        context: ActorContext,
-        *,
-        settings: LinkSettings,
-        memory: LinkMemory | None = None,
-        log: EventLog = no_log,
+        self, link: LoopActor, *, sessions: Sessions, gate: OrderGate, history: HistoryPacer
     ) -> None:
-        super().__init__(context)
-        self.settings = settings
-        self.memory = memory or LinkMemory()
-        self.log = log
-        self.gate = OrderGate(settings.operator_id, self.clock.now())
-        self.session: Session | None = None
-
-    def end_session(self, cause: DisconnectCause, reason: str) -> None:
-        """Give up the session; the actor says how."""
-        raise NotImplementedError
-
-    def left_s(self, request: Request) -> float:
-        """Tell how long until the request's deadline."""
-        return max(0.0, request.deadline - self.clock.monotonic())
+        self._link = link
+        self._sessions = sessions
+        self._gate = gate
+        self._history = history
+        self._state_reader: BrokerStateReader | None = None
 
     def _serve(self, request: Request, work: Callable[[Session], Awaitable[Reply]]) -> None:
         """Do what takes time on behalf of ``request``; it is answered by its deadline, whatever happens."""
-        session = self.session
+        session = self._sessions.current
         if session is None or not session.is_ready:
-            self.refuse(request, GatewayNotConnectedError("no session is open"))
+            self._link.refuse(request, GatewayNotConnectedError("no session is open"))
             return
-        self.spawn(self._answer(request, session, work))
+        self._link.spawn(self._answer(request, session, work))
 
     async def _answer(
         self, request: Request, session: Session, work: Callable[[Session], Awaitable[Reply]]
     ) -> None:
         try:
-            async with asyncio.timeout(self.left_s(request)):
+            async with asyncio.timeout(left_s(request, self._link.clock)):
                 answer = await work(session)
         except GatewayError as error:
             self._end_unanswered(session)
-            self.refuse(request, error)
+            self._link.refuse(request, error)
         except TimeoutError:
             self._end_unanswered(session)
             late = f"{type(request).__name__}: the gateway did not answer before the deadline"
-            self.refuse(request, GatewayTimeoutError(late))
+            self._link.refuse(request, GatewayTimeoutError(late))
         else:
-            self.reply(request, answer)
+            self._link.reply(request, answer)
 
     def _end_unanswered(self, session: Session) -> None:
         """End a session that owes an answer which nobody could tell from the next one."""
-        if session.unanswered is not None and session is self.session:
-            self.end_session(
+        if session.unanswered is not None and session is self._sessions.current:
+            self._sessions.end(
                 DisconnectCause.REQUEST_UNANSWERED,
                 f"the gateway did not answer: {session.unanswered}",
             )
@@ -104,11 +85,11 @@ class AskingLink(LoopActor):
         """Make a round trip, or join the one under way; it goes ahead of everything but never ends the session."""
 
         async def work(session: Session) -> Reply:
-            told = await session.life.ask_until_answered()
+            trip = await session.liveness.ask_until_answered()
             return Probed(
                 correlation_id=request.correlation_id,
-                latency_ms=told.latency_s * 1000,
-                gateway_time=told.gateway_time,
+                latency_ms=trip.latency_s * 1000,
+                gateway_time=trip.gateway_time,
             )
 
         self._serve(request, work)
@@ -118,10 +99,17 @@ class AskingLink(LoopActor):
         """Read the world whole."""
 
         async def work(session: Session) -> Reply:
-            state = await read_broker_state(session, self.gate, request.account)
+            state = await self._reader_of(session).read(request.account)
             return BrokerStateRead(correlation_id=request.correlation_id, state=state)
 
         self._serve(request, work)
+
+    def _reader_of(self, session: Session) -> BrokerStateReader:
+        """Let all who ask for the state of one session share its reads."""
+        reader = self._state_reader
+        if reader is None or reader.session is not session:
+            reader = self._state_reader = BrokerStateReader(session, self._gate)
+        return reader
 
     @handles(QualifyContract)
     def on_qualify_contract(self, request: QualifyContract) -> None:
@@ -161,20 +149,23 @@ class AskingLink(LoopActor):
     @handles(StopTicks)
     def on_stop_ticks(self, message: StopTicks) -> None:
         """Cancel the stream of a contract; one of an earlier session ended with it."""
-        if self.session is not None:
-            self.session.ticks.stop(message.con_id)
+        session = self._sessions.current
+        if session is not None:
+            session.ticks.stop(message.con_id)
 
     @handles(StopAllTicks)
     def on_stop_all_ticks(self, _: StopAllTicks) -> None:
         """Cancel every stream."""
-        if self.session is not None:
-            self.session.ticks.stop_all()
+        session = self._sessions.current
+        if session is not None:
+            session.ticks.stop_all()
 
     @handles(StreamTaken)
     def on_stream_taken(self, _: StreamTaken) -> None:
         """Let the next quotes go."""
-        if self.session is not None:
-            self.session.ticks.taken()
+        session = self._sessions.current
+        if session is not None:
+            session.ticks.taken()
 
     @handles(ReadBars)
     def on_read_bars(self, request: ReadBars) -> None:
@@ -186,7 +177,7 @@ class AskingLink(LoopActor):
                 request.contract,
                 minutes=request.duration_minutes,
                 bar_size=request.bar_size,
-                history=self.memory.history,
+                history=self._history,
                 deadline=request.deadline,
             )
             return BarsRead(

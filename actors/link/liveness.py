@@ -1,10 +1,10 @@
-"""Whether the gateway lives: when it was last heard, and the round trips that ask it.
+"""Whether the gateway is alive: when bytes last came in, and the round trips that ask it.
 
 A half-open socket takes bytes and gives none, so an order that is written into it is neither sent nor refused. Before
 an order, silence is therefore ended by a round trip (`reqCurrentTime`), which all who ask at the same time share with
 the heartbeat::
 
-    ask ──▶ joins the trip under way, or begins one ──▶ answered: all trips under way end, since any answer proves life
+    ask ──▶ joins the trip under way, or begins one ──▶ answered: all trips under way end, since any answer is proof
                                               └───────▶ no answer within ``limit_s``: missed
 
 Nobody joins a trip on which somebody gave up: its question may be lost. All times in seconds.
@@ -31,8 +31,8 @@ from actors.link.pacing import PacingLane
 
 
 @attrs.frozen(kw_only=True)
-class TimeTold:
-    """The answer to a round trip: how long it took, and what the gateway's clock said."""
+class RoundTrip:
+    """One that was answered: how long it took, and what the gateway's clock said."""
 
     latency_s: float
     gateway_time: datetime
@@ -40,16 +40,16 @@ class TimeTold:
 
 @attrs.define(eq=False)
 class _Trip:
-    done: asyncio.Future[TimeTold]
+    done: asyncio.Future[RoundTrip]
     before_an_order: bool = False
     began_at: float | None = None
 
 
-class Life:
-    """What one session knows of its gateway's life.
+class Liveness:
+    """What one session knows of whether its gateway is alive.
 
-    ``fresh_s`` 0: no order waits for a proof. ``on_missed`` hears of a trip that an order waited for and that has no
-    answer: when it was asked.
+    ``fresh_s`` 0: no order waits for a proof. ``on_missed`` is called for a trip that an order waited for and that
+    has no answer, with the time at which it was asked.
     """
 
     def __init__(
@@ -72,25 +72,25 @@ class Life:
         self._on_missed = on_missed
         self._fresh_s = fresh_s
         self._limit_s = limit_s
-        self._heard_at = clock.monotonic()
+        self._bytes_at = clock.monotonic()
         self._newest: _Trip | None = None
         self._under_way: list[_Trip] = []
 
-    def heard(self) -> None:
+    def bytes_came(self) -> None:
         """Bytes came in."""
-        self._heard_at = self._clock.monotonic()
+        self._bytes_at = self._clock.monotonic()
 
     @property
     def silent_s(self) -> float:
         """For how long nothing came in."""
-        return self._clock.monotonic() - self._heard_at
+        return self._clock.monotonic() - self._bytes_at
 
     @property
     def is_proved(self) -> bool:
         """Whether an order may be written without asking first."""
         return self._fresh_s == 0 or self.silent_s <= self._fresh_s
 
-    async def ask(self, *, before_an_order: bool = False) -> TimeTold:
+    async def ask(self, *, before_an_order: bool = False) -> RoundTrip:
         """Make a round trip, or join the one under way. Raises `GatewayTimeoutError`, and what `end` is given."""
         trip = self._newest
         if trip is None or trip.done.done():
@@ -104,7 +104,7 @@ class Life:
                 self._newest = None
             raise
 
-    async def ask_until_answered(self) -> TimeTold:
+    async def ask_until_answered(self) -> RoundTrip:
         """Ask again whenever a trip is missed, since its question may be lost; the caller's deadline ends it."""
         while True:
             with suppress(GatewayTimeoutError):
@@ -127,12 +127,12 @@ class Life:
                 self._on_missed(began_at)
 
     def answered(self, gateway_time: datetime) -> None:
-        """The gateway told its time."""
+        """The gateway said what time it is: the answer to a round trip."""
         now = self._clock.monotonic()
         for trip in self._under_way:
             if not trip.done.done() and trip.began_at is not None:
                 trip.done.set_result(
-                    TimeTold(latency_s=now - trip.began_at, gateway_time=gateway_time)
+                    RoundTrip(latency_s=now - trip.began_at, gateway_time=gateway_time)
                 )
 
     def end(self, error: GatewayError) -> None:
