@@ -1,7 +1,7 @@
 """The link actor: the one thread that speaks to the gateway (D1, D8).
 
 It opens one session at a time, answers what is asked of the gateway, hands on what the gateway says, and holds the
-order gate. Whatever it is told comes as a message; whatever it has to say goes out as one.
+order gate. What it shall do comes as a message; what it has to say goes out as one.
 
 Guarantees: nothing reaches the wire as an order unless `order_gate` let it pass in the same call; the gate closes in
 the call in which a loss is seen; every request ends at its deadline, and all of them when the session ends.

@@ -1,4 +1,4 @@
-"""What the link has to be told when it is made."""
+"""The settings of the link."""
 
 from __future__ import annotations
 

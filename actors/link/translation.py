@@ -179,7 +179,7 @@ def order_from_status(
 
 
 def _status(text: str) -> str:
-    """A status is a word; anything else means that the fields are shifted."""
+    """A status is one word; anything else means that the fields are shifted."""
     if not text.isalpha():
         raise ValueError(f"status must be a word (was {text!r})")
     return text

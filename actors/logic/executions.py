@@ -38,7 +38,7 @@ class Count:
 def count(executions: Executions, execution: Execution) -> Count:
     """Count an execution: a new one, a newer correction of a known one, or nothing at all.
 
-    One that is known may be told again with its commission, which came after it.
+    One that is known may be reported again with its commission, which came after it.
     """
     known = executions.get(execution.base_id)
     after = _after(known, execution)
@@ -97,17 +97,17 @@ def commission_of(executions: Executions) -> float | None:
     return sum(known) if known else None
 
 
-def _after(known: Execution | None, told: Execution) -> Execution:
-    """What stands for an execution after it was told (again); ``known`` itself when that is no news."""
+def _after(known: Execution | None, reported: Execution) -> Execution:
+    """What stands for an execution after it was reported (again); ``known`` itself when that is no news."""
     if known is None:
-        return told
-    if _is_newer(told, known):
-        return _with_known_commission(told, known)
-    if told.commission is None or told.exec_id != known.exec_id:
+        return reported
+    if _is_newer(reported, known):
+        return _with_known_commission(reported, known)
+    if reported.commission is None or reported.exec_id != known.exec_id:
         return known
-    if (told.commission, told.realized_pnl) == (known.commission, known.realized_pnl):
+    if (reported.commission, reported.realized_pnl) == (known.commission, known.realized_pnl):
         return known
-    return evolve(known, commission=told.commission, realized_pnl=told.realized_pnl)
+    return evolve(known, commission=reported.commission, realized_pnl=reported.realized_pnl)
 
 
 def _with_known_commission(correction: Execution, known: Execution) -> Execution:

@@ -1,6 +1,6 @@
 """The first gate of an order: is the wish well formed at all (ORD-10)?
 
-Guarantees that a `TradeRequest` made here carries finite, positive, whole numbers and known words, and that nothing in
+Guarantees that a `TradeRequest` made here carries finite, positive, whole numbers and known names, and that nothing in
 it can break the wire's framing. Refuses with *every* fault of a signal in one error, each named with its value and its
 remedy, before risk has seen anything. Whether the order is wise is not asked here (`actors.risk.rules`).
 """
@@ -61,7 +61,7 @@ class _Faults:
         self.texts.append(f"{field} must {must} (was {value!r})")
 
     def attempt(self, field: str, read: Callable[[str], T], value: object) -> T | None:
-        """Read a word with a model's own parser and keep its complaint."""
+        """Read a name with a model's own parser and keep its complaint."""
         if not isinstance(value, str):
             self.add(field, "be text", value)
             return None
@@ -323,5 +323,5 @@ def _parse_time_in_force(text: str) -> TimeInForce:
     try:
         return TimeInForce(text.strip().upper())
     except ValueError:
-        words = ", ".join(TimeInForce)
-        raise OrderValidationError(f"time_in_force must be one of {words} (was {text!r})") from None
+        known = ", ".join(TimeInForce)
+        raise OrderValidationError(f"time_in_force must be one of {known} (was {text!r})") from None

@@ -96,7 +96,7 @@ class ReconciliationCompleted(Message):
     number: int
 
 
-# --- told by the connection actor ---------------------------------------------------------------------------------
+# --- from the connection actor ------------------------------------------------------------------------------------
 
 
 @attrs.frozen(kw_only=True)

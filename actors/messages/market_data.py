@@ -154,7 +154,7 @@ class DataStatus(Reply):
         return f"market data: {shown}" + (f"; and {more} more" if more > 0 else "")
 
 
-# --- told by the executor -----------------------------------------------------------------------------------------
+# --- from the executor --------------------------------------------------------------------------------------------
 
 
 @attrs.frozen(kw_only=True)
@@ -170,7 +170,7 @@ class ContractDescribed(Message):
         return self.contract.con_id
 
 
-# --- told by the market-data actor --------------------------------------------------------------------------------
+# --- from the market-data actor -----------------------------------------------------------------------------------
 
 
 @attrs.frozen(kw_only=True)

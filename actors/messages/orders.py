@@ -1,4 +1,4 @@
-"""Messages about orders: from the caller's wish to the broker's last word."""
+"""Messages about orders: from the caller's wish to the broker's last report."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ class OpenOrdersRead(Reply):
     orders: tuple[OrderResult, ...]
 
 
-# --- told by the executor -----------------------------------------------------------------------------------------
+# --- from the executor --------------------------------------------------------------------------------------------
 
 
 @attrs.frozen(kw_only=True)
@@ -253,7 +253,7 @@ class GateAnswered(Reply):
     gate_started_at: datetime
 
 
-# --- told by the link ---------------------------------------------------------------------------------------------
+# --- from the link ------------------------------------------------------------------------------------------------
 
 
 @attrs.frozen(kw_only=True)

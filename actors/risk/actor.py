@@ -73,9 +73,9 @@ DRIFT_AFTER_S = 2.0
 
 @attrs.frozen(kw_only=True)
 class _DriftDue(Message):
-    """What the broker told of a contract should agree with the ledger by now."""
+    """What the broker reported of a contract should agree with the ledger by now."""
 
-    told: HoldingReported
+    reported: HoldingReported
 
 
 @attrs.frozen(kw_only=True)
@@ -113,7 +113,7 @@ class RiskActor(ConversingActor):
         self.latched: str | None = None
         self.opening_blocked_by: str | None = "market data is not proved yet"
         self.failover = NOT_FAILED_OVER
-        self.told: dict[int, HoldingReported] = {}
+        self.reported: dict[int, HoldingReported] = {}
         self.breached: dict[tuple[str, str], bool] = {}
         self.knows_its_past = False
         self.reconcile: Reconcile | None = None
@@ -154,7 +154,7 @@ class RiskActor(ConversingActor):
 
     @handles(Reconcile)
     def on_reconcile(self, message: Reconcile) -> None:
-        """Take over the broker's positions, once the executor has told its working orders too."""
+        """Take over the broker's positions, once the executor has named its working orders too."""
         self.tell(LINK, InstallPermitKey(key=self.key))
         self.reconcile = message  # waits for the executor's orders, and for our own past
         self._reconciled()
@@ -166,12 +166,12 @@ class RiskActor(ConversingActor):
         self._reconciled()
 
     def _reconciled(self) -> None:
-        told, working = self.reconcile, self.working
-        if told is None or working is None or told.number != working.number:
+        broker, working = self.reconcile, self.working
+        if broker is None or working is None or broker.number != working.number:
             return
         if not self.knows_its_past:
             return
-        state = told.state
+        state = broker.state
         differences = exposure.drift(self.ledger, state.holdings) if self.ledger.known else ()
         recent = exposure.without_old(self.ledger, first_day_begins(self.clock.now()))
         self.ledger = exposure.reconcile(
@@ -181,7 +181,7 @@ class RiskActor(ConversingActor):
         self._take_account(state.account)
         self.tell(
             CONNECTION,
-            Reconciled(number=told.number, sender=self.name, differences=differences),
+            Reconciled(number=broker.number, sender=self.name, differences=differences),
         )
         self.recovered()
 
@@ -341,26 +341,29 @@ class RiskActor(ConversingActor):
 
     @handles(HoldingReported)
     def on_holding_reported(self, event: HoldingReported) -> None:
-        """Compare what the broker tells of a position with the ledger, once its executions had time to come."""
-        self.told[event.holding.contract.con_id] = event
-        self.schedule(DRIFT_AFTER_S, _DriftDue(told=event))
+        """Compare what the broker reports of a position with the ledger, once its executions had time to come."""
+        self.reported[event.holding.contract.con_id] = event
+        self.schedule(DRIFT_AFTER_S, _DriftDue(reported=event))
 
     @handles(_DriftDue)
     def on_drift_due(self, message: _DriftDue) -> None:
         """Have the broker's state read when somebody else has traded: closes are sized from the ledger (POS-4)."""
-        contract = message.told.holding.contract
-        if self.told.get(contract.con_id) is not message.told:
+        contract = message.reported.holding.contract
+        if self.reported.get(contract.con_id) is not message.reported:
             return
-        del self.told[contract.con_id]
-        held, told = exposure.position(self.ledger, contract.con_id), message.told.holding.quantity
-        if not self.ledger.known or held == told:
+        del self.reported[contract.con_id]
+        held, broker = (
+            exposure.position(self.ledger, contract.con_id),
+            message.reported.holding.quantity,
+        )
+        if not self.ledger.known or held == broker:
             return
         self.log(
             "position_drift",
             level="WARNING",
             position_id=contract.position_id,
             ledger=held,
-            broker=told,
+            broker=broker,
         )
         self.tell(CONNECTION, RequestReconciliation(sender=self.name))
 
@@ -416,7 +419,7 @@ class RiskActor(ConversingActor):
 
     @handles(LatchChanged)
     def on_latch_changed(self, event: LatchChanged) -> None:
-        """Reject openings from now on, or no longer. A latch confirms that the breaches were heard."""
+        """Reject openings from now on, or no longer. A latch confirms that the breaches arrived."""
         self.latched = event.reason if event.latched else None
         if event.latched:
             self.breached = dict.fromkeys(self.breached, True)

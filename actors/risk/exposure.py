@@ -293,9 +293,9 @@ def open_contracts(ledger: Ledger) -> frozenset[int]:
     }
 
 
-def drift(ledger: Ledger, told: Iterable[Holding]) -> tuple[str, ...]:
+def drift(ledger: Ledger, reported: Iterable[Holding]) -> tuple[str, ...]:
     """Name each contract whose quantity the broker tells differently; empty when ledger and broker agree."""
-    broker = {holding.contract.con_id: holding for holding in told}
+    broker = {holding.contract.con_id: holding for holding in reported}
     differences = []
     for con_id in sorted(frozenset(ledger.positions) | frozenset(broker)):
         ours = position(ledger, con_id)

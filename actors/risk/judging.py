@@ -1,6 +1,6 @@
 """Judging an order (RSK-1…4, 6, 7).
 
-Guarantees: an opening order is told *every* reason against it, with number and limit; a rule that raises rejects; what
+Guarantees: an opening order is given *every* reason against it, with number and limit; a rule that raises rejects; what
 is unknown (positions, account, quote, baselines) rejects. A closing order needs a qualified contract, the opposite
 side, and a quantity that is not spoken for; whatever else the rules find about it is noted and passed over.
 

@@ -1,4 +1,4 @@
-"""The limits that risk's rules compare with, and everything they are told (RSK-1)."""
+"""The limits that risk's rules compare with, and everything that they judge from (RSK-1)."""
 
 from __future__ import annotations
 

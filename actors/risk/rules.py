@@ -71,7 +71,7 @@ def account_known(case: Case) -> Finding:
 
 
 def currency_known(case: Case) -> Finding:
-    """The contract's price can be told in the account's currency, in which all limits are."""
+    """The contract's price can be said in the account's currency, in which all limits are."""
     account, currency = case.inputs.account, case.contract.currency
     if account is None or account.rate_of(currency) is not None:
         return FINE

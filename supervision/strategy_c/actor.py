@@ -251,6 +251,7 @@ class StrategyCActor(RearmDesk):
     def on_restart_limit_exceeded(self, event: RestartLimitExceeded) -> None:
         """An actor cannot be kept alive: liquidate, then stop (D7)."""
         self.stop_when_done = f"{event.actor} passed its restart limit: {event.reason}"
+        # The reason is named like the stop of a position that has lost too much; it is none.
         self._trigger(self.stop_when_done, CloseReason.EMERGENCY_STOP)
         if self.state is not None and self.state.step is Step.DONE and self.state.recorded:
             self.stop_tree()
