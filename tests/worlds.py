@@ -19,8 +19,8 @@ import attrs
 from actors.kernel.clock import Clock
 from actors.model.orders import ExecutionMode
 from actors.ports import EventLog, no_log
+from actors.sections.maintenance import AUTO, Maintenance
 from supervision import Config, IBKRGateway, StrategyContext, TradingSignal
-from supervision.config.maintenance import AUTO, Maintenance
 from supervision.config.sections import Control, Database, Journal, Logging, Orders, Publish, Risk
 from supervision.feeds.port import SecondSource
 from supervision.process import build_process, build_proof_process

@@ -10,10 +10,10 @@ from typing import Final
 
 import attrs
 
-from actors.connection.calendar import Window
 from actors.connection.data_proof import ConnectionData
 from actors.kernel.handlers import handles
 from actors.kernel.messages import Message
+from actors.logic.maintenance import Window
 from actors.model.connection import ConnectionState
 
 LONGEST_SLEEP_S: Final = 3600.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import attrs
 
-from actors.connection.calendar import Maintenance
+from actors.logic.maintenance import Maintenance
 
 
 @attrs.frozen(kw_only=True)

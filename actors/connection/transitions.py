@@ -6,7 +6,6 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
-from actors.connection.calendar import Window
 from actors.connection.client_ids import ClientIds
 from actors.connection.data_health import DataHealth
 from actors.connection.gateway_ports import GatewayPorts
@@ -26,6 +25,7 @@ from actors.kernel.addresses import Cancellable
 from actors.kernel.conversations import ConversingActor
 from actors.kernel.messages import Reply, Request
 from actors.kernel.stories import RequestHeader, child_id
+from actors.logic.maintenance import Window
 from actors.messages.addresses import (
     EXECUTOR,
     FACADE,

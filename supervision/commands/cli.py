@@ -26,7 +26,8 @@ from actors.errors import (
     OrderValidationError,
 )
 from supervision.commands.control import call
-from supervision.config.sections import SECRETS, Config, load
+from supervision.config.loading import SECRETS, load
+from supervision.config.sections import Config
 from supervision.facade.session import checked_mode
 from supervision.observe.masking import Masker
 from supervision.observe.tracebacks import mask_tracebacks

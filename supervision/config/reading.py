@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 import attrs
 
 from actors.errors import ConfigurationError
-from supervision.config.fields import (
+from actors.sections.fields import (
     KIND,
     Section,
     UnfitError,

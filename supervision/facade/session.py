@@ -59,7 +59,8 @@ from actors.model.orders import (
     OPERATOR_ID,
     ExecutionMode,
 )
-from supervision.config.sections import Config, GatewayConfig, load
+from supervision.config.loading import load
+from supervision.config.sections import Config, GatewayConfig
 from supervision.facade.bridge import Bridge
 from supervision.facade.direct_broker import DirectBroker
 from supervision.facade.event_streams import EventStreams

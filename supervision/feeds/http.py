@@ -24,7 +24,7 @@ from actors.errors import (
     FeedTimeoutError,
     FeedUnreachableError,
 )
-from supervision.observe.masking import REMOVED
+from actors.logic.masking import REMOVED
 
 _KEY_PARAMETER: Final = "apikey"
 _IDENTITY: Final = "identity"

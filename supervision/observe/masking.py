@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any, Final, Self
 from urllib.parse import unquote, urlsplit
 
-REMOVED: Final = "[removed]"
+from actors.logic.masking import REMOVED, mask_account, mask_text
 
 LEAST_SECRET: Final = 6
 """A registered secret that is shorter would blank out ordinary text."""
@@ -20,24 +20,9 @@ LEAST_SECRET: Final = 6
 DEEPEST: Final = 8
 """Payloads nested deeper than this are cut."""
 
-_ACCOUNT: Final = re.compile(
-    r"(?<![A-Za-z0-9])(D?[UFI][A-Z]?)([0-9]{3,10})([0-9]{2})(?![A-Za-z0-9])"
-)
 _SECRET_NAME: Final = re.compile(
     r"passw|secret|token|api_?key|auth_?key|database_?url|credential", re.IGNORECASE
 )
-_URL_CREDENTIALS: Final = re.compile(r"(?<=://)[^/@\s]+@")
-_QUERY_SECRET: Final = re.compile(
-    r"(?i)\b(api_?key|token|password|secret|auth_?key)(\s*[=:]\s*)[^\s&;,\"']+"
-)
-
-
-def mask_account(code: str) -> str:
-    """Keep an account code's letters and its last two digits."""
-    head = re.match(r"[A-Za-z]*", code)
-    letters = head.group() if head else ""
-    hidden = max(len(code) - len(letters) - 2, 0)
-    return letters + "*" * hidden + code[len(letters) + hidden :]
 
 
 class Masker:
@@ -74,12 +59,7 @@ class Masker:
         pattern = self._pattern
         if pattern is not None:
             text = pattern.sub(lambda found: self._known.get(found.group(), REMOVED), text)
-        text = _ACCOUNT.sub(lambda found: mask_account(found.group()), text)
-        if "://" in text:
-            text = _URL_CREDENTIALS.sub(REMOVED + "@", text)
-        if "=" in text or ":" in text:
-            text = _QUERY_SECRET.sub(lambda found: found.group(1) + found.group(2) + REMOVED, text)
-        return text
+        return mask_text(text)
 
     def optional(self, text: str | None) -> str | None:
         """Mask a text that may be missing."""

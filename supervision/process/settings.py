@@ -10,12 +10,12 @@ from pathlib import Path
 
 import attrs
 
-from actors.connection.calendar import Maintenance
 from actors.connection.settings import ConnectionSettings
 from actors.executor.publishing import ExecutorSettings
 from actors.link.history_pacing import HistoryLimits
 from actors.link.settings import LinkSettings
 from actors.logic.liquidation_events import LiquidationLimits
+from actors.logic.maintenance import Maintenance
 from actors.market_data.failover import FailoverLimits
 from actors.market_data.reads import MarketDataSettings
 from actors.market_data.second_source_reads import FailoverSettings

@@ -12,7 +12,8 @@ import pytest
 import yaml
 
 from supervision.commands.cli import ExitCode
-from supervision.config.sections import ENVIRONMENT, Config, load
+from supervision.config.loading import ENVIRONMENT, load
+from supervision.config.sections import Config
 from supervision.store.volume import is_required
 
 ROOT: Final = Path(__file__).resolve().parents[2]

@@ -11,9 +11,10 @@ import pytest
 from typer.main import get_command
 
 from actors import errors
+from actors.sections.fields import section_of
 from supervision.commands.cli import ExitCode, app
-from supervision.config.fields import section_of
-from supervision.config.sections import ENVIRONMENT, Config
+from supervision.config.loading import ENVIRONMENT
+from supervision.config.sections import Config
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 RUNBOOKS: Final = sorted((ROOT / "docs/runbooks").glob("*.md"))

@@ -15,7 +15,7 @@ from typing import Final
 import attrs
 
 from actors.model.orders import OrderStatus
-from supervision.config.maintenance import Maintenance
+from actors.sections.maintenance import Maintenance
 from supervision.config.sections import Connection, GatewayConfig, Orders, Positions, StrategyC
 from supervision.simulator import Simulator
 from tests.faults.people import Operator, Trader

@@ -16,8 +16,8 @@ import pytest
 from actors.messages.addresses import CONNECTION, STRATEGY_C
 from actors.model.connection import ConnectionState
 from actors.model.orders import ExecutionMode, OrderResult, OrderStatus
+from actors.sections.maintenance import Maintenance
 from supervision import Config, IBKRGateway
-from supervision.config.maintenance import Maintenance
 from supervision.config.sections import Connection, Positions, StrategyC
 from supervision.process import build_proof_process
 from supervision.process.handle import Process

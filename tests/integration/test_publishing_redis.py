@@ -19,7 +19,8 @@ from actors.messages.addresses import MARKET_DATA, PUBLISHER
 from actors.messages.publishing import PublishQuote
 from actors.model.market import Quote
 from actors.model.orders import OrderStatus
-from supervision.config.sections import Config, MarketData, Publish, Secrets, load
+from supervision.config.loading import load
+from supervision.config.sections import Config, MarketData, Publish, Secrets
 from supervision.process.status import ProcessStatus
 from supervision.publish.opening import publishing_of
 from supervision.publish.redis_store import RedisSettings, RedisStore

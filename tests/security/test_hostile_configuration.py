@@ -15,9 +15,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from actors.errors import ConfigurationError
+from actors.sections.fields import section_of
 from supervision.commands.cli import ExitCode
-from supervision.config.fields import section_of
-from supervision.config.sections import ENVIRONMENT, Config, load
+from supervision.config.loading import ENVIRONMENT, load
+from supervision.config.sections import Config
 from tests.walk.commands import ROOT, Ended, in_process
 
 PATIENCE_S: Final = 5.0

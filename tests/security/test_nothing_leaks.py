@@ -18,7 +18,8 @@ import attrs
 import pytest
 
 from actors.errors import ConfigurationError, GatewayError
-from supervision.config.sections import General, load
+from supervision.config.loading import load
+from supervision.config.sections import General
 from supervision.config.sections import Simulator as SimulatorSection
 from supervision.simulator import SimulatorConfig, ThreadedSimulator
 from tests.walk.commands import ENVIRONMENT, PATIENCE_S, ROOT, Running, log_lines, write_config
@@ -289,7 +290,7 @@ LIBRARIES: Final = f"""
 import asyncio, logging, sys
 from actors.model.orders import ExecutionMode
 from supervision import process as runtime
-from supervision.config.sections import load
+from supervision.config.loading import load
 import os
 async def main():
     config = load(sys.argv[1], os.environ)

@@ -14,9 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.errors import ConfigurationError
-from supervision.config.fields import section_of
+from actors.sections.fields import KIND, meaning_of, section_of
+from supervision.config.loading import ENVIRONMENT, load
+from supervision.config.printing import printed
 from supervision.config.reading import Report, read_tables
-from supervision.config.sections import ENVIRONMENT, Config, Connection, GatewayConfig, Pacing, load
+from supervision.config.sections import Config, Connection, GatewayConfig, Pacing
 
 CONFIG_TOML = Path(__file__).parents[2] / "config.toml"
 
@@ -100,6 +102,21 @@ def test_config_toml_holds_every_key_with_its_default() -> None:
     fields = {name: field for name, field in attrs.fields_dict(Config).items() if field.repr}
     expected = {name: list(attrs.fields_dict(section_of(each))) for name, each in fields.items()}
     assert {name: list(section) for name, section in table.items()} == expected
+
+
+@pytest.mark.req("CFG-1", "CFG-2")
+def test_config_toml_is_printed_from_the_sections() -> None:
+    assert CONFIG_TOML.read_text(encoding="utf-8") == printed()
+
+
+@pytest.mark.req("CFG-1")
+def test_every_setting_says_what_it_means_in_one_line() -> None:
+    sections = [section_of(each) for each in attrs.fields(Config)]
+    fields = [field for section in sections for field in attrs.fields(section)]
+
+    meanings = [meaning_of(field) for field in fields if KIND in field.metadata]
+
+    assert [each for each in meanings if not each.strip() or "\n" in each] == []
 
 
 @pytest.mark.req("CFG-2")

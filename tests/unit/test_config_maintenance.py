@@ -10,8 +10,9 @@ import attrs
 import pytest
 
 from actors.errors import ConfigurationError
-from supervision.config.maintenance import Maintenance
-from supervision.config.sections import Connection, load
+from actors.sections.maintenance import Maintenance
+from supervision.config.loading import load
+from supervision.config.sections import Connection
 
 CONFIG_TOML = Path(__file__).parents[2] / "config.toml"
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.connection.calendar import (
+from actors.logic.maintenance import (
     IB_WINDOWS,
     IB_ZONE,
     Maintenance,

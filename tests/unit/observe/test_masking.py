@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from actors.logic.masking import REMOVED, mask_account
 from supervision.observe.lines import Event, human_line, json_line
-from supervision.observe.masking import REMOVED, Masker, mask_account
+from supervision.observe.masking import Masker
 
 pytestmark = pytest.mark.req("OBS-4")
 

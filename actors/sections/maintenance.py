@@ -1,6 +1,6 @@
 """The table ``[connection.maintenance]``: when the gateway is expected to be away (CON-15).
 
-What the texts mean is decided by `actors.connection.calendar`; the kinds here ask it, so that a configuration that
+What the texts mean is decided by `actors.logic.maintenance`; the kinds here ask it, so that a configuration that
 loads is one that works.
 """
 
@@ -12,8 +12,8 @@ from zoneinfo import ZoneInfo
 
 import attrs
 
-from actors.connection import calendar as maintenance
-from supervision.config.fields import Section, Text, UnfitError, key, number
+from actors.logic import maintenance
+from actors.sections.fields import Section, Text, UnfitError, key, number
 
 AUTO: Final = "auto"
 MOST_WINDOWS: Final = 20
@@ -112,14 +112,22 @@ class Restart(Text):
 
 @attrs.frozen(kw_only=True)
 class Maintenance(Section):
-    """When the gateway is expected to be away; ``auto``: on for an external gateway, off for the embedded one."""
+    """When the gateway is expected to be away: nothing is opened, a loss is no alarm."""
 
-    enabled: bool | str = key(AUTO, Switch())
-    zone: str = key(maintenance.IB_ZONE, Zone())
-    windows: tuple[str, ...] = key(maintenance.IB_WINDOWS, Windows())
-    gateway_restart: str = key("", Restart())
-    gateway_restart_s: float = number(300.0, 1.0, 14_400.0)
-    stop_opening_before_s: float = number(120.0, 0.0, 7200.0)
+    enabled: bool | str = key(
+        AUTO, Switch(), '"auto": for an external gateway, not for the embedded one; true; false'
+    )
+    zone: str = key(maintenance.IB_ZONE, Zone(), "in which the windows are told")
+    windows: tuple[str, ...] = key(
+        maintenance.IB_WINDOWS, Windows(), "IB's published reset times in North America"
+    )
+    gateway_restart: str = key(
+        "", Restart(), 'the gateway\'s own daily restart: "23:45" in zone, or "23:45 Europe/Berlin"'
+    )
+    gateway_restart_s: float = number(300.0, 1.0, 14_400.0, "how long that restart takes")
+    stop_opening_before_s: float = number(
+        120.0, 0.0, 7200.0, "before a window begins; closing is never stopped"
+    )
 
     def schedule(self, *, is_external: bool) -> maintenance.Maintenance:
         """Give the windows; none where maintenance is off. ``is_external`` decides for "auto"."""

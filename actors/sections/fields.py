@@ -1,4 +1,4 @@
-"""Kinds of configuration values: what each accepts, in words and in code, declared once on the field.
+"""How a setting is declared, once: its name, unit, default, bounds and meaning, all on one attrs field.
 
 A kind does two things: ``accept`` turns what was found into the value, or raises `UnfitError`; ``expected`` says what
 would do. The attrs field and the reader of files and environment both ask the kind, so that a section built in code is
@@ -10,20 +10,23 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from typing import Any, ClassVar, Protocol, cast
+from typing import Any, ClassVar, Final, Protocol, cast
 
 import attrs
 
 from actors.errors import ConfigurationError
-from supervision.observe.masking import Masker, mask_account
+from actors.logic.masking import mask_account, mask_text
+
+DAY_S: Final = 86_400.0
 
 KIND = "kind"
 """Under this name the kind of a field lies in its attrs metadata."""
 
+MEANING = "meaning"
+"""And under this one the sentence that says what the setting means."""
+
 LONGEST_SHOWN = 60
 """So many characters of a value that was found are shown in an error."""
-
-_MASKER = Masker()
 
 
 class UnfitError(ValueError):
@@ -219,15 +222,17 @@ def _explain(found: object, refused: tuple[tuple[object, str], ...]) -> None:
             raise UnfitError(why)
 
 
-def key(default: Any, kind: Kind, *, secret: bool = False, masked: bool = False) -> Any:
-    """Declare a configuration key: an attrs field with its kind.
+def key(
+    default: Any, kind: Kind, meaning: str, *, secret: bool = False, masked: bool = False
+) -> Any:
+    """Declare a configuration key: an attrs field with its kind and its meaning, which ``config.toml`` says beside it.
 
     A secret shows neither in repr nor in errors; an account is masked in repr and not in errors at all (OBS-4).
     """
     return attrs.field(
         default=default,
         converter=attrs.Converter(_accept, takes_self=True, takes_field=True),
-        metadata={KIND: kind},
+        metadata={KIND: kind, MEANING: meaning},
         repr=_repr_of_account if masked else not secret,
     )
 
@@ -236,34 +241,41 @@ def _repr_of_account(code: str) -> str:
     return repr(mask_account(code))
 
 
-def number(default: float, low: float, high: float) -> float:
+def number(default: float, low: float, high: float, meaning: str) -> float:
     """Declare a number with its bounds."""
-    return cast("float", key(default, Number(low, high)))
+    return cast("float", key(default, Number(low, high), meaning))
 
 
-def whole(default: int, low: int, high: int) -> int:
+def whole(default: int, low: int, high: int, meaning: str) -> int:
     """Declare a whole number with its bounds."""
-    return cast("int", key(default, Number(low, high, whole=True)))
+    return cast("int", key(default, Number(low, high, whole=True), meaning))
 
 
-def flag(default: bool, refused: tuple[tuple[bool, str], ...] = ()) -> bool:
+def flag(default: bool, meaning: str, *, refused: tuple[tuple[bool, str], ...] = ()) -> bool:
     """Declare a switch."""
-    return cast("bool", key(default, Flag(refused)))
+    return cast("bool", key(default, Flag(refused), meaning))
 
 
-def choice(default: str, *options: str, refused: tuple[tuple[str, str], ...] = ()) -> str:
-    """Declare a choice of words."""
-    return cast("str", key(default, Choice((default, *options), refused)))
+def choice(
+    default: str, *others: str, meaning: str, refused: tuple[tuple[str, str], ...] = ()
+) -> str:
+    """Declare a choice of words; the default is the first of them."""
+    return cast("str", key(default, Choice((default, *others), refused), meaning))
 
 
-def text(default: str, pattern: str, means: str) -> str:
-    """Declare a text by its pattern."""
-    return cast("str", key(default, Text(pattern, means)))
+def text(default: str, pattern: str, means: str, meaning: str) -> str:
+    """Declare a text by its pattern, which ``means`` says in words."""
+    return cast("str", key(default, Text(pattern, means), meaning))
 
 
 def kind_of(field: attrs.Attribute[Any]) -> Kind:
     """Give the kind of a field that holds a value."""
     return cast("Kind", field.metadata[KIND])
+
+
+def meaning_of(field: attrs.Attribute[Any]) -> str:
+    """Give the sentence that says what a setting means."""
+    return cast("str", field.metadata[MEANING])
 
 
 def is_hidden(field: attrs.Attribute[Any]) -> bool:
@@ -321,7 +333,7 @@ def show(found: object) -> str:
         shown = f'"{found}"' if isinstance(found, str) else str(found)
     except ValueError:  # Python prints no number of more than 4300 digits
         return "a number that is too long to show"
-    shown = _MASKER.text(shown[: 2 * LONGEST_SHOWN])
+    shown = mask_text(shown[: 2 * LONGEST_SHOWN])
     shown = "".join(each if each.isprintable() else "?" for each in shown[: LONGEST_SHOWN + 1])
     return shown if len(shown) <= LONGEST_SHOWN else shown[:LONGEST_SHOWN] + "…"
 

@@ -1,0 +1,34 @@
+"""The section ``[orders]``: how long permissions and orders live."""
+
+from __future__ import annotations
+
+import attrs
+
+from actors.sections.fields import DAY_S, Section, number, whole
+
+
+@attrs.frozen(kw_only=True)
+class Orders(Section):
+    """How long permissions and orders live."""
+
+    permit_ttl_s: float = number(2.0, 0.01, 60.0, "a permit that is not used for so long is void")
+    proof_of_life_s: float = number(
+        1.0,
+        0.0,
+        60.0,
+        "silent for longer, the gateway must answer a round trip before an order; 0 never asks",
+    )
+    cancel_before_deadline_s: float = number(
+        1.0,
+        0.01,
+        30.0,
+        "an unfilled remainder is cancelled so long before the caller's deadline",
+    )
+    unknown_after_s: float = number(
+        10.0, 0.1, 600.0, "without a word from the broker: UNKNOWN, and it is asked"
+    )
+    lost_after_s: float = number(60.0, 1.0, DAY_S, "unexplained for so long: LOST, and reported")
+    cancel_again_after_s: float = number(
+        1.0, 0.01, 600.0, "a cancel that the broker did not obey is repeated after so long"
+    )
+    max_working: int = whole(100, 1, 10_000, "orders at once")

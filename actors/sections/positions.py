@@ -1,0 +1,36 @@
+"""The section ``[positions]``: when a position is closed by itself."""
+
+from __future__ import annotations
+
+import attrs
+
+from actors.sections.fields import DAY_S, Section, number, whole
+
+
+@attrs.frozen(kw_only=True)
+class Positions(Section):
+    """When a position is closed by itself."""
+
+    close_at_dte: int = whole(3, 0, 365, "calendar days to expiry")
+    emergency_loss_ratio: float = number(0.4, 0.01, 1.0, "of the entry's value")
+    check_interval_s: float = number(1.0, 0.01, 3600.0, "between two looks at what is held")
+    reconcile_interval_s: float = number(
+        900.0,
+        1.0,
+        DAY_S,
+        "how often positions are compared with the broker; a trade by hand is seen at once",
+    )
+    close_retry_s: float = number(
+        0.5,
+        0.001,
+        60.0,
+        "before a close that failed is tried again; doubles each time where a position is due",
+    )
+    close_retry_cap_s: float = number(
+        60.0, 1.0, 3600.0, "what is due is tried again without end, at most so far apart"
+    )
+
+    @property
+    def emergency_loss_pct(self) -> float:
+        """Say the emergency stop in percent of the cost."""
+        return 100.0 * self.emergency_loss_ratio
