@@ -4,8 +4,16 @@
 
     SubmitOrder → contract → quote → RequestApproval (risk) → RecordIntent (journal) → SendOrder (gate) → the broker
 
-No step is skipped and none is taken twice: what was refused or became unknown is never sent again (D15). The states are
-in `logic.order_state`; who comes after whom is here.
+`ExecutorActor.on_submit_order` is that road, read downward. No step is skipped and none is taken twice: what was
+refused or became unknown is never sent again (D15). Which state may follow which is in `logic.order_table`.
+
+What the executor knows is owned by its parts, made in this order, each from those before it::
+
+    market            contracts, quotes                     acknowledgements  silence about what was sent
+    session           connected, account, ids, the latch    reports           what the broker says; executions
+    answers           who waits, and what he is told        cancels, changes  what callers want of orders that work
+    publishing        who is told of every change           deadlines         what happens when time is up
+                                                            recovery          what became of orders, by the broker
 """
 
 from __future__ import annotations
@@ -16,44 +24,36 @@ import attrs
 
 from actors.errors import (
     ContractQualificationError,
-    ErrorInfo,
     GatewayError,
     GatewayNotConnectedError,
     GatewayTimeoutError,
     ModeError,
     ReadOnlyError,
-    restore,
 )
-from actors.executor.changes import CancelDue
-from actors.executor.order_book import Tracked
-from actors.executor.record import (
-    mark_sent,
-    move,
-    new_record,
-)
-from actors.executor.recovery import OrderRecovery
+from actors.executor.acknowledgements import Acknowledgements
+from actors.executor.answers import Answers
+from actors.executor.audit_notes import approval_of
+from actors.executor.broker_reports import BrokerReports
+from actors.executor.cancels import Cancels
+from actors.executor.changes import Changes
+from actors.executor.deadlines import Deadlines
+from actors.executor.market import Market
+from actors.executor.order_book import OrderBook, Tracked
+from actors.executor.publishing import Publishing
+from actors.executor.record import mark_sent, move, new_record
+from actors.executor.recovery import Recovery
 from actors.executor.result import result
+from actors.executor.session import Session
+from actors.executor.settings import ExecutorSettings
+from actors.kernel.actor import ActorContext, SupervisedActor
 from actors.kernel.handlers import handles
-from actors.kernel.messages import Message, Reply, Request
+from actors.kernel.messages import Message, Request
 from actors.kernel.stories import root_id
 from actors.logic.order_ids import close_order_id, new_order_id, order_ref
 from actors.logic.order_table import UNSENT, OrderState
 from actors.logic.order_validation import contract_query, request_fault
-from actors.messages.addresses import (
-    JOURNAL,
-    LINK,
-    RISK,
-    STRATEGY_C,
-)
-from actors.messages.journal import (
-    RaiseOrderIdFloor,
-    RecordIntent,
-)
-from actors.messages.market_data import (
-    ContractDescribed,
-    ContractQualified,
-    QualifyContract,
-)
+from actors.messages.addresses import JOURNAL, LINK, RISK
+from actors.messages.journal import IntentDurable, RaiseOrderIdFloor, RecordIntent
 from actors.messages.orders import (
     OrderConcluded,
     OrderRefusedAtGate,
@@ -65,19 +65,80 @@ from actors.messages.orders import (
 from actors.messages.risk import OrderApproved, OrderRejected, RequestApproval
 from actors.model.contracts import Contract
 from actors.model.market import Quote
-from actors.model.orders import (
-    OrderStatus,
-    Purpose,
-    TradeRequest,
-    WaitFor,
-    WireOrder,
-)
+from actors.model.orders import OrderStatus, Purpose, TradeRequest, WireOrder
+from actors.ports import EventLog, no_log
 
 
-class ExecutorActor(OrderRecovery):
-    """See the module's docstring. Recovery, changes, and what the broker says are in files of their own."""
+class NotTakenError(Exception):
+    """The order is turned away before it has an id; a `GatewayError` as ``reason`` is a refusal to judge it at all."""
+
+    def __init__(
+        self, reason: GatewayError | str, status: OrderStatus = OrderStatus.REJECTED
+    ) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
+        self.status = status
+
+
+class StoppedShortError(Exception):
+    """The order ends in ``state`` before it reached the broker."""
+
+    def __init__(self, state: OrderState, reason: str) -> None:
+        super().__init__(reason)
+        self.state = state
+
+
+class GivenUpError(Exception):
+    """The order ended while a step was under way: it was cancelled, or its caller's time was up."""
+
+
+class ExecutorActor(SupervisedActor):
+    """See the module's docstring."""
 
     recovers = True
+    parts = (
+        Market,
+        Session,
+        Answers,
+        Publishing,
+        Acknowledgements,
+        BrokerReports,
+        Cancels,
+        Changes,
+        Deadlines,
+        Recovery,
+    )
+
+    def __init__(
+        self, context: ActorContext, *, settings: ExecutorSettings, log: EventLog = no_log
+    ) -> None:
+        super().__init__(context)
+        self.settings = settings
+        self.book = book = OrderBook(settings.history_bound)
+        self.market = market = self.own(Market(self, settings))
+        self.session = session = self.own(Session(self, book, market))
+        self.answers = answers = self.own(Answers(self, settings, book, market))
+        self.publishing = publishing = self.own(Publishing(self, log, book, answers))
+        self.acknowledgements = acknowledgements = self.own(
+            Acknowledgements(self, settings, book, session, publishing)
+        )
+        reports = self.own(BrokerReports(self, log, book, session, publishing))
+        self.cancels = cancels = self.own(
+            Cancels(self, settings, book, session, answers, publishing, acknowledgements)
+        )
+        changes = self.own(
+            Changes(self, book, market, session, answers, publishing, acknowledgements)
+        )
+        self.deadlines = self.own(Deadlines(self, settings, book, answers, cancels, changes))
+        self.recovery = self.own(
+            Recovery(self, settings, book, session, publishing, reports, cancels)
+        )
+        self._sequence = 0
+        self._suffix = context.entropy.uuid4()[:6]
+
+    def started(self) -> None:
+        """Learn from the journal what was under way (SUP-6)."""
+        self.begin_story(self.recovery.recover())
 
     def failure_answer(self, message: Message, error: BaseException) -> Message | None:
         """What had passed the gate has an unknown outcome; its successor will ask for it (D5)."""
@@ -95,84 +156,72 @@ class ExecutorActor(OrderRecovery):
     # --- the road of an order -------------------------------------------------------------------------------------
 
     @handles(SubmitOrder)
-    def on_submit_order(self, submit: SubmitOrder) -> None:
-        """Begin with an order: refuse what cannot be, then find its contract."""
-        refusal = self._refusal(submit)
-        if isinstance(refusal, GatewayError):
-            self.refuse_early(submit, refusal)
-        elif isinstance(refusal, str):
-            self._conclude_early(submit, OrderStatus.REJECTED, refusal)
-        elif submit.contract is not None:
-            self._with_contract(submit, submit.contract)
-        else:
-            self._qualify(submit)
+    async def on_submit_order(self, submit: SubmitOrder) -> None:
+        """Bring an order to the broker. Each step may end it, and it may end by itself while a step is under way."""
+        try:
+            self._refuse_what_cannot_be(submit)
+            contract = await self._qualified(submit)
+            quote = await self._quote_to_judge_by(submit, contract)
+            tracked = self._taken_in(submit, contract, quote)
+        except NotTakenError as ending:
+            self._turn_away(submit, ending)
+            return
+        try:
+            approved = await self._approved(tracked, submit)
+            await self._made_durable(tracked, submit, approved)
+            await self._through_the_gate(tracked, submit, approved)
+        except StoppedShortError as ending:
+            self._stop_short(tracked, ending)
+        except GivenUpError:
+            self.answers.settle(tracked)
 
-    def _refusal(self, submit: SubmitOrder) -> GatewayError | str | None:
+    def _refuse_what_cannot_be(self, submit: SubmitOrder) -> None:
         opening = submit.purpose is Purpose.OPEN
         fault = request_fault(submit.request)
         if fault is not None:
-            return fault
-        if opening and self.latched is not None:
-            return f"Strategy C is latched: {self.latched}; re-arm before opening anything"
+            raise NotTakenError(fault)
+        latched = self.session.latched
+        if opening and latched is not None:
+            raise NotTakenError(f"Strategy C is latched: {latched}; re-arm before opening anything")
         if self.settings.readonly:
-            return ReadOnlyError("gateway.readonly is true: orders are refused")
-        if not self.connected:
-            return GatewayNotConnectedError("the link is down: nothing can be sent")
-        if opening and self.book.live_count() >= self.settings.max_working:
-            return ModeError(f"orders.max_working is reached ({self.settings.max_working})")
-        return None
+            raise NotTakenError(ReadOnlyError("gateway.readonly is true: orders are refused"))
+        if not self.session.connected:
+            raise NotTakenError(GatewayNotConnectedError("the link is down: nothing can be sent"))
+        most = self.settings.max_working
+        if opening and self.book.live_count() >= most:
+            raise NotTakenError(ModeError(f"orders.max_working is reached ({most})"))
 
-    def _qualify(self, submit: SubmitOrder) -> None:
-        query = contract_query(submit.request)
-        held = self.contracts.get(query)
-        if held is not None:
-            self._with_contract(submit, held)
-            return
+    async def _qualified(self, submit: SubmitOrder) -> Contract:
+        if submit.contract is not None:
+            return submit.contract
+        try:
+            return await self.market.qualified(submit, contract_query(submit.request))
+        except ContractQualificationError as error:
+            raise NotTakenError(str(error), OrderStatus.FAILED) from error
+        except GatewayTimeoutError as error:
+            raise NotTakenError(str(error), OrderStatus.TIMEOUT) from error
+        except GatewayError as error:
+            raise NotTakenError(error) from error
 
-        def keep(reply: Reply) -> None:
-            assert isinstance(reply, ContractQualified)  # noqa: S101 - the link answers in kind
-            self.contracts[query] = reply.contract
-            self.tell(STRATEGY_C, ContractDescribed(contract=reply.contract))
-            self._with_contract(submit, reply.contract)
-
-        self.ask(
-            LINK,
-            QualifyContract(**self.conversations.on_behalf(submit, "contract"), query=query),
-            keep,
-            lambda error: self._not_qualified(submit, error),
-        )
-
-    def _not_qualified(self, submit: SubmitOrder, error: ErrorInfo) -> None:
-        if error.kind == ContractQualificationError.__name__:
-            self._conclude_early(submit, OrderStatus.FAILED, error.text)
-        elif error.kind == GatewayTimeoutError.__name__:
-            self._conclude_early(submit, OrderStatus.TIMEOUT, error.text)
-        else:
-            self.refuse_early(submit, restore(error))
-
-    def _with_contract(self, submit: SubmitOrder, contract: Contract) -> None:
+    async def _quote_to_judge_by(self, submit: SubmitOrder, contract: Contract) -> Quote | None:
         """An opening order is judged by a fresh quote; a closing one needs none (RSK-7)."""
         if submit.purpose is Purpose.CLOSE:
-            self._ask_approval(submit, contract, self.quotes.get(contract.con_id))
-        else:
-            self.with_quote(
-                submit, contract, lambda quote: self._ask_approval(submit, contract, quote)
-            )
+            return self.market.last_quote(contract)
+        return await self.market.fresh_quote(submit, contract)
 
-    def _ask_approval(self, submit: SubmitOrder, contract: Contract, quote: Quote | None) -> None:
-        if self.account is None:
-            self.refuse_early(submit, GatewayNotConnectedError("no account is known yet"))
-            return
+    def _taken_in(self, submit: SubmitOrder, contract: Contract, quote: Quote | None) -> Tracked:
+        """Give the order its id and its record, and watch its deadline."""
+        if self.session.account is None:
+            raise NotTakenError(GatewayNotConnectedError("no account is known yet"))
         if submit.deadline <= self.clock.monotonic():
-            self._conclude_early(submit, OrderStatus.TIMEOUT, "no quote came before the deadline")
-            return
+            raise NotTakenError("no quote came before the deadline", OrderStatus.TIMEOUT)
         now = self.clock.now()
-        order_id = self._order_id(submit, contract, now)
+        order_id = self._new_order_id(submit, contract, now)
         order = wire_order(
             submit.request,
             order_ref=order_ref(self.settings.operator_id, order_id),
             contract=contract,
-            account=self.account,
+            account=self.session.account,
             operator_id=self.settings.operator_id,
             purpose=submit.purpose,
         )
@@ -187,121 +236,133 @@ class ExecutorActor(OrderRecovery):
         )
         tracked = Tracked(record=record, submit=submit, quote=quote)
         self.book.add(tracked)
-        self.ask(
-            RISK,
-            RequestApproval(
-                **self.conversations.on_behalf(submit, "risk"),
-                order=order,
-                request=submit.request,
-                quote=quote,
-                close_reason=submit.close_reason,
-            ),
-            lambda reply: self._on_judged(tracked, reply),
-            lambda error: self._not_answered(tracked, error),
-        )
-        self.watch_deadline(tracked, submit)
+        self.deadlines.watch(tracked, submit)
+        return tracked
 
-    def _order_id(self, submit: SubmitOrder, contract: Contract, now: datetime) -> str:
-        self.sequence += 1
+    def _new_order_id(self, submit: SubmitOrder, contract: Contract, now: datetime) -> str:
+        self._sequence += 1
         if submit.purpose is Purpose.CLOSE:
-            return close_order_id(contract.position_id, f"{self.sequence:04d}_{self.suffix}")
-        return new_order_id(now, self.sequence, self.suffix)
+            return close_order_id(contract.position_id, f"{self._sequence:04d}_{self._suffix}")
+        return new_order_id(now, self._sequence, self._suffix)
 
-    def watch_deadline(self, tracked: Tracked, submit: SubmitOrder) -> None:
-        """Come back before the caller's deadline: to cancel the remainder, and to answer."""
-        left_s = max(0.0, submit.deadline - self.clock.monotonic())
-        lead_s = min(self.settings.cancel_before_deadline_s, left_s / 2)
-        if submit.wait_for is WaitFor.FILL:
-            self.schedule(left_s - lead_s, CancelDue(order_ref=tracked.record.order_ref))
-        else:
-            self.answer_by(submit.deadline, tracked)
-
-    def _on_judged(self, tracked: Tracked, reply: Reply) -> None:
-        if isinstance(reply, OrderRejected):
-            tracked.validation = reply.validation
-            reasons = "; ".join(reply.validation.rejection_reasons)
-            self._stopped_short(tracked, OrderState.REJECTED, reasons)
-            return
-        assert isinstance(reply, OrderApproved)  # noqa: S101 - risk answers in kind
-        tracked.validation = reply.validation
-        if tracked.record.state is not OrderState.AWAITING_APPROVAL or tracked.submit is None:
-            self.settle(tracked)
-            return
-        tracked.record = move(tracked.record, OrderState.AWAITING_JOURNAL, self.clock.now())
-        self.ask(
-            JOURNAL,
-            RecordIntent(
-                **self.conversations.on_behalf(tracked.submit, "intent"),
-                order=tracked.record.order,
-                request=tracked.record.request,
-                order_id=tracked.record.order_id,
-                incarnation=self.incarnation,
-                approval=self.approval(
-                    reply, tracked.quote, tracked.record.created_at, tracked.submit.submitted_at
-                ),
-                at=self.clock.now(),
-                close_reason=tracked.record.close_reason,
-                wait_for=tracked.submit.wait_for,
-            ),
-            lambda _: self._send(tracked, reply),
-            lambda error: self._not_answered(tracked, error, "no durable intent, no order: "),
+    async def _approved(self, tracked: Tracked, submit: SubmitOrder) -> OrderApproved:
+        """Have risk judge the order: its permit is what opens the gate, once."""
+        question = RequestApproval(
+            **self.on_behalf(submit, "risk"),
+            order=tracked.record.order,
+            request=submit.request,
+            quote=tracked.quote,
+            close_reason=submit.close_reason,
         )
+        try:
+            judged = await self.asked(RISK, question, OrderApproved, OrderRejected, watched=False)
+        except GatewayError as error:
+            raise _not_answered(tracked, error) from error
+        tracked.validation = judged.validation
+        if isinstance(judged, OrderRejected):
+            reasons = "; ".join(judged.validation.rejection_reasons)
+            raise StoppedShortError(OrderState.REJECTED, reasons)
+        _expect_wanted(tracked, OrderState.AWAITING_APPROVAL)
+        return judged
 
-    def _send(self, tracked: Tracked, approved: OrderApproved) -> None:
-        """The intent is durable: go through the gate, unless the caller gave up meanwhile."""
-        if tracked.record.state is not OrderState.AWAITING_JOURNAL or tracked.submit is None:
-            self.settle(tracked)
-            return
+    async def _made_durable(
+        self, tracked: Tracked, submit: SubmitOrder, approved: OrderApproved
+    ) -> None:
+        """Have the intent on the disk before anything is sent (D14)."""
+        record = tracked.record = move(
+            tracked.record, OrderState.AWAITING_JOURNAL, self.clock.now()
+        )
+        intent = RecordIntent(
+            **self.on_behalf(submit, "intent"),
+            order=record.order,
+            request=record.request,
+            order_id=record.order_id,
+            incarnation=self.incarnation,
+            approval=approval_of(
+                approved, tracked.quote, self.clock, record.created_at, submit.submitted_at
+            ),
+            at=self.clock.now(),
+            close_reason=record.close_reason,
+            wait_for=submit.wait_for,
+        )
+        try:
+            await self.asked(JOURNAL, intent, IntentDurable, watched=False)
+        except GatewayError as error:
+            raise _not_answered(tracked, error, "no durable intent, no order: ") from error
+        _expect_wanted(tracked, OrderState.AWAITING_JOURNAL)
+
+    async def _through_the_gate(
+        self, tracked: Tracked, submit: SubmitOrder, approved: OrderApproved
+    ) -> None:
+        """Pass the gate and be written in the same step; without an answer the order may have been sent."""
         tracked.record = move(tracked.record, OrderState.AT_GATE, self.clock.now())
-        self.ask(
-            LINK,
-            SendOrder(
-                **self.conversations.on_behalf(tracked.submit, "gate"),
-                permit=approved.permit,
-                order=tracked.record.order,
-            ),
-            lambda reply: self._on_gate(tracked, reply),
-            lambda error: self._gate_silent(tracked, error),
+        send = SendOrder(
+            **self.on_behalf(submit, "gate"), permit=approved.permit, order=tracked.record.order
         )
+        try:
+            passed = await self.asked(
+                LINK, send, OrderSent, OrderSimulated, OrderRefusedAtGate, watched=False
+            )
+        except GatewayError as error:
+            self._ask_for_fate(tracked, error)
+            return
+        if isinstance(passed, OrderRefusedAtGate):
+            raise StoppedShortError(OrderState.REJECTED, passed.reason)
+        if isinstance(passed, OrderSimulated):
+            simulated = move(tracked.record, OrderState.SIMULATED, self.clock.now())
+            self.publishing.update(tracked, simulated, "simulated")
+        else:
+            self._sent(tracked, passed)
 
-    def _on_gate(self, tracked: Tracked, reply: Reply) -> None:
-        now = self.clock.now()
-        if isinstance(reply, OrderSent):
-            sent = mark_sent(tracked.record, reply.broker_order_id, now, self.client_id)
-            self.update(tracked, sent, "sent", at=reply.sent_at)
-            self.expect_word(tracked)
-            self.cancel_what_is_owed(tracked)
-            if self.client_id is not None:
-                self.tell(
-                    JOURNAL,
-                    RaiseOrderIdFloor(client_id=self.client_id, floor=reply.broker_order_id),
-                )
-        elif isinstance(reply, OrderSimulated):
-            self.update(tracked, move(tracked.record, OrderState.SIMULATED, now), "simulated")
-        elif isinstance(reply, OrderRefusedAtGate):
-            self._stopped_short(tracked, OrderState.REJECTED, reply.reason)
+    def _sent(self, tracked: Tracked, sent: OrderSent) -> None:
+        """The bytes are on the wire: from now on the broker tells what becomes of the order."""
+        client_id = self.session.client_id
+        record = mark_sent(tracked.record, sent.broker_order_id, self.clock.now(), client_id)
+        self.publishing.update(tracked, record, "sent", at=sent.sent_at)
+        self.acknowledgements.expect_acknowledgement(tracked)
+        self.cancels.cancel_what_is_owed(tracked)
+        if client_id is not None:
+            floor = RaiseOrderIdFloor(client_id=client_id, floor=sent.broker_order_id)
+            self.tell(JOURNAL, floor)
 
-    def _gate_silent(self, tracked: Tracked, error: ErrorInfo) -> None:
+    # --- where the road ends early --------------------------------------------------------------------------------
+
+    def _turn_away(self, submit: SubmitOrder, ending: NotTakenError) -> None:
+        if isinstance(ending.reason, GatewayError):
+            self.publishing.note_untaken(submit, ending.status, str(ending), log=False)
+            self.refuse(submit, ending.reason)
+        else:
+            self.publishing.note_untaken(submit, ending.status, ending.reason, log=True)
+            self.answers.answer_untaken(submit, ending.status, ending.reason)
+
+    def _stop_short(self, tracked: Tracked, ending: StoppedShortError) -> None:
+        if tracked.record.is_terminal:
+            self.answers.settle(tracked)
+            return
+        reason = str(ending)
+        record = move(tracked.record, ending.state, self.clock.now(), reason)
+        self.publishing.update(tracked, record, reason)
+
+    def _ask_for_fate(self, tracked: Tracked, error: GatewayError) -> None:
         """The gate did not say: the order may have been sent, so its fate is asked for."""
         if tracked.record.state is OrderState.AT_GATE:
             record = move(tracked.record, OrderState.UNKNOWN, self.clock.now())
-            self.update(tracked, record, f"the gate did not answer: {error.text}")
-            self.ask_gate((record.order_ref,))
+            self.publishing.update(tracked, record, f"the gate did not answer: {error}")
+            self.begin_story(self.recovery.ask_gate((record.order_ref,)))
 
-    def _not_answered(self, tracked: Tracked, error: ErrorInfo, what: str = "") -> None:
-        """Risk or the journal did not answer in kind; when that is for want of time, it is the deadline's end."""
-        if error.kind == GatewayTimeoutError.__name__:
-            tracked.timed_out = True
-            self._stopped_short(tracked, OrderState.CANCELLED, f"{what}{error.text}")
-        else:
-            self._stopped_short(tracked, OrderState.FAILED, f"{what}{error.text}")
 
-    def _stopped_short(self, tracked: Tracked, state: OrderState, reason: str) -> None:
-        """The order ends before it reached the broker."""
-        if tracked.record.is_terminal:
-            self.settle(tracked)
-            return
-        self.update(tracked, move(tracked.record, state, self.clock.now(), reason), reason)
+def _not_answered(tracked: Tracked, error: GatewayError, what: str = "") -> StoppedShortError:
+    """Risk or the journal did not answer in kind; when that is for want of time, it is the deadline's end."""
+    if isinstance(error, GatewayTimeoutError):
+        tracked.cancel = tracked.cancel.by_deadline()
+        return StoppedShortError(OrderState.CANCELLED, f"{what}{error}")
+    return StoppedShortError(OrderState.FAILED, f"{what}{error}")
+
+
+def _expect_wanted(tracked: Tracked, state: OrderState) -> None:
+    """Go on only when the order stands where the last step left it, and somebody still waits for it."""
+    if tracked.record.state is not state or tracked.submit is None:
+        raise GivenUpError
 
 
 def wire_order(

@@ -5,13 +5,16 @@ Fields that were not set are left out; the broker's words are kept as they came.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from actors.errors import GatewayError
 from actors.executor.record import OrderRecord
-from actors.messages.journal import RecordNote, RecordNotSent
+from actors.kernel.clock import Clock
+from actors.messages.journal import Approval, RecordNote, RecordNotSent
 from actors.messages.orders import CommissionReported, ModifyOrder, OrderErrorReported, OrderSent
+from actors.messages.risk import OrderApproved
+from actors.model.market import Quote
 from actors.model.orders import BrokerOrder, ValidationResult
 
 OPEN_ORDER: Final = "openOrder"
@@ -90,6 +93,27 @@ def not_sent(
         close_reason=record.close_reason,
         validation=validation,
         submitted_at=submitted_at,
+    )
+
+
+def approval_of(
+    approved: OrderApproved,
+    quote: Quote | None,
+    clock: Clock,
+    asked_at: datetime | None = None,
+    submitted_at: datetime | None = None,
+) -> Approval:
+    """Put together what the audit trail keeps of a permit that has just been given."""
+    now = clock.now()
+    left_s = approved.permit.expires_at - clock.monotonic()
+    return Approval(
+        validation=approved.validation,
+        permit_id=approved.permit.permit_id,
+        permit_expires_at=now + timedelta(seconds=left_s),
+        asked_at=asked_at,
+        given_at=now,
+        submitted_at=submitted_at,
+        quote=quote,
     )
 
 

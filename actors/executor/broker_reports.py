@@ -1,13 +1,14 @@
-"""What the broker says of orders, and what is done when it says nothing, or speaks of an order that nobody made."""
+"""What the broker says of orders, and what is done when it speaks of an order that nobody made."""
 
 from __future__ import annotations
 
-import attrs
+from collections.abc import Iterable
+from datetime import datetime
 
 from actors.errors import ModeError
 from actors.executor.audit_notes import commission_note, error_note, order_note
-from actors.executor.order_book import Tracked
-from actors.executor.publishing import OrderDesk
+from actors.executor.order_book import OrderBook, Tracked
+from actors.executor.publishing import Publishing
 from actors.executor.reconcile import is_double
 from actors.executor.record import (
     OrderRecord,
@@ -15,59 +16,62 @@ from actors.executor.record import (
     apply_error,
     apply_execution,
     apply_status,
-    move,
 )
-from actors.kernel.handlers import handles
-from actors.kernel.messages import Message
+from actors.executor.session import Session
+from actors.kernel.actor import SupervisedActor
+from actors.kernel.handlers import Part, handles
 from actors.logic.broker_orders import is_working
-from actors.logic.executions import count
+from actors.logic.executions import LISTED_FOR, NO_EXECUTIONS, count, count_all, since
 from actors.logic.order_table import UNSENT, OrderState
-from actors.messages.addresses import FACADE, JOURNAL, LINK, RISK
-from actors.messages.connection import ConnectionStateChanged
-from actors.messages.journal import RecordExecution
-from actors.messages.market_data import QuoteUpdated
+from actors.messages.addresses import LINK
 from actors.messages.orders import (
     BrokerOrderReported,
     CommissionReported,
-    ExecutionRecorded,
     ExecutionReported,
     OrderErrorReported,
     SendCancel,
 )
-from actors.messages.risk import LatchChanged
-from actors.model.connection import ConnectionState
 from actors.model.orders import BrokerOrder, Execution, base_id_of
+from actors.ports import EventLog
 
 NEVER_AT_BROKER = UNSENT | {OrderState.REJECTED, OrderState.SIMULATED}
 """What the broker says of such an order cannot be about it."""
 
-UNANSWERED = frozenset({OrderState.SENT, OrderState.CANCELLING})
-"""The broker has not said what it makes of the last thing that was sent."""
 
+class BrokerReports(Part):
+    """Takes over what the link hands on. Owns the executions that were counted, those of foreign orders too."""
 
-@attrs.frozen(kw_only=True)
-class WordDue(Message):
-    """The broker had its time to answer what was sent about the order."""
+    def __init__(
+        self,
+        actor: SupervisedActor,
+        log: EventLog,
+        book: OrderBook,
+        session: Session,
+        publishing: Publishing,
+    ) -> None:
+        self._actor = actor
+        self._log = log
+        self._book = book
+        self._session = session
+        self._publishing = publishing
+        self._executions = NO_EXECUTIONS
 
-    order_ref: str
-
-
-class OrderReports(OrderDesk):
-    """Takes over what the link hands on."""
+    # --- orders ---------------------------------------------------------------------------------------------------
 
     @handles(BrokerOrderReported)
     def on_broker_order_reported(self, event: BrokerOrderReported) -> None:
         """Take over a status; one of somebody else's order is none of ours."""
-        tracked = self.book.of_report(event.order, self.client_id)
+        tracked = self._book.of_report(event.order, self._session.client_id)
         if tracked is None or tracked.record.state in NEVER_AT_BROKER:
             return
         before = tracked.record
-        self.note(tracked, order_note(before.order_ref, event.order, event.received_at))
+        note = order_note(before.order_ref, event.order, event.received_at)
+        self._publishing.note_news(tracked, note)
         if is_double(before, event.order):
             self.cancel_double(tracked, event.order)
             return
-        record = apply_status(before, event.order, self.clock.now())
-        self.update(tracked, record, f"broker: {event.order.status}")
+        record = apply_status(before, event.order, self._actor.clock.now())
+        self._publishing.update(tracked, record, f"broker: {event.order.status}")
         self._ask_about_unknown(before, record)
 
     def cancel_double(self, tracked: Tracked, double: BrokerOrder) -> None:
@@ -75,10 +79,10 @@ class OrderReports(OrderDesk):
 
         Order ids are counted per client: that of another client would name an order of ours.
         """
-        can_cancel = double.client_id == self.client_id and double.order_id > 0
+        can_cancel = double.client_id == self._session.client_id and double.order_id > 0
         if double.perm_id not in tracked.doubles:
             tracked.doubles.add(double.perm_id)
-            self.log(
+            self._log(
                 "order_doubled",
                 level="CRITICAL",
                 correlation_id=tracked.record.correlation_id,
@@ -89,7 +93,35 @@ class OrderReports(OrderDesk):
             )
         if can_cancel and is_working(double):
             reference = tracked.record.order_ref
-            self.tell(LINK, SendCancel(order_ref=reference, broker_order_id=double.order_id))
+            cancel = SendCancel(order_ref=reference, broker_order_id=double.order_id)
+            self._actor.tell(LINK, cancel)
+
+    @handles(OrderErrorReported)
+    def on_order_error_reported(self, event: OrderErrorReported) -> None:
+        """Read a broker's code in the table (ORD-8); what is unclear is asked for, never assumed."""
+        tracked = self._book.by_address(self._session.client_id, event.broker_order_id)
+        if tracked is None or tracked.record.state in NEVER_AT_BROKER:
+            return
+        before = tracked.record
+        self._publishing.note(error_note(before.order_ref, event))
+        changing = before.pending_change is not None
+        record = apply_error(before, event.code, event.text, self._actor.clock.now())
+        modify = tracked.modify if changing and record.pending_change is None else None
+        if modify is not None:
+            tracked.modify = None  # `update` would take it for made
+        self._publishing.update(tracked, record, f"broker code {event.code}: {event.text}")
+        if modify is not None:
+            why = f"the broker refused the change: {event.code} {event.text}"
+            self._actor.refuse(modify, ModeError(why))
+            self._publishing.tell_risk(tracked, force=True)
+        self._ask_about_unknown(before, record)
+
+    def _ask_about_unknown(self, before: OrderRecord, record: OrderRecord) -> None:
+        """What the broker said makes no sense of the order, so it is asked."""
+        if record.state is OrderState.UNKNOWN and before.state is not OrderState.UNKNOWN:
+            self._session.ask_for_reconciliation()
+
+    # --- executions -----------------------------------------------------------------------------------------------
 
     @handles(ExecutionReported)
     def on_execution_reported(self, event: ExecutionReported) -> None:
@@ -98,32 +130,34 @@ class OrderReports(OrderDesk):
 
     def record_execution(self, execution: Execution) -> None:
         """Count an execution once, tell everybody of it, and put it on its order."""
-        counted = count(self.executions, execution)
-        self.executions = counted.executions
-        tracked = self.book.of_execution(execution, self.client_id)
+        counted = count(self._executions, execution)
+        self._executions = counted.executions
+        tracked = self._book.of_execution(execution, self._session.client_id)
         if counted.counted:
-            recorded = ExecutionRecorded(
-                execution=execution,
-                replaces=counted.replaces,
-                correlation_id=tracked.record.correlation_id if tracked else "",
-            )
-            for address in (RISK, FACADE):
-                self.tell(address, recorded)
-            self.tell(JOURNAL, RecordExecution(execution=execution, received_at=self.clock.now()))
+            correlation_id = tracked.record.correlation_id if tracked else ""
+            self._publishing.execution(execution, counted.replaces, correlation_id)
         if tracked is not None:
-            record = apply_execution(tracked.record, execution, self.clock.now())
+            record = apply_execution(tracked.record, execution, self._actor.clock.now())
             if record is not tracked.record:
                 is_fill = record.filled != tracked.record.filled
                 filled = f"filled {execution.quantity:g} at {execution.price:g}"
-                self.update(tracked, record, filled if is_fill else "commission")
+                self._publishing.update(tracked, record, filled if is_fill else "commission")
+
+    def remember_executions(self, executions: Iterable[Execution]) -> None:
+        """Take in what an earlier incarnation has counted and told."""
+        self._executions = count_all(self._executions, executions)
+
+    def forget_executions(self, now: datetime) -> None:
+        """Let go of executions that are so old that the broker lists them no more."""
+        self._executions = since(self._executions, now - LISTED_FOR)
 
     @handles(CommissionReported)
     def on_commission_reported(self, event: CommissionReported) -> None:
         """Put a commission on its execution."""
-        execution = self.executions.get(base_id_of(event.exec_id))
+        execution = self._executions.get(base_id_of(event.exec_id))
         if execution is None:
             return
-        tracked = self.book.of_execution(execution, self.client_id)
+        tracked = self._book.of_execution(execution, self._session.client_id)
         if tracked is None:
             return
         record = apply_commission(
@@ -131,70 +165,6 @@ class OrderReports(OrderDesk):
         )
         if record is not tracked.record:
             tracked.record = record
-            self.tell(JOURNAL, commission_note(record.order_ref, event, self.clock.now()))
-            self.tell_change(tracked, "commission", level="DEBUG")
-
-    @handles(OrderErrorReported)
-    def on_order_error_reported(self, event: OrderErrorReported) -> None:
-        """Read a broker's code in the table (ORD-8); what is unclear is asked for, never assumed."""
-        tracked = self.book.by_address(self.client_id, event.broker_order_id)
-        if tracked is None or tracked.record.state in NEVER_AT_BROKER:
-            return
-        before = tracked.record
-        self.tell(JOURNAL, error_note(before.order_ref, event))
-        changing = before.pending_change is not None
-        record = apply_error(before, event.code, event.text, self.clock.now())
-        modify = tracked.modify if changing and record.pending_change is None else None
-        if modify is not None:
-            tracked.modify = None  # `update` would take it for made
-        self.update(tracked, record, f"broker code {event.code}: {event.text}")
-        if modify is not None:
-            why = f"the broker refused the change: {event.code} {event.text}"
-            self.refuse(modify, ModeError(why))
-            self.tell_risk(tracked, force=True)
-        self._ask_about_unknown(before, record)
-
-    def _ask_about_unknown(self, before: OrderRecord, record: OrderRecord) -> None:
-        """What the broker said makes no sense of the order, so it is asked."""
-        if record.state is OrderState.UNKNOWN and before.state is not OrderState.UNKNOWN:
-            self.ask_for_reconciliation()
-
-    @handles(ConnectionStateChanged)
-    def on_connection_state_changed(self, event: ConnectionStateChanged) -> None:
-        """Know whether anything can be sent. What was under way may have been filled: it is asked for on reconnect."""
-        self.connected = event.state is ConnectionState.CONNECTED
-        if event.previous is ConnectionState.CONNECTED:
-            self.contracts.clear()
-            self.quotes.clear()
-            for tracked in self.book:
-                tracked.owes_cancel |= tracked.record.state is OrderState.CANCELLING
-
-    @handles(LatchChanged)
-    def on_latch_changed(self, event: LatchChanged) -> None:
-        """Refuse openings from now on, or no longer."""
-        self.latched = event.reason if event.latched else None
-
-    @handles(QuoteUpdated)
-    def on_quote_updated(self, event: QuoteUpdated) -> None:
-        """Remember the newest quote."""
-        self.quotes[event.quote.contract.con_id] = event.quote
-
-    # --- silence ------------------------------------------------------------------------------------------------------
-
-    def expect_word(self, tracked: Tracked) -> None:
-        """Come back for what was sent of the order, in case that the broker says nothing (PEERS 6)."""
-        self.schedule(self.settings.unknown_after_s, WordDue(order_ref=tracked.record.order_ref))
-
-    @handles(WordDue)
-    def on_word_due(self, message: WordDue) -> None:
-        """Ask about an order, a cancel or a change that was never answered; nothing is sent twice."""
-        tracked = self.book.by_ref(message.order_ref)
-        if tracked is None or not self.connected:
-            return
-        record = tracked.record
-        if record.state in UNANSWERED:
-            unknown = move(record, OrderState.UNKNOWN, self.clock.now())
-            self.update(tracked, unknown, "no word from the broker")
-        elif record.pending_change is None:
-            return
-        self.ask_for_reconciliation()
+            now = self._actor.clock.now()
+            self._publishing.note(commission_note(record.order_ref, event, now))
+            self._publishing.tell_change(tracked, "commission", level="DEBUG")

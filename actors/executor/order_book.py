@@ -10,47 +10,73 @@ from collections.abc import Iterator
 import attrs
 
 from actors.executor.record import OrderRecord, begin_change
+from actors.logic.order_table import OrderState
 from actors.messages.orders import CancelOrder, ModifyOrder, SubmitOrder
 from actors.model.market import Quote
 from actors.model.orders import BrokerOrder, Execution, ValidationResult, WireOrder
 
 
+@attrs.frozen(kw_only=True)
+class CancelIntent:
+    """That an order shall end, by somebody's wish or because its time is up.
+
+    ``is_owed``: a cancel is wanted that could not be sent, or may have been lost with the link.
+    ``reason``: why it was cancelled although its caller did not ask for that.
+    ``at_deadline``: its caller's deadline ended its life.
+    """
+
+    is_owed: bool = False
+    reason: str | None = None
+    at_deadline: bool = False
+
+    def owed(self, is_owed: bool = True) -> CancelIntent:
+        """Note whether a cancel has still to be sent."""
+        return self if is_owed is self.is_owed else attrs.evolve(self, is_owed=is_owed)
+
+    def by_deadline(self) -> CancelIntent:
+        """Note that the caller's deadline is why."""
+        return attrs.evolve(self, at_deadline=True)
+
+
+NO_CANCEL = CancelIntent()
+
+
 @attrs.define(kw_only=True)
 class Tracked:
-    """An order with who waits for it. ``reported`` is the remainder that risk was last told.
+    """An order with who waits for it.
 
-    ``asked``: the change that risk was asked for, until it is sent or given up.
+    ``change_asked``: the change that risk was asked for, until it is sent or given up.
+    ``remaining_at_risk``: the remainder that risk was last told, signed; None before the first time.
     ``awaits_reason``: None until the broker ends it without a reason, then whether one may still come.
-    ``owes_cancel``: a cancel is wanted that could not be sent, or may have been lost with the link.
+    ``last_notes``: the last message of each kind that went into the audit trail.
     ``doubles``: permIds of further orders that the broker has under the same reference.
-    ``cancelled_for``: why it was cancelled although its caller did not ask for that.
-    ``cancels_again``: the broker did not obey the last cancel, and the next one waits for its time.
-    ``heard``: the last message of each kind that went into the audit trail.
     """
 
     record: OrderRecord
     submit: SubmitOrder | None = None
     modify: ModifyOrder | None = None
-    asked: WireOrder | None = None
+    change_asked: WireOrder | None = None
     change_sent: bool = False
     cancels: list[CancelOrder] = attrs.field(factory=list)
-    owes_cancel: bool = False
-    cancels_again: bool = False
-    cancelled_for: str | None = None
+    cancel: CancelIntent = NO_CANCEL
     validation: ValidationResult | None = None
     quote: Quote | None = None
-    reported: float | None = None
-    timed_out: bool = False
+    remaining_at_risk: float | None = None
     awaits_reason: bool | None = None
-    heard: dict[str, tuple[tuple[str, str | float], ...]] = attrs.field(factory=dict)
+    last_notes: dict[str, tuple[tuple[str, str | float], ...]] = attrs.field(factory=dict)
     doubles: set[int] = attrs.field(factory=set)
 
     @property
     def committed(self) -> OrderRecord:
         """The record as risk has to count it: a change that may have its permit may be sent at any moment (RSK-6)."""
-        if self.asked is None or self.record.pending_change is not None:
+        if self.change_asked is None or self.record.pending_change is not None:
             return self.record
-        return begin_change(self.record, self.asked)
+        return begin_change(self.record, self.change_asked)
+
+    @property
+    def is_being_cancelled(self) -> bool:
+        """Whether a cancel is owed, or under way."""
+        return self.cancel.is_owed or self.record.state is OrderState.CANCELLING
 
 
 class OrderBook:

@@ -11,7 +11,7 @@ from pathlib import Path
 import attrs
 
 from actors.connection.settings import ConnectionSettings
-from actors.executor.publishing import ExecutorSettings
+from actors.executor.settings import ExecutorSettings
 from actors.link.history_pacing import HistoryLimits
 from actors.link.settings import LinkSettings
 from actors.logic.liquidation_events import LiquidationLimits

@@ -1,0 +1,65 @@
+"""What is done when the broker says nothing of what was sent: the order is asked for, and nothing is sent twice."""
+
+from __future__ import annotations
+
+import attrs
+
+from actors.executor.order_book import OrderBook, Tracked
+from actors.executor.publishing import Publishing
+from actors.executor.record import move
+from actors.executor.session import Session
+from actors.executor.settings import ExecutorSettings
+from actors.kernel.actor import SupervisedActor
+from actors.kernel.handlers import Part, handles
+from actors.kernel.messages import Message
+from actors.logic.order_table import OrderState
+
+UNANSWERED = frozenset({OrderState.SENT, OrderState.CANCELLING})
+"""The broker has not said what it makes of the last thing that was sent."""
+
+
+@attrs.frozen(kw_only=True)
+class AcknowledgementOverdue(Message):
+    """Told to oneself: the broker had its time to answer what was sent about the order.
+
+    A message and no story's sleep: one is under way for everything that was sent lately, and it holds a name only.
+    """
+
+    order_ref: str
+
+
+class Acknowledgements(Part):
+    """Waits for the broker's acknowledgement; after `unknown_after_s` the order is UNKNOWN and asked for (PEERS 6)."""
+
+    def __init__(
+        self,
+        actor: SupervisedActor,
+        settings: ExecutorSettings,
+        book: OrderBook,
+        session: Session,
+        publishing: Publishing,
+    ) -> None:
+        self._actor = actor
+        self._settings = settings
+        self._book = book
+        self._session = session
+        self._publishing = publishing
+
+    def expect_acknowledgement(self, tracked: Tracked) -> None:
+        """Come back to the order in case that the broker does not answer what was just sent."""
+        overdue = AcknowledgementOverdue(order_ref=tracked.record.order_ref)
+        self._actor.schedule(self._settings.unknown_after_s, overdue)
+
+    @handles(AcknowledgementOverdue)
+    def on_acknowledgement_overdue(self, message: AcknowledgementOverdue) -> None:
+        """Ask about an order, a cancel or a change that was never answered; nothing is sent twice."""
+        tracked = self._book.by_ref(message.order_ref)
+        if tracked is None or not self._session.connected:
+            return
+        record = tracked.record
+        if record.state in UNANSWERED:
+            unknown = move(record, OrderState.UNKNOWN, self._actor.clock.now())
+            self._publishing.update(tracked, unknown, "no word from the broker")
+        elif record.pending_change is None:
+            return
+        self._session.ask_for_reconciliation()

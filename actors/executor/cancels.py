@@ -1,0 +1,170 @@
+"""Cancelling orders: one, those of one side of a contract, or all; a cancel needs no permit (ORD-6, STC-2)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import attrs
+
+from actors.errors import GatewayTimeoutError, OrderNotFoundError
+from actors.executor.acknowledgements import Acknowledgements
+from actors.executor.answers import ANSWER_MARGIN_S, Answers
+from actors.executor.order_book import OrderBook, Tracked
+from actors.executor.publishing import Publishing
+from actors.executor.record import is_settled, request_cancel
+from actors.executor.session import Session
+from actors.executor.settings import ExecutorSettings
+from actors.kernel.actor import SupervisedActor
+from actors.kernel.handlers import Part, handles
+from actors.kernel.messages import Request
+from actors.logic.order_table import OrderState
+from actors.messages.addresses import LINK
+from actors.messages.orders import (
+    AllOrdersCancelled,
+    CancelAllOrders,
+    CancelOrder,
+    CancelRestingOrders,
+    SendCancel,
+    SendGlobalCancel,
+)
+from actors.model.orders import Purpose
+
+DISOBEYED = frozenset({OrderState.ACKNOWLEDGED, OrderState.HELD})
+"""Where an order stands that lives on although its cancel was sent."""
+
+
+class Cancels(Part):
+    """Sends cancels, and keeps at it until the order is at its end. Owns which of them wait to be repeated."""
+
+    def __init__(
+        self,
+        actor: SupervisedActor,
+        settings: ExecutorSettings,
+        book: OrderBook,
+        session: Session,
+        answers: Answers,
+        publishing: Publishing,
+        acknowledgements: Acknowledgements,
+    ) -> None:
+        self._actor = actor
+        self._settings = settings
+        self._book = book
+        self._session = session
+        self._answers = answers
+        self._publishing = publishing
+        self._acknowledgements = acknowledgements
+        self._repeating: set[str] = set()
+
+    # --- one order ------------------------------------------------------------------------------------------------
+
+    @handles(CancelOrder)
+    def on_cancel_order(self, cancel: CancelOrder) -> None:
+        """Cancel one order; needs no permit, and is answered once the order is at its end."""
+        tracked = self._book.by_order_id(cancel.order_id)
+        if tracked is None:
+            unknown = OrderNotFoundError(f"no order has the id {cancel.order_id}")
+            self._actor.refuse(cancel, unknown)
+            return
+        tracked.cancels.append(cancel)
+        if not tracked.record.is_terminal:
+            self._answers.answer_by(cancel.deadline, tracked)
+        self.cancel(tracked, "cancel asked for")
+
+    def cancel(self, tracked: Tracked, why: str) -> None:
+        """Ask for the cancel of one order: in its record, and at the broker when it is there.
+
+        One that cannot be sent yet is owed: at the gate an order has no address yet, and a lost link sends nothing.
+        """
+        record = request_cancel(tracked.record, self._actor.clock.now())
+        is_owed = record.is_live
+        address = record.broker_order_id
+        if record.is_live and address is not None and self._session.is_addressable(record):
+            is_owed = not self._session.connected
+            cancel = SendCancel(order_ref=record.order_ref, broker_order_id=address)
+            self._actor.tell(LINK, cancel)
+            self._acknowledgements.expect_acknowledgement(tracked)
+        tracked.cancel = tracked.cancel.owed(is_owed)
+        self._publishing.update(tracked, record, why)
+
+    def cancel_what_is_owed(self, tracked: Tracked) -> None:
+        """Send a cancel that could not be sent before: a remainder must not stay behind unnoticed (ORD-6).
+
+        One that the broker refused or never saw is sent again after a while, for as long as the order lives.
+        """
+        record = tracked.record
+        if tracked.cancel.is_owed:
+            self.cancel(tracked, "the cancel is made up for")
+        elif record.cancel_requested and record.state in DISOBEYED:
+            self._repeat_later(tracked)
+
+    def _repeat_later(self, tracked: Tracked) -> None:
+        if tracked.record.order_ref not in self._repeating:
+            self._repeating.add(tracked.record.order_ref)
+            self._actor.begin_story(self._repeat(tracked))
+
+    async def _repeat(self, tracked: Tracked) -> None:
+        """Repeat a cancel that the broker did not obey."""
+        await self._actor.sleep(self._settings.cancel_again_after_s)
+        self._repeating.discard(tracked.record.order_ref)
+        if tracked.record.state in DISOBEYED:
+            self.cancel(tracked, "the broker did not cancel it")
+
+    # --- several orders -------------------------------------------------------------------------------------------
+
+    @handles(CancelAllOrders)
+    async def on_cancel_all_orders(self, message: CancelAllOrders) -> None:
+        """Cancel whatever works, and answer when all of it is at its end (STC-2)."""
+        if not self._settings.sends_orders:
+            nothing = AllOrdersCancelled(
+                correlation_id=message.correlation_id, cancelled=(), simulated=True
+            )
+            self._actor.reply(message, nothing)
+            return
+        self._cancel_each(message, self._can_fill(), message.why)
+        if message.whole_account or self._session.is_fallback:
+            self._actor.tell(LINK, SendGlobalCancel())
+        if self._session.is_fallback:  # the orders of the first id end without a word to this one
+            self._session.ask_for_reconciliation()
+        self._answers.answer_cancel_alls()
+        await self._give_up_in_time(message)
+
+    @handles(CancelRestingOrders)
+    async def on_cancel_resting_orders(self, message: CancelRestingOrders) -> None:
+        """Clear the way of a close, and answer when what stood in it is at its end."""
+        resting = [
+            tracked
+            for tracked in self._can_fill()
+            if tracked.record.purpose is Purpose.OPEN
+            and tracked.record.order.contract.con_id == message.con_id
+            and tracked.record.order.action is message.action
+        ]
+        self._cancel_each(message, resting, "a close of the position needs its quantity")
+        self._answers.answer_cancel_alls()
+        await self._give_up_in_time(message)
+
+    def _can_fill(self) -> list[Tracked]:
+        """What works as far as is known; the broker is being asked about the rest."""
+        return [
+            tracked
+            for tracked in self._book
+            if not is_settled(tracked.record) and tracked.record.state is not OrderState.UNKNOWN
+        ]
+
+    def _cancel_each(self, request: Request, orders: Iterable[Tracked], why: str) -> None:
+        """Cancel these, and remember who waits for the end of them all."""
+        references = frozenset(tracked.record.order_ref for tracked in orders)
+        self._answers.wait_for_ends(request, references)
+        for tracked in orders:
+            if not tracked.record.is_terminal:
+                tracked.cancel = attrs.evolve(tracked.cancel, reason=why)
+                self.cancel(tracked, why)
+
+    async def _give_up_in_time(self, request: Request) -> None:
+        """Name the orders whose end was not confirmed by the deadline."""
+        left_s = request.deadline - self._actor.clock.monotonic() - ANSWER_MARGIN_S
+        await self._actor.sleep(max(0.0, left_s))
+        left = self._answers.give_up_waiting(request)
+        if left is not None:
+            late = GatewayTimeoutError(f"not confirmed cancelled: {left}")
+            self._actor.refuse(request, late)
+            self._session.ask_for_reconciliation()  # the confirmations may be lost: the next try has to know
