@@ -1,6 +1,6 @@
 """Drives one LinkActor inside the loop of a test: a real address book and a real socket, no thread.
 
-The other actors are callbacks that keep what they are told.
+The other actors are callbacks that keep what they receive.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class LinkDriver:
         log: Any = None,
     ) -> None:
         self.clock = clock or LoopClock()
-        self.told: dict[str, list[Message]] = {
+        self.received: dict[str, list[Message]] = {
             name: [] for name in (CONNECTION, EXECUTOR, POSITION, RISK, MARKET_DATA)
         }
         self.reports: list[Message] = []
@@ -97,7 +97,7 @@ class LinkDriver:
         self.dead_letters = DeadLetters(self.clock, 1000)
         self.book = AddressBook(self.clock, self.dead_letters)
         self.book.open_mailbox(LINK, 10_000)
-        for name in self.told:
+        for name in self.received:
             self.book.register(name, self._receiver(name))
         self.book.register("test", self._on_reply)
         self.sender = Sender("test", 1)
@@ -129,7 +129,7 @@ class LinkDriver:
 
     def _receiver(self, name: str) -> Callable[[Any, Sender], None]:
         def receive(message: Any, _sender: Sender) -> None:
-            self.told[name].append(message)
+            self.received[name].append(message)
             self._look()
 
         return receive
@@ -178,7 +178,7 @@ class LinkDriver:
         return reply
 
     async def until(self, condition: Callable[[], Any], timeout_s: float = 5.0) -> Any:
-        """Wait until the condition holds, looking whenever a neighbour was told something."""
+        """Wait until the condition holds, looking whenever a neighbour received something."""
         if found := condition():
             return found
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -191,8 +191,8 @@ class LinkDriver:
                 future.set_result(found)
 
     def of(self, name: str, kind: type[M]) -> list[M]:
-        """List what a neighbour was told, of one kind."""
-        return [message for message in self.told[name] if isinstance(message, kind)]
+        """List what a neighbour received, of one kind."""
+        return [message for message in self.received[name] if isinstance(message, kind)]
 
     # --- the usual steps ------------------------------------------------------------------------------------------
 

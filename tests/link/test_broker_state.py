@@ -181,7 +181,7 @@ def test_positions_and_account_are_pushed_after_they_were_read() -> None:
         async with world() as (driver, simulator):
             await driver.open(simulator.port)
             await driver.read_state()
-            for messages in driver.told.values():
+            for messages in driver.received.values():
                 messages.clear()
             simulator.faults.trade_elsewhere("SPY", 25)
             (reported,) = await driver.until(lambda: driver.of(POSITION, HoldingReported))

@@ -41,7 +41,7 @@ async def _silent_for(
     return contract
 
 
-def _heard(simulator: Simulator) -> int:
+def _arrived(simulator: Simulator) -> int:
     """Count the messages that reached the gateway."""
     return simulator.faults.state.messages_received
 
@@ -66,14 +66,14 @@ def test_a_silent_gateway_answers_a_round_trip_before_an_order_is_written(purpos
     async def scenario() -> None:
         async with world() as (driver, simulator):
             contract = await _silent_for(driver, simulator)
-            heard = _heard(simulator)
+            arrived = _arrived(simulator)
             simulator.faults.latency(0.2)
             began_at = driver.clock.monotonic()
             await driver.ask(_patient(driver, contract, purpose=purpose), OrderSent)
 
             assert driver.clock.monotonic() - began_at >= 0.2
             await asyncio.sleep(0.01)
-            assert _heard(simulator) - heard == 2
+            assert _arrived(simulator) - arrived == 2
             assert len(simulator.ledger) == 1
 
     run(scenario)
@@ -83,13 +83,13 @@ def test_an_order_after_a_quote_costs_no_round_trip() -> None:
     async def scenario() -> None:
         async with world() as (driver, simulator):
             contract = await _silent_for(driver, simulator, FRESH_S * 0.9)
-            heard = _heard(simulator)
+            arrived = _arrived(simulator)
             began_at = driver.clock.monotonic()
             await driver.ask(driver.send_order(driver.order(contract)), OrderSent)
 
             assert driver.clock.monotonic() == began_at
             await asyncio.sleep(0.01)
-            assert _heard(simulator) - heard == 1
+            assert _arrived(simulator) - arrived == 1
 
     run(scenario)
 
@@ -168,7 +168,7 @@ def test_orders_that_are_held_keep_their_order_and_share_one_round_trip_with_the
         async with world() as (driver, simulator):
             contract = await _silent_for(driver, simulator)
             simulator.faults.latency(0.2)
-            heard = _heard(simulator)
+            arrived = _arrived(simulator)
             requests = [_patient(driver, contract) for _ in range(12)]
             posted = [driver.post(request) for request in requests[:6]]
             beat = driver.post(Probe(**driver.header()))
@@ -178,7 +178,7 @@ def test_orders_that_are_held_keep_their_order_and_share_one_round_trip_with_the
             assert {type(answer) for answer in answers} == {OrderSent}
             assert isinstance(await beat, Probed)
             await asyncio.sleep(0.01)
-            assert _heard(simulator) - heard == 1 + len(requests)
+            assert _arrived(simulator) - arrived == 1 + len(requests)
             expected = [request.order.order_ref for request in requests]
             assert [entry.order_ref for entry in simulator.ledger] == expected
 
@@ -273,14 +273,14 @@ def test_a_late_answer_proves_life_to_everybody_who_waits() -> None:
         async with world() as (driver, simulator):
             contract = await _silent_for(driver, simulator)
             simulator.faults.latency(1.0)
-            heard = _heard(simulator)
+            arrived = _arrived(simulator)
             await driver.failure(Probe(**driver.header(0.3)))
             held_at = driver.clock.monotonic()
             await driver.ask(_patient(driver, contract), OrderSent)
 
             assert driver.clock.monotonic() - held_at == pytest.approx(0.7, abs=0.02)
             await asyncio.sleep(0.01)
-            assert _heard(simulator) - heard == 3
+            assert _arrived(simulator) - arrived == 3
 
     run(scenario)
 

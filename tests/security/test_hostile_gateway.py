@@ -135,7 +135,7 @@ def _assert_sane(driver: LinkDriver) -> None:
         assert len(session.client._frames._buffer) <= MAX_FRAME_BYTES + READ_BYTES
         assert len(session.account.commissions) <= HOSTILE.max_items_per_answer
     assert driver.actor.sessions.undecodable_count <= HOSTILE.max_undecodable + 1
-    told: list[Message] = [*driver.told[POSITION_ACTOR], *driver.told[RISK]]
+    told: list[Message] = [*driver.received[POSITION_ACTOR], *driver.received[RISK]]
     for message in told:
         if isinstance(message, HoldingReported):
             _assert_no_absurd_numbers(message.holding)
