@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
+from typing import Final
 
 import attrs
 
@@ -244,22 +245,13 @@ Effect = (
 )
 
 
-@attrs.frozen(kw_only=True)
-class LiquidationLimits:
-    """Bounds. A round is one pass from cancelling to verifying, or one failed effect; reads are counted apart.
+MOST_READS_IN_DISAGREEMENT: Final = 20
+"""A round is one pass from cancelling to verifying, or one failed effect; reads are counted apart."""
 
-    Closes that are queued for the open are looked at every ``queue_look_s``, every ``retry_s`` from ``queue_lead_s``
-    before the open, and have ``queue_grace_s`` after it to fill.
-    """
-
-    whole_account: bool = True
-    max_rounds: int = 5
-    max_reads_in_disagreement: int = 20
-    retry_s: float = 1.0
-    verify_delay_s: float = 0.25
-    queue_look_s: float = 60.0
-    queue_lead_s: float = 5.0
-    queue_grace_s: float = 30.0
+RETRY_S: Final = 1.0
+VERIFY_DELAY_S: Final = 0.25
+QUEUE_LEAD_S: Final = 5.0
+"""Closes that are queued for the open are looked at every `RETRY_S` from so long before it."""
 
 
 @attrs.frozen(kw_only=True)

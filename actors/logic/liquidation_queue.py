@@ -19,8 +19,9 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Final
 
-from actors.logic.liquidation_events import BrokerRead, Close, CloseQueue, LiquidationLimits
+from actors.logic.liquidation_events import QUEUE_LEAD_S, RETRY_S, BrokerRead, Close, CloseQueue
 from actors.model.account import Holding
+from actors.sections.strategy_c import StrategyC
 
 _SAME: Final = 1e-9
 
@@ -38,18 +39,16 @@ def first_open(queue: CloseQueue) -> datetime:
 
 
 def next_look_s(
-    queue: CloseQueue, holdings: Iterable[Holding], now: datetime, limits: LiquidationLimits
+    queue: CloseQueue, holdings: Iterable[Holding], now: datetime, limits: StrategyC
 ) -> float:
     """Tell after how many seconds to look again: often from shortly before the next open until all of it is filled."""
     held = {holding.contract.con_id for holding in holdings}
     opens = [close.opens_at for close in queue.closes if close.contract.con_id in held]
     left_s = min((at - now).total_seconds() for at in opens if at is not None)
-    return max(limits.retry_s, min(limits.queue_look_s, left_s - limits.queue_lead_s))
+    return max(RETRY_S, min(limits.queue_look_s, left_s - QUEUE_LEAD_S))
 
 
-def misfit_of(
-    queue: CloseQueue, read: BrokerRead, now: datetime, limits: LiquidationLimits
-) -> str | None:
+def misfit_of(queue: CloseQueue, read: BrokerRead, now: datetime, limits: StrategyC) -> str | None:
     """Say why the queue does not fit what is held and what works; None while it does."""
     closes = {close.contract.con_id: close for close in queue.closes}
     held = {holding.contract.con_id for holding in read.holdings}
@@ -70,7 +69,7 @@ def _fault(
     holding: Holding,
     read: BrokerRead,
     now: datetime,
-    limits: LiquidationLimits,
+    limits: StrategyC,
 ) -> str | None:
     if close is None or close.opens_at is None:
         return "is held, and no close of it is queued"
@@ -81,5 +80,5 @@ def _fault(
         return None if now < close.opens_at else "trades now"
     if abs(holding.quantity + will) > _SAME:
         return f"orders at the broker would trade {will:g}"
-    grace = timedelta(seconds=limits.queue_grace_s)
+    grace = timedelta(seconds=limits.close_timeout_s)
     return None if now < close.opens_at + grace else "was not closed at the open"

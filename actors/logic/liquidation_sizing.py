@@ -9,11 +9,12 @@ from types import MappingProxyType
 from typing import Final
 
 from actors.logic.broker_orders import is_in_account, is_working
-from actors.logic.liquidation_events import BrokerRead, Close, LiquidationLimits
+from actors.logic.liquidation_events import BrokerRead, Close
 from actors.logic.order_ids import operator_of
 from actors.model.account import Holding
 from actors.model.connection import BrokerState
 from actors.model.orders import BrokerOrder, OrderAction
+from actors.sections.strategy_c import StrategyC
 
 ALWAYS_OPEN: Final[Mapping[int, datetime]] = MappingProxyType({})
 """Nothing has to wait for an opening."""
@@ -24,7 +25,7 @@ _NOBODYS: Final = 0
 
 def in_scope(
     broker: BrokerState,
-    limits: LiquidationLimits,
+    limits: StrategyC,
     turn: int,
     *,
     operator_id: str,

@@ -41,10 +41,12 @@ from actors.messages.positions import (
 from actors.messages.risk import SyncRiskManager
 from actors.model.account import Holding
 from actors.model.connection import ConnectionState
+from actors.model.trading import Trading
 from actors.ports import EventLog, no_log
 from actors.position.due import ClosureDesk
 from actors.position.pnl import exit_price
-from actors.position.settings import PositionSettings
+from actors.sections.market_data import MarketData
+from actors.sections.positions import Positions
 
 
 @attrs.frozen(kw_only=True)
@@ -66,10 +68,14 @@ class PositionActor(ClosureDesk):
         self,
         context: ActorContext,
         *,
-        settings: PositionSettings | None = None,
+        settings: Positions,
+        market_data: MarketData,
+        trading: Trading,
         log: EventLog = no_log,
     ) -> None:
-        super().__init__(context, settings=settings, log=log)
+        super().__init__(
+            context, settings=settings, market_data=market_data, trading=trading, log=log
+        )
         self.asking: set[int] = set()
         self.warned: set[int] = set()
 
@@ -184,7 +190,7 @@ class PositionActor(ClosureDesk):
         self.conversations.ask(
             MARKET_DATA,
             GetQuote(
-                **self.conversations.of_our_own("price", self.settings.quote_timeout_s),
+                **self.conversations.of_our_own("price", self.market_data.read_timeout_s),
                 contract=holding.contract,
                 max_age_s=self.settings.check_interval_s,
             ),

@@ -42,8 +42,12 @@ from actors.messages.positions import (
 )
 from actors.model.account import Holding
 from actors.model.orders import CloseReason, OrderAction, OrderResult, OrderStatus
+from actors.model.trading import Trading
 from actors.ports import EventLog, no_log
-from actors.position.settings import PositionDesk, PositionSettings
+from actors.position.closures import CLOSE_ATTEMPTS
+from actors.position.holdings import PositionDesk
+from actors.sections.market_data import MarketData
+from actors.sections.positions import Positions
 
 CLOSED = (OrderStatus.FILLED, OrderStatus.SIMULATED)
 """The results after which a close is not tried again."""
@@ -80,10 +84,14 @@ class ClosingDesk(PositionDesk):
         self,
         context: ActorContext,
         *,
-        settings: PositionSettings | None = None,
+        settings: Positions,
+        market_data: MarketData,
+        trading: Trading,
         log: EventLog = no_log,
     ) -> None:
-        super().__init__(context, settings=settings, log=log)
+        super().__init__(
+            context, settings=settings, market_data=market_data, trading=trading, log=log
+        )
         self.close_alls: dict[str, _CloseAll] = {}
 
     # --- one close ------------------------------------------------------------------------------------------------
@@ -143,7 +151,7 @@ class ClosingDesk(PositionDesk):
             holding.contract,
             holding.quantity,
             reason,
-            self.settings.operator_id,
+            self.trading.operator_id,
             **self.conversations.on_behalf(request, step),
         )
 
@@ -251,7 +259,7 @@ class ClosingDesk(PositionDesk):
     def _may_try_again(self, run: _CloseAll, attempt: int) -> bool:
         """Whether there is a further attempt, and time for it before the deadline."""
         left_s = run.request.deadline - self.clock.monotonic()
-        return attempt < self.settings.close_attempts and left_s > self.settings.close_retry_s
+        return attempt < CLOSE_ATTEMPTS and left_s > self.settings.close_retry_s
 
     def _close_later(self, run: _CloseAll, con_id: int, attempt: int) -> None:
         """Give the broker a moment: what it has just refused it would refuse again."""
@@ -292,7 +300,7 @@ class ClosingDesk(PositionDesk):
             action=closing_side(holding),
             quantity=abs(holding.quantity),
             rejection_reason=error.text,
-            execution_mode=self.settings.mode,
+            execution_mode=self.trading.mode,
             timestamp=self.clock.now(),
             correlation_id=root_id(request.correlation_id),
         )

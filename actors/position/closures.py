@@ -13,22 +13,17 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final
 
-import attrs
-
 from actors.logic.zones import NEW_YORK, zone_of
 from actors.model.contracts import Contract
 from actors.model.orders import CloseReason
+from actors.sections.positions import Positions
 
 _TOLERANCE_PCT: Final = 1e-9
 """A loss of exactly the limit must trigger although its binary form may lie a hair below."""
 
 
-@attrs.frozen(kw_only=True)
-class ClosureLimits:
-    """``emergency_loss_pct`` in percent of the cost, ``close_at_days`` in calendar days."""
-
-    close_at_days: int = 3
-    emergency_loss_pct: float = 40.0
+CLOSE_ATTEMPTS: Final = 3
+"""So often a close is tried in all where a caller waits for it; where a position is due, without end."""
 
 
 def days_to_expiry(contract: Contract, now: datetime) -> int | None:
@@ -40,22 +35,22 @@ def days_to_expiry(contract: Contract, now: datetime) -> int | None:
     return (contract.expiry - now.astimezone(zone).date()).days
 
 
-def is_near_expiry(days: int | None, limits: ClosureLimits) -> bool:
+def is_near_expiry(days: int | None, settings: Positions) -> bool:
     """Tell whether so few days are left that the position has to go."""
-    return days is not None and days <= limits.close_at_days
+    return days is not None and days <= settings.close_at_dte
 
 
-def is_emergency(unrealized_pnl_pct: float | None, limits: ClosureLimits) -> bool:
+def is_emergency(unrealized_pnl_pct: float | None, settings: Positions) -> bool:
     """Tell whether the loss has reached the emergency stop."""
     if unrealized_pnl_pct is None:
         return False
-    return unrealized_pnl_pct <= -limits.emergency_loss_pct + _TOLERANCE_PCT
+    return unrealized_pnl_pct <= -settings.emergency_loss_pct + _TOLERANCE_PCT
 
 
 def closure_trigger(
-    days: int | None, unrealized_pnl_pct: float | None, limits: ClosureLimits
+    days: int | None, unrealized_pnl_pct: float | None, settings: Positions
 ) -> CloseReason | None:
     """Say why a position is due, or None; the emergency stop comes first."""
-    if is_emergency(unrealized_pnl_pct, limits):
+    if is_emergency(unrealized_pnl_pct, settings):
         return CloseReason.EMERGENCY_STOP
-    return CloseReason.THREE_DTE_RULE if is_near_expiry(days, limits) else None
+    return CloseReason.THREE_DTE_RULE if is_near_expiry(days, settings) else None

@@ -16,9 +16,12 @@ from actors.logic.backoff import retry_delay_s
 from actors.messages.positions import ClosePosition
 from actors.model.account import Position
 from actors.model.orders import OrderResult, OrderStatus
+from actors.model.trading import Trading
 from actors.ports import EventLog, no_log
 from actors.position.closing import CLOSED, ClosingDesk
-from actors.position.settings import PositionSettings
+from actors.position.closures import CLOSE_ATTEMPTS
+from actors.sections.market_data import MarketData
+from actors.sections.positions import Positions
 
 CLOSE_TIMEOUT_S: Final = 30.0
 """So long a close of what is due may take, clearing its way included; what is left of it then is cancelled."""
@@ -43,10 +46,14 @@ class ClosureDesk(ClosingDesk):
         self,
         context: ActorContext,
         *,
-        settings: PositionSettings | None = None,
+        settings: Positions,
+        market_data: MarketData,
+        trading: Trading,
         log: EventLog = no_log,
     ) -> None:
-        super().__init__(context, settings=settings, log=log)
+        super().__init__(
+            context, settings=settings, market_data=market_data, trading=trading, log=log
+        )
         self.closing: set[int] = set()
         self.waiting: set[int] = set()
         self._failed: dict[int, _Failed] = {}
@@ -65,13 +72,13 @@ class ClosureDesk(ClosingDesk):
             return
         self.closing.add(con_id)
         self.log(
-            "closure_due" if self.settings.closes_by_itself else "would_close",
+            "would_close" if self.trading.readonly else "closure_due",
             level="WARNING",
             position_id=view.position_id,
             trigger=view.closure_trigger.value,
             pnl_pct=view.unrealized_pnl_pct,
         )
-        if not self.settings.closes_by_itself:
+        if self.trading.readonly:
             return
         request = ClosePosition(
             **self.conversations.of_our_own("closure", CLOSE_TIMEOUT_S),
@@ -120,7 +127,7 @@ class ClosureDesk(ClosingDesk):
         self._failed[con_id] = _Failed(times, self.clock.monotonic() + delay_s)
         self.log(
             "closure_failed",
-            level="CRITICAL" if times >= patience * settings.close_attempts else "ERROR",
+            level="CRITICAL" if times >= patience * CLOSE_ATTEMPTS else "ERROR",
             position_id=held.contract.position_id,
             times=times,
             again_in_s=delay_s,

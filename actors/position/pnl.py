@@ -14,12 +14,12 @@ from datetime import datetime
 from actors.model.account import Holding, Position
 from actors.model.market import Quote
 from actors.position.closures import (
-    ClosureLimits,
     closure_trigger,
     days_to_expiry,
     is_emergency,
     is_near_expiry,
 )
+from actors.sections.positions import Positions
 
 
 def entry_price(holding: Holding) -> float:
@@ -55,7 +55,7 @@ def position_view(
     holding: Holding,
     price: float | None,
     now: datetime,
-    limits: ClosureLimits,
+    settings: Positions,
     is_cached: bool = False,
 ) -> Position:
     """Describe a holding with its price, P&L, and whether it is due to be closed."""
@@ -72,9 +72,9 @@ def position_view(
         unrealized_pnl_pct=percent,
         days_to_expiry=days,
         contract=holding.contract,
-        should_close_3_dte=is_near_expiry(days, limits),
-        should_close_emergency=is_emergency(percent, limits),
-        closure_trigger=closure_trigger(days, percent, limits),
+        should_close_3_dte=is_near_expiry(days, settings),
+        should_close_emergency=is_emergency(percent, settings),
+        closure_trigger=closure_trigger(days, percent, settings),
         is_cached=is_cached,
     )
 
@@ -83,7 +83,7 @@ def position_views(
     holdings: Iterable[Holding],
     quotes: Mapping[int, Quote],
     now: datetime,
-    limits: ClosureLimits,
+    settings: Positions,
     is_cached: bool = False,
 ) -> tuple[Position, ...]:
     """Describe all holdings that are not zero, with the newest quote of each by con_id."""
@@ -92,7 +92,7 @@ def position_views(
             holding,
             exit_price(holding, quotes.get(holding.contract.con_id)),
             now,
-            limits,
+            settings,
             is_cached,
         )
         for holding in holdings

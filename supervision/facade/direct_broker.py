@@ -23,8 +23,8 @@ from actors.messages.market_data import (
 from actors.model.account import Position
 from actors.model.contracts import ContractQuery
 from actors.model.market import MarketData, Quote
-from actors.position.closures import ClosureLimits
 from actors.position.pnl import position_views
+from actors.sections.positions import Positions
 
 Read = Callable[..., Awaitable[Any]]
 """`Gateway.read`: address, kind of request, expected reply, timeout, fields."""
@@ -57,4 +57,4 @@ class DirectBroker:
         read = await self._read(
             LINK, ReadBrokerState, BrokerStateRead, timeout_s, account=self._account
         )
-        return list(position_views(read.state.holdings, {}, clock.now(), ClosureLimits()))
+        return list(position_views(read.state.holdings, {}, clock.now(), Positions()))

@@ -86,10 +86,8 @@ def child_specs(config: Config, parts: TreeParts) -> tuple[ChildSpec, ...]:
     link_memory = LinkMemory(HistoryPacer(settings.history_limits(config)))
     executor = settings.executor_settings(config, mode, operator_id)
     risk = settings.risk_settings(config, consults=parts.has_risk_manager)
-    position = settings.position_settings(config, mode, operator_id)
     market_data = settings.market_data_settings(config, has_source=parts.open_source is not None)
-    strategy_c = settings.strategy_c_settings(config, mode, operator_id)
-    watch, watch_memory = settings.watch_settings(config), WatchMemory()
+    trading, watch_memory = settings.trading(config, mode, operator_id), WatchMemory()
     section = config.supervision
 
     def child(
@@ -110,7 +108,9 @@ def child_specs(config: Config, parts: TreeParts) -> tuple[ChildSpec, ...]:
         child(LINK, lambda context: LinkActor(context, settings=link, memory=link_memory, log=log)),
         child(
             STRATEGY_C,
-            lambda context: StrategyCActor(context, settings=strategy_c, log=log),
+            lambda context: StrategyCActor(
+                context, settings=config.strategy_c, trading=trading, log=log
+            ),
             JOURNAL,
         ),
         child(RISK, lambda context: RiskActor(context, settings=risk, log=log), LINK, JOURNAL),
@@ -128,13 +128,25 @@ def child_specs(config: Config, parts: TreeParts) -> tuple[ChildSpec, ...]:
         ),
         child(
             POSITION,
-            lambda context: PositionActor(context, settings=position, log=log),
+            lambda context: PositionActor(
+                context,
+                settings=config.positions,
+                market_data=config.market_data,
+                trading=trading,
+                log=log,
+            ),
             EXECUTOR,
             MARKET_DATA,
         ),
         child(
             DATA_WATCH,
-            lambda context: DataWatchActor(context, settings=watch, memory=watch_memory, log=log),
+            lambda context: DataWatchActor(
+                context,
+                settings=config.strategy_c,
+                market_data=config.market_data,
+                memory=watch_memory,
+                log=log,
+            ),
         ),
         child(
             CONNECTION,

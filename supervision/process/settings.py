@@ -14,14 +14,12 @@ from actors.connection.settings import ConnectionSettings
 from actors.executor.settings import ExecutorSettings
 from actors.link.history_pacing import HistoryLimits
 from actors.link.settings import LinkSettings
-from actors.logic.liquidation_events import LiquidationLimits
 from actors.logic.maintenance import Maintenance
 from actors.market_data.failover import FailoverLimits
 from actors.market_data.reads import MarketDataSettings
 from actors.market_data.second_source_reads import FailoverSettings
 from actors.model.orders import ExecutionMode
-from actors.position.closures import ClosureLimits
-from actors.position.settings import PositionSettings
+from actors.model.trading import Trading
 from actors.risk.actor import RiskSettings
 from actors.risk.limits import DayTradePolicy, RiskLimits
 from supervision.config.sections import Config
@@ -32,9 +30,6 @@ from supervision.simulator import SimulatorConfig
 from supervision.store.records import RecordsSettings
 from supervision.store.records_opening import is_private
 from supervision.store.records_values import Endpoint
-from supervision.strategy_c.data_age import WatchLimits
-from supervision.strategy_c.data_watch import WatchSettings
-from supervision.strategy_c.effects import StrategyCSettings
 from supervision.tree.restart_policy import RestartPolicy
 
 
@@ -45,6 +40,16 @@ def sends_orders(config: Config, mode: ExecutionMode) -> bool:
         and config.features.paper_execution
         and config.features.integration_layer
         and not config.gateway.readonly
+    )
+
+
+def trading(config: Config, mode: ExecutionMode, operator_id: str) -> Trading:
+    """Say how this process trades."""
+    return Trading(
+        mode=mode,
+        operator_id=operator_id,
+        sends_orders=sends_orders(config, mode),
+        readonly=config.gateway.readonly,
     )
 
 
@@ -237,59 +242,6 @@ def risk_settings(config: Config, *, consults: bool) -> RiskSettings:
         consults=consults,
         external_replaces=section.external == "replace",
         external_timeout_s=section.external_timeout_s,
-    )
-
-
-def position_settings(config: Config, mode: ExecutionMode, operator_id: str) -> PositionSettings:
-    """For the position actor; on a read-only connection it only says what it would close (MODE-6)."""
-    section = config.positions
-    return PositionSettings(
-        limits=ClosureLimits(
-            close_at_days=section.close_at_dte,
-            emergency_loss_pct=100.0 * section.emergency_loss_ratio,
-        ),
-        check_interval_s=section.check_interval_s,
-        reconcile_interval_s=section.reconcile_interval_s,
-        close_retry_s=section.close_retry_s,
-        close_retry_cap_s=section.close_retry_cap_s,
-        quote_timeout_s=config.market_data.snapshot_timeout_s + 1.0,
-        operator_id=operator_id,
-        mode=mode,
-        closes_by_itself=not config.gateway.readonly,
-    )
-
-
-def strategy_c_settings(config: Config, mode: ExecutionMode, operator_id: str) -> StrategyCSettings:
-    """For the Strategy C actor."""
-    section = config.strategy_c
-    return StrategyCSettings(
-        limits=LiquidationLimits(
-            whole_account=section.scope == "account",
-            max_rounds=section.max_close_rounds,
-            queue_look_s=section.queue_look_s,
-            queue_grace_s=section.close_timeout_s,
-        ),
-        grace_s=section.grace_seconds,
-        step_timeout_s=section.step_timeout_s,
-        close_timeout_s=section.close_timeout_s,
-        sends_orders=sends_orders(config, mode),
-        operator_id=operator_id,
-    )
-
-
-def watch_settings(config: Config) -> WatchSettings:
-    """For the data watch."""
-    every_s = config.strategy_c.data_watch_every_s
-    return WatchSettings(
-        limits=WatchLimits(
-            quarantine_after_s=config.strategy_c.data_quarantine_after_s,
-            look_s=every_s,
-            read_every_s=every_s,
-            idle_look_s=max(5.0, every_s),
-            closed_look_s=max(30.0, every_s),
-            max_gap_s=max(15.0, 3.0 * every_s),
-        ),
-        quote_timeout_s=config.market_data.snapshot_timeout_s + 1.0,
     )
 
 

@@ -89,7 +89,7 @@ class StrategyCActor(RearmDesk):
                     reply.liquidation_step,
                     self.clock.now(),
                     linked=self.linked,
-                    simulated=not self.settings.sends_orders,
+                    simulated=not self.trading.sends_orders,
                 )
             )
         self.resume_grace(reply)
@@ -120,7 +120,7 @@ class StrategyCActor(RearmDesk):
         self._watch(event.holding)
 
     def _watch(self, holding: Holding) -> None:
-        in_scope = self.settings.limits.whole_account or holding.contract.con_id in self.managed
+        in_scope = self.settings.whole_account or holding.contract.con_id in self.managed
         if self.latched is not None and holding.quantity and in_scope:
             self.advance(events.HeldAfterAll(holding=holding))
 
@@ -145,9 +145,9 @@ class StrategyCActor(RearmDesk):
         self.advance(
             in_scope(
                 read.state,
-                self.settings.limits,
+                self.settings,
                 turn,
-                operator_id=self.settings.operator_id,
+                operator_id=self.trading.operator_id,
                 managed=self._managed(read.state),
                 opens_at=self._openings(read.state),
             )
@@ -161,7 +161,7 @@ class StrategyCActor(RearmDesk):
 
     def _managed(self, state: BrokerState) -> frozenset[int]:
         """The contracts of our orders, of the day's too, which the journal may not have yet."""
-        ours = self.settings.operator_id
+        ours = self.trading.operator_id
         return frozenset(self.managed).union(
             execution.contract.con_id
             for execution in state.executions
@@ -214,7 +214,7 @@ class StrategyCActor(RearmDesk):
     @handles(DataQuarantined)
     def on_data_quarantined(self, event: DataQuarantined) -> None:
         """The data of a held or traded symbol is too old to be trusted."""
-        if self.settings.limits.whole_account or self._is_managed(event):
+        if self.settings.whole_account or self._is_managed(event):
             self._quarantine(event)
             return
 
@@ -232,7 +232,7 @@ class StrategyCActor(RearmDesk):
         )
 
     def _is_managed(self, event: DataQuarantined) -> bool:
-        ours = self.settings.operator_id
+        ours = self.trading.operator_id
         return event.contract.con_id in self.managed or any(
             operator_of(reference) == ours for reference in event.order_refs
         )
@@ -291,7 +291,7 @@ class StrategyCActor(RearmDesk):
                 reason,
                 self.clock.now(),
                 linked=self.linked,
-                simulated=not self.settings.sends_orders,
+                simulated=not self.trading.sends_orders,
             )
         )
 

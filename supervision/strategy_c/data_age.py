@@ -4,7 +4,7 @@
 
     held or traded ──▶ watched ──▶ stale, counted while its session is open and somebody looks
                           ▲                  │
-                          └── a fresh stamp ─┤ > quarantine_after_s, and asked in vain since
+                          └── a fresh stamp ─┤ > data_quarantine_after_s, and asked in vain since
                                              ▼
                                         quarantined, told again until Strategy C is latched
 
@@ -32,6 +32,7 @@ from actors.logic.sessions import Session, calendar_of
 from actors.logic.zones import NEW_YORK
 from actors.model.contracts import Contract
 from actors.model.market import DataSource, DataType, Quote
+from actors.sections.strategy_c import StrategyC
 
 VAIN_READS: Final = 2
 """So many reads without anything fresh are needed since the last fresh stamp, or since looking was resumed."""
@@ -41,26 +42,30 @@ LATE_S: Final = 0.1
 """So long after the moment that counts it is looked at; nobody looks more often than that."""
 
 
-@attrs.frozen(kw_only=True)
-class WatchLimits:
-    """How long data may be stale, and how the watch asks; times in seconds.
+WARN_AFTER_S: Final = 60.0
+"""When people are told that Strategy C is coming; of a shorter limit, half of it."""
 
-    ``quarantine_after_s`` 0: never. ``warn_after_s`` is when people are told that this is coming. ``idle_look_s`` is
-    for when nothing is watched, ``closed_look_s`` for when nothing of it trades. ``max_age_s``: a quote that somebody
-    else asked for will do. ``reads_per_look`` bounds what one look asks for, so that many positions do not fill the
-    wire. ``max_gap_s``: looks at an open market that are further apart were interrupted.
-    """
+MAX_AGE_S: Final = 1.0
+"""A quote that somebody else asked for will do when it is no older."""
 
-    quarantine_after_s: float = 300.0
-    warn_after_s: float = 60.0
-    look_s: float = 2.0
-    idle_look_s: float = 5.0
-    closed_look_s: float = 30.0
-    read_every_s: float = 2.0
-    max_age_s: float = 1.0
-    reads_per_look: int = 20
-    max_gap_s: float = 15.0
-    tell_again_s: float = 5.0
+READS_PER_LOOK: Final = 20
+"""So many reads one look asks for, so that many positions do not fill the wire."""
+
+TELL_AGAIN_S: Final = 5.0
+
+IDLE_LOOK_S: Final = 5.0
+"""When nothing is watched it is looked no more often than that,"""
+
+CLOSED_LOOK_S: Final = 30.0
+"""and when nothing of what is watched trades, than that."""
+
+LEAST_GAP_S: Final = 15.0
+GAP_LOOKS: Final = 3.0
+
+
+def max_gap_s(settings: StrategyC) -> float:
+    """Say how far looks at an open market may be apart: further, and they were interrupted."""
+    return max(LEAST_GAP_S, GAP_LOOKS * settings.data_watch_every_s)
 
 
 @attrs.frozen(kw_only=True)
@@ -117,11 +122,11 @@ def session_of(contract: Contract, now: datetime) -> Session | None:
 
 
 def looked(
-    state: DataWatch, now: float, opened_at: Mapping[int, float | None], limits: WatchLimits
+    state: DataWatch, now: float, opened_at: Mapping[int, float | None], settings: StrategyC
 ) -> DataWatch:
     """Take note of what is held or traded now, each with the moment at which its session began (None: closed)."""
     gap_s = 0.0 if state.looked_at is None else now - state.looked_at
-    uncounted_s = gap_s if gap_s > limits.max_gap_s else 0.0
+    uncounted_s = gap_s if gap_s > max_gap_s(settings) else 0.0
     watched = {
         con_id: _followed(state.watched.get(con_id), opened, now, uncounted_s)
         for con_id, opened in opened_at.items()
@@ -156,7 +161,7 @@ def begun_anew(state: DataWatch, now: float) -> DataWatch:
 
 
 def due_reads(
-    state: DataWatch, now: float, limits: WatchLimits, under_way: Iterable[int]
+    state: DataWatch, now: float, settings: StrategyC, under_way: Iterable[int]
 ) -> tuple[DataWatch, tuple[int, ...]]:
     """Choose whose data IB shall be asked for now: what was not asked for the longest time goes first."""
     busy = frozenset(under_way)
@@ -165,9 +170,9 @@ def due_reads(
         for con_id, held in state.watched.items()
         if held.opened_at is not None
         and con_id not in busy
-        and (held.read_at is None or now - held.read_at >= limits.read_every_s)
+        and (held.read_at is None or now - held.read_at >= settings.data_watch_every_s)
     ]
-    chosen = tuple(con_id for _, con_id in sorted(due)[: limits.reads_per_look])
+    chosen = tuple(con_id for _, con_id in sorted(due)[:READS_PER_LOOK])
     for con_id in chosen:
         held = state.watched[con_id]
         vain = held.vain_reads + held.asked  # nobody will ever answer that one
@@ -201,10 +206,10 @@ def answered(state: DataWatch, con_id: int, stamped_at: float | None) -> DataWat
 
 
 def growing_stale(
-    state: DataWatch, now: float, limits: WatchLimits
+    state: DataWatch, now: float, settings: StrategyC
 ) -> tuple[DataWatch, tuple[tuple[int, float], ...]]:
     """List what people have to be warned of, once each time it happens: con_id and the seconds that count."""
-    limit_s = min(limits.warn_after_s, limits.quarantine_after_s / 2)
+    limit_s = min(WARN_AFTER_S, settings.data_quarantine_after_s / 2)
     found = tuple(
         (con_id, now - held.fresh_at)
         for con_id, held in state.watched.items()
@@ -216,13 +221,13 @@ def growing_stale(
 
 
 def quarantined(
-    state: DataWatch, now: float, limits: WatchLimits
+    state: DataWatch, now: float, settings: StrategyC
 ) -> tuple[DataWatch, tuple[tuple[int, float], ...]]:
     """List what is stale for too long and has to be told now: con_id and the seconds that count."""
     found = []
     for con_id, held in state.watched.items():
-        told = held.told_at is not None and now - held.told_at < limits.tell_again_s
-        if _is_stale(held, now, limits.quarantine_after_s) and not told:
+        told = held.told_at is not None and now - held.told_at < TELL_AGAIN_S
+        if _is_stale(held, now, settings.data_quarantine_after_s) and not told:
             found.append((con_id, now - held.fresh_at))
     for con_id, _ in found:
         state = _with(state, con_id, attrs.evolve(state.watched[con_id], told_at=now))
@@ -234,17 +239,18 @@ def _is_stale(held: Watched, now: float, limit_s: float) -> bool:
     return asked_in_vain and now - held.fresh_at > limit_s
 
 
-def next_look_s(state: DataWatch, now: float, limits: WatchLimits) -> float:
+def next_look_s(state: DataWatch, now: float, settings: StrategyC) -> float:
     """Tell when to look again: as always, or right after the moment at which something will be stale for too long."""
+    look_s = settings.data_watch_every_s
     ends = [
-        held.fresh_at + limits.quarantine_after_s
+        held.fresh_at + settings.data_quarantine_after_s
         for held in state.watched.values()
         if held.opened_at is not None
     ]
     if not ends:
-        return limits.closed_look_s if state.watched else limits.idle_look_s
-    ahead = min((end - now for end in ends if end >= now), default=limits.look_s)
-    return min(limits.look_s, max(LATE_S, ahead + LATE_S))
+        return max(CLOSED_LOOK_S if state.watched else IDLE_LOOK_S, look_s)
+    ahead = min((end - now for end in ends if end >= now), default=look_s)
+    return min(look_s, max(LATE_S, ahead + LATE_S))
 
 
 def _with(state: DataWatch, con_id: int, watched: Watched) -> DataWatch:

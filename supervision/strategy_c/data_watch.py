@@ -29,19 +29,13 @@ from actors.messages.risk import ExposedContract, ExposuresRead, GetExposures
 from actors.model.contracts import Contract, SecurityType
 from actors.model.market import DataSource, Quote
 from actors.ports import EventLog, no_log
+from actors.sections.market_data import MarketData
+from actors.sections.strategy_c import StrategyC
 from supervision.strategy_c import data_age as data_watch
-from supervision.strategy_c.data_age import DataWatch, WatchLimits
+from supervision.strategy_c.data_age import MAX_AGE_S, DataWatch
 
 ASK_RISK_S: Final = 2.0
 """Risk answers at once, or has something better to do."""
-
-
-@attrs.frozen(kw_only=True)
-class WatchSettings:
-    """The limits, and how long a read of market data may take (seconds)."""
-
-    limits: WatchLimits = attrs.field(factory=WatchLimits)
-    quote_timeout_s: float = 12.0
 
 
 class WatchMemory:
@@ -77,12 +71,14 @@ class DataWatchActor(ConversingActor):
         self,
         context: ActorContext,
         *,
-        settings: WatchSettings | None = None,
+        settings: StrategyC,
+        market_data: MarketData,
         memory: WatchMemory | None = None,
         log: EventLog = no_log,
     ) -> None:
         super().__init__(context)
-        self.settings = settings or WatchSettings()
+        self.settings = settings
+        self._market_data = market_data
         self.log = log
         self._memory = memory or WatchMemory()
         self._state = DataWatch()
@@ -94,8 +90,8 @@ class DataWatchActor(ConversingActor):
     def started(self) -> None:
         """Go on with what an earlier incarnation knew."""
         self._state = self._memory.enter(self.incarnation)
-        if self.settings.limits.quarantine_after_s > 0:
-            self.schedule(self.settings.limits.look_s, _LookDue())
+        if self.settings.data_quarantine_after_s > 0:
+            self.schedule(self.settings.data_watch_every_s, _LookDue())
 
     @handles(NextHours)
     def on_next_hours(self, _: NextHours) -> None:
@@ -122,8 +118,8 @@ class DataWatchActor(ConversingActor):
         )
 
     def _look_later(self) -> None:
-        now, limits = self.clock.monotonic(), self.settings.limits
-        self.schedule(data_watch.next_look_s(self._state, now, limits), _LookDue())
+        now, settings = self.clock.monotonic(), self.settings
+        self.schedule(data_watch.next_look_s(self._state, now, settings), _LookDue())
 
     def _look(self, reply: ExposuresRead) -> None:
         self._exposures = {
@@ -134,9 +130,9 @@ class DataWatchActor(ConversingActor):
         contracts = [each.contract for each in self._exposures.values()]
         self._hours.want(contracts)
         self._why = {con_id: why for con_id, why in self._why.items() if con_id in self._exposures}
-        now, limits = self.clock.monotonic(), self.settings.limits
+        now, settings = self.clock.monotonic(), self.settings
         opened_at = {contract.con_id: self._opened_at(contract, now) for contract in contracts}
-        self._take(data_watch.looked(self._state, now, opened_at, limits))
+        self._take(data_watch.looked(self._state, now, opened_at, settings))
         if reply.latched:
             self._take(data_watch.begun_anew(self._state, now))
         else:
@@ -152,7 +148,7 @@ class DataWatchActor(ConversingActor):
 
     def _warn(self, now: float) -> None:
         """Tell people while there is time: they may have to subscribe, or to switch the watch off."""
-        state, found = data_watch.growing_stale(self._state, now, self.settings.limits)
+        state, found = data_watch.growing_stale(self._state, now, self.settings)
         self._take(state)
         for con_id, stale_s in found:
             self.log(
@@ -160,12 +156,12 @@ class DataWatchActor(ConversingActor):
                 level="WARNING",
                 symbol=str(self._exposures[con_id].contract),
                 stale_s=round(stale_s, 1),
-                strategy_c_in_s=round(self.settings.limits.quarantine_after_s - stale_s),
+                strategy_c_in_s=round(self.settings.data_quarantine_after_s - stale_s),
                 why=self._why.get(con_id, ""),
             )
 
     def _call(self, now: float) -> None:
-        state, found = data_watch.quarantined(self._state, now, self.settings.limits)
+        state, found = data_watch.quarantined(self._state, now, self.settings)
         self._take(state)
         for con_id, stale_s in found:
             exposed = self._exposures[con_id]
@@ -193,7 +189,7 @@ class DataWatchActor(ConversingActor):
     # --- reading ----------------------------------------------------------------------------------------------------
 
     def _read_due(self, now: float) -> None:
-        state, chosen = data_watch.due_reads(self._state, now, self.settings.limits, self._reading)
+        state, chosen = data_watch.due_reads(self._state, now, self.settings, self._reading)
         self._take(state)
         for con_id in chosen:
             self._read(self._exposures[con_id].contract)
@@ -215,9 +211,11 @@ class DataWatchActor(ConversingActor):
         self.conversations.ask(
             MARKET_DATA,
             GetQuote(
-                **self.conversations.of_our_own(f"watch-{con_id}", self.settings.quote_timeout_s),
+                **self.conversations.of_our_own(
+                    f"watch-{con_id}", self._market_data.read_timeout_s
+                ),
                 contract=contract,
-                max_age_s=self.settings.limits.max_age_s,
+                max_age_s=MAX_AGE_S,
             ),
             answered,
             failed,

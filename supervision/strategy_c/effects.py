@@ -18,7 +18,6 @@ from actors.logic import liquidation_events as events
 from actors.logic.close_orders import close_order
 from actors.logic.liquidation_events import (
     Event,
-    LiquidationLimits,
     LiquidationState,
 )
 from actors.messages.addresses import (
@@ -48,24 +47,14 @@ from actors.messages.liquidation import (
 from actors.messages.market_data import ContractDescribed
 from actors.messages.orders import AllOrdersCancelled, CancelAllOrders, OrderConcluded
 from actors.messages.risk import LatchChanged
-from actors.model.orders import OPERATOR_ID, CloseReason, OrderResult, OrderStatus, WaitFor
+from actors.model.orders import CloseReason, OrderResult, OrderStatus, WaitFor
+from actors.model.trading import Trading
 from actors.ports import EventLog, no_log
+from actors.sections.strategy_c import StrategyC
 from supervision.strategy_c import steps as liquidation
 
 REFUSERS = (LINK, RISK, EXECUTOR)
 """Who refuses opening orders while the latch is on; the gate first."""
-
-
-@attrs.frozen(kw_only=True)
-class StrategyCSettings:
-    """The ``[strategy_c]`` section as this actor needs it; times in seconds."""
-
-    limits: LiquidationLimits = attrs.field(factory=LiquidationLimits)
-    grace_s: float = 0.0
-    step_timeout_s: float = 10.0
-    close_timeout_s: float = 30.0
-    sends_orders: bool = False
-    operator_id: str = OPERATOR_ID
 
 
 @attrs.frozen(kw_only=True)
@@ -89,11 +78,13 @@ class LiquidationDesk(ConversingActor):
         self,
         context: ActorContext,
         *,
-        settings: StrategyCSettings | None = None,
+        settings: StrategyC,
+        trading: Trading,
         log: EventLog = no_log,
     ) -> None:
         super().__init__(context)
-        self.settings = settings or StrategyCSettings()
+        self.settings = settings
+        self.trading = trading
         self.log = log
         self.state: LiquidationState | None = None
         self.latched: str | None = None
@@ -126,9 +117,7 @@ class LiquidationDesk(ConversingActor):
     def advance(self, event: Event) -> None:
         """Let an event take the liquidation on, when there is one."""
         if self.state is not None:
-            self.take(
-                liquidation.advance(self.state, event, self.clock.now(), self.settings.limits)
-            )
+            self.take(liquidation.advance(self.state, event, self.clock.now(), self.settings))
 
     def take(self, outcome: liquidation.Outcome) -> None:
         """Store the new state, then emit its effects."""
@@ -227,7 +216,7 @@ class LiquidationDesk(ConversingActor):
         """Read by way of a reconciliation, so that ledger and broker agree when the closes are sized."""
         self.schedule(self.settings.step_timeout_s, ReadOverdue(turn=effect.turn))
         self.reading = effect.turn
-        if self.settings.limits.whole_account:
+        if self.settings.whole_account:
             self.request_reconciliation()
             return
         self.ask(
@@ -244,7 +233,7 @@ class LiquidationDesk(ConversingActor):
 
     def learn_traded(self, read: JournalRead) -> None:
         """Learn which contracts are ours: those that this operator's orders ever traded."""
-        ours = self.settings.operator_id
+        ours = self.trading.operator_id
         self.managed |= {con_id for operator, con_id in read.traded if operator == ours}
 
     def request_reconciliation(self) -> None:
@@ -300,7 +289,7 @@ class LiquidationDesk(ConversingActor):
                 close.contract,
                 -close.action.sign * close.quantity,
                 reason,
-                self.settings.operator_id,
+                self.trading.operator_id,
                 **self.own_header(f"close-{close.contract.con_id}", self.settings.close_timeout_s),
                 wait_for=WaitFor.ACK if waits else WaitFor.FILL,
             ),

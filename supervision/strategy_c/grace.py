@@ -34,7 +34,7 @@ class GraceDesk(LiquidationDesk):
 
     def tolerates(self, event: ConnectionStateChanged, trigger: str) -> bool:
         """Begin a grace for a loss of the link; False where it has to trigger now."""
-        until = event.at + timedelta(seconds=self.settings.grace_s)
+        until = event.at + timedelta(seconds=self.settings.grace_seconds)
         if event.planned_until is not None and event.planned_until > until:
             until, trigger = event.planned_until, f"{trigger}; it outlived the planned maintenance"
         if until <= event.at or self.latched is not None:

@@ -28,7 +28,10 @@ from typing import Any, Final
 import attrs
 
 from actors.logic.liquidation_events import (
+    MOST_READS_IN_DISAGREEMENT,
     NO_QUEUE,
+    RETRY_S,
+    VERIFY_DELAY_S,
     Alarm,
     BrokerRead,
     CancelAll,
@@ -42,7 +45,6 @@ from actors.logic.liquidation_events import (
     LatchRecorded,
     LinkDown,
     LinkUp,
-    LiquidationLimits,
     LiquidationState,
     ReadBroker,
     RecordLatch,
@@ -63,6 +65,7 @@ from actors.logic.liquidation_queue import (
 from actors.logic.liquidation_sizing import closes_for
 from actors.messages.liquidation import LiquidationReport
 from actors.model.orders import CloseReason
+from actors.sections.strategy_c import StrategyC
 
 Outcome = tuple[LiquidationState, tuple[Effect, ...]]
 
@@ -115,9 +118,7 @@ def resume(
     return state, (*gate, *more)
 
 
-def advance(
-    state: LiquidationState, event: Event, now: datetime, limits: LiquidationLimits
-) -> Outcome:
+def advance(state: LiquidationState, event: Event, now: datetime, limits: StrategyC) -> Outcome:
     """Take an event in; answers of an earlier turn, and events that the step has no use for, change nothing."""
     turn = getattr(event, "turn", state.turn)
     if turn != state.turn:
@@ -140,12 +141,10 @@ def _start_round(state: LiquidationState, detail: str) -> Outcome:
     return _go(fresh, Step.CANCELLING if state.linked else Step.WAITING_FOR_LINK, detail)
 
 
-def _next_round(
-    state: LiquidationState, detail: str, now: datetime, limits: LiquidationLimits
-) -> Outcome:
+def _next_round(state: LiquidationState, detail: str, now: datetime, limits: StrategyC) -> Outcome:
     """Begin another round, or give up with an alarm when there were enough."""
     counted = attrs.evolve(state, round=state.round + 1)
-    if counted.round < limits.max_rounds:
+    if counted.round < limits.max_close_rounds:
         return _start_round(counted, detail)
     text = f"not flat after {counted.round} rounds ({detail}); a person has to act"
     ended, effects = _end(attrs.evolve(counted, gave_up=True), now)
@@ -164,7 +163,7 @@ def _ending(state: LiquidationState) -> str:
 
 
 def _take(
-    state: LiquidationState, _event: StepRecorded, now: datetime, limits: LiquidationLimits
+    state: LiquidationState, _event: StepRecorded, now: datetime, limits: StrategyC
 ) -> Outcome:
     """Ask for what the recorded step is about."""
     if state.recorded:
@@ -185,7 +184,7 @@ def _take(
 
 
 def _latched(
-    state: LiquidationState, event: LatchRecorded, _now: datetime, _limits: LiquidationLimits
+    state: LiquidationState, event: LatchRecorded, _now: datetime, _limits: StrategyC
 ) -> Outcome:
     moved, effects = _start_round(state, state.trigger)
     if event.durable:
@@ -195,7 +194,7 @@ def _latched(
 
 
 def _link_up(
-    state: LiquidationState, _event: LinkUp, _now: datetime, _limits: LiquidationLimits
+    state: LiquidationState, _event: LinkUp, _now: datetime, _limits: StrategyC
 ) -> Outcome:
     """A new link brings a fresh bound of rounds; a liquidation that gave up tries again."""
     linked = attrs.evolve(state, linked=True, round=0)
@@ -207,7 +206,7 @@ def _link_up(
 
 
 def _link_down(
-    state: LiquidationState, _event: LinkDown, _now: datetime, _limits: LiquidationLimits
+    state: LiquidationState, _event: LinkDown, _now: datetime, _limits: StrategyC
 ) -> Outcome:
     down = attrs.evolve(state, linked=False)
     if state.step in (Step.LATCHING, Step.WAITING_FOR_LINK, Step.DONE):
@@ -216,15 +215,13 @@ def _link_down(
 
 
 def _cancelled(
-    state: LiquidationState, event: CancelsDone, _now: datetime, _limits: LiquidationLimits
+    state: LiquidationState, event: CancelsDone, _now: datetime, _limits: StrategyC
 ) -> Outcome:
     known = (*state.cancelled, *(name for name in event.cancelled if name not in state.cancelled))
     return _go(attrs.evolve(state, cancelled=known), Step.READING)
 
 
-def _read(
-    state: LiquidationState, event: BrokerRead, now: datetime, limits: LiquidationLimits
-) -> Outcome:
+def _read(state: LiquidationState, event: BrokerRead, now: datetime, limits: StrategyC) -> Outcome:
     """Size the closes, but only from a state in which nothing works and ledger and broker agree."""
     seen = attrs.evolve(state, remaining=_describe(event))
     if state.simulated:
@@ -242,11 +239,11 @@ def _read(
     return _go(attrs.evolve(seen, closes=closes), Step.CLOSING, detail)
 
 
-def _read_again(state: LiquidationState, now: datetime, limits: LiquidationLimits) -> Outcome:
+def _read_again(state: LiquidationState, now: datetime, limits: StrategyC) -> Outcome:
     counted = attrs.evolve(state, disagreements=state.disagreements + 1)
-    if counted.disagreements >= limits.max_reads_in_disagreement:
+    if counted.disagreements >= MOST_READS_IN_DISAGREEMENT:
         return _next_round(counted, "ledger and broker do not agree", now, limits)
-    return _wait(counted, limits.retry_s)
+    return _wait(counted, RETRY_S)
 
 
 def _wait(state: LiquidationState, delay_s: float) -> Outcome:
@@ -256,7 +253,7 @@ def _wait(state: LiquidationState, delay_s: float) -> Outcome:
 
 
 def _closed(
-    state: LiquidationState, event: ClosesDone, _now: datetime, _limits: LiquidationLimits
+    state: LiquidationState, event: ClosesDone, _now: datetime, _limits: StrategyC
 ) -> Outcome:
     queue = queue_of(state.closes, event.queued)
     told = attrs.evolve(state, closed=(*state.closed, *event.closed), flat_reads=0, queue=queue)
@@ -265,9 +262,7 @@ def _closed(
     return _go(told, Step.QUEUED, ", ".join(str(close) for close in queue.closes))
 
 
-def _look(
-    state: LiquidationState, event: BrokerRead, now: datetime, limits: LiquidationLimits
-) -> Outcome:
+def _look(state: LiquidationState, event: BrokerRead, now: datetime, limits: StrategyC) -> Outcome:
     """Wait on while the queue fits what is held, and size anew when it does not; rounds count from the open on."""
     seen = attrs.evolve(state, remaining=_describe(event))
     if not event.agrees:
@@ -284,11 +279,11 @@ def _look(
 
 
 def _not_looked(
-    state: LiquidationState, event: StepFailed, now: datetime, limits: LiquidationLimits
+    state: LiquidationState, event: StepFailed, now: datetime, limits: StrategyC
 ) -> Outcome:
     """A look that had no answer is repeated: the queue stands at the broker meanwhile. From the open on it counts."""
     if now < first_open(state.queue):
-        return _wait(state, limits.retry_s)
+        return _wait(state, RETRY_S)
     return _failed(state, event, now, limits)
 
 
@@ -298,7 +293,7 @@ def call_off(state: LiquidationState) -> LiquidationState:
 
 
 def _verify(
-    state: LiquidationState, event: BrokerRead, now: datetime, limits: LiquidationLimits
+    state: LiquidationState, event: BrokerRead, now: datetime, limits: StrategyC
 ) -> Outcome:
     seen = attrs.evolve(state, remaining=_describe(event))
     if not event.agrees:
@@ -308,22 +303,22 @@ def _verify(
     seen = attrs.evolve(seen, flat_reads=state.flat_reads + 1)
     if seen.flat_reads >= 2:
         return _end(attrs.evolve(seen, flat=True), now)
-    return _wait(seen, limits.verify_delay_s)
+    return _wait(seen, VERIFY_DELAY_S)
 
 
 def _failed(
-    state: LiquidationState, event: StepFailed, now: datetime, limits: LiquidationLimits
+    state: LiquidationState, event: StepFailed, now: datetime, limits: StrategyC
 ) -> Outcome:
     """An effect without an answer: what it did is open, so begin again at CANCELLING after a delay."""
     counted = attrs.evolve(state, round=state.round + 1, flat_reads=0)
-    if counted.round >= limits.max_rounds:
+    if counted.round >= limits.max_close_rounds:
         return _next_round(state, event.reason, now, limits)
     moved = attrs.evolve(counted, step=Step.CANCELLING, closes=())
-    return _wait(moved, limits.retry_s)
+    return _wait(moved, RETRY_S)
 
 
 def _again(
-    state: LiquidationState, _event: DelayPassed, now: datetime, limits: LiquidationLimits
+    state: LiquidationState, _event: DelayPassed, now: datetime, limits: StrategyC
 ) -> Outcome:
     if state.step is Step.CANCELLING:
         return _go(state, Step.CANCELLING, "tried again")
@@ -331,7 +326,7 @@ def _again(
 
 
 def _held_after_all(
-    state: LiquidationState, event: HeldAfterAll, _now: datetime, _limits: LiquidationLimits
+    state: LiquidationState, event: HeldAfterAll, _now: datetime, _limits: StrategyC
 ) -> Outcome:
     """Begin anew while latched, since flat is not what is so; one that gave up waits for a person or a new link."""
     if state.simulated or state.gave_up:
@@ -362,7 +357,7 @@ def _report(state: LiquidationState, ended_at: datetime) -> LiquidationReport:
 
 
 # The event's type is the table's key, so each handler meets only its own; the table cannot say that to the checker.
-Handler = Callable[[LiquidationState, Any, datetime, LiquidationLimits], Outcome]
+Handler = Callable[[LiquidationState, Any, datetime, StrategyC], Outcome]
 
 _BUSY: Final = (Step.CANCELLING, Step.READING, Step.CLOSING, Step.VERIFYING)
 

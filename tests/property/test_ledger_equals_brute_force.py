@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from actors.messages.orders import WorkingOrder
 from actors.model.orders import OrderAction, Purpose
-from actors.position.closures import ClosureLimits
 from actors.position.pnl import position_view
 from actors.risk import exposure
 from actors.risk.exposure import EMPTY
 from actors.risk.judging import judge_closing
 from actors.risk.limits import RiskInputs
+from actors.sections.positions import Positions
 from tests.unit.logic.values import (
     NOW,
     QQQ,
@@ -156,7 +156,7 @@ def test_profit_and_loss_equal_exact_fractions(
     exact = quantity * (Fraction(price) - Fraction(cost)) * multiplier
     exact_pct = 100 * exact / (abs(quantity) * Fraction(cost) * multiplier)
 
-    view = position_view(held, float(price), NOW, ClosureLimits())
+    view = position_view(held, float(price), NOW, Positions())
 
     assert float(exact) == pytest.approx(view.unrealized_pnl, rel=1e-9, abs=1e-6)
     assert float(exact_pct) == pytest.approx(view.unrealized_pnl_pct, rel=1e-9, abs=1e-6)

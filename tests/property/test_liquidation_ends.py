@@ -23,7 +23,6 @@ from actors.logic.liquidation_events import (
     LatchRecorded,
     LinkDown,
     LinkUp,
-    LiquidationLimits,
     LiquidationState,
     ReadBroker,
     RecordLatch,
@@ -35,10 +34,11 @@ from actors.logic.liquidation_events import (
     SubmitCloses,
 )
 from actors.model.orders import CloseReason
+from actors.sections.strategy_c import StrategyC
 from supervision.strategy_c.steps import advance, begin, resume
 from tests.unit.logic.values import LATER, NOW, holding
 
-LIMITS = LiquidationLimits(max_rounds=50, queue_look_s=1800.0)
+LIMITS = StrategyC(max_close_rounds=50, queue_look_s=1800.0)
 WHY = CloseReason.DISCONNECT
 LONGEST_NIGHT_S = 3 * 86_400
 

@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 
 from actors.model.contracts import Contract, Right, SecurityType
 from actors.model.orders import CloseReason
-from actors.position.closures import ClosureLimits, days_to_expiry
+from actors.position.closures import days_to_expiry
 from actors.position.pnl import exit_price, position_view
+from actors.sections.positions import Positions
 from tests.unit.logic.values import NOW, holding, quote
 
-LIMITS = ClosureLimits()
+LIMITS = Positions()
 EMERGENCY = Fraction(40, 100)
 
 cents = st.integers(1, 10_000_000).map(lambda cents: cents / 100)

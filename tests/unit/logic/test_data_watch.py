@@ -14,13 +14,15 @@ from hypothesis import strategies as st
 from actors.logic.regular_hours import regular_session
 from actors.model.contracts import Contract
 from actors.model.market import DataSource, DataType, Quote
+from actors.sections.strategy_c import StrategyC
 from supervision.strategy_c import data_age as data_watch
-from supervision.strategy_c.data_age import VAIN_READS, DataWatch, Watched, WatchLimits
+from supervision.strategy_c.data_age import VAIN_READS, DataWatch, Watched
 from tests.unit.logic.values import SPY, SPY_CALL
 
 CON_ID: Final = SPY.con_id
-LIMITS: Final = WatchLimits()
-LIMIT_S: Final = LIMITS.quarantine_after_s
+LIMITS: Final = StrategyC()
+LOOK_S: Final = LIMITS.data_watch_every_s
+LIMIT_S: Final = LIMITS.data_quarantine_after_s
 OPEN_SINCE: Final = -3600.0
 NEW_YORK: Final = ZoneInfo("America/New_York")
 NOW: Final = datetime(2025, 11, 21, 15, 0, tzinfo=UTC)
@@ -38,8 +40,8 @@ def go_on(
 ) -> DataWatch:
     """Look every two seconds, and ask in vain."""
     now = since
-    while now + LIMITS.look_s <= until:
-        now += LIMITS.look_s
+    while now + LOOK_S <= until:
+        now += LOOK_S
         state = data_watch.looked(state, now, session, LIMITS)
         state, due = data_watch.due_reads(state, now, LIMITS, ())
         for con_id in due:
@@ -144,7 +146,7 @@ def test_what_was_told_is_told_again_after_a_while() -> None:
     at = LIMIT_S + 1.0
     state, first = data_watch.quarantined(watched(at), at, LIMITS)
     state, at_once = data_watch.quarantined(state, at + 1.0, LIMITS)
-    _, later = data_watch.quarantined(state, at + LIMITS.tell_again_s, LIMITS)
+    _, later = data_watch.quarantined(state, at + data_watch.TELL_AGAIN_S, LIMITS)
 
     assert [len(first), len(at_once), len(later)] == [1, 0, 1]
 
@@ -167,7 +169,7 @@ def test_many_contracts_take_turns_and_none_is_left_out() -> None:
     asked: list[int] = []
     for turn in range(5):
         state, due = data_watch.due_reads(state, 2.0 * turn, LIMITS, ())
-        assert len(due) == LIMITS.reads_per_look
+        assert len(due) == data_watch.READS_PER_LOOK
         asked += due
 
     assert sorted(asked) == sorted(many)
@@ -183,7 +185,12 @@ def test_a_contract_that_is_asked_about_already_or_is_closed_is_not_asked_about(
 @pytest.mark.req("STC-1")
 @pytest.mark.parametrize(
     ("now", "expected"),
-    [(10.0, LIMITS.look_s), (LIMIT_S - 1.0, 1.1), (LIMIT_S, 0.1), (LIMIT_S + 1.0, LIMITS.look_s)],
+    [
+        (10.0, LOOK_S),
+        (LIMIT_S - 1.0, 1.1),
+        (LIMIT_S, 0.1),
+        (LIMIT_S + 1.0, LOOK_S),
+    ],
 )
 def test_it_looks_right_after_the_moment_that_counts(now: float, expected: float) -> None:
     assert data_watch.next_look_s(watched(2.0), now, LIMITS) == pytest.approx(expected)
@@ -194,7 +201,7 @@ def test_it_looks_right_after_the_moment_that_counts(now: float, expected: float
 Step = tuple[float, float | None, bool]
 STEPS = st.lists(
     st.tuples(
-        st.floats(0.1, LIMITS.max_gap_s),
+        st.floats(0.1, data_watch.max_gap_s(LIMITS)),
         st.one_of(st.none(), st.floats(0.0, 1000.0)),
         st.booleans(),
     ),

@@ -22,7 +22,6 @@ from actors.logic.liquidation_events import (
     LatchRecorded,
     LinkDown,
     LinkUp,
-    LiquidationLimits,
     LiquidationState,
     ReadBroker,
     RecordLatch,
@@ -37,6 +36,7 @@ from actors.logic.liquidation_events import (
 from actors.logic.liquidation_sizing import closes_for, in_scope
 from actors.model.account import Holding
 from actors.model.orders import CloseReason, OrderAction
+from actors.sections.strategy_c import StrategyC
 from supervision.strategy_c.steps import advance, begin, resume
 from tests.unit.logic.values import (
     LATER,
@@ -48,7 +48,7 @@ from tests.unit.logic.values import (
     told_whole,
 )
 
-LIMITS = LiquidationLimits()
+LIMITS = StrategyC()
 Outcome = tuple[LiquidationState, tuple[Effect, ...]]
 
 
@@ -91,7 +91,7 @@ class Broker:
             case _:
                 return None
 
-    def run(self, outcome: Outcome, limits: LiquidationLimits = LIMITS) -> LiquidationState:
+    def run(self, outcome: Outcome, limits: StrategyC = LIMITS) -> LiquidationState:
         state, effects = outcome
         waiting = list(effects)
         while waiting:
@@ -258,7 +258,7 @@ def test_rounds_are_bounded_and_end_in_an_alarm_that_does_not_claim_flat() -> No
     state = broker.run(start())
 
     assert (state.step, state.flat, state.gave_up) == (Step.DONE, False, True)
-    assert len(broker.of(SubmitCloses)) == LIMITS.max_rounds
+    assert len(broker.of(SubmitCloses)) == LIMITS.max_close_rounds
     assert len(broker.of(Alarm)) == 1
     assert broker.of(Report)[0].report.remaining == ("100 SPY_756733",)
 
@@ -351,7 +351,7 @@ def test_the_scope_is_the_account_or_what_is_ours() -> None:
         holdings=(holding(1), holding(2, QQQ), holding(0, SPY)),
         open_orders=(ours, theirs, ended),
     )
-    managed = LiquidationLimits(whole_account=False)
+    managed = StrategyC(scope="managed")
 
     everything = in_scope(state, LIMITS, 1, operator_id="CSATSPRIM")
     own = in_scope(state, managed, 1, operator_id="CSATSPRIM", managed=frozenset({SPY.con_id}))

@@ -10,11 +10,12 @@ import pytest
 
 from actors.model.contracts import Contract
 from actors.model.orders import CloseReason
-from actors.position.closures import ClosureLimits, closure_trigger, days_to_expiry
+from actors.position.closures import closure_trigger, days_to_expiry
 from actors.position.pnl import exit_price, position_view, position_views
+from actors.sections.positions import Positions
 from tests.unit.logic.values import NOW, QQQ, SPY, SPY_CALL, holding, quote
 
-LIMITS = ClosureLimits()
+LIMITS = Positions()
 
 
 @pytest.mark.req("POS-2")

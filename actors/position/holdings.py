@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import attrs
-
 from actors.errors import GatewayNotConnectedError
 from actors.hours import HoursKeeper
 from actors.kernel.actor import ActorContext
@@ -11,30 +9,11 @@ from actors.kernel.conversations import ConversingActor
 from actors.kernel.messages import Request
 from actors.model.account import Account, Holding, Position
 from actors.model.market import Quote
-from actors.model.orders import OPERATOR_ID, ExecutionMode
+from actors.model.trading import Trading
 from actors.ports import EventLog, no_log
-from actors.position.closures import ClosureLimits
 from actors.position.pnl import position_views
-
-
-@attrs.frozen(kw_only=True)
-class PositionSettings:
-    """The ``[positions]`` section as this actor needs it; times in seconds.
-
-    A close that failed is tried again after ``close_retry_s``: ``close_attempts`` times in all where a caller waits for
-    it, and without end where a position is due, after twice as long each time up to ``close_retry_cap_s``.
-    """
-
-    limits: ClosureLimits = attrs.field(factory=ClosureLimits)
-    check_interval_s: float = 1.0
-    quote_timeout_s: float = 12.0
-    reconcile_interval_s: float = 900.0
-    close_attempts: int = 3
-    close_retry_s: float = 0.5
-    close_retry_cap_s: float = 60.0
-    operator_id: str = OPERATOR_ID
-    mode: ExecutionMode = ExecutionMode.DRY_RUN
-    closes_by_itself: bool = True
+from actors.sections.market_data import MarketData
+from actors.sections.positions import Positions
 
 
 class PositionDesk(ConversingActor):
@@ -44,11 +23,15 @@ class PositionDesk(ConversingActor):
         self,
         context: ActorContext,
         *,
-        settings: PositionSettings | None = None,
+        settings: Positions,
+        market_data: MarketData,
+        trading: Trading,
         log: EventLog = no_log,
     ) -> None:
         super().__init__(context)
-        self.settings = settings or PositionSettings()
+        self.settings = settings
+        self.market_data = market_data
+        self.trading = trading
         self.log = log
         self.holdings: dict[int, Holding] = {}
         self.known = False
@@ -63,7 +46,7 @@ class PositionDesk(ConversingActor):
             self.holdings.values(),
             self.quotes,
             self.clock.now(),
-            self.settings.limits,
+            self.settings,
             is_cached,
         )
 
