@@ -54,6 +54,7 @@ from actors.errors import (
     SupervisionError,
     TooManyLinksError,
     UnknownMessageError,
+    WriterReplacedError,
 )
 from actors.model.account import Account, Position
 from actors.model.market import (
@@ -168,4 +169,5 @@ __all__ = [
     "UnknownMessageError",
     "ValidationResult",
     "WaitFor",
+    "WriterReplacedError",
 ]
