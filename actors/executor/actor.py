@@ -11,7 +11,7 @@ What the executor knows is owned by its parts, made in this order, each from tho
 
     market            contracts, quotes                     acknowledgements  silence about what was sent
     session           connected, account, ids, the latch    reports           what the broker says; executions
-    answers           who waits, and what he is told        cancels, changes  what callers want of orders that work
+    answers           who waits for what of an order        cancels, changes  what callers want of orders that work
     publishing        who is told of every change           deadlines         what happens when time is up
                                                             recovery          what became of orders, by the broker
 """
@@ -147,11 +147,11 @@ class ExecutorActor(SupervisedActor):
             return None
         unknown = attrs.evolve(tracked.record, state=OrderState.UNKNOWN)
         reason = f"the executor failed ({type(error).__name__}); the broker is asked"
-        told = attrs.evolve(
+        outcome = attrs.evolve(
             result(unknown, self.settings.mode, self.clock.now(), tracked.validation),
             rejection_reason=reason,
         )
-        return OrderConcluded(correlation_id=message.correlation_id, result=told)
+        return OrderConcluded(correlation_id=message.correlation_id, result=outcome)
 
     # --- the road of an order -------------------------------------------------------------------------------------
 

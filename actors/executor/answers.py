@@ -104,7 +104,7 @@ class Answers(Part):
     def answer_untaken(self, submit: SubmitOrder, status: OrderStatus, reason: str) -> None:
         """Answer for an order that never got an id at the broker, nor with us."""
         request = submit.request
-        told = OrderResult(
+        ending = OrderResult(
             order_id="",
             status=status,
             symbol=request.symbol,
@@ -115,7 +115,9 @@ class Answers(Part):
             timestamp=self._actor.clock.now(),
             correlation_id=root_id(submit.correlation_id),
         )
-        self._actor.reply(submit, OrderConcluded(correlation_id=submit.correlation_id, result=told))
+        self._actor.reply(
+            submit, OrderConcluded(correlation_id=submit.correlation_id, result=ending)
+        )
 
     def answer_by(self, deadline: float, tracked: Tracked) -> None:
         """See to it that whoever waits for the order is answered just before ``deadline`` (monotonic seconds)."""

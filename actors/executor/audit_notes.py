@@ -32,11 +32,11 @@ _ADDRESS: Final = ("order_id", "client_id", "perm_id")
 _Fact = str | float | None
 
 
-def order_note(order_ref: str, told: BrokerOrder, at: datetime) -> RecordNote:
+def order_note(order_ref: str, reported: BrokerOrder, at: datetime) -> RecordNote:
     """Keep an openOrder, which repeats the terms, or an orderStatus, which says how far it got."""
-    has_terms = told.contract is not None
+    has_terms = reported.contract is not None
     fields = ("status", *(_TERMS if has_terms else _PROGRESS), *_ADDRESS)
-    facts = {name: getattr(told, name) for name in fields}
+    facts = {name: getattr(reported, name) for name in fields}
     return _note(order_ref, OPEN_ORDER if has_terms else ORDER_STATUS, facts, at)
 
 
@@ -118,5 +118,5 @@ def approval_of(
 
 
 def _note(order_ref: str, kind: str, facts: dict[str, _Fact], at: datetime) -> RecordNote:
-    told = tuple((name, fact) for name, fact in facts.items() if fact not in (None, ""))
-    return RecordNote(order_ref=order_ref, kind=kind, facts=told, at=at)
+    said = tuple((name, fact) for name, fact in facts.items() if fact not in (None, ""))
+    return RecordNote(order_ref=order_ref, kind=kind, facts=said, at=at)

@@ -15,9 +15,9 @@ from actors.executor.record import (
     apply_commission,
     apply_error,
     apply_execution,
-    apply_status,
 )
 from actors.executor.session import Session
+from actors.executor.statuses import apply_status
 from actors.kernel.actor import SupervisedActor
 from actors.kernel.handlers import Part, handles
 from actors.logic.broker_orders import is_working

@@ -92,8 +92,8 @@ class Publishing(Part):
         came_from: OrderState | None = None,
     ) -> None:
         """Tell the event stream and the log of an order's state; ``came_from`` None: it has not changed."""
-        record, told = tracked.record, self._answers.result_of(tracked)
-        self._actor.tell(FACADE, OrderChanged(result=told, detail=detail, at=told.timestamp))
+        record, outcome = tracked.record, self._answers.result_of(tracked)
+        self._actor.tell(FACADE, OrderChanged(result=outcome, detail=detail, at=outcome.timestamp))
         self._log(
             f"order_{record.state.lower()}",
             level="DEBUG" if record.state in LIVE else level,
@@ -102,7 +102,7 @@ class Publishing(Part):
             symbol=str(record.order.contract),
             action=record.order.action.value,
             quantity=record.order.quantity,
-            filled=told.fill_quantity,
+            filled=outcome.fill_quantity,
             old_state=(came_from or record.state).value,
             new_state=record.state.value,
             detail=detail,

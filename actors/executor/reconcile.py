@@ -25,21 +25,19 @@ from actors.errors import OrderValidationError
 from actors.executor.record import (
     QUANTITY_TOLERANCE,
     OrderRecord,
-    adopt,
     apply_execution,
     complete,
     mark_sent,
     move,
     new_record,
-    signed_remaining,
     without_executions,
 )
+from actors.executor.statuses import adopt
 from actors.logic import order_ids
 from actors.logic.broker_orders import is_in_account, is_working
 from actors.logic.executions import NO_EXECUTIONS, count_all
 from actors.logic.order_table import LIVE, TERMINAL, OrderState
 from actors.messages.journal import JournaledOrder
-from actors.messages.orders import WorkingOrder
 from actors.model.connection import BrokerState
 from actors.model.orders import (
     BrokerOrder,
@@ -176,44 +174,11 @@ def reconcile_orders(
     )
 
 
-def working_orders(records: Iterable[OrderRecord]) -> tuple[WorkingOrder, ...]:
-    """The orders that can still fill, as risk has to count them."""
-    found = (as_working(record) for record in records)
-    return tuple(order for order in found if order.signed_remaining)
-
-
-def as_working(record: OrderRecord) -> WorkingOrder:
-    """Describe one order as risk has to count it; ``signed_remaining`` is 0 once it is settled."""
-    order = record.order
-    return WorkingOrder(
-        order_ref=order.order_ref,
-        contract=order.contract,
-        signed_remaining=signed_remaining(record),
-        price=order.limit_price if order.limit_price is not None else order.stop_price,
-        purpose=order.purpose,
-    )
-
-
-def foreign_working(orders: Iterable[BrokerOrder]) -> tuple[WorkingOrder, ...]:
-    """Describe live orders of others as risk has to count them; those without contract or side cannot be."""
-    return tuple(
-        WorkingOrder(
-            order_ref=order_ids.foreign_reference(order.perm_id),
-            contract=order.contract,
-            signed_remaining=order.action.sign * _left(order),
-            price=order.limit_price if order.limit_price is not None else order.stop_price,
-            purpose=Purpose.OPEN,
-        )
-        for order in orders
-        if order.contract is not None and order.action is not None and _left(order) > 0
-    )
-
-
-def is_double(record: OrderRecord, told: BrokerOrder) -> bool:
+def is_double(record: OrderRecord, reported: BrokerOrder) -> bool:
     """Tell whether a report is of another order than the record's, although it carries the record's reference."""
-    same_reference = told.order_ref in ("", record.order_ref)
-    return bool(same_reference and record.perm_id and told.perm_id) and (
-        told.perm_id != record.perm_id
+    same_reference = reported.order_ref in ("", record.order_ref)
+    return bool(same_reference and record.perm_id and reported.perm_id) and (
+        reported.perm_id != record.perm_id
     )
 
 
@@ -279,25 +244,25 @@ def _judge(
         return record
     if gate is not None and reference in gate.sent:
         record = mark_sent(record, gate.sent[reference], now)
-    told = open_order or (completed[-1] if completed else None)
-    if told is not None:
-        record = adopt(record, told, now)
+    listed = open_order or (completed[-1] if completed else None)
+    if listed is not None:
+        record = adopt(record, listed, now)
     for execution in executed:
         record = apply_execution(record, execution, now)
     record = complete(record, now)
-    if told is not None:
-        record = without_executions(record, _claimed(record, told))
-    if told is not None or not record.is_live:
+    if listed is not None:
+        record = without_executions(record, _claimed(record, listed))
+    if listed is not None or not record.is_live:
         return record
     if record.sent_at is not None and record.sent_at >= state.read_at:
         return record
     return _missing(record, now, gate, patience_s)
 
 
-def _claimed(record: OrderRecord, told: BrokerOrder) -> float:
+def _claimed(record: OrderRecord, listed: BrokerOrder) -> float:
     """What the broker says of the order has filled; without a number, a filled one all of it."""
-    if told.filled is not None:
-        return told.filled
+    if listed.filled is not None:
+        return listed.filled
     return record.reported_filled if record.state is OrderState.FILLED else 0.0
 
 
@@ -417,9 +382,3 @@ def _request_of(wire: WireOrder) -> TradeRequest:
         right=contract.right,
         operator_id=wire.operator_id,
     )
-
-
-def _left(order: BrokerOrder) -> float:
-    if order.remaining is not None:
-        return order.remaining
-    return max(0.0, (order.quantity or 0.0) - (order.filled or 0.0))

@@ -3,7 +3,7 @@
 Guarantees: executions in any order and number give the same totals; a cancelled or inactive order is never called
 filled unless its executions themselves add up to the whole quantity; the remaining quantity is never negative. Refuses
 steps that `order_table` lacks. The order of a status and its executions is never assumed (TWS_WIRE §7). What the caller
-is told is made in `order_result`.
+is told is made in `executor.result`; what a status makes of a record in `executor.statuses`.
 """
 
 from __future__ import annotations
@@ -24,14 +24,10 @@ from actors.logic.order_table import (
     TERMINAL,
     UNSENT,
     WORKING,
-    BrokerStatus,
     OrderState,
     check_step,
-    next_by_status,
-    status_of,
 )
 from actors.model.orders import (
-    BrokerOrder,
     CloseReason,
     Execution,
     Purpose,
@@ -40,7 +36,8 @@ from actors.model.orders import (
     base_id_of,
 )
 
-_SENT_ONCE: Final = LIVE | TERMINAL
+SENT_ONCE: Final = LIVE | TERMINAL
+"""Where an order stands that may have been at the broker."""
 
 QUANTITY_TOLERANCE: Final = 1e-9
 """Two quantities that differ by less are the same; quantities are whole numbers of units carried as floats."""
@@ -192,41 +189,6 @@ def begin_change(record: OrderRecord, order: WireOrder) -> OrderRecord:
     return evolve(record, pending_change=order)
 
 
-def apply_status(record: OrderRecord, told: BrokerOrder, now: datetime) -> OrderRecord:
-    """Take over an openOrder, orderStatus or completedOrder.
-
-    Duplicates and statuses out of order change nothing that was known better; a status that does not exist is
-    kept in ``last_status`` and moves nothing. Raises `IllegalTransitionError` for an order that was never sent.
-    """
-    status = status_of(told.status, told.why_held)
-    if record.state not in _SENT_ONCE:
-        raise IllegalTransitionError(
-            f"the broker says {told.status!r} of {record.order_ref}, which is {record.state}"
-        )
-    known = _with_terms(_with_numbers(record, told, status), told)
-    if status is None:
-        return known
-    to = next_by_status(record.state, status)
-    is_news = to is not record.state
-    if is_news and to is OrderState.FILLED and not _claims_everything(known, told):
-        # "Filled" with a remainder contradicts itself; the broker is asked.
-        to = OrderState.UNKNOWN
-    reason = _ending_reason(known, told, to)
-    moved = known if to is record.state else move(known, to, now, reason)
-    return complete(moved, now)
-
-
-def adopt(record: OrderRecord, told: BrokerOrder, now: datetime) -> OrderRecord:
-    """Take over the broker's answer to a question: unlike a passing status it outranks what was believed.
-
-    A CANCELLING order that the broker still has working goes back to ACKNOWLEDGED (its cancel did not arrive), with
-    ``cancel_requested`` kept, so that it can be cancelled again.
-    """
-    if record.state in LIVE:
-        record = evolve(record, state=OrderState.UNKNOWN)
-    return apply_status(record, told, now)
-
-
 def apply_execution(record: OrderRecord, execution: Execution, now: datetime) -> OrderRecord:
     """Count an execution once (ORD-7); the newest correction replaces what it corrects.
 
@@ -271,9 +233,9 @@ def apply_commission(
     return evolve(record, early_commissions=waiting)
 
 
-def without_executions(record: OrderRecord, told_filled: float) -> OrderRecord:
-    """Note what filled without an execution, by a read of the broker's whole state that says ``told_filled``."""
-    return evolve(record, unlisted_filled=max(0.0, told_filled - record.filled))
+def without_executions(record: OrderRecord, filled_by_broker: float) -> OrderRecord:
+    """Note what filled without an execution, by a read of the broker's whole state that says ``filled_by_broker``."""
+    return evolve(record, unlisted_filled=max(0.0, filled_by_broker - record.filled))
 
 
 def request_kind(record: OrderRecord) -> RequestKind:
@@ -330,71 +292,9 @@ def signed_remaining(record: OrderRecord) -> float:
     return record.order.action.sign * max(0.0, quantity - record.accounted_filled)
 
 
-def _with_numbers(
-    record: OrderRecord, told: BrokerOrder, status: BrokerStatus | None
-) -> OrderRecord:
-    """Take over ids and quantities. What was filled never shrinks by a status; only a correction can do that."""
-    filled = told.filled
-    if filled is None and status is BrokerStatus.FILLED:
-        filled = told.quantity if told.quantity is not None else record.order.quantity
-    is_news = filled is not None and filled >= record.reported_filled and filled > 0
-    return evolve(
-        record,
-        broker_order_id=told.order_id or record.broker_order_id,
-        client_id=told.client_id if told.order_id else record.client_id,
-        perm_id=told.perm_id or record.perm_id,
-        reported_filled=filled if is_news and filled is not None else record.reported_filled,
-        reported_price=(told.average_fill_price if is_news else None) or record.reported_price,
-        last_status=told.status,
-    )
-
-
-def _with_terms(record: OrderRecord, told: BrokerOrder) -> OrderRecord:
-    """Take over the terms of an openOrder: they are what is in force, whatever we had asked for.
-
-    IB drops the filled part from no field: ``quantity`` is the whole order. A status without terms changes nothing,
-    and neither does an order at its end.
-    """
-    if told.quantity is None or not told.quantity or record.is_terminal:
-        return record
-    in_force = evolve(
-        record.order,
-        quantity=told.quantity,
-        limit_price=told.limit_price if record.order.limit_price is not None else None,
-        stop_price=told.stop_price if record.order.stop_price is not None else None,
-    )
-    if record.pending_change is None and in_force == record.order:
-        return record
-    confirmed = record.pending_change is not None and _same_terms(in_force, record.pending_change)
-    return evolve(
-        record, order=in_force, pending_change=None if confirmed else record.pending_change
-    )
-
-
-def _same_terms(one: WireOrder, other: WireOrder) -> bool:
-    return (one.quantity, one.limit_price, one.stop_price) == (
-        other.quantity,
-        other.limit_price,
-        other.stop_price,
-    )
-
-
-def _claims_everything(record: OrderRecord, told: BrokerOrder) -> bool:
-    """A "Filled" is believed when it leaves nothing over."""
-    if told.remaining:
-        return False
-    return record.known_filled >= record.order.quantity - QUANTITY_TOLERANCE
-
-
-def _ending_reason(record: OrderRecord, told: BrokerOrder, to: OrderState) -> str | None:
-    if to is not OrderState.FAILED or record.rejection_reason is not None:
-        return None
-    return record.last_notice or f"the broker made the order {told.status} {told.why_held}".strip()
-
-
 def complete(record: OrderRecord, now: datetime) -> OrderRecord:
     """End an order as FILLED whose executions add up to the whole quantity."""
-    if record.state is OrderState.FILLED or record.state not in _SENT_ONCE:
+    if record.state is OrderState.FILLED or record.state not in SENT_ONCE:
         return record
     if record.accounted_filled < record.order.quantity - QUANTITY_TOLERANCE:
         return record

@@ -12,13 +12,12 @@ from actors.executor.publishing import Publishing
 from actors.executor.reconcile import (
     GateKnowledge,
     OrderReconciliation,
-    foreign_working,
     from_journal,
     reconcile_orders,
-    working_orders,
 )
 from actors.executor.session import Session
 from actors.executor.settings import ExecutorSettings
+from actors.executor.working_orders import foreign_working, working_orders
 from actors.kernel.actor import SupervisedActor
 from actors.kernel.handlers import Part, handles
 from actors.logic.order_table import OrderState

@@ -1,4 +1,4 @@
-"""What the caller is told of an order (ORD-5, ORD-6, MODE-6): the record of `order_state`, in coarser words.
+"""What the caller is told of an order (ORD-5, ORD-6, MODE-6): the record in coarser words.
 
 Guarantees that FILLED is said of a filled order only, and that the quantities are those that are known by now.
 """

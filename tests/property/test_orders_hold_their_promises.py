@@ -12,10 +12,8 @@ from hypothesis import strategies as st
 from actors.errors import IllegalTransitionError, OrderValidationError
 from actors.executor.record import (
     OrderRecord,
-    adopt,
     apply_error,
     apply_execution,
-    apply_status,
     is_settled,
     mark_sent,
     move,
@@ -23,6 +21,7 @@ from actors.executor.record import (
     signed_remaining,
 )
 from actors.executor.result import result
+from actors.executor.statuses import adopt, apply_status
 from actors.logic.broker_codes import KNOWN_CODES
 from actors.logic.order_table import TRANSITIONS, OrderState
 from actors.logic.order_validation import MAX_PRICE, MAX_QUANTITY, validate_signal

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from actors.executor.reconcile import foreign_working
+from actors.executor.working_orders import foreign_working
 from actors.messages.orders import WorkingOrder
 from actors.model.contracts import Contract
 from actors.model.orders import OrderAction, Purpose

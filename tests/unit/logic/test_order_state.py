@@ -10,11 +10,9 @@ import pytest
 from actors.errors import IllegalTransitionError
 from actors.executor.record import (
     OrderRecord,
-    adopt,
     apply_commission,
     apply_error,
     apply_execution,
-    apply_status,
     begin_change,
     is_settled,
     mark_sent,
@@ -22,6 +20,7 @@ from actors.executor.record import (
     request_cancel,
     signed_remaining,
 )
+from actors.executor.statuses import adopt, apply_status
 from actors.logic.order_table import OrderState
 from actors.model.orders import OrderAction
 from tests.unit.logic.values import LATER, NOW, execution, record, told, told_whole, wire_order

@@ -10,10 +10,8 @@ import pytest
 from actors.executor.reconcile import (
     GateKnowledge,
     OrderReconciliation,
-    foreign_working,
     from_journal,
     reconcile_orders,
-    working_orders,
 )
 from actors.executor.record import (
     OrderRecord,
@@ -21,6 +19,7 @@ from actors.executor.record import (
     is_settled,
     signed_remaining,
 )
+from actors.executor.working_orders import foreign_working, working_orders
 from actors.logic.broker_orders import is_working
 from actors.logic.order_table import OrderState
 from actors.messages.journal import JournaledOrder
