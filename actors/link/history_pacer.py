@@ -13,18 +13,18 @@ from actors.kernel.clock import Clock
 from actors.link.answers import Pending
 from actors.link.history_pacing import (
     NOTHING_ASKED,
-    HistoryLimits,
     HistoryQuestion,
     history_wait,
     record_history,
 )
+from actors.sections.pacing import Pacing
 
 
 class HistoryPacer:
     """Holds requests of history back until IB's rules allow them."""
 
-    def __init__(self, limits: HistoryLimits | None = None) -> None:
-        self._limits = limits or HistoryLimits()
+    def __init__(self, limits: Pacing | None = None) -> None:
+        self._limits = limits or Pacing()
         self._asked = NOTHING_ASKED
         self._waiting = 0
 
@@ -69,9 +69,9 @@ class HistoryPacer:
             await self._wait(pending, held.wait_s)
 
     async def _wait(self, pending: Pending, wait_s: float) -> None:
-        if self._waiting >= self._limits.max_waiting:
+        if self._waiting >= self._limits.history_max_waiting:
             raise MailboxFullError(
-                f"{self._limits.max_waiting} requests of history wait for their turn, which is the bound"
+                f"{self._limits.history_max_waiting} requests of history wait for their turn, which is the bound"
             )
         self._waiting += 1
         try:

@@ -14,20 +14,10 @@ from typing import Final
 
 import attrs
 
+from actors.sections.pacing import Pacing
+
 MARGIN_S: Final = 0.1
 """What the network does to the spacing of requests: two may arrive closer than they left."""
-
-
-@attrs.frozen(kw_only=True)
-class HistoryLimits:
-    """How many requests of history may go in which time, and how many may wait for that."""
-
-    requests: int = 60
-    window_s: float = 600.0
-    identical_s: float = 15.0
-    same_contract: int = 5
-    same_contract_s: float = 2.0
-    max_waiting: int = 100
 
 
 @attrs.frozen(kw_only=True)
@@ -64,24 +54,26 @@ NOTHING_ASKED: Final[Asked] = ()
 
 
 def history_wait(
-    asked: Asked, question: HistoryQuestion, now: float, limits: HistoryLimits
+    asked: Asked, question: HistoryQuestion, now: float, limits: Pacing
 ) -> HistoryWait | None:
     """Find the rule that holds a request back longest; None when it may go now."""
     alike = tuple(at for at, earlier in asked if earlier.is_like(question))
     same = tuple(at for at, earlier in asked if earlier == question)
     rules = (
         (
-            f"at most {limits.requests} requests of history in {limits.window_s:g} s",
-            _free_at(tuple(at for at, _ in asked), limits.requests, limits.window_s),
+            f"at most {limits.history_requests} requests of history in {limits.history_window_s:g} s",
+            _free_at(
+                tuple(at for at, _ in asked), limits.history_requests, limits.history_window_s
+            ),
         ),
         (
-            f"no identical request of history within {limits.identical_s:g} s",
-            _free_at(same, 1, limits.identical_s),
+            f"no identical request of history within {limits.history_identical_s:g} s",
+            _free_at(same, 1, limits.history_identical_s),
         ),
         (
-            f"at most {limits.same_contract} requests of history for one contract in "
-            f"{limits.same_contract_s:g} s",
-            _free_at(alike, limits.same_contract, limits.same_contract_s),
+            f"at most {limits.history_same_contract} requests of history for one contract in "
+            f"{limits.history_same_contract_s:g} s",
+            _free_at(alike, limits.history_same_contract, limits.history_same_contract_s),
         ),
     )
     rule, free_at = max(rules, key=lambda each: each[1])
@@ -93,11 +85,12 @@ def _free_at(times: tuple[float, ...], most: int, window_s: float) -> float:
     return times[-most] + window_s + MARGIN_S if len(times) >= most else float("-inf")
 
 
-def record_history(
-    asked: Asked, question: HistoryQuestion, now: float, limits: HistoryLimits
-) -> Asked:
+def record_history(asked: Asked, question: HistoryQuestion, now: float, limits: Pacing) -> Asked:
     """Count a request that goes now, and forget what no rule asks for any more."""
-    longest_s = max(limits.window_s, limits.identical_s, limits.same_contract_s) + MARGIN_S
+    longest_s = (
+        max(limits.history_window_s, limits.history_identical_s, limits.history_same_contract_s)
+        + MARGIN_S
+    )
     kept = tuple(entry for entry in asked if entry[0] > now - longest_s)
-    most = max(limits.requests, limits.same_contract)
+    most = max(limits.history_requests, limits.history_same_contract)
     return (*kept[max(0, len(kept) + 1 - most) :], (now, question))

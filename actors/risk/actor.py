@@ -59,11 +59,12 @@ from actors.risk.judging import EXTERNAL, judge, judge_replaced, loss_breaches
 from actors.risk.limits import (
     RecentOrder,
     RiskInputs,
-    RiskLimits,
     recent_order,
     still_recent,
 )
 from actors.risk.rules import needs_day_trades
+from actors.sections.orders import Orders
+from actors.sections.risk import Risk
 
 RECOVERY_S = 10.0
 
@@ -78,30 +79,24 @@ class _DriftDue(Message):
     reported: HoldingReported
 
 
-@attrs.frozen(kw_only=True)
-class RiskSettings:
-    """The ``[risk]`` section as this actor needs it; times in seconds.
-
-    ``consults`` is true when the orchestrator brought a risk manager; ``external_replaces`` when it decides alone.
-    """
-
-    limits: RiskLimits = attrs.field(factory=RiskLimits)
-    permit_ttl_s: float = 2.0
-    consults: bool = False
-    external_replaces: bool = False
-    external_timeout_s: float = 5.0
-
-
 class RiskActor(ConversingActor):
-    """See the module's docstring."""
+    """See the module's docstring. ``consults``: the orchestrator brought a risk manager, which is asked."""
 
     recovers = True
 
     def __init__(
-        self, context: ActorContext, *, settings: RiskSettings | None = None, log: EventLog = no_log
+        self,
+        context: ActorContext,
+        *,
+        settings: Risk,
+        orders: Orders,
+        consults: bool = False,
+        log: EventLog = no_log,
     ) -> None:
         super().__init__(context)
-        self.settings = settings or RiskSettings()
+        self.settings = settings
+        self._orders = orders
+        self._consults = consults
         self.log = log
         self.key = (context.entropy.uuid4() + context.entropy.uuid4()).replace("-", "").encode()
         self.permits = 0
@@ -199,23 +194,23 @@ class RiskActor(ConversingActor):
         self.ledger = exposure.reserve(self.ledger, exposure.reservation(self.ledger, order, price))
         now = self.clock.monotonic()
         recent = (*self.recent, recent_order(order, now))
-        self.recent = still_recent(recent, now, self.settings.limits)
-        if self.settings.consults and order.purpose is Purpose.OPEN:
+        self.recent = still_recent(recent, now, self.settings)
+        if self._consults and order.purpose is Purpose.OPEN:
             self._consult(request, validation)
         else:
             self._approve(request, validation)
 
     def _judge(self, request: RequestApproval) -> ValidationResult:
         inputs = self._inputs(request)
-        replaced = self.settings.consults and self.settings.external_replaces
+        replaced = self._consults and self.settings.external_replaces
         if replaced and request.order.purpose is Purpose.OPEN:
-            return judge_replaced(inputs, self.settings.limits)
-        return judge(inputs, self.settings.limits)
+            return judge_replaced(inputs, self.settings)
+        return judge(inputs, self.settings)
 
     def _inputs(self, request: RequestApproval) -> RiskInputs:
         now, account = self.clock.now(), self.account
         worth = calendar.least_equity(self.baselines, account, now)
-        counts = needs_day_trades(worth, self.settings.limits)
+        counts = needs_day_trades(worth, self.settings)
         executions = self.ledger.executions.values() if counts else ()
         return RiskInputs(
             order=request.order,
@@ -283,7 +278,7 @@ class RiskActor(ConversingActor):
             self.key,
             order,
             permit_id=f"{self.incarnation}-{self.permits}",
-            expires_at=self.clock.monotonic() + self.settings.permit_ttl_s,
+            expires_at=self.clock.monotonic() + self._orders.permit_ttl_s,
             fill_count=fills if closing else None,
         )
         self.reply(
@@ -385,7 +380,7 @@ class RiskActor(ConversingActor):
 
     def _check_losses(self) -> None:
         now = self.clock.now()
-        for breach in loss_breaches(self.baselines, self.account, now, self.settings.limits):
+        for breach in loss_breaches(self.baselines, self.account, now, self.settings):
             key = (breach.reason.value, calendar.day_key(now))
             if self.breached.setdefault(key, False):
                 continue

@@ -16,7 +16,8 @@ from actors.model.market import Quote
 from actors.model.orders import OrderAction, WireOrder
 from actors.risk import exposure
 from actors.risk.exposure import Ledger
-from actors.risk.limits import RiskInputs, RiskLimits
+from actors.risk.limits import RiskInputs
+from actors.sections.risk import Risk
 
 
 @attrs.frozen(kw_only=True)
@@ -28,7 +29,7 @@ class Case:
     """
 
     inputs: RiskInputs
-    limits: RiskLimits
+    limits: Risk
     price: float | None
     before: Ledger
     after: Ledger
@@ -81,7 +82,7 @@ def order_price(order: WireOrder, quote: Quote | None) -> float | None:
     return quote.price if side is None else side
 
 
-def case_of(inputs: RiskInputs, limits: RiskLimits) -> Case:
+def case_of(inputs: RiskInputs, limits: Risk) -> Case:
     """Work out what follows from an order."""
     price = order_price(inputs.order, inputs.quote)
     order = exposure.reservation(inputs.ledger, inputs.order, price)

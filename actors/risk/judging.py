@@ -20,8 +20,9 @@ from actors.model.orders import CloseReason, Purpose, ValidationResult
 from actors.risk import baselines, exposure
 from actors.risk.baselines import Baselines
 from actors.risk.case import case_of
-from actors.risk.limits import RiskInputs, RiskLimits
+from actors.risk.limits import RiskInputs
 from actors.risk.rules import RULES, STANDING_RULES
+from actors.sections.risk import Risk
 
 CLOSING: Final = "closing"
 """What stands in ``rejected_by`` for the conditions of a closing order."""
@@ -36,7 +37,7 @@ RULE_NAMES: Final = (*(rule.__name__ for rule in RULES), CLOSING, UNJUDGED, EXTE
 """Everything that can stand there."""
 
 
-def judge_opening(inputs: RiskInputs, limits: RiskLimits) -> ValidationResult:
+def judge_opening(inputs: RiskInputs, limits: Risk) -> ValidationResult:
     """Judge an order that may add risk; approved only when no rule has a reason against it."""
     found, metrics = _findings(inputs, limits)
     return ValidationResult(
@@ -47,7 +48,7 @@ def judge_opening(inputs: RiskInputs, limits: RiskLimits) -> ValidationResult:
     )
 
 
-def judge_replaced(inputs: RiskInputs, limits: RiskLimits) -> ValidationResult:
+def judge_replaced(inputs: RiskInputs, limits: Risk) -> ValidationResult:
     """Judge an opening order for an orchestrator whose own risk manager decides alone (GW-1).
 
     Only the latch and what blocks opening altogether still reject; what the other rules found is noted.
@@ -63,7 +64,7 @@ def judge_replaced(inputs: RiskInputs, limits: RiskLimits) -> ValidationResult:
     )
 
 
-def judge_closing(inputs: RiskInputs, limits: RiskLimits | None = None) -> ValidationResult:
+def judge_closing(inputs: RiskInputs, limits: Risk | None = None) -> ValidationResult:
     """Judge an order that can only reduce (RSK-4); with ``limits``, what else was found is noted (RSK-7)."""
     order, ledger = inputs.order, inputs.ledger
     con_id = order.contract.con_id
@@ -95,7 +96,7 @@ def judge_closing(inputs: RiskInputs, limits: RiskLimits | None = None) -> Valid
     )
 
 
-def judge(inputs: RiskInputs, limits: RiskLimits) -> ValidationResult:
+def judge(inputs: RiskInputs, limits: Risk) -> ValidationResult:
     """Judge an order by its purpose."""
     if inputs.order.purpose is Purpose.CLOSE:
         return judge_closing(inputs, limits)
@@ -112,7 +113,7 @@ class LossBreach:
 
 
 def loss_breaches(
-    known: Baselines, account: Account | None, now: datetime, limits: RiskLimits
+    known: Baselines, account: Account | None, now: datetime, limits: Risk
 ) -> tuple[LossBreach, ...]:
     """Tell which loss limits the account has reached; unknown losses reach none (they stop opening instead)."""
     day = baselines.daily_loss_ratio(known, account, now)
@@ -129,7 +130,7 @@ def loss_breaches(
 
 
 def _findings(
-    inputs: RiskInputs, limits: RiskLimits
+    inputs: RiskInputs, limits: Risk
 ) -> tuple[tuple[tuple[str, str], ...], Mapping[str, float]]:
     """Ask every rule for ``(rule, reason)``; one that raises has found a reason: its own defect."""
     reasons: list[tuple[str, str]] = []

@@ -17,6 +17,7 @@ from actors.model.market import Quote
 from actors.model.orders import OrderAction, TradeRequest, WireOrder
 from actors.risk.baselines import NO_BASELINES, Baselines
 from actors.risk.exposure import Ledger
+from actors.sections.risk import Risk
 
 
 class DayTradePolicy(StrEnum):
@@ -25,37 +26,6 @@ class DayTradePolicy(StrEnum):
     PDT = "pdt"
     INTRADAY_MARGIN = "intraday_margin"
     OFF = "off"
-
-
-@attrs.frozen(kw_only=True)
-class RiskLimits:
-    """Plain numbers; values in the account's currency, ratios as fractions of 1, quantities in units.
-
-    ``assumed_loss_ratio`` is the loss reckoned with for a stock whose strategy names no stop; an option without a stop
-    can lose all of its premium. ``allow_short``: an opening order may lead to a negative position.
-    """
-
-    max_position_quantity: float = 1_000.0
-    max_position_value: float = 100_000.0
-    max_total_exposure_value: float = 500_000.0
-    risk_per_trade_ratio: float = 0.02
-    assumed_loss_ratio: float = 0.05
-    daily_loss_ratio: float = 0.03
-    weekly_drawdown_ratio: float = 0.06
-    max_open_positions: int = 10
-    max_orders_per_minute: int = 30
-    price_band_ratio: float = 0.05
-    option_price_band_ratio: float = 0.25
-    duplicate_window_s: float = 5.0
-    quote_max_age_s: float = 300.0
-    allow_short: bool = False
-    day_trades: DayTradePolicy = DayTradePolicy.PDT
-    pdt_max_day_trades: int = 3
-    pdt_minimum_equity: float = 25_000.0
-    margin_minimum_equity: float = 2_000.0
-    commission_per_share: float = 0.005
-    commission_per_option: float = 0.65
-    commission_minimum: float = 1.0
 
 
 @attrs.frozen(kw_only=True)
@@ -114,7 +84,7 @@ def recent_order(order: WireOrder, monotonic: float) -> RecentOrder:
 
 
 def still_recent(
-    orders: tuple[RecentOrder, ...], monotonic: float, limits: RiskLimits
+    orders: tuple[RecentOrder, ...], monotonic: float, limits: Risk
 ) -> tuple[RecentOrder, ...]:
     """Drop the orders that no rule looks at any more, so that the memory stays bounded by the rate."""
     horizon = monotonic - max(60.0, limits.duplicate_window_s)

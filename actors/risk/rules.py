@@ -25,8 +25,8 @@ from actors.risk.limits import (
     TIME_OF,
     DayTradePolicy,
     RecentOrder,
-    RiskLimits,
 )
+from actors.sections.risk import Risk
 
 _RATE_WINDOW_S: Final = 60.0
 
@@ -138,7 +138,7 @@ def affordable(case: Case) -> Finding:
     account = case.inputs.account
     if account is None:
         return FINE
-    by_margin = case.limits.day_trades is DayTradePolicy.INTRADAY_MARGIN
+    by_margin = case.limits.day_trades == DayTradePolicy.INTRADAY_MARGIN
     funds = account.buying_power if by_margin else account.available_funds
     name = "buying power" if by_margin else "available funds"
     if funds is None:
@@ -152,9 +152,9 @@ def affordable(case: Case) -> Finding:
     return _within(f"cost in view of {name}", cost, funds, "order_cost")
 
 
-def needs_day_trades(worth: float | None, limits: RiskLimits) -> bool:
+def needs_day_trades(worth: float | None, limits: Risk) -> bool:
     """Tell whether the count of day trades matters at this equity; counting goes through every execution."""
-    if limits.day_trades is not DayTradePolicy.PDT or worth is None:
+    if limits.day_trades != DayTradePolicy.PDT or worth is None:
         return False
     return not worth >= limits.pdt_minimum_equity
 
@@ -166,9 +166,9 @@ def day_trades(case: Case) -> Finding:
     """
     inputs, limits = case.inputs, case.limits
     worth = baselines.least_equity(inputs.baselines, inputs.account, inputs.now)
-    if limits.day_trades is DayTradePolicy.OFF or worth is None or case.added == 0.0:
+    if limits.day_trades == DayTradePolicy.OFF or worth is None or case.added == 0.0:
         return FINE
-    if limits.day_trades is DayTradePolicy.INTRADAY_MARGIN:
+    if limits.day_trades == DayTradePolicy.INTRADAY_MARGIN:
         if worth >= limits.margin_minimum_equity:
             return FINE
         return (

@@ -61,3 +61,8 @@ class Risk(Section):
         1.0, 0.0, 1000.0, "the least that an order is expected to cost"
     )
     quote_max_age_s: float = number(60.0, 0.1, 3600.0, "an older quote opens nothing")
+
+    @property
+    def external_replaces(self) -> bool:
+        """Tell whether the orchestrator's own risk manager decides alone, where there is one."""
+        return self.external == "replace"

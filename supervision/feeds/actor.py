@@ -40,6 +40,7 @@ from actors.messages.feed import (
 )
 from actors.model.market import Bar, FeedQuote
 from actors.ports import EventLog, no_log
+from actors.sections.market_data import Failover, MarketData
 from supervision.feeds.budget import RequestBudget
 from supervision.feeds.port import SecondSource
 
@@ -49,14 +50,6 @@ ANSWER_BEFORE_S: Final = 0.05
 """So long before its deadline a request is given up, so that the answer says why."""
 
 _Found = FeedQuote | tuple[Bar, ...]
-
-
-@attrs.frozen(kw_only=True)
-class FeedSettings:
-    """What the actor needs of ``[failover]``; ``max_age_s``: a price asked for within it is not asked for again."""
-
-    max_age_s: float = 300.0
-    max_symbols: int = 1000
 
 
 @attrs.define
@@ -89,13 +82,15 @@ class FeedActor(LoopActor):
         self,
         context: ActorContext,
         *,
-        settings: FeedSettings,
+        settings: Failover,
+        market_data: MarketData,
         memory: FeedMemory,
         open_source: OpenSource,
         log: EventLog = no_log,
     ) -> None:
         super().__init__(context)
         self.settings = settings
+        self._market_data = market_data
         self.log = log
         self._memory = memory
         self._open_source = open_source
@@ -203,7 +198,7 @@ class FeedActor(LoopActor):
         held = self._memory.found
         held.pop(key, None)
         held[key] = (self.clock.monotonic(), found)
-        if len(held) > self.settings.max_symbols:
+        if len(held) > self._market_data.max_remembered:
             del held[next(iter(held))]
 
     def _answer(self, request: Request, found: _Found) -> None:

@@ -8,35 +8,24 @@ from __future__ import annotations
 
 from typing import Final
 
-import attrs
-
 from actors.errors import FeedError
 from actors.kernel.clock import Clock
 from actors.model.market import Bar, FeedQuote
+from actors.sections.market_data import Failover
 from supervision.feeds.alpha_vantage_replies import read_bars, read_quote, symbol_there
 from supervision.feeds.http import Requester
 
 _BAR_SIZE: Final = "1min"
 
 
-@attrs.frozen(kw_only=True)
-class AlphaVantageSettings:
-    """Where it is and how it may answer; times in seconds."""
-
-    url: str
-    api_key: str = attrs.field(repr=False)
-    timeout_s: float = 10.0
-    max_body_bytes: int = 1_000_000
-
-
 class AlphaVantage:
     """An `SecondSource` for one asyncio loop. Requests are not paced here but by who asks (`RequestBudget`)."""
 
-    def __init__(self, settings: AlphaVantageSettings, clock: Clock) -> None:
+    def __init__(self, settings: Failover, api_key: str, clock: Clock) -> None:
         self._clock = clock
         self._requester = Requester(
             settings.url,
-            settings.api_key,
+            api_key,
             timeout_s=settings.timeout_s,
             max_body_bytes=settings.max_body_bytes,
         )

@@ -16,18 +16,9 @@ def source_opener(config: Config, clock: Clock) -> OpenSource | None:
         return None
 
     def open_now() -> SecondSource:
-        from supervision.feeds.alpha_vantage import AlphaVantage, AlphaVantageSettings
+        from supervision.feeds.alpha_vantage import AlphaVantage
 
-        section = config.failover
-        return AlphaVantage(
-            AlphaVantageSettings(
-                url=section.url,
-                api_key=config.secrets.alpha_vantage_api_key,
-                timeout_s=section.timeout_s,
-                max_body_bytes=section.max_body_bytes,
-            ),
-            clock,
-        )
+        return AlphaVantage(config.failover, config.secrets.alpha_vantage_api_key, clock)
 
     async def open_source() -> SecondSource:
         # In a thread, since it loads a library and certificates for a part of a second.

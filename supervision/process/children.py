@@ -48,7 +48,8 @@ from supervision.publish.actor import PublisherActor
 from supervision.publish.opening import Publishing
 from supervision.store.records import RecordsActor
 from supervision.store.records_backlog import Backlog
-from supervision.store.records_opening import OpenRecords
+from supervision.store.records_opening import OpenRecords, is_private
+from supervision.store.records_values import Endpoint
 from supervision.strategy_c.actor import StrategyCActor
 from supervision.strategy_c.data_watch import DataWatchActor, WatchMemory
 from supervision.tree.child_spec import ChildSpec, EscalationPlan
@@ -83,9 +84,8 @@ def child_specs(config: Config, parts: TreeParts) -> tuple[ChildSpec, ...]:
     mode, operator_id, log = parts.mode, parts.operator_id, parts.log
     connection = settings.connection_settings(config, mode, operator_id, parts.host, parts.port)
     link = settings.link_settings(config, mode, operator_id)
-    link_memory = LinkMemory(HistoryPacer(settings.history_limits(config)))
+    link_memory = LinkMemory(HistoryPacer(config.pacing))
     executor = settings.executor_settings(config, mode, operator_id)
-    risk = settings.risk_settings(config, consults=parts.has_risk_manager)
     market_data = settings.market_data_settings(config, has_source=parts.open_source is not None)
     trading, watch_memory = settings.trading(config, mode, operator_id), WatchMemory()
     section = config.supervision
@@ -113,7 +113,18 @@ def child_specs(config: Config, parts: TreeParts) -> tuple[ChildSpec, ...]:
             ),
             JOURNAL,
         ),
-        child(RISK, lambda context: RiskActor(context, settings=risk, log=log), LINK, JOURNAL),
+        child(
+            RISK,
+            lambda context: RiskActor(
+                context,
+                settings=config.risk,
+                orders=config.orders,
+                consults=parts.has_risk_manager,
+                log=log,
+            ),
+            LINK,
+            JOURNAL,
+        ),
         child(
             EXECUTOR,
             lambda context: ExecutorActor(context, settings=executor, log=log),
@@ -183,11 +194,18 @@ def _feed(config: Config, open_source: OpenSource | None, log: EventLog) -> tupl
     """Describe who asks the second source, where there is one; what it knows outlives its restarts."""
     if open_source is None:
         return ()
-    chosen, opener = settings.feed_settings(config), open_source
+    opener = open_source
     memory = FeedMemory(settings.request_budget(config))
 
     def factory(context: ActorContext) -> SupervisedActor:
-        return FeedActor(context, settings=chosen, memory=memory, open_source=opener, log=log)
+        return FeedActor(
+            context,
+            settings=config.failover,
+            market_data=config.market_data,
+            memory=memory,
+            open_source=opener,
+            log=log,
+        )
 
     return (_beside(config, FEED, factory, MARKET_DATA),)
 
@@ -198,7 +216,7 @@ def _publisher(
     """Describe who publishes quotes, where that is wanted."""
     if publishing is None:
         return ()
-    chosen, parts = settings.publisher_settings(config), publishing
+    chosen, parts = settings.publish(config), publishing
 
     def factory(context: ActorContext) -> SupervisedActor:
         return PublisherActor(
@@ -214,13 +232,16 @@ def _publisher(
 
 def _records_factory(config: Config, parts: TreeParts) -> Callable[[ActorContext], SupervisedActor]:
     """Make the backlog, which outlives the records actor's restarts, and the factory of its incarnations."""
-    chosen = settings.records_settings(config, parts.host, parts.port)
+    chosen = settings.database(config)
+    endpoint = Endpoint(client_id=config.gateway.client_id, host=parts.host, port=parts.port)
     backlog = Backlog(config.database.queue_bound)
     return lambda context: RecordsActor(
         context,
         settings=chosen,
+        endpoint=endpoint,
         backlog=backlog,
         open_records=parts.open_records,
+        is_private=is_private(config),
         log=parts.log,
     )
 

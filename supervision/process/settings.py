@@ -12,7 +12,6 @@ import attrs
 
 from actors.connection.settings import ConnectionSettings
 from actors.executor.settings import ExecutorSettings
-from actors.link.history_pacing import HistoryLimits
 from actors.link.settings import LinkSettings
 from actors.logic.maintenance import Maintenance
 from actors.market_data.failover import FailoverLimits
@@ -20,16 +19,9 @@ from actors.market_data.reads import MarketDataSettings
 from actors.market_data.second_source_reads import FailoverSettings
 from actors.model.orders import ExecutionMode
 from actors.model.trading import Trading
-from actors.risk.actor import RiskSettings
-from actors.risk.limits import DayTradePolicy, RiskLimits
-from supervision.config.sections import Config
-from supervision.feeds.actor import FeedSettings
+from supervision.config.sections import Config, Database, Publish
 from supervision.feeds.budget import RequestBudget
-from supervision.publish.actor import PublisherSettings
 from supervision.simulator import SimulatorConfig
-from supervision.store.records import RecordsSettings
-from supervision.store.records_opening import is_private
-from supervision.store.records_values import Endpoint
 from supervision.tree.restart_policy import RestartPolicy
 
 
@@ -121,19 +113,6 @@ def link_settings(config: Config, mode: ExecutionMode, operator_id: str) -> Link
     )
 
 
-def history_limits(config: Config) -> HistoryLimits:
-    """For the pacer of history, which the link's incarnations share."""
-    section = config.pacing
-    return HistoryLimits(
-        requests=section.history_requests,
-        window_s=section.history_window_s,
-        identical_s=section.history_identical_s,
-        same_contract=section.history_same_contract,
-        same_contract_s=section.history_same_contract_s,
-        max_waiting=section.history_max_waiting,
-    )
-
-
 def market_data_settings(config: Config, *, has_source: bool) -> MarketDataSettings:
     """For the market-data actor; ``has_source``: there is a second source to ask."""
     section = config.market_data
@@ -169,30 +148,16 @@ def failover_settings(config: Config, *, has_source: bool) -> FailoverSettings:
     )
 
 
-def feed_settings(config: Config) -> FeedSettings:
-    """For the feed actor."""
-    return FeedSettings(
-        max_age_s=config.failover.max_age_s, max_symbols=config.market_data.max_remembered
-    )
-
-
 def request_budget(config: Config) -> RequestBudget:
     """For the feed actor: what the plan grants."""
     section = config.failover
     return RequestBudget(per_minute=section.requests_per_minute, per_day=section.requests_per_day)
 
 
-def publisher_settings(config: Config) -> PublisherSettings:
-    """For the publisher."""
+def publish(config: Config) -> Publish:
+    """For the publisher, which may not take longer to stop than there is time."""
     section = config.publish
-    return PublisherSettings(
-        every_s=section.every_s,
-        timeout_s=section.timeout_s,
-        first_delay_s=section.first_delay_s,
-        max_delay_s=section.max_delay_s,
-        jitter_ratio=section.jitter_ratio,
-        drain_s=min(section.drain_s, config.supervision.shutdown_s / 2),
-    )
+    return attrs.evolve(section, drain_s=min(section.drain_s, config.supervision.drain_most_s))
 
 
 def executor_settings(config: Config, mode: ExecutionMode, operator_id: str) -> ExecutorSettings:
@@ -211,54 +176,10 @@ def executor_settings(config: Config, mode: ExecutionMode, operator_id: str) -> 
     )
 
 
-def risk_settings(config: Config, *, consults: bool) -> RiskSettings:
-    """For the risk actor."""
-    section = config.risk
-    return RiskSettings(
-        limits=RiskLimits(
-            max_position_quantity=section.max_position_quantity,
-            max_position_value=section.max_position_value,
-            max_total_exposure_value=section.max_total_exposure_value,
-            risk_per_trade_ratio=section.risk_per_trade_ratio,
-            assumed_loss_ratio=section.assumed_loss_ratio,
-            daily_loss_ratio=section.daily_loss_ratio,
-            weekly_drawdown_ratio=section.weekly_drawdown_ratio,
-            max_open_positions=section.max_open_positions,
-            max_orders_per_minute=section.max_orders_per_minute,
-            price_band_ratio=section.price_band_ratio,
-            option_price_band_ratio=section.option_price_band_ratio,
-            duplicate_window_s=section.duplicate_window_s,
-            quote_max_age_s=section.quote_max_age_s,
-            allow_short=section.allow_short,
-            day_trades=DayTradePolicy(section.day_trades),
-            pdt_max_day_trades=section.pdt_max_day_trades,
-            pdt_minimum_equity=section.pdt_minimum_equity,
-            margin_minimum_equity=section.margin_minimum_equity,
-            commission_per_share=section.commission_per_share,
-            commission_per_option=section.commission_per_option,
-            commission_minimum=section.commission_minimum,
-        ),
-        permit_ttl_s=config.orders.permit_ttl_s,
-        consults=consults,
-        external_replaces=section.external == "replace",
-        external_timeout_s=section.external_timeout_s,
-    )
-
-
-def records_settings(config: Config, host: str, port: int) -> RecordsSettings:
-    """For the records actor, which connects nowhere: ``host`` and ``port`` tell which sessions are ours."""
+def database(config: Config) -> Database:
+    """For the records actor, which may not take longer to stop than there is time."""
     section = config.database
-    return RecordsSettings(
-        endpoint=Endpoint(client_id=config.gateway.client_id, host=host, port=port),
-        is_private=is_private(config),
-        statement_timeout_s=section.statement_timeout_s,
-        first_delay_s=section.first_delay_s,
-        max_delay_s=section.max_delay_s,
-        jitter_ratio=section.jitter_ratio,
-        alive_every_s=section.alive_every_s,
-        stale_after_s=section.stale_after_s,
-        drain_s=min(section.drain_s, config.supervision.shutdown_s / 2),
-    )
+    return attrs.evolve(section, drain_s=min(section.drain_s, config.supervision.drain_most_s))
 
 
 def beside_restart_policy(config: Config) -> RestartPolicy:

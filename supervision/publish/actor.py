@@ -18,8 +18,6 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-import attrs
-
 from actors.errors import PublishError
 from actors.kernel.actor import ActorContext
 from actors.kernel.handlers import handles
@@ -27,6 +25,7 @@ from actors.kernel.loop_actor import LoopActor
 from actors.logic.backoff import retry_delay_s
 from actors.messages.publishing import GetPublishStatus, PublishQuote, PublishStatus
 from actors.ports import EventLog, no_log
+from supervision.config.sections import Publish
 from supervision.publish.outbox import Outbox
 from supervision.publish.port import QuoteStore
 
@@ -38,21 +37,6 @@ MOST_TOGETHER: Final = 500
 _TURN_S: Final = 0.001
 
 
-@attrs.frozen(kw_only=True)
-class PublisherSettings:
-    """What the actor needs of ``[publish]``; times in seconds.
-
-    ``every_s``: what comes within it is written together, which spares the machine and costs that much delay.
-    """
-
-    every_s: float = 0.02
-    timeout_s: float = 2.0
-    first_delay_s: float = 0.2
-    max_delay_s: float = 10.0
-    jitter_ratio: float = 0.2
-    drain_s: float = 1.0
-
-
 class PublisherActor(LoopActor):
     """See the module's docstring. ``open_store`` makes the server's side for one incarnation."""
 
@@ -60,7 +44,7 @@ class PublisherActor(LoopActor):
         self,
         context: ActorContext,
         *,
-        settings: PublisherSettings,
+        settings: Publish,
         outbox: Outbox,
         open_store: OpenStore,
         log: EventLog = no_log,

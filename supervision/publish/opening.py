@@ -62,17 +62,9 @@ def _opener(config: Config, clock: Clock, publisher: str) -> OpenStore:
     _check(url)
 
     def open_now() -> QuoteStore:
-        from supervision.publish.redis_store import RedisSettings, RedisStore
+        from supervision.publish.redis_store import RedisStore
 
-        section = config.publish
-        settings = RedisSettings(
-            url=url,
-            prefix=section.prefix,
-            expiry_s=section.expiry_s,
-            stream_length=section.stream_length,
-            timeout_s=section.timeout_s,
-        )
-        return RedisStore(settings, publisher)
+        return RedisStore(url, config.publish, publisher)
 
     async def open_store() -> QuoteStore:
         # In a thread, since it loads a library for a part of a second.

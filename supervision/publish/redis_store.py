@@ -15,7 +15,6 @@ import contextlib
 from collections.abc import Sequence
 from typing import Any
 
-import attrs
 from redis.asyncio import Redis
 from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
@@ -23,18 +22,8 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from actors.errors import PublishError
+from supervision.config.sections import Publish
 from supervision.publish.schema import Entry, fields_of
-
-
-@attrs.frozen(kw_only=True)
-class RedisSettings:
-    """Where it is, and what is kept there; times in seconds."""
-
-    url: str = attrs.field(repr=False)
-    prefix: str = "ibkr-actors"
-    expiry_s: float = 600.0
-    stream_length: int = 100_000
-    timeout_s: float = 2.0
 
 
 def check_url(url: str) -> None:
@@ -45,12 +34,12 @@ def check_url(url: str) -> None:
 class RedisStore:
     """A `QuoteStore` for one asyncio loop. It connects when it is first used, and again after every failure."""
 
-    def __init__(self, settings: RedisSettings, publisher: str) -> None:
+    def __init__(self, url: str, settings: Publish, publisher: str) -> None:
         """Prepare to connect."""
         self._settings = settings
         self._publisher = publisher
         self._client: Redis = Redis.from_url(
-            settings.url,
+            url,
             socket_timeout=settings.timeout_s,
             socket_connect_timeout=settings.timeout_s,
             max_connections=1,

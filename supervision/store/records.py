@@ -7,7 +7,7 @@
                                              └── rows stay ◀── wait, longer each time ◀┘
 
 Guarantees: a handler only puts a row into the backlog, so nobody waits for a database; every attempt is cut off after
-`RecordsSettings.statement_timeout_s`; rows leave the backlog when they are committed, never before. An attempt whose
+`Database.statement_timeout_s`; rows leave the backlog when they are committed, never before. An attempt whose
 outcome is unknown is repeated: written rows merge.
 """
 
@@ -33,6 +33,7 @@ from actors.messages.records import (
     SessionStarted,
 )
 from actors.ports import EventLog, no_log
+from supervision.config.sections import Database
 from supervision.store.records_backlog import Backlog
 from supervision.store.records_opening import OpenRecords
 from supervision.store.records_port import ConnectionRecords
@@ -54,42 +55,31 @@ _TURN_S: Final = 0.001
 
 
 @attrs.frozen(kw_only=True)
-class RecordsSettings:
-    """What the actor needs of ``[database]``, and where we connect to; times in seconds.
-
-    ``is_private``: no other process writes to the database, so whatever it holds open is over.
-    """
-
-    endpoint: Endpoint
-    is_private: bool = False
-    statement_timeout_s: float = 5.0
-    first_delay_s: float = 0.5
-    max_delay_s: float = 30.0
-    jitter_ratio: float = 0.2
-    alive_every_s: float = 60.0
-    stale_after_s: float = 86_400.0
-    drain_s: float = 2.0
-
-
-@attrs.frozen(kw_only=True)
 class _SignOfLifeDue(Message):
     """The open session's row has to be renewed."""
 
 
 class RecordsActor(LoopActor):
-    """See the module's docstring. ``open_records`` makes the database's side for one incarnation."""
+    """See the module's docstring. ``open_records`` makes the database's side for one incarnation.
+
+    ``endpoint`` tells which sessions are ours. ``is_private``: no other process writes to the database, so whatever it
+    holds open is over.
+    """
 
     def __init__(
         self,
         context: ActorContext,
         *,
-        settings: RecordsSettings,
+        settings: Database,
+        endpoint: Endpoint,
         backlog: Backlog,
         open_records: OpenRecords,
+        is_private: bool = False,
         log: EventLog = no_log,
     ) -> None:
         super().__init__(context)
         self.settings = settings
+        self._sessions_of = None if is_private else endpoint
         self.log = log
         self._backlog = backlog
         self._open_records = open_records
@@ -225,7 +215,7 @@ class RecordsActor(LoopActor):
     async def _sweep(self, records: ConnectionRecords) -> None:
         """Close what earlier processes left open: ours at once, others' when they give no sign of life."""
         settings, spare = self.settings, self._backlog.alive
-        ours = None if settings.is_private else settings.endpoint
+        ours = self._sessions_of
         closed = await self._cut(records.cleanup_stale_connections(0.0, endpoint=ours, spare=spare))
         closed += await self._cut(
             records.cleanup_stale_connections(settings.stale_after_s, spare=spare)

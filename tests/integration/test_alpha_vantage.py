@@ -35,7 +35,8 @@ from actors.errors import (
 from actors.logic.quality import quote_age_s
 from actors.market_data import second_source
 from actors.model.market import DataSource, DataType
-from supervision.feeds.alpha_vantage import AlphaVantage, AlphaVantageSettings
+from actors.sections.market_data import Failover
+from supervision.feeds.alpha_vantage import AlphaVantage
 from tests.databases import START_OF_TIME, SetClock
 from tests.integration.alpha_vantage_server import (
     BURST,
@@ -60,10 +61,8 @@ MOST_BYTES = 100_000
 
 def client_of(url: str, **changes: Any) -> AlphaVantage:
     """Make a client with short limits."""
-    settings = AlphaVantageSettings(
-        url=url, api_key=KEY, timeout_s=TIMEOUT_S, max_body_bytes=MOST_BYTES
-    )
-    return AlphaVantage(attrs.evolve(settings, **changes), SetClock())
+    settings = Failover(url=url, timeout_s=TIMEOUT_S, max_body_bytes=MOST_BYTES)
+    return AlphaVantage(attrs.evolve(settings, **changes), KEY, SetClock())
 
 
 async def ask(url: str, symbol: str = "SPY", **changes: Any) -> Any:
@@ -483,13 +482,13 @@ def test_the_key_is_in_no_error_no_traceback_no_log_and_no_repr(
     behave: Behaviour, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    settings = AlphaVantageSettings(url="http://127.0.0.1/query", api_key=KEY)
+    client = client_of("http://127.0.0.1/query")
 
     with pytest.raises(FeedError) as caught:
         ask_served(behave, timeout_s=0.3)
 
     told = traceback.TracebackException.from_exception(caught.value, capture_locals=False)
-    shown = "".join(told.format()) + repr(caught.value) + repr(settings) + caplog.text
+    shown = "".join(told.format()) + repr(caught.value) + repr(client) + caplog.text
     assert KEY not in shown
     assert "apikey" not in caplog.text
 

@@ -23,7 +23,7 @@ from supervision.config.loading import load
 from supervision.config.sections import Config, MarketData, Publish, Secrets
 from supervision.process.status import ProcessStatus
 from supervision.publish.opening import publishing_of
-from supervision.publish.redis_store import RedisSettings, RedisStore
+from supervision.publish.redis_store import RedisStore
 from supervision.publish.schema import Entry, fields_of
 from supervision.tree.system import SystemClock, SystemEntropy
 from tests.integration.redis_server import PASSWORD, RedisServer, running_redis
@@ -52,9 +52,8 @@ def redis(tmp_path: Path) -> Iterator[RedisServer]:
         yield server
 
 
-def settings_of(server: RedisServer) -> RedisSettings:
-    """Write to this server; a stream of about a thousand."""
-    return RedisSettings(url=server.url, stream_length=1000, timeout_s=2.0)
+SETTINGS = Publish(stream_length=1000, timeout_s=2.0)
+"""A stream of about a thousand."""
 
 
 def entries(count: int, first: int = 1) -> list[Entry]:
@@ -66,9 +65,9 @@ def entries(count: int, first: int = 1) -> list[Entry]:
 
 
 @asynccontextmanager
-async def store_of(settings: RedisSettings) -> AsyncIterator[RedisStore]:
+async def store_of(url: str, settings: Publish = SETTINGS) -> AsyncIterator[RedisStore]:
     """Make a store, and close it."""
-    store = RedisStore(settings, "publisher-1")
+    store = RedisStore(url, settings, "publisher-1")
     try:
         yield store
     finally:
@@ -90,7 +89,7 @@ def test_another_program_finds_the_newest_quote_in_a_hash_and_every_update_in_a_
     )
 
     async def scenario() -> None:
-        async with store_of(settings_of(redis)) as store:
+        async with store_of(redis.url) as store:
             await store.put([updates[-1], option], [*updates, option])
 
     asyncio.run(scenario())
@@ -112,7 +111,7 @@ def test_a_value_that_is_not_known_any_more_is_empty_in_the_hash(redis: RedisSer
     )
 
     async def scenario() -> None:
-        async with store_of(settings_of(redis)) as store:
+        async with store_of(redis.url) as store:
             await store.put([before], [])
             await store.put([after], [])
 
@@ -124,7 +123,7 @@ def test_a_value_that_is_not_known_any_more_is_empty_in_the_hash(redis: RedisSer
 @pytest.mark.req("MKT-9")
 def test_the_newest_quote_expires_when_no_newer_one_comes(redis: RedisServer) -> None:
     async def scenario() -> None:
-        async with store_of(attrs.evolve(settings_of(redis), expiry_s=0.3)) as store:
+        async with store_of(redis.url, attrs.evolve(SETTINGS, expiry_s=0.3)) as store:
             await store.put(entries(1), [])
             assert 0 < redis.ask("PTTL", "ibkr-actors:quote:SPY") <= 300
             await asyncio.sleep(0.4)
@@ -136,7 +135,7 @@ def test_the_newest_quote_expires_when_no_newer_one_comes(redis: RedisServer) ->
 @pytest.mark.req("MKT-9")
 def test_the_stream_is_bounded(redis: RedisServer) -> None:
     async def scenario() -> None:
-        async with store_of(settings_of(redis)) as store:
+        async with store_of(redis.url) as store:
             for turn in range(10):
                 await store.put([], entries(500, first=1 + 500 * turn))
 
@@ -154,7 +153,7 @@ def test_a_key_that_somebody_else_uses_is_an_error_until_it_is_gone(redis: Redis
     redis.ask("SET", "ibkr-actors:quotes", "mine")
 
     async def scenario() -> None:
-        async with store_of(settings_of(redis)) as store:
+        async with store_of(redis.url) as store:
             with pytest.raises(PublishError, match="WRONGTYPE"):
                 await store.put(entries(1), entries(1))
             redis.ask("DEL", "ibkr-actors:quotes")
@@ -168,7 +167,7 @@ def test_a_full_redis_is_an_error_until_it_has_room(redis: RedisServer) -> None:
     redis.ask("CONFIG", "SET", "maxmemory", "1")
 
     async def scenario() -> None:
-        async with store_of(settings_of(redis)) as store:
+        async with store_of(redis.url) as store:
             with pytest.raises(PublishError, match="maxmemory"):
                 await store.put(entries(1), entries(1))
             redis.ask("CONFIG", "SET", "maxmemory", "0")
@@ -180,15 +179,14 @@ def test_a_full_redis_is_an_error_until_it_has_room(redis: RedisServer) -> None:
 @pytest.mark.req("MKT-9", "OBS-4")
 def test_a_password_is_used_and_shown_nowhere(tmp_path: Path) -> None:
     async def scenario(server: RedisServer) -> None:
-        async with store_of(settings_of(server)) as store:
+        async with store_of(server.url) as store:
             await store.put(entries(1), [])
         for url in (f"redis://:wrong-{PASSWORD}@127.0.0.1:{server.port}/0", "redis://127.0.0.1:1"):
-            settings = attrs.evolve(settings_of(server), url=url)
-            async with store_of(settings) as store:
+            async with store_of(url) as store:
                 with pytest.raises(PublishError) as caught:
                     await store.put(entries(1), [])
             assert PASSWORD not in str(caught.value)
-            assert PASSWORD not in repr(settings)
+            assert PASSWORD not in repr(store)
 
     with running_redis(tmp_path, PASSWORD) as server:
         asyncio.run(scenario(server))

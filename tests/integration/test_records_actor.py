@@ -21,9 +21,10 @@ from actors.messages.records import (
     SessionStarted,
 )
 from actors.model.connection import ConnectionState
+from supervision.config.sections import Database
 from supervision.proof.driver import ProofDriver
 from supervision.proof.loop import Proof, run_proof
-from supervision.store.records import SETTLE_S, RecordsActor, RecordsSettings
+from supervision.store.records import SETTLE_S, RecordsActor
 from supervision.store.records_backlog import Backlog
 from supervision.store.records_port import ConnectionRecords
 from supervision.store.records_values import STALE, ConnectionRecord, Endpoint
@@ -35,7 +36,7 @@ from tests.faults.faulty_records import Fault, FaultyRecords
 
 S = ConnectionState
 OURS = Endpoint(client_id=1, host="gateway.example", port=4002)
-SETTINGS = RecordsSettings(endpoint=OURS, jitter_ratio=0.0)
+SETTINGS = Database(jitter_ratio=0.0)
 BOUND = 1000
 LONG_S = 300.0
 STOP_S = 10.0
@@ -118,7 +119,7 @@ def prove(
     *,
     seed: int = 1,
     bound: int = BOUND,
-    settings: RecordsSettings = SETTINGS,
+    is_private: bool = False,
     left: Callable[[FaultyRecords], Coroutine[Any, Any, None]] | None = None,
 ) -> None:
     """Run one scenario; ``left`` puts into the database what an earlier process left there."""
@@ -137,7 +138,13 @@ def prove(
 
         def make(context: ActorContext) -> RecordsActor:
             return RecordsActor(
-                context, settings=settings, backlog=backlog, open_records=open_records, log=log
+                context,
+                settings=SETTINGS,
+                endpoint=OURS,
+                backlog=backlog,
+                open_records=open_records,
+                is_private=is_private,
+                log=log,
             )
 
         driver = ProofDriver(proof.loop, random.Random(seed))
@@ -414,8 +421,7 @@ def test_a_start_closes_what_an_earlier_process_left_open(
 
         assert writer.states() == {LEFT_ID: state, mine: None}
 
-    settings = attrs.evolve(SETTINGS, is_private=is_private)
-    prove(scenario, left=_left(LEFT_ID, **fields), settings=settings)
+    prove(scenario, left=_left(LEFT_ID, **fields), is_private=is_private)
 
 
 @pytest.mark.req("DB-2", "DB-4")

@@ -17,16 +17,18 @@ from actors.model.orders import Execution, OrderAction, WireOrder
 from actors.risk import exposure
 from actors.risk.exposure import EMPTY
 from actors.risk.judging import judge
-from actors.risk.limits import RiskLimits
+from actors.sections.risk import Risk
 from tests.unit.logic.test_risk_rules import inputs
 from tests.unit.logic.values import SPY, account, closing_order, execution, holding, market_order
 
 MOST = 100.0
-LIMITS = RiskLimits(
+LIMITS = Risk(
     max_position_quantity=MOST,
     max_position_value=1e12,
     max_total_exposure_value=1e12,
     risk_per_trade_ratio=1.0,
+    price_band_ratio=0.05,
+    quote_max_age_s=300.0,
 )
 quantities = st.integers(1, 120).map(float)
 chances = st.integers(0, 2**16)

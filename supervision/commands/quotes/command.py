@@ -36,7 +36,6 @@ from supervision.config.sections import (
 )
 from supervision.facade.gateway import IBKRGateway
 from supervision.facade.quote_streams import QuoteStream
-from supervision.process.settings import history_limits
 from supervision.process.signals import stop_on_signals
 
 QUOTES_CLIENT_ID: Final = 9980
@@ -143,8 +142,8 @@ class _View:
         self._config = config
         self._wish = wish
         self._out = out
-        limits = history_limits(config)
-        self._reads_per_minute = max(1, int(limits.requests * 60.0 / limits.window_s))
+        most, window_s = config.pacing.history_requests, config.pacing.history_window_s
+        self._reads_per_minute = max(1, int(most * 60.0 / window_s))
         self._changed: set[str] = set()
         self._news = asyncio.Event()
 

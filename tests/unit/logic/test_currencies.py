@@ -11,12 +11,17 @@ import pytest
 from actors.link.account_values import AccountValues
 from actors.risk import exposure
 from actors.risk.judging import judge_closing, judge_opening
-from actors.risk.limits import RiskLimits
+from actors.sections.risk import Risk
 from tests.unit.logic.test_risk_rules import inputs, ledger
 from tests.unit.logic.values import NOW, QQQ, account, closing_order, holding, market_order
 
 YEN_PER_DOLLAR = 150.0
-LIMITS = RiskLimits(max_position_value=1e6, max_total_exposure_value=1e6)
+LIMITS = Risk(
+    max_position_value=1e6,
+    max_total_exposure_value=1e6,
+    price_band_ratio=0.05,
+    quote_max_age_s=300.0,
+)
 SHARES = 10
 ASK = 600.1
 IN_YEN = attrs.evolve(QQQ, currency="JPY")

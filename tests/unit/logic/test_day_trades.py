@@ -10,7 +10,7 @@ import pytest
 from actors.model.orders import OrderAction
 from actors.risk.day_trades import opened_today
 from actors.risk.judging import judge_opening
-from actors.risk.limits import RiskLimits
+from actors.sections.risk import Risk
 from tests.unit.logic.test_risk_rules import OTHER, inputs, ledger, reserved, worth
 from tests.unit.logic.values import (
     NOW,
@@ -23,7 +23,13 @@ from tests.unit.logic.values import (
     wire_order,
 )
 
-LIMITS = RiskLimits(risk_per_trade_ratio=1.0)
+LIMITS = Risk(
+    max_position_value=100_000.0,
+    max_total_exposure_value=500_000.0,
+    price_band_ratio=0.05,
+    quote_max_age_s=300.0,
+    risk_per_trade_ratio=1.0,
+)
 MORE, LESS = 26_000.0, 24_000.0
 ONE = market_order(1)
 

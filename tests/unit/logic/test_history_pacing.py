@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from actors.link.history_pacing import (
     NOTHING_ASKED,
     Asked,
-    HistoryLimits,
     HistoryQuestion,
     history_wait,
     record_history,
 )
+from actors.sections.pacing import Pacing
 
-LIMITS = HistoryLimits()
+LIMITS = Pacing()
 WINDOW_S = 600.0
 WINDOW_MOST = 60
 IDENTICAL_S = 15.0

@@ -20,8 +20,9 @@ from actors.risk.baselines import NO_BASELINES, day_key, roll, week_key
 from actors.risk.day_trades import count_day_trades, first_day, first_day_begins
 from actors.risk.exposure import EMPTY, Ledger
 from actors.risk.judging import RULE_NAMES, judge, judge_opening, judge_replaced
-from actors.risk.limits import DayTradePolicy, RiskLimits
+from actors.risk.limits import DayTradePolicy
 from actors.risk.rules import RULES
+from actors.sections.risk import Risk
 from tests.unit.logic.test_risk_rules import inputs, ledger
 from tests.unit.logic.values import (
     NOW,
@@ -37,13 +38,18 @@ from tests.unit.logic.values import (
 )
 
 BUY, SELL = OrderAction.BUY, OrderAction.SELL
-LIMITS = RiskLimits()
+LIMITS = Risk(
+    max_position_value=100_000.0,
+    max_total_exposure_value=500_000.0,
+    price_band_ratio=0.05,
+    quote_max_age_s=300.0,
+)
 SHORTS = attrs.evolve(LIMITS, allow_short=True)
 NEW_YORK = ZoneInfo("America/New_York")
 NAIVE = NOW.replace(tzinfo=None)
 
 
-def reason_of(rule: str, given: Any, limits: RiskLimits = LIMITS) -> str | None:
+def reason_of(rule: str, given: Any, limits: Risk = LIMITS) -> str | None:
     """What one rule has against an order."""
     verdict = judge_opening(given, limits)
     return dict(zip(verdict.rejected_by, verdict.rejection_reasons, strict=True)).get(rule)

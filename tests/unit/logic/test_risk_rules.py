@@ -28,11 +28,11 @@ from actors.risk.judging import judge, judge_closing, judge_opening, loss_breach
 from actors.risk.limits import (
     DayTradePolicy,
     RiskInputs,
-    RiskLimits,
     recent_order,
     still_recent,
 )
 from actors.risk.rules import RULES
+from actors.sections.risk import Risk
 from tests.unit.logic.values import (
     NOW,
     QQQ,
@@ -48,7 +48,12 @@ from tests.unit.logic.values import (
     wire_order,
 )
 
-LIMITS = RiskLimits()
+LIMITS = Risk(
+    max_position_value=100_000.0,
+    max_total_exposure_value=500_000.0,
+    price_band_ratio=0.05,
+    quote_max_age_s=300.0,
+)
 
 
 def worth(day: float, week: float | None = None) -> Baselines:
@@ -118,7 +123,7 @@ TINY = {"account": account(1_999.0), "baselines": worth(1_999.0)}
 BY_MARGIN_BOLD = attrs.evolve(BY_MARGIN, risk_per_trade_ratio=1.0, assumed_loss_ratio=0.01)
 
 
-def low(**changes: Any) -> RiskLimits:
+def low(**changes: Any) -> Risk:
     return attrs.evolve(LIMITS, **changes)
 
 
@@ -138,7 +143,7 @@ def after(quantity: float, age_s: float) -> tuple[Any, ...]:
 
 
 # (what is rejected, inputs, limits, words of the one reason)
-REJECTIONS: list[tuple[str, RiskInputs, RiskLimits, str]] = [
+REJECTIONS: list[tuple[str, RiskInputs, Risk, str]] = [
     ("latch", inputs(latched="disconnect"), LIMITS, r"latched \(disconnect\)"),
     ("blocked", inputs(opening_blocked_by="maintenance"), LIMITS, "blocked: maintenance"),
     ("no quote", inputs(quote=None), LIMITS, "no quote"),
@@ -183,7 +188,7 @@ REJECTIONS: list[tuple[str, RiskInputs, RiskLimits, str]] = [
 ]
 
 
-UNKNOWN: list[tuple[str, RiskInputs, RiskLimits, str]] = [
+UNKNOWN: list[tuple[str, RiskInputs, Risk, str]] = [
     ("positions", inputs(ledger=EMPTY), LIMITS, "positions are unknown"),
     ("account", inputs(account=None), LIMITS, "net liquidation"),
     ("currency", inputs(account=account(currency="EUR")), LIMITS, "no exchange rate"),
@@ -197,9 +202,7 @@ UNKNOWN: list[tuple[str, RiskInputs, RiskLimits, str]] = [
     [row[1:] for row in REJECTIONS],
     ids=[row[0] for row in REJECTIONS],
 )
-def test_a_rule_rejects_with_its_one_reason(
-    given: RiskInputs, limits: RiskLimits, words: str
-) -> None:
+def test_a_rule_rejects_with_its_one_reason(given: RiskInputs, limits: Risk, words: str) -> None:
     verdict = judge_opening(given, limits)
 
     assert not verdict.approved
@@ -211,7 +214,7 @@ def test_a_rule_rejects_with_its_one_reason(
 SALE = market_order(10, action=OrderAction.SELL)
 WIDE = wire_order(1, contract=SPY_CALL, limit_price=7.0)
 
-APPROVALS: list[tuple[str, RiskInputs, RiskLimits]] = [
+APPROVALS: list[tuple[str, RiskInputs, Risk]] = [
     ("a sale of what is held", inputs(SALE, ledger=ledger(holding(10))), LIMITS),
     ("shorts allowed", inputs(SALE), low(allow_short=True)),
     ("rich day trader", inputs(day_trades=9), LIMITS),
@@ -228,7 +231,7 @@ APPROVALS: list[tuple[str, RiskInputs, RiskLimits]] = [
 @pytest.mark.parametrize(
     ("given", "limits"), [row[1:] for row in APPROVALS], ids=[row[0] for row in APPROVALS]
 )
-def test_what_no_rule_minds_is_approved(given: RiskInputs, limits: RiskLimits) -> None:
+def test_what_no_rule_minds_is_approved(given: RiskInputs, limits: Risk) -> None:
     assert judge_opening(given, limits).rejection_reasons == ()
 
 
