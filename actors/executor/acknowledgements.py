@@ -7,7 +7,7 @@ import attrs
 from actors.executor.order_book import OrderBook, Tracked
 from actors.executor.publishing import Publishing
 from actors.executor.record import move
-from actors.executor.session import Session
+from actors.executor.session_facts import SessionFacts
 from actors.executor.settings import ExecutorSettings
 from actors.kernel.actor import SupervisedActor
 from actors.kernel.handlers import Part, handles
@@ -36,7 +36,7 @@ class Acknowledgements(Part):
         actor: SupervisedActor,
         settings: ExecutorSettings,
         book: OrderBook,
-        session: Session,
+        session: SessionFacts,
         publishing: Publishing,
     ) -> None:
         self._actor = actor

@@ -37,13 +37,13 @@ from actors.executor.broker_reports import BrokerReports
 from actors.executor.cancels import Cancels
 from actors.executor.changes import Changes
 from actors.executor.deadlines import Deadlines
-from actors.executor.market import Market
+from actors.executor.market_facts import MarketFacts
 from actors.executor.order_book import OrderBook, Tracked
 from actors.executor.publishing import Publishing
 from actors.executor.record import mark_sent, move, new_record
 from actors.executor.recovery import Recovery
 from actors.executor.result import result
-from actors.executor.session import Session
+from actors.executor.session_facts import SessionFacts
 from actors.executor.settings import ExecutorSettings
 from actors.kernel.actor import ActorContext, SupervisedActor
 from actors.kernel.handlers import handles
@@ -97,8 +97,8 @@ class ExecutorActor(SupervisedActor):
 
     recovers = True
     parts = (
-        Market,
-        Session,
+        MarketFacts,
+        SessionFacts,
         Answers,
         Publishing,
         Acknowledgements,
@@ -115,8 +115,8 @@ class ExecutorActor(SupervisedActor):
         super().__init__(context)
         self.settings = settings
         self.book = book = OrderBook(settings.history_bound)
-        self.market = market = self.own(Market(self, settings))
-        self.session = session = self.own(Session(self, book, market))
+        self.market = market = self.own(MarketFacts(self, settings))
+        self.session = session = self.own(SessionFacts(self, book, market))
         self.answers = answers = self.own(Answers(self, settings, book, market))
         self.publishing = publishing = self.own(Publishing(self, log, book, answers))
         self.acknowledgements = acknowledgements = self.own(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import attrs
 
-from actors.executor.market import Market
+from actors.executor.market_facts import MarketFacts
 from actors.executor.order_book import OrderBook, Tracked
 from actors.executor.record import is_settled, lacks_reason
 from actors.executor.result import result
@@ -44,7 +44,11 @@ class Answers(Part):
     """Answers each request once. Owns the list of those who wait for several orders to end."""
 
     def __init__(
-        self, actor: SupervisedActor, settings: ExecutorSettings, book: OrderBook, market: Market
+        self,
+        actor: SupervisedActor,
+        settings: ExecutorSettings,
+        book: OrderBook,
+        market: MarketFacts,
     ) -> None:
         self._actor = actor
         self._settings = settings

@@ -16,7 +16,7 @@ from actors.executor.record import (
     apply_error,
     apply_execution,
 )
-from actors.executor.session import Session
+from actors.executor.session_facts import SessionFacts
 from actors.executor.statuses import apply_status
 from actors.kernel.actor import SupervisedActor
 from actors.kernel.handlers import Part, handles
@@ -46,7 +46,7 @@ class BrokerReports(Part):
         actor: SupervisedActor,
         log: EventLog,
         book: OrderBook,
-        session: Session,
+        session: SessionFacts,
         publishing: Publishing,
     ) -> None:
         self._actor = actor

@@ -12,7 +12,7 @@ from actors.executor.answers import ANSWER_MARGIN_S, Answers
 from actors.executor.order_book import OrderBook, Tracked
 from actors.executor.publishing import Publishing
 from actors.executor.record import is_settled, request_cancel
-from actors.executor.session import Session
+from actors.executor.session_facts import SessionFacts
 from actors.executor.settings import ExecutorSettings
 from actors.kernel.actor import SupervisedActor
 from actors.kernel.handlers import Part, handles
@@ -41,7 +41,7 @@ class Cancels(Part):
         actor: SupervisedActor,
         settings: ExecutorSettings,
         book: OrderBook,
-        session: Session,
+        session: SessionFacts,
         answers: Answers,
         publishing: Publishing,
         acknowledgements: Acknowledgements,

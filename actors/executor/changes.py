@@ -8,11 +8,11 @@ from actors.errors import GatewayError, ModeError, OrderNotFoundError
 from actors.executor.acknowledgements import Acknowledgements
 from actors.executor.answers import Answers
 from actors.executor.audit_notes import approval_of, change_refused, change_sent
-from actors.executor.market import Market
+from actors.executor.market_facts import MarketFacts
 from actors.executor.order_book import OrderBook, Tracked
 from actors.executor.publishing import Publishing
 from actors.executor.record import OrderRecord, begin_change, signed_remaining
-from actors.executor.session import Session
+from actors.executor.session_facts import SessionFacts
 from actors.kernel.actor import SupervisedActor
 from actors.kernel.handlers import Part, handles
 from actors.logic.order_table import WORKING
@@ -37,8 +37,8 @@ class Changes(Part):
         self,
         actor: SupervisedActor,
         book: OrderBook,
-        market: Market,
-        session: Session,
+        market: MarketFacts,
+        session: SessionFacts,
         answers: Answers,
         publishing: Publishing,
         acknowledgements: Acknowledgements,

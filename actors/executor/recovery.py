@@ -15,7 +15,7 @@ from actors.executor.reconcile import (
     from_journal,
     reconcile_orders,
 )
-from actors.executor.session import Session
+from actors.executor.session_facts import SessionFacts
 from actors.executor.settings import ExecutorSettings
 from actors.executor.working_orders import foreign_working, working_orders
 from actors.kernel.actor import SupervisedActor
@@ -47,7 +47,7 @@ class Recovery(Part):
         actor: SupervisedActor,
         settings: ExecutorSettings,
         book: OrderBook,
-        session: Session,
+        session: SessionFacts,
         publishing: Publishing,
         reports: BrokerReports,
         cancels: Cancels,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from actors.executor.market import Market
+from actors.executor.market_facts import MarketFacts
 from actors.executor.order_book import OrderBook
 from actors.executor.record import OrderRecord
 from actors.kernel.actor import SupervisedActor
@@ -18,14 +18,14 @@ from actors.messages.risk import LatchChanged
 from actors.model.connection import ConnectionState
 
 
-class Session(Part):
+class SessionFacts(Part):
     """``account`` and ``client_id`` are None until the broker's state was read for the first time.
 
     ``is_fallback``: the session runs under another client id than the configured one.
     ``latched``: why Strategy C allows no openings; None while it does.
     """
 
-    def __init__(self, actor: SupervisedActor, book: OrderBook, market: Market) -> None:
+    def __init__(self, actor: SupervisedActor, book: OrderBook, market: MarketFacts) -> None:
         self._actor = actor
         self._book = book
         self._market = market

@@ -20,7 +20,7 @@ from actors.model.contracts import Contract, ContractQuery
 from actors.model.market import Quote
 
 
-class Market(Part):
+class MarketFacts(Part):
     """Qualified contracts and newest quotes; both are forgotten with the session that they were told in."""
 
     def __init__(self, actor: SupervisedActor, settings: ExecutorSettings) -> None:
