@@ -8,11 +8,11 @@ from actors.executor.order_book import OrderBook, Tracked
 from actors.executor.publishing import Publishing
 from actors.executor.record import move
 from actors.executor.session_facts import SessionFacts
-from actors.executor.settings import ExecutorSettings
 from actors.kernel.actor import SupervisedActor
 from actors.kernel.handlers import Part, handles
 from actors.kernel.messages import Message
 from actors.logic.order_table import OrderState
+from actors.sections.orders import Orders
 
 UNANSWERED = frozenset({OrderState.SENT, OrderState.CANCELLING})
 """The broker has not said what it makes of the last thing that was sent."""
@@ -34,7 +34,7 @@ class Acknowledgements(Part):
     def __init__(
         self,
         actor: SupervisedActor,
-        settings: ExecutorSettings,
+        settings: Orders,
         book: OrderBook,
         session: SessionFacts,
         publishing: Publishing,

@@ -19,6 +19,7 @@ What the executor knows is owned by its parts, made in this order, each from tho
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Final
 
 import attrs
 
@@ -44,7 +45,6 @@ from actors.executor.record import mark_sent, move, new_record
 from actors.executor.recovery import Recovery
 from actors.executor.result import result
 from actors.executor.session_facts import SessionFacts
-from actors.executor.settings import ExecutorSettings
 from actors.kernel.actor import ActorContext, SupervisedActor
 from actors.kernel.handlers import handles
 from actors.kernel.messages import Message, Request
@@ -66,7 +66,9 @@ from actors.messages.risk import OrderApproved, OrderRejected, RequestApproval
 from actors.model.contracts import Contract
 from actors.model.market import Quote
 from actors.model.orders import OrderStatus, Purpose, TradeRequest, WireOrder
+from actors.model.trading import Trading
 from actors.ports import EventLog, no_log
+from actors.sections.orders import Orders
 
 
 class NotTakenError(Exception):
@@ -92,6 +94,10 @@ class GivenUpError(Exception):
     """The order ended while a step was under way: it was cancelled, or its caller's time was up."""
 
 
+HISTORY_BOUND: Final = 10_000
+"""So many orders that ended are remembered, the newest."""
+
+
 class ExecutorActor(SupervisedActor):
     """See the module's docstring."""
 
@@ -110,28 +116,34 @@ class ExecutorActor(SupervisedActor):
     )
 
     def __init__(
-        self, context: ActorContext, *, settings: ExecutorSettings, log: EventLog = no_log
+        self,
+        context: ActorContext,
+        *,
+        settings: Orders,
+        trading: Trading,
+        log: EventLog = no_log,
     ) -> None:
         super().__init__(context)
         self.settings = settings
-        self.book = book = OrderBook(settings.history_bound)
-        self.market = market = self.own(MarketFacts(self, settings))
+        self.trading = trading
+        self.book = book = OrderBook(HISTORY_BOUND)
+        self.market = market = self.own(MarketFacts(self))
         self.session = session = self.own(SessionFacts(self, book, market))
-        self.answers = answers = self.own(Answers(self, settings, book, market))
+        self.answers = answers = self.own(Answers(self, trading, book, market))
         self.publishing = publishing = self.own(Publishing(self, log, book, answers))
         self.acknowledgements = acknowledgements = self.own(
             Acknowledgements(self, settings, book, session, publishing)
         )
         reports = self.own(BrokerReports(self, log, book, session, publishing))
         self.cancels = cancels = self.own(
-            Cancels(self, settings, book, session, answers, publishing, acknowledgements)
+            Cancels(self, settings, trading, book, session, answers, publishing, acknowledgements)
         )
         changes = self.own(
             Changes(self, book, market, session, answers, publishing, acknowledgements)
         )
         self.deadlines = self.own(Deadlines(self, settings, book, answers, cancels, changes))
         self.recovery = self.own(
-            Recovery(self, settings, book, session, publishing, reports, cancels)
+            Recovery(self, settings, trading, book, session, publishing, reports, cancels)
         )
         self._sequence = 0
         self._suffix = context.entropy.uuid4()[:6]
@@ -148,7 +160,7 @@ class ExecutorActor(SupervisedActor):
         unknown = attrs.evolve(tracked.record, state=OrderState.UNKNOWN)
         reason = f"the executor failed ({type(error).__name__}); the broker is asked"
         outcome = attrs.evolve(
-            result(unknown, self.settings.mode, self.clock.now(), tracked.validation),
+            result(unknown, self.trading.mode, self.clock.now(), tracked.validation),
             rejection_reason=reason,
         )
         return OrderConcluded(correlation_id=message.correlation_id, result=outcome)
@@ -183,7 +195,7 @@ class ExecutorActor(SupervisedActor):
         latched = self.session.latched
         if opening and latched is not None:
             raise NotTakenError(f"Strategy C is latched: {latched}; re-arm before opening anything")
-        if self.settings.readonly:
+        if self.trading.readonly:
             raise NotTakenError(ReadOnlyError("gateway.readonly is true: orders are refused"))
         if not self.session.connected:
             raise NotTakenError(GatewayNotConnectedError("the link is down: nothing can be sent"))
@@ -219,10 +231,10 @@ class ExecutorActor(SupervisedActor):
         order_id = self._new_order_id(submit, contract, now)
         order = wire_order(
             submit.request,
-            order_ref=order_ref(self.settings.operator_id, order_id),
+            order_ref=order_ref(self.trading.operator_id, order_id),
             contract=contract,
             account=self.session.account,
-            operator_id=self.settings.operator_id,
+            operator_id=self.trading.operator_id,
             purpose=submit.purpose,
         )
         record = new_record(

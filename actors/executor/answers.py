@@ -8,7 +8,6 @@ from actors.executor.market_facts import MarketFacts
 from actors.executor.order_book import OrderBook, Tracked
 from actors.executor.record import is_settled, lacks_reason
 from actors.executor.result import result
-from actors.executor.settings import ExecutorSettings
 from actors.kernel.actor import SupervisedActor
 from actors.kernel.handlers import Part, handles
 from actors.kernel.messages import Message, Request
@@ -22,6 +21,7 @@ from actors.messages.orders import (
     SubmitOrder,
 )
 from actors.model.orders import OrderResult, OrderStatus, WaitFor
+from actors.model.trading import Trading
 
 REASON_S = 0.1
 """How long an answer waits for the reason of a rejection, which the broker sends in a message of its own."""
@@ -46,12 +46,12 @@ class Answers(Part):
     def __init__(
         self,
         actor: SupervisedActor,
-        settings: ExecutorSettings,
+        trading: Trading,
         book: OrderBook,
         market: MarketFacts,
     ) -> None:
         self._actor = actor
-        self._settings = settings
+        self._trading = trading
         self._book = book
         self._market = market
         self._cancel_alls: dict[str, tuple[Request, frozenset[str]]] = {}
@@ -115,7 +115,7 @@ class Answers(Part):
             action=request.action,
             quantity=request.quantity,
             rejection_reason=reason,
-            execution_mode=self._settings.mode,
+            execution_mode=self._trading.mode,
             timestamp=self._actor.clock.now(),
             correlation_id=root_id(submit.correlation_id),
         )
@@ -133,7 +133,7 @@ class Answers(Part):
         quote = self._market.last_quote(tracked.record.order.contract) or tracked.quote
         return result(
             tracked.record,
-            self._settings.mode,
+            self._trading.mode,
             self._actor.clock.now(),
             tracked.validation,
             timed_out=tracked.cancel.at_deadline,

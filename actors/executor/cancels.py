@@ -13,7 +13,6 @@ from actors.executor.order_book import OrderBook, Tracked
 from actors.executor.publishing import Publishing
 from actors.executor.record import is_settled, request_cancel
 from actors.executor.session_facts import SessionFacts
-from actors.executor.settings import ExecutorSettings
 from actors.kernel.actor import SupervisedActor
 from actors.kernel.handlers import Part, handles
 from actors.kernel.messages import Request
@@ -28,6 +27,8 @@ from actors.messages.orders import (
     SendGlobalCancel,
 )
 from actors.model.orders import Purpose
+from actors.model.trading import Trading
+from actors.sections.orders import Orders
 
 DISOBEYED = frozenset({OrderState.ACKNOWLEDGED, OrderState.HELD})
 """Where an order stands that lives on although its cancel was sent."""
@@ -39,7 +40,8 @@ class Cancels(Part):
     def __init__(
         self,
         actor: SupervisedActor,
-        settings: ExecutorSettings,
+        settings: Orders,
+        trading: Trading,
         book: OrderBook,
         session: SessionFacts,
         answers: Answers,
@@ -48,6 +50,7 @@ class Cancels(Part):
     ) -> None:
         self._actor = actor
         self._settings = settings
+        self._trading = trading
         self._book = book
         self._session = session
         self._answers = answers
@@ -114,7 +117,7 @@ class Cancels(Part):
     @handles(CancelAllOrders)
     async def on_cancel_all_orders(self, message: CancelAllOrders) -> None:
         """Cancel whatever works, and answer when all of it is at its end (STC-2)."""
-        if not self._settings.sends_orders:
+        if not self._trading.sends_orders:
             nothing = AllOrdersCancelled(
                 correlation_id=message.correlation_id, cancelled=(), simulated=True
             )

@@ -9,12 +9,12 @@ from actors.executor.answers import ANSWER_MARGIN_S, AnswerDue, Answers
 from actors.executor.cancels import Cancels
 from actors.executor.changes import Changes
 from actors.executor.order_book import OrderBook, Tracked
-from actors.executor.settings import ExecutorSettings
 from actors.kernel.actor import SupervisedActor
 from actors.kernel.handlers import Part, handles
 from actors.kernel.messages import Message
 from actors.messages.orders import SubmitOrder
 from actors.model.orders import WaitFor
+from actors.sections.orders import Orders
 
 
 @attrs.frozen(kw_only=True)
@@ -33,7 +33,7 @@ class Deadlines(Part):
     def __init__(
         self,
         actor: SupervisedActor,
-        settings: ExecutorSettings,
+        settings: Orders,
         book: OrderBook,
         answers: Answers,
         cancels: Cancels,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from actors.errors import GatewayError
-from actors.executor.settings import ExecutorSettings
 from actors.kernel.actor import SupervisedActor
 from actors.kernel.handlers import Part, handles
 from actors.kernel.messages import Request
@@ -19,13 +20,15 @@ from actors.messages.market_data import (
 from actors.model.contracts import Contract, ContractQuery
 from actors.model.market import Quote
 
+FRESH_QUOTE_S: Final = 5.0
+"""A quote that is no older serves as it is; else another one is read."""
+
 
 class MarketFacts(Part):
     """Qualified contracts and newest quotes; both are forgotten with the session that they were told in."""
 
-    def __init__(self, actor: SupervisedActor, settings: ExecutorSettings) -> None:
+    def __init__(self, actor: SupervisedActor) -> None:
         self._actor = actor
-        self._settings = settings
         self._contracts: dict[ContractQuery, Contract] = {}
         self._quotes: dict[int, Quote] = {}
 
@@ -70,4 +73,4 @@ class MarketFacts(Part):
 
     def _is_fresh(self, quote: Quote) -> bool:
         age_s = (self._actor.clock.now() - quote.received_at).total_seconds()
-        return age_s <= self._settings.quote_max_age_s
+        return age_s <= FRESH_QUOTE_S

@@ -16,7 +16,6 @@ from actors.executor.reconcile import (
     reconcile_orders,
 )
 from actors.executor.session_facts import SessionFacts
-from actors.executor.settings import ExecutorSettings
 from actors.executor.working_orders import foreign_working, working_orders
 from actors.kernel.actor import SupervisedActor
 from actors.kernel.handlers import Part, handles
@@ -31,6 +30,8 @@ from actors.messages.connection import (
 from actors.messages.journal import JournalRead, ReadJournal
 from actors.messages.orders import GateAnswered, QueryGate, WorkingOrdersKnown
 from actors.model.orders import WaitFor
+from actors.model.trading import Trading
+from actors.sections.orders import Orders
 
 RECOVERY_S = 10.0
 """How long a restarted executor waits for the journal and the gate."""
@@ -45,7 +46,8 @@ class Recovery(Part):
     def __init__(
         self,
         actor: SupervisedActor,
-        settings: ExecutorSettings,
+        settings: Orders,
+        trading: Trading,
         book: OrderBook,
         session: SessionFacts,
         publishing: Publishing,
@@ -54,6 +56,7 @@ class Recovery(Part):
     ) -> None:
         self._actor = actor
         self._settings = settings
+        self._trading = trading
         self._book = book
         self._session = session
         self._publishing = publishing
@@ -141,7 +144,7 @@ class Recovery(Part):
         outcome = reconcile_orders(
             [tracked.record for tracked in self._book],
             message.state,
-            self._settings.operator_id,
+            self._trading.operator_id,
             self._actor.clock.now(),
             gate=self._gate,
             patience_s=self._settings.lost_after_s,

@@ -85,7 +85,6 @@ def child_specs(config: Config, parts: TreeParts) -> tuple[ChildSpec, ...]:
     connection = settings.connection_settings(config, mode, operator_id, parts.host, parts.port)
     link = settings.link_settings(config, mode, operator_id)
     link_memory = LinkMemory(HistoryPacer(config.pacing))
-    executor = settings.executor_settings(config, mode, operator_id)
     market_data = settings.market_data_settings(config, has_source=parts.open_source is not None)
     trading, watch_memory = settings.trading(config, mode, operator_id), WatchMemory()
     section = config.supervision
@@ -127,7 +126,9 @@ def child_specs(config: Config, parts: TreeParts) -> tuple[ChildSpec, ...]:
         ),
         child(
             EXECUTOR,
-            lambda context: ExecutorActor(context, settings=executor, log=log),
+            lambda context: ExecutorActor(
+                context, settings=config.orders, trading=trading, log=log
+            ),
             LINK,
             JOURNAL,
             RISK,

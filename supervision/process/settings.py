@@ -11,7 +11,6 @@ from pathlib import Path
 import attrs
 
 from actors.connection.settings import ConnectionSettings
-from actors.executor.settings import ExecutorSettings
 from actors.link.settings import LinkSettings
 from actors.logic.maintenance import Maintenance
 from actors.market_data.failover import FailoverLimits
@@ -158,22 +157,6 @@ def publish(config: Config) -> Publish:
     """For the publisher, which may not take longer to stop than there is time."""
     section = config.publish
     return attrs.evolve(section, drain_s=min(section.drain_s, config.supervision.drain_most_s))
-
-
-def executor_settings(config: Config, mode: ExecutionMode, operator_id: str) -> ExecutorSettings:
-    """For the executor."""
-    section = config.orders
-    return ExecutorSettings(
-        mode=mode,
-        sends_orders=sends_orders(config, mode),
-        readonly=config.gateway.readonly,
-        operator_id=operator_id,
-        cancel_before_deadline_s=section.cancel_before_deadline_s,
-        unknown_after_s=section.unknown_after_s,
-        lost_after_s=section.lost_after_s,
-        cancel_again_after_s=section.cancel_again_after_s,
-        max_working=section.max_working,
-    )
 
 
 def database(config: Config) -> Database:
