@@ -13,8 +13,8 @@ from typing import Final
 
 import attrs
 
-from actors.kernel.conversations import ConversingActor
-from actors.kernel.messages import Message, Reply
+from actors.errors import GatewayError
+from actors.kernel.actor import SupervisedActor
 from actors.logic.sessions import waits_until
 from actors.messages.addresses import LINK
 from actors.messages.market_data import ContractQualified, QualifyContract
@@ -25,11 +25,6 @@ RETRIED_AFTER: Final = timedelta(minutes=5)
 TIMEOUT_S: Final = 10.0
 BETWEEN_S: Final = 0.1
 """Between two questions: they share the wire with orders."""
-
-
-@attrs.frozen(kw_only=True)
-class NextHours(Message):
-    """The next contract may be asked about; the actor hands it to its `HoursKeeper`."""
 
 
 @attrs.frozen
@@ -43,7 +38,7 @@ class _Known:
 class HoursKeeper:
     """Knows the hours of contracts by con_id, on behalf of one actor and in its thread."""
 
-    def __init__(self, actor: ConversingActor) -> None:
+    def __init__(self, actor: SupervisedActor) -> None:
         self._actor = actor
         self._known: dict[int, _Known] = {}
         self._missing: dict[int, Contract] = {}
@@ -68,8 +63,9 @@ class HoursKeeper:
             for con_id, contract in held.items()
             if contract.security_type is not SecurityType.OTHER and self._is_old(con_id, now)
         }
-        if not self._is_asking:
-            self.ask_next()
+        if self._missing and not self._is_asking:
+            self._is_asking = True
+            self._actor.begin_story(self._ask_for_missing())
 
     def described(self, contract: Contract) -> Contract:
         """Give a contract with its hours where they were learnt, else as it is."""
@@ -87,34 +83,19 @@ class HoursKeeper:
         known = self._known.get(con_id)
         return known is None or now >= known.until
 
-    def ask_next(self) -> None:
-        """Ask about one of the missing."""
-        self._is_asking = bool(self._missing)
-        if not self._missing:
-            return
-        con_id, contract = self._missing.popitem()
-
-        def answered(reply: Reply) -> None:
-            assert isinstance(reply, ContractQualified)  # noqa: S101 - answers in kind
-            self.learn(reply.contract)
-            self._later()
-
-        def failed(_: object) -> None:
-            if con_id not in self._known:
-                self._known[con_id] = _Known(None, self._actor.clock.now() + RETRIED_AFTER)
-            self._later()
-
-        self._actor.conversations.ask(
-            LINK,
-            QualifyContract(
-                **self._actor.conversations.of_our_own(f"hours-{con_id}", TIMEOUT_S),
-                query=ContractQuery(
-                    symbol=contract.symbol, security_type=contract.security_type, con_id=con_id
-                ),
-            ),
-            answered,
-            failed,
-        )
-
-    def _later(self) -> None:
-        self._actor.schedule(BETWEEN_S, NextHours())
+    async def _ask_for_missing(self) -> None:
+        """Ask about the missing, one after the other; what is wanted may change meanwhile."""
+        while self._missing:
+            con_id, contract = self._missing.popitem()
+            query = ContractQuery(
+                symbol=contract.symbol, security_type=contract.security_type, con_id=con_id
+            )
+            header = self._actor.of_our_own(f"hours-{con_id}", TIMEOUT_S)
+            question = QualifyContract(**header, query=query)
+            try:
+                self.learn((await self._actor.asked(LINK, question, ContractQualified)).contract)
+            except GatewayError:
+                if con_id not in self._known:
+                    self._known[con_id] = _Known(None, self._actor.clock.now() + RETRIED_AFTER)
+            await self._actor.sleep(BETWEEN_S)
+        self._is_asking = False

@@ -13,7 +13,6 @@ import attrs
 from actors.errors import (
     GatewayNotConnectedError,
 )
-from actors.hours import NextHours
 from actors.kernel.actor import ActorContext
 from actors.kernel.handlers import handles
 from actors.kernel.messages import Message, Reply
@@ -218,11 +217,6 @@ class PositionActor(ClosureDesk):
                 position_id=holding.contract.position_id,
                 why=why,
             )
-
-    @handles(NextHours)
-    def on_next_hours(self, _: NextHours) -> None:
-        """Ask about the next contract whose hours are missing."""
-        self.hours.ask_next()
 
     # --- what changes positions -----------------------------------------------------------------------------------
 

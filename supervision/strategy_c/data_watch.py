@@ -14,14 +14,9 @@ from __future__ import annotations
 import threading
 from typing import Final
 
-import attrs
-
-from actors.errors import ErrorInfo
-from actors.hours import HoursKeeper, NextHours
-from actors.kernel.actor import ActorContext
-from actors.kernel.conversations import ConversingActor
-from actors.kernel.handlers import handles
-from actors.kernel.messages import Message, Reply
+from actors.errors import GatewayError, describe
+from actors.hours import HoursKeeper
+from actors.kernel.actor import ActorContext, SupervisedActor
 from actors.messages.addresses import MARKET_DATA, RISK, STRATEGY_C
 from actors.messages.liquidation import DataQuarantined
 from actors.messages.market_data import GetQuote, QuoteRead
@@ -59,12 +54,7 @@ class WatchMemory:
                 self._state = state
 
 
-@attrs.frozen(kw_only=True)
-class _LookDue(Message):
-    """It is time to look again."""
-
-
-class DataWatchActor(ConversingActor):
+class DataWatchActor(SupervisedActor):
     """See the module's docstring."""
 
     def __init__(
@@ -91,35 +81,24 @@ class DataWatchActor(ConversingActor):
         """Go on with what an earlier incarnation knew."""
         self._state = self._memory.enter(self.incarnation)
         if self.settings.data_quarantine_after_s > 0:
-            self.schedule(self.settings.data_watch_every_s, _LookDue())
-
-    @handles(NextHours)
-    def on_next_hours(self, _: NextHours) -> None:
-        """Ask about the next contract whose hours are missing."""
-        self._hours.ask_next()
+            self.begin_story(self._watch())
 
     # --- looking ----------------------------------------------------------------------------------------------------
 
-    @handles(_LookDue)
-    def on_look_due(self, _: _LookDue) -> None:
+    async def _watch(self) -> None:
         """Ask risk what has to be watched; look again when what it says is known, or does not come."""
-
-        def answered(reply: Reply) -> None:
-            assert isinstance(reply, ExposuresRead)  # noqa: S101 - risk answers in kind
-            if reply.known:
-                self._look(reply)
-            self._look_later()
-
-        self.conversations.ask(
-            RISK,
-            GetExposures(**self.conversations.of_our_own("exposures", ASK_RISK_S)),
-            answered,
-            lambda _: self._look_later(),
-        )
-
-    def _look_later(self) -> None:
-        now, settings = self.clock.monotonic(), self.settings
-        self.schedule(data_watch.next_look_s(self._state, now, settings), _LookDue())
+        await self.sleep(self.settings.data_watch_every_s)
+        while True:
+            question = GetExposures(**self.of_our_own("exposures", ASK_RISK_S))
+            try:
+                exposures = await self.asked(RISK, question, ExposuresRead)
+            except GatewayError:
+                pass  # risk answers next time
+            else:
+                if exposures.known:
+                    self._look(exposures)
+            now = self.clock.monotonic()
+            await self.sleep(data_watch.next_look_s(self._state, now, self.settings))
 
     def _look(self, reply: ExposuresRead) -> None:
         self._exposures = {
@@ -192,34 +171,25 @@ class DataWatchActor(ConversingActor):
         state, chosen = data_watch.due_reads(self._state, now, self.settings, self._reading)
         self._take(state)
         for con_id in chosen:
-            self._read(self._exposures[con_id].contract)
+            self.begin_story(self._read(self._exposures[con_id].contract))
 
-    def _read(self, contract: Contract) -> None:
+    async def _read(self, contract: Contract) -> None:
         con_id = contract.con_id
-        self._reading.add(con_id)
-
-        def answered(reply: Reply) -> None:
-            assert isinstance(reply, QuoteRead)  # noqa: S101 - market data answers in kind
-            self._reading.discard(con_id)
-            self._judge(reply.quote)
-
-        def failed(error: ErrorInfo) -> None:
-            self._reading.discard(con_id)
-            self._why[con_id] = error.text
-            self._take(data_watch.answered(self._state, con_id, None))
-
-        self.conversations.ask(
-            MARKET_DATA,
-            GetQuote(
-                **self.conversations.of_our_own(
-                    f"watch-{con_id}", self._market_data.read_timeout_s
-                ),
-                contract=contract,
-                max_age_s=MAX_AGE_S,
-            ),
-            answered,
-            failed,
+        question = GetQuote(
+            **self.of_our_own(f"watch-{con_id}", self._market_data.read_timeout_s),
+            contract=contract,
+            max_age_s=MAX_AGE_S,
         )
+        self._reading.add(con_id)
+        try:
+            quote = (await self.asked(MARKET_DATA, question, QuoteRead)).quote
+        except GatewayError as error:
+            self._reading.discard(con_id)
+            self._why[con_id] = describe(error).text
+            self._take(data_watch.answered(self._state, con_id, None))
+        else:
+            self._reading.discard(con_id)
+            self._judge(quote)
 
     def _judge(self, quote: Quote) -> None:
         if quote.source is not DataSource.IB:

@@ -8,7 +8,7 @@ from typing import ClassVar
 import attrs
 
 from actors.errors import ErrorInfo
-from actors.hours import HoursKeeper, NextHours
+from actors.hours import HoursKeeper
 from actors.kernel.actor import ActorContext
 from actors.kernel.conversations import ConversingActor
 from actors.kernel.handlers import handles
@@ -106,11 +106,6 @@ class LiquidationDesk(ConversingActor):
     def on_contract_described(self, event: ContractDescribed) -> None:
         """Learn the hours of what may come to be held."""
         self.hours.learn(event.contract)
-
-    @handles(NextHours)
-    def on_next_hours(self, _: NextHours) -> None:
-        """Ask about the next contract whose hours are missing."""
-        self.hours.ask_next()
 
     # --- the steps ------------------------------------------------------------------------------------------------
 
