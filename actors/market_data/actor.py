@@ -2,29 +2,45 @@
 
 It keeps the newest quote per contract, tells it to those who judge by it, and feeds subscribers by repeated snapshots
 (D17). It refuses anything that would stream (MKT-5) or reach back further than an hour (MKT-6).
+
+=====================  =============================================================================================
+`SourceRoute`          which source serves each symbol
+`NewestQuotes`         the newest quotes, their troubles, and who is told of them
+`LinkReads`            the contracts, and what is asked of the link on behalf of a request
+`BarReads`             the bars, each read once
+`IndicatorReads`       the indicators of many symbols
+`Subscribers`          who subscribed to what
+`QuoteFeeds`           how what was subscribed to is fed
+`SecondSourceReads`    what the second source is asked for
+=====================  =============================================================================================
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import attrs
 
-from actors.errors import InsufficientDataError
+from actors.errors import SnapshotModeViolationError
+from actors.kernel.actor import ActorContext, SupervisedActor
 from actors.kernel.handlers import handles
 from actors.kernel.messages import Request
 from actors.kernel.stories import root_id
 from actors.logic.history import MAX_HISTORY_MINUTES, history_violation
 from actors.logic.quality import market_data
-from actors.market_data.bars import BarsHeld
+from actors.market_data.bars import BarReads, BarsHeld
+from actors.market_data.feeds import QuoteFeeds
 from actors.market_data.indicator_reads import IndicatorReads
-from actors.market_data.second_source_reads import FailoverLook, failed_over
+from actors.market_data.quotes import NewestQuotes
+from actors.market_data.reads import LinkReads, refused_on_error
+from actors.market_data.route import SourceRoute, failed_over
+from actors.market_data.second_source_reads import SecondSourceReads
+from actors.market_data.settings import MarketDataSettings
+from actors.market_data.subscribers import Subscribers
 from actors.messages.addresses import FACADE, LINK
 from actors.messages.connection import ConnectionStateChanged, ProveMarketData
 from actors.messages.market_data import (
     BarsRead,
-    DataStatus,
     FeedsLost,
     GetBars,
-    GetDataStatus,
     GetMarketData,
     GetOptionChain,
     GetOptionQuote,
@@ -38,56 +54,87 @@ from actors.messages.market_data import (
 from actors.model.connection import ConnectionState
 from actors.model.contracts import Contract, ContractQuery
 from actors.model.market import Quote
+from actors.ports import EventLog, no_log
 
 
-class MarketDataActor(IndicatorReads):
+@attrs.define
+class _Gathering:
+    """What has come of one request for market data."""
+
+    request: GetMarketData
+    contract: Contract
+    quote: Quote | None = None
+    bars: BarsHeld | None = None
+
+
+class MarketDataActor(SupervisedActor):
     """See the module's docstring."""
+
+    parts = (NewestQuotes, BarReads, IndicatorReads, QuoteFeeds)
+
+    def __init__(
+        self,
+        context: ActorContext,
+        *,
+        settings: MarketDataSettings | None = None,
+        log: EventLog = no_log,
+    ) -> None:
+        super().__init__(context)
+        settings = self.settings = settings or MarketDataSettings()
+        self.log = log
+        self.route = SourceRoute(self, settings.failover, log)
+        self.quotes = self.own(NewestQuotes(self, settings, self.route, log))
+        self.reads = LinkReads(self, self.quotes, settings.max_remembered)
+        self.bars = self.own(BarReads(self, settings.max_remembered, log))
+        self.indicators = self.own(IndicatorReads(self, self.route, self.bars))
+        self.subscribers = Subscribers(self, settings, log)
+        self.feeds = self.own(
+            QuoteFeeds(self, settings, self.route, self.quotes, self.reads, self.subscribers)
+        )
+        self.second_source = SecondSourceReads(
+            self, settings.failover, self.route, self.quotes, self.reads, self.subscribers, log
+        )
 
     def started(self) -> None:
         """Have the subscribers of an earlier incarnation subscribe again."""
         if self.incarnation > 1:
             self.tell(LINK, StopAllTicks())
             self.tell(FACADE, FeedsLost())
-        self.failover.started()
+        self.second_source.started()
 
-    # --- reads ----------------------------------------------------------------------------------------------------
+    # --- market data ------------------------------------------------------------------------------------------------
 
     @handles(GetMarketData)
-    def on_get_market_data(self, request: GetMarketData) -> None:
+    async def on_get_market_data(self, request: GetMarketData) -> None:
         """Qualify, then read quote and bars side by side, then compute."""
-        if self.refuses_stream(request, request.snapshot):
+        with refused_on_error(self, request):
+            _refuse_stream(request.snapshot)
+            if self.route.is_over(request.symbol):
+                await self.second_source.read_market_data(request)
+                return
+            contract = await self.reads.qualified(request, ContractQuery(symbol=request.symbol))
+            gathering = _Gathering(request, contract)
+            self.begin_story(self._gather_quote(gathering))
+            self.begin_story(self._gather_bars(gathering))
+
+    async def _gather_quote(self, gathering: _Gathering) -> None:
+        with refused_on_error(self, gathering.request):
+            gathering.quote = await self.reads.snapshot(gathering.request, gathering.contract)
+            self._answer_if_complete(gathering)
+
+    async def _gather_bars(self, gathering: _Gathering) -> None:
+        with refused_on_error(self, gathering.request):
+            gathering.bars = await self.bars.newest(
+                gathering.request, gathering.contract, MAX_HISTORY_MINUTES
+            )
+            self._answer_if_complete(gathering)
+
+    def _answer_if_complete(self, gathering: _Gathering) -> None:
+        request, contract = gathering.request, gathering.contract
+        quote, held = gathering.quote, gathering.bars
+        if quote is None or held is None:
             return
-        if self.failover.is_over(request.symbol):
-            self.failover.read_market_data(request)
-            return
-        self.qualified(
-            request,
-            ContractQuery(symbol=request.symbol),
-            lambda contract: self._read_market_data(request, contract),
-        )
-
-    def _read_market_data(self, request: GetMarketData, contract: Contract) -> None:
-        gathered: dict[str, object] = {}
-
-        def collect(part: str, value: object) -> None:
-            gathered[part] = value
-            if len(gathered) == 2:
-                self._answer_market_data(request, contract, gathered)
-
-        self.snapshot(request, contract, lambda quote: collect("quote", quote))
-        self.bars(request, contract, MAX_HISTORY_MINUTES, lambda held: collect("bars", held))
-
-    def _answer_market_data(
-        self, request: GetMarketData, contract: Contract, gathered: Mapping[str, object]
-    ) -> None:
-        quote, held = gathered["quote"], gathered["bars"]
-        assert isinstance(quote, Quote)  # noqa: S101 - narrows what collect() gathered
-        assert isinstance(held, BarsHeld)  # noqa: S101
-        try:
-            computed = self.book.indicators(contract.con_id, held.bars)
-        except InsufficientDataError as error:
-            self.refuse(request, error)
-            return
+        computed = self.bars.book.indicators(contract.con_id, held.bars)
         data = market_data(
             quote,
             computed,
@@ -107,119 +154,91 @@ class MarketDataActor(IndicatorReads):
             quality=data.data_quality_score,
         )
 
+    # --- quotes -----------------------------------------------------------------------------------------------------
+
     @handles(GetQuote)
-    def on_get_quote(self, request: GetQuote) -> None:
+    async def on_get_quote(self, request: GetQuote) -> None:
         """Answer from memory when that is young enough, else read a snapshot."""
-        if self.refuses_stream(request, request.snapshot):
-            return
-        if request.for_opening and self.failover.is_over(request.contract.symbol):
-            self.refuse(request, failed_over(request.contract.symbol))
-            return
-        held = self.quotes.get(request.contract.con_id)
-        age_limit_s = request.max_age_s
-        if held and (self.clock.now() - held.received_at).total_seconds() < age_limit_s:
-            self._answer_quote(request, held)
-            return
-        self.snapshot(request, request.contract, lambda quote: self._answer_quote(request, quote))
+        with refused_on_error(self, request):
+            _refuse_stream(request.snapshot)
+            if request.for_opening and self.route.is_over(request.contract.symbol):
+                raise failed_over(request.contract.symbol)
+            quote = self.quotes.newest.get(request.contract.con_id)
+            if quote is None or not self._is_younger(quote, request.max_age_s):
+                quote = await self.reads.snapshot(request, request.contract)
+            self._answer_quote(request, quote)
+
+    def _is_younger(self, quote: Quote, age_s: float) -> bool:
+        return (self.clock.now() - quote.received_at).total_seconds() < age_s
 
     @handles(GetOptionQuote)
-    def on_get_option_quote(self, request: GetOptionQuote) -> None:
+    async def on_get_option_quote(self, request: GetOptionQuote) -> None:
         """Qualify one option and read a snapshot of it (MKT-8)."""
-        if self.refuses_stream(request, request.snapshot):
-            return
-        self.qualified(
-            request,
-            request.query,
-            lambda contract: self.snapshot(
-                request, contract, lambda quote: self._answer_quote(request, quote)
-            ),
-        )
+        with refused_on_error(self, request):
+            _refuse_stream(request.snapshot)
+            await self._read_quote(request, request.query)
+
+    @handles(ProveMarketData)
+    async def on_prove_market_data(self, request: ProveMarketData) -> None:
+        """Show that data answers, for the opening readiness of CON-4."""
+        with refused_on_error(self, request):
+            await self._read_quote(request, ContractQuery(symbol=request.symbol))
+
+    async def _read_quote(self, request: Request, query: ContractQuery) -> None:
+        contract = await self.reads.qualified(request, query)
+        self._answer_quote(request, await self.reads.snapshot(request, contract))
 
     def _answer_quote(self, request: Request, quote: Quote) -> None:
         self.reply(request, QuoteRead(correlation_id=request.correlation_id, quote=quote))
 
+    # --- bars and option chains -------------------------------------------------------------------------------------
+
     @handles(GetBars)
-    def on_get_bars(self, request: GetBars) -> None:
+    async def on_get_bars(self, request: GetBars) -> None:
         """Refuse more than an hour, then read (MKT-6)."""
-        violation = history_violation(request.duration_minutes, request.bar_size)
-        if violation is not None:
-            self.refuse(request, violation)
-            return
-        if self.failover.is_over(request.symbol) and self.failover.read_bars(request):
-            return
-        self.qualified(
-            request,
-            ContractQuery(symbol=request.symbol),
-            lambda contract: self.bars(
-                request,
-                contract,
-                request.duration_minutes,
-                lambda held: self.reply(
-                    request,
-                    BarsRead(
-                        correlation_id=request.correlation_id,
-                        contract=contract,
-                        bars=held.bars,
-                        gaps=held.gaps,
-                    ),
-                ),
-            ),
-        )
+        with refused_on_error(self, request):
+            violation = history_violation(request.duration_minutes, request.bar_size)
+            if violation is not None:
+                raise violation
+            contract = self.second_source.bars_of(request.symbol)
+            if contract is not None:
+                await self.second_source.read_bars(request, contract)
+                return
+            contract = await self.reads.qualified(request, ContractQuery(symbol=request.symbol))
+            held = await self.bars.newest(request, contract, request.duration_minutes)
+            read = BarsRead(
+                correlation_id=request.correlation_id,
+                contract=contract,
+                bars=held.bars,
+                gaps=held.gaps,
+            )
+            self.reply(request, read)
 
     @handles(GetOptionChain)
-    def on_get_option_chain(self, request: GetOptionChain) -> None:
+    async def on_get_option_chain(self, request: GetOptionChain) -> None:
         """Qualify the underlying and read its chain."""
-        self.qualified(
-            request,
-            ContractQuery(symbol=request.symbol),
-            lambda underlying: self.ask(
-                request,
-                "chain",
-                lambda correlation_id: ReadOptionChain(
-                    correlation_id=correlation_id,
-                    deadline=request.deadline,
-                    reply_to=self.name,
-                    underlying=underlying,
-                ),
-                OptionChainRead,
-                lambda read: self.reply(
-                    request,
-                    OptionChainRead(correlation_id=request.correlation_id, chain=read.chain),
-                ),
-            ),
-        )
+        with refused_on_error(self, request):
+            underlying = await self.reads.qualified(request, ContractQuery(symbol=request.symbol))
+            question = ReadOptionChain(**self.on_behalf(request, "chain"), underlying=underlying)
+            read = await self.asked(LINK, question, OptionChainRead)
+            self.reply(
+                request, OptionChainRead(correlation_id=request.correlation_id, chain=read.chain)
+            )
 
-    @handles(ProveMarketData)
-    def on_prove_market_data(self, request: ProveMarketData) -> None:
-        """Show that data answers, for the opening readiness of CON-4."""
-        self.qualified(
-            request,
-            ContractQuery(symbol=request.symbol),
-            lambda contract: self.snapshot(
-                request, contract, lambda quote: self._answer_quote(request, quote)
-            ),
-        )
+    # --- the link ---------------------------------------------------------------------------------------------------
 
     @handles(ConnectionStateChanged)
     def on_connection_state_changed(self, event: ConnectionStateChanged) -> None:
         """Forget what a session taught when it was asked to end (CON-13)."""
-        self.failover.link_is(event.state)
-        self.follow_link(event.state, event.reason)
+        self.route.link_is(event.state)
+        self.feeds.follow_link(event.state, event.reason)
         if event.state is ConnectionState.DISCONNECTED:
-            self.forget_session()
+            self.reads.contracts.clear()
+            self.quotes.forget_session()
+            self.bars.forget_session()
 
-    @handles(GetDataStatus)
-    def on_get_data_status(self, request: GetDataStatus) -> None:
-        """Tell whose data is not live (MKT-11)."""
-        self.reply(
-            request,
-            DataStatus(
-                correlation_id=request.correlation_id, troubles=tuple(self.troubles.values())
-            ),
-        )
 
-    @handles(FailoverLook)
-    def on_failover_look(self, look: FailoverLook) -> None:
-        """Ask IB about what the second source serves now, and that for subscribers."""
-        self.failover.on_look(look)
-        self.failover.feed_streams(tuple(self.feeds))
+def _refuse_stream(snapshot: bool) -> None:
+    """Refuse what would stream (MKT-5)."""
+    if not snapshot:
+        raise SnapshotModeViolationError("quotes are read with snapshot=True only (was False)")

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
 import attrs
 
-from actors.errors import ErrorInfo, GatewayTimeoutError, HistoryPacingError, restore
-from actors.kernel.actor import ActorContext
+from actors.errors import GatewayError, GatewayTimeoutError, HistoryPacingError
+from actors.kernel.actor import SupervisedActor
+from actors.kernel.handlers import Part, handles
 from actors.kernel.messages import Reply, Request
 from actors.market_data.bar_gaps import missing_bars
 from actors.market_data.indicator_book import IndicatorBook
-from actors.market_data.reads import MarketDataDesk, MarketDataSettings
+from actors.market_data.remembered import Remembered
 from actors.messages.addresses import LINK
 from actors.messages.market_data import BarsRead, ReadBars
 from actors.model.contracts import Contract
 from actors.model.market import Bar, BarGap
-from actors.ports import EventLog, no_log
+from actors.ports import EventLog
 
 IDENTICAL_HISTORY_S: Final = 15.0
 """IB refuses an identical history request within this time (TWS_WIRE §10)."""
 
-_SHORT_OF_TIME: Final = frozenset({GatewayTimeoutError.__name__, HistoryPacingError.__name__})
+_SHORT_OF_TIME: Final = (GatewayTimeoutError, HistoryPacingError)
 """What one whose deadline is later may try again."""
 
 
@@ -45,95 +45,107 @@ class BarsHeld:
         return BarsHeld(self.read_at, minutes, bars, gaps)
 
 
-Then = Callable[[BarsHeld], None]
+@attrs.frozen(kw_only=True)
+class GetNewestBars(Request):
+    """Asked of oneself, so that many can wait for one read; answered by `NewestBars`."""
 
-
-@attrs.frozen
-class _Reader:
-    """Somebody who waits for bars that are being read."""
-
-    request: Request
     contract: Contract
-    then: Then
+    minutes: int
 
 
-class BarReads(MarketDataDesk):
-    """Bars by contract and minutes; what is read is kept until the next bar closes."""
+@attrs.frozen(kw_only=True)
+class NewestBars(Reply):
+    """What was read, or remembered."""
+
+    held: BarsHeld
+
+
+class BarReads(Part):
+    """Owns the bars by contract; what is read is kept until the next bar closes."""
 
     def __init__(
         self,
-        context: ActorContext,
-        *,
-        settings: MarketDataSettings | None = None,
-        log: EventLog = no_log,
+        actor: SupervisedActor,
+        most: int,
+        log: EventLog,
     ) -> None:
-        super().__init__(context, settings=settings, log=log)
-        self.held: dict[int, BarsHeld] = {}
-        self.readers: dict[tuple[int, int], list[_Reader]] = {}
-        self.book = IndicatorBook(self.settings.max_remembered)
+        self._actor = actor
+        self._most = most
+        self._log = log
+        self._held: Remembered[int, BarsHeld] = Remembered(most)
+        self._readers: dict[tuple[int, int], list[GetNewestBars]] = {}
+        self.book = IndicatorBook(most)
 
     def forget_session(self) -> None:
         """Forget what a session taught."""
-        super().forget_session()
-        self.held.clear()
-        self.book = IndicatorBook(self.settings.max_remembered)
+        self._held.clear()
+        self.book = IndicatorBook(self._most)
 
-    def bars(self, request: Request, contract: Contract, minutes: int, then: Then) -> None:
-        """Go on with the newest bars, from memory where no newer ones can exist."""
-        held = self.held.get(contract.con_id)
-        if (
-            held is not None
-            and held.minutes >= minutes
-            and _still_newest(held.read_at, self.clock.now())
-        ):
-            then(held.newest(minutes))
-            return
-
-        key = (contract.con_id, minutes)
-        readers = self.readers.setdefault(key, [])
-        readers.append(_Reader(request, contract, then))
-        if len(readers) == 1:
-            self._read_bars(key, readers[0])
-
-    def _read_bars(self, key: tuple[int, int], first: _Reader) -> None:
-        """Ask once for all who want the same bars: IB takes a second, identical request for an offence (CON-14)."""
-
-        def keep(reply: Reply) -> None:
-            assert isinstance(reply, BarsRead)  # noqa: S101 - the link answers in kind
-            held = self._keep(first.contract, key[1], reply.bars)
-            for reader in self.readers.pop(key):
-                reader.then(held)
-
-        def failed(error: ErrorInfo) -> None:
-            for reader in self.readers.pop(key):
-                if (
-                    error.kind in _SHORT_OF_TIME
-                    and reader.request.deadline > first.request.deadline
-                ):
-                    self.bars(reader.request, reader.contract, key[1], reader.then)
-                else:
-                    self.refuse(reader.request, restore(error))
-
-        self.conversations.ask(
-            LINK,
-            ReadBars(
-                **self.conversations.on_behalf(first.request, "bars"),
-                contract=first.contract,
-                duration_minutes=key[1],
-            ),
-            keep,
-            failed,
+    async def newest(self, request: Request, contract: Contract, minutes: int) -> BarsHeld:
+        """Give the newest bars, from memory where no newer ones can exist; raises what the link answers."""
+        held = self._remembered(contract, minutes)
+        if held is not None:
+            return held
+        question = GetNewestBars(
+            **self._actor.on_behalf(request, "bars"), contract=contract, minutes=minutes
         )
+        # No timer: whoever asked first is told in time, and the others with it.
+        answer = await self._actor.asked(self._actor.name, question, NewestBars, watched=False)
+        return answer.held
+
+    def _remembered(self, contract: Contract, minutes: int) -> BarsHeld | None:
+        held = self._held.get(contract.con_id)
+        if held is None or held.minutes < minutes:
+            return None
+        return (
+            held.newest(minutes) if _still_newest(held.read_at, self._actor.clock.now()) else None
+        )
+
+    @handles(GetNewestBars)
+    async def on_get_newest_bars(self, request: GetNewestBars) -> None:
+        """Ask once for all who want the same bars: IB takes a second, identical request for an offence (CON-14)."""
+        held = self._remembered(request.contract, request.minutes)
+        if held is not None:
+            self._answer(request, held)
+            return
+        key = (request.contract.con_id, request.minutes)
+        readers = self._readers.setdefault(key, [])
+        readers.append(request)
+        if len(readers) == 1:
+            await self._read(key, request)
+
+    async def _read(self, key: tuple[int, int], first: GetNewestBars) -> None:
+        """Read for all who wait; where time ran short, those whose deadline is later begin anew."""
+        question = ReadBars(
+            **self._actor.on_behalf(first, "link"),
+            contract=first.contract,
+            duration_minutes=first.minutes,
+        )
+        try:
+            read = await self._actor.asked(LINK, question, BarsRead)
+        except GatewayError as error:
+            for reader in self._readers.pop(key):
+                if isinstance(error, _SHORT_OF_TIME) and reader.deadline > first.deadline:
+                    self._actor.begin_story(self.on_get_newest_bars(reader))
+                else:
+                    self._actor.refuse(reader, error)
+            return
+        held = self._keep(first.contract, first.minutes, read.bars)
+        for reader in self._readers.pop(key):
+            self._answer(reader, held)
+
+    def _answer(self, request: GetNewestBars, held: BarsHeld) -> None:
+        self._actor.reply(request, NewestBars(correlation_id=request.correlation_id, held=held))
 
     def _keep(self, contract: Contract, minutes: int, bars: tuple[Bar, ...]) -> BarsHeld:
         """Remember what was read, and tell of gaps that were not told before."""
-        now = self.clock.now()
-        before = self.held.get(contract.con_id)
+        now = self._actor.clock.now()
+        before = self._held.get(contract.con_id)
         held = BarsHeld(now, minutes, bars, missing_bars(bars, contract, now))
         told = {gap.begins_at for gap in before.gaps} if before is not None else set()
         for gap in held.gaps:
             if gap.begins_at not in told:
-                self.log(
+                self._log(
                     "bars_missing",
                     level="WARNING",
                     symbol=gap.symbol,
@@ -141,7 +153,7 @@ class BarReads(MarketDataDesk):
                     ends_at=gap.ends_at,
                     minutes=gap.minutes,
                 )
-        self.remember(self.held, contract.con_id, held)
+        self._held.keep(contract.con_id, held)
         return held
 
 

@@ -10,13 +10,12 @@ from typing import Final
 
 import attrs
 
-from actors.errors import ErrorInfo, InsufficientDataError
-from actors.kernel.handlers import handles
-from actors.kernel.messages import Reply
-from actors.kernel.stories import child_id
+from actors.errors import GatewayError, InsufficientDataError
+from actors.kernel.actor import SupervisedActor
+from actors.kernel.handlers import Part, handles
 from actors.logic.history import MAX_HISTORY_MINUTES
-from actors.market_data.feeds import QuoteFeeds
-from actors.market_data.second_source_reads import failed_over
+from actors.market_data.bars import BarReads
+from actors.market_data.route import SourceRoute, failed_over
 from actors.messages.market_data import BarsRead, GetBars, GetIndicators, IndicatorsRead
 from actors.model.market import IndicatorReading
 
@@ -34,8 +33,13 @@ class _Gathering:
     why_not: dict[str, str] = attrs.field(factory=dict)
 
 
-class IndicatorReads(QuoteFeeds):
+class IndicatorReads(Part):
     """Answers `GetIndicators`."""
+
+    def __init__(self, actor: SupervisedActor, route: SourceRoute, bars: BarReads) -> None:
+        self._actor = actor
+        self._route = route
+        self._bars = bars
 
     @handles(GetIndicators)
     def on_get_indicators(self, request: GetIndicators) -> None:
@@ -45,42 +49,31 @@ class IndicatorReads(QuoteFeeds):
         if not symbols:
             self._answer_indicators(gathering)
         for symbol in symbols:
-            if self.failover.is_over(symbol):
-                self._gathered(gathering, symbol, failed_over(symbol))
-            else:
-                self._gather(gathering, symbol)
+            self._actor.begin_story(self._gather(gathering, symbol))
 
-    def _gather(self, gathering: _Gathering, symbol: str) -> None:
-        request = gathering.request
-        left_s = request.deadline - self.clock.monotonic()
-        self.conversations.ask(
-            self.name,
-            GetBars(
-                correlation_id=child_id(request.correlation_id, symbol),
-                deadline=request.deadline - LEFT_RATIO * left_s,
-                reply_to=self.name,
-                symbol=symbol,
-                duration_minutes=MAX_HISTORY_MINUTES,
-            ),
-            lambda reply: self._gathered(gathering, symbol, reply),
-            lambda error: self._gathered(gathering, symbol, error),
-        )
-
-    def _gathered(
-        self, gathering: _Gathering, symbol: str, found: Reply | ErrorInfo | Exception
-    ) -> None:
-        if isinstance(found, BarsRead):
-            gathering.bars[symbol] = found
-            self.book.take(found.contract.con_id, found.bars)
+    async def _gather(self, gathering: _Gathering, symbol: str) -> None:
+        try:
+            read = await self._read(gathering.request, symbol)
+        except GatewayError as error:
+            gathering.why_not[symbol] = str(error)
         else:
-            gathering.why_not[symbol] = found.text if isinstance(found, ErrorInfo) else str(found)
+            gathering.bars[symbol] = read
+            self._bars.book.take(read.contract.con_id, read.bars)
         gathering.missing -= 1
         if not gathering.missing:
             self._answer_indicators(gathering)
 
+    async def _read(self, request: GetIndicators, symbol: str) -> BarsRead:
+        if self._route.is_over(symbol):
+            raise failed_over(symbol)
+        header = self._actor.on_behalf(request, symbol)
+        header["deadline"] -= LEFT_RATIO * (request.deadline - self._actor.clock.monotonic())
+        question = GetBars(**header, symbol=symbol, duration_minutes=MAX_HISTORY_MINUTES)
+        return await self._actor.asked(self._actor.name, question, BarsRead)
+
     def _answer_indicators(self, gathering: _Gathering) -> None:
         request = gathering.request
-        self.reply(
+        self._actor.reply(
             request,
             IndicatorsRead(
                 correlation_id=request.correlation_id,
@@ -98,7 +91,7 @@ class IndicatorReads(QuoteFeeds):
             bar_gaps=read.gaps,
         )
         try:
-            found = self.book.indicators(read.contract.con_id, read.bars)
+            found = self._bars.book.indicators(read.contract.con_id, read.bars)
         except InsufficientDataError as error:
             return attrs.evolve(reading, why_not=str(error))
         return attrs.evolve(reading, indicators=found)

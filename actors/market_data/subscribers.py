@@ -8,10 +8,9 @@ from typing import Final
 
 import attrs
 
-from actors.kernel.actor import ActorContext
+from actors.kernel.actor import SupervisedActor
 from actors.kernel.addresses import Cancellable
-from actors.market_data.bars import BarReads
-from actors.market_data.reads import MarketDataSettings
+from actors.market_data.settings import MarketDataSettings
 from actors.messages.market_data import (
     QuotesInterrupted,
     QuotesResumed,
@@ -19,8 +18,8 @@ from actors.messages.market_data import (
     SubscribeQuotes,
 )
 from actors.model.contracts import Contract
-from actors.model.market import DataCondition, DataSource, FeedKind, Quote
-from actors.ports import EventLog, no_log
+from actors.model.market import FeedKind, Quote
+from actors.ports import EventLog
 
 LINES_PER_SYMBOL: Final = 2
 """Tick-by-tick subscriptions that a symbol takes: bid and ask, trades."""
@@ -53,23 +52,19 @@ class Feed:
         return FeedKind.TICKS in self.subscriptions.values()
 
 
-class QuoteSubscribers(BarReads):
-    """One feed per symbol, however many subscribed to it."""
+class Subscribers:
+    """Owns the subscriptions and one feed per symbol, however many subscribed to it."""
 
-    def __init__(
-        self,
-        context: ActorContext,
-        *,
-        settings: MarketDataSettings | None = None,
-        log: EventLog = no_log,
-    ) -> None:
-        super().__init__(context, settings=settings, log=log)
+    def __init__(self, actor: SupervisedActor, settings: MarketDataSettings, log: EventLog) -> None:
+        self._actor = actor
+        self._settings = settings
+        self._log = log
         self.subscriptions: dict[str, SubscribeQuotes] = {}
         self.feeds: dict[str, Feed] = {}
 
     def refusal(self, request: SubscribeQuotes) -> str | None:
         """Say which bound the subscription would break; None when it breaks none."""
-        settings, known = self.settings, self.subscriptions
+        settings, known = self._settings, self.subscriptions
         if request.subscription_id not in known and len(known) >= settings.max_subscriptions:
             return f"market_data.max_subscriptions is reached ({settings.max_subscriptions})"
         wanted = len(set(request.symbols) | set(self.feeds))
@@ -106,14 +101,14 @@ class QuoteSubscribers(BarReads):
             return
         for feed in fresh:
             feed.interrupted_by = reason
-        self.log(
+        self._log(
             "quotes_interrupted",
             level="WARNING",
             symbols=tuple(feed.symbol for feed in fresh),
             reason=reason,
         )
         for address, symbols in _by_subscriber(fresh).items():
-            self.tell(address, QuotesInterrupted(symbols=symbols, reason=reason))
+            self._actor.tell(address, QuotesInterrupted(symbols=symbols, reason=reason))
 
     def resume(self, feeds: Iterable[Feed]) -> None:
         """Tell that feeds go on."""
@@ -122,9 +117,9 @@ class QuoteSubscribers(BarReads):
             return
         for feed in held:
             feed.interrupted_by = None
-        self.log("quotes_resumed", symbols=tuple(feed.symbol for feed in held))
+        self._log("quotes_resumed", symbols=tuple(feed.symbol for feed in held))
         for address, symbols in _by_subscriber(held).items():
-            self.tell(address, QuotesResumed(symbols=symbols))
+            self._actor.tell(address, QuotesResumed(symbols=symbols))
 
     def tell_quotes(self, quotes: Iterable[Quote]) -> None:
         """Tell newer quotes of symbols that are subscribed to, in one message for each subscriber."""
@@ -133,17 +128,11 @@ class QuoteSubscribers(BarReads):
             for address in self.feeds[quote.symbol].subscribers:
                 told[address].append(quote)
         for address, each in told.items():
-            self.tell(address, QuotesUpdated(quotes=tuple(each)))
+            self._actor.tell(address, QuotesUpdated(quotes=tuple(each)))
 
-    def says_less(self, quote: Quote) -> bool:
-        """Tell whether IB has no price of a symbol that the second source serves: that would replace one that has."""
-        over = self.failover.is_over(quote.symbol)
-        return over and quote.condition is DataCondition.NO_PRICE
-
-    def publish(self, quote: Quote) -> None:
-        """Hand on to subscribers what the second source says, too; its name is on it (MKT-10)."""
-        super().publish(quote)
-        if quote.source is not DataSource.IB and quote.symbol in self.feeds:
+    def tell_if_subscribed(self, quote: Quote) -> None:
+        """Hand on what the second source says, too; its name is on it (MKT-10)."""
+        if quote.symbol in self.feeds:
             self.tell_quotes((quote,))
 
 

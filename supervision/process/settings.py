@@ -14,8 +14,7 @@ from actors.connection.settings import ConnectionSettings
 from actors.link.settings import LinkSettings
 from actors.logic.maintenance import Maintenance
 from actors.market_data.failover import FailoverLimits
-from actors.market_data.reads import MarketDataSettings
-from actors.market_data.second_source_reads import FailoverSettings
+from actors.market_data.settings import FailoverSettings, MarketDataSettings
 from actors.model.orders import ExecutionMode
 from actors.model.trading import Trading
 from supervision.config.sections import Config, Database, Publish

@@ -1,0 +1,107 @@
+"""The newest quotes, who is told of them, and what is the matter with those that are not live (MKT-10, MKT-11)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from actors.errors import CompetingSessionError, GatewayError, NotSubscribedError
+from actors.kernel.actor import SupervisedActor
+from actors.kernel.handlers import Part, handles
+from actors.market_data.remembered import Remembered
+from actors.market_data.route import SourceRoute
+from actors.market_data.settings import MarketDataSettings
+from actors.messages.addresses import PUBLISHER
+from actors.messages.market_data import DataStatus, GetDataStatus, QuoteUpdated
+from actors.messages.publishing import PublishQuote
+from actors.model.contracts import Contract
+from actors.model.market import DataCondition, DataSource, DataTrouble, Quote
+from actors.ports import EventLog
+
+_CONDITION_OF_ERROR: Final[dict[type[GatewayError], DataCondition]] = {
+    NotSubscribedError: DataCondition.NOT_SUBSCRIBED,
+    CompetingSessionError: DataCondition.COMPETING_SESSION,
+}
+
+
+def condition_of(error: GatewayError) -> DataCondition:
+    """Say what an error of a read means for a symbol's data; whatever else went wrong, there is none (MKT-11)."""
+    return _CONDITION_OF_ERROR.get(type(error), DataCondition.UNAVAILABLE)
+
+
+class NewestQuotes(Part):
+    """Owns the newest quote and the trouble of each contract, by con_id."""
+
+    def __init__(
+        self,
+        actor: SupervisedActor,
+        settings: MarketDataSettings,
+        route: SourceRoute,
+        log: EventLog,
+    ) -> None:
+        self._actor = actor
+        self._settings = settings
+        self._route = route
+        self._log = log
+        self.newest: Remembered[int, Quote] = Remembered(settings.max_remembered)
+        self._judged_at: Remembered[int, float] = Remembered(settings.max_remembered)
+        self._troubles: Remembered[int, DataTrouble] = Remembered(settings.max_remembered)
+
+    def forget_session(self) -> None:
+        """Forget what a session taught."""
+        self.newest.clear()
+        self._troubles.clear()
+
+    @handles(GetDataStatus)
+    def on_get_data_status(self, request: GetDataStatus) -> None:
+        """Tell whose data is not live (MKT-11)."""
+        troubles = tuple(self._troubles.values())
+        status = DataStatus(correlation_id=request.correlation_id, troubles=troubles)
+        self._actor.reply(request, status)
+
+    def unanswered(self, contract: Contract, error: GatewayError) -> None:
+        """Take note that IB gave no quote of a contract, and why."""
+        self._note(contract, condition_of(error), str(error))
+        self._route.unanswered(contract)
+
+    def _note(self, contract: Contract, condition: DataCondition, why: str = "") -> None:
+        """Keep what is the matter with a contract's data, and log when that changes (MKT-11)."""
+        held = self._troubles.get(contract.con_id)
+        before = DataCondition.LIVE if held is None else held.condition
+        if condition is DataCondition.LIVE:
+            self._troubles.pop(contract.con_id, None)
+        else:
+            trouble = DataTrouble(name=str(contract), condition=condition, why=why)
+            self._troubles.keep(contract.con_id, trouble)
+        if condition is not before:
+            self._log(
+                "data_condition_changed",
+                level="INFO" if condition is DataCondition.LIVE else "WARNING",
+                symbol=str(contract),
+                condition=condition.value,
+                before=before.value,
+                why=why,
+            )
+
+    def publish_streamed(self, quote: Quote, now: float) -> None:
+        """Remember the newest quote of a stream; those who judge are told no more often than snapshots would come."""
+        con_id = quote.contract.con_id
+        if now - self._judged_at.get(con_id, float("-inf")) >= self._settings.snapshot_interval_s:
+            self._judged_at.keep(con_id, now)
+            self.publish(quote)
+            return
+        self.newest.keep(con_id, quote)
+        if self._settings.publishes:
+            self._actor.tell(PUBLISHER, PublishQuote(quote=quote))
+
+    def publish(self, quote: Quote) -> None:
+        """Remember the quote and tell those who judge by it."""
+        self._route.quoted(quote)
+        if quote.source is DataSource.IB:
+            self._note(quote.contract, quote.condition)
+        self.newest.keep(quote.contract.con_id, quote)
+        update = QuoteUpdated(quote=quote)
+        for address in self._route.audience(quote):
+            self._actor.tell(address, update)
+        if self._settings.publishes:
+            self._actor.tell(PUBLISHER, PublishQuote(quote=quote))
+        self._log("quote_received", level="DEBUG", symbol=quote.symbol, source=quote.source.value)
