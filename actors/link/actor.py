@@ -47,7 +47,7 @@ class LinkActor(LoopActor):
         super().__init__(context)
         self.memory = memory or LinkMemory()
         self._log = log
-        self.gate = OrderGate(settings.operator_id, self.clock.now())
+        self.gate = OrderGate(settings.trading.operator_id, self.clock.now())
         self.sessions = self.own(
             Sessions(
                 self, settings=settings, gate=self.gate, order_ids=self.memory.order_ids, log=log
@@ -61,7 +61,7 @@ class LinkActor(LoopActor):
                 self,
                 sessions=self.sessions,
                 gate=self.gate,
-                sender=OrderSender() if settings.sends_orders else None,
+                sender=OrderSender() if settings.trading.sends_orders else None,
                 order_ids=self.memory.order_ids,
                 log=log,
             )

@@ -127,13 +127,13 @@ async def take_snapshot(
                 _REGULATORY_SNAPSHOT,
                 [],
             )
-            async with asyncio.timeout(session.settings.snapshot_timeout_s):
+            async with asyncio.timeout(session.settings.market_data.snapshot_timeout_s):
                 await ticks.done
         except TimeoutError as error:
             if isinstance(error, GatewayError):
                 raise
             if not ticks.has_price:
-                limit_s = session.settings.snapshot_timeout_s
+                limit_s = session.settings.market_data.snapshot_timeout_s
                 raise MarketDataUnavailableError(f"{what}: no price within {limit_s:g} s") from None
         finally:
             if not ticks.done.done() or ticks.done.cancelled():

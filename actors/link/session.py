@@ -91,9 +91,10 @@ class Session:
             loop,
             clock,
             PacingLimits(
-                rate_per_s=settings.messages_per_s, reserve_per_s=settings.priority_reserve_per_s
+                rate_per_s=settings.pacing.messages_per_s,
+                reserve_per_s=settings.pacing.reserve_messages,
             ),
-            settings.max_waiting_requests,
+            settings.pacing.max_waiting,
         )
         self.account = TradedAccount(
             client_id=request.client_id,
@@ -105,7 +106,7 @@ class Session:
         self.client = SessionClient(
             RawWrapper(self, self.answers, self.account),
             self,
-            max_frame_bytes=settings.max_frame_bytes,
+            max_frame_bytes=settings.gateway.max_frame_bytes,
             max_unsent_bytes=settings.max_unsent_bytes,
         )
         self.liveness = Liveness(
@@ -115,8 +116,8 @@ class Session:
             pacer=self.pacer,
             spawn=spawn,
             on_missed=lambda asked_at: listener.proof_missed(self, asked_at),
-            fresh_s=settings.proof_of_life_s,
-            limit_s=settings.round_trip_timeout_s,
+            fresh_s=settings.orders.proof_of_life_s,
+            limit_s=settings.connection.heartbeat_timeout_s,
         )
         self.ticks = TickStreams(
             loop=loop,
@@ -126,8 +127,8 @@ class Session:
             pacer=self.pacer,
             tell=reports.market,
             spawn=spawn,
-            max_lines=settings.max_tick_streams,
-            interval_s=settings.ticks_interval_s,
+            max_lines=settings.market_data.max_tick_streams,
+            interval_s=settings.market_data.ticks_interval_s,
         )
         self.settled: asyncio.Future[None] = loop.create_future()
         self.is_ready = False

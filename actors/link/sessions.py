@@ -237,9 +237,12 @@ class Sessions(Part):
 
     def _slow_down(self, session: Session, text: str) -> None:
         """Send half as much for a while: somebody, perhaps another program beside us, sends too much."""
-        session.pacer.slow_down(self._settings.slow_down_s)
+        session.pacer.slow_down(self._settings.pacing.slow_down_s)
         self._log(
-            "rate_exceeded", level="WARNING", text=text, slow_for_s=self._settings.slow_down_s
+            "rate_exceeded",
+            level="WARNING",
+            text=text,
+            slow_for_s=self._settings.pacing.slow_down_s,
         )
 
     def duplicate_id(self, session: Session, order_id: int) -> None:

@@ -156,7 +156,7 @@ def build_link_process(
     clock, entropy = SystemClock(), SystemEntropy()
     simulator = EmbeddedGateway(config)
     mode = ExecutionMode.DRY_RUN
-    link = settings.link_settings(config, mode, config.general.operator_id)
+    link = settings.link(config, settings.trading(config, mode, config.general.operator_id))
 
     async def make_tree(on_stopped: Callable[[TreeStopped], None]) -> tuple[Tree, str]:
         host, port, endpoint = await asyncio.to_thread(simulator.start)

@@ -83,10 +83,10 @@ def child_specs(config: Config, parts: TreeParts) -> tuple[ChildSpec, ...]:
     """Describe the tree, in the order of the start: the journal first, the connection last."""
     mode, operator_id, log = parts.mode, parts.operator_id, parts.log
     connection = settings.connection_settings(config, mode, operator_id, parts.host, parts.port)
-    link = settings.link_settings(config, mode, operator_id)
     link_memory = LinkMemory(HistoryPacer(config.pacing))
     market_data = settings.market_data_settings(config, has_source=parts.open_source is not None)
     trading, watch_memory = settings.trading(config, mode, operator_id), WatchMemory()
+    link = settings.link(config, trading)
     section = config.supervision
 
     def child(

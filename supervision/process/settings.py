@@ -93,21 +93,15 @@ def maintenance(config: Config) -> Maintenance:
     return config.connection.maintenance.schedule(is_external=config.gateway.endpoint == "external")
 
 
-def link_settings(config: Config, mode: ExecutionMode, operator_id: str) -> LinkSettings:
-    """For the link."""
+def link(config: Config, trading: Trading) -> LinkSettings:
+    """For the link, which reads several sections."""
     return LinkSettings(
-        sends_orders=sends_orders(config, mode),
-        operator_id=operator_id,
-        messages_per_s=config.pacing.messages_per_s,
-        priority_reserve_per_s=config.pacing.reserve_messages,
-        max_waiting_requests=config.pacing.max_waiting,
-        slow_down_s=config.pacing.slow_down_s,
-        max_frame_bytes=config.gateway.max_frame_bytes,
-        proof_of_life_s=config.orders.proof_of_life_s,
-        round_trip_timeout_s=config.connection.heartbeat_timeout_s,
-        snapshot_timeout_s=config.market_data.snapshot_timeout_s,
-        max_tick_streams=config.market_data.max_tick_streams,
-        ticks_interval_s=config.market_data.ticks_interval_s,
+        trading=trading,
+        gateway=config.gateway,
+        connection=config.connection,
+        pacing=config.pacing,
+        market_data=config.market_data,
+        orders=config.orders,
     )
 
 

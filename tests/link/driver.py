@@ -34,6 +34,7 @@ from actors.messages.orders import InstallPermitKey, SendOrder, SetGate
 from actors.model.connection import BrokerState
 from actors.model.contracts import Contract, ContractQuery
 from actors.model.orders import OPERATOR_ID, OrderAction, OrderType, Permit, Purpose, WireOrder
+from actors.model.trading import Trading
 
 M = TypeVar("M", bound=Message)
 ACCOUNT = "DU1234567"
@@ -117,7 +118,7 @@ class LinkDriver:
         )
         self.actor = LinkActor(
             context,
-            settings=settings or LinkSettings(sends_orders=True),
+            settings=settings or LinkSettings(trading=Trading(sends_orders=True)),
             log=log or self._log,
         )
         self.lease.ring = self._pump

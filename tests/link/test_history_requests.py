@@ -14,6 +14,7 @@ from actors.messages.connection import EndSession
 from actors.messages.market_data import BarsRead, ReadBars
 from actors.model.connection import DisconnectCause
 from actors.model.contracts import Contract
+from actors.sections.pacing import Pacing
 
 from .driver import LinkDriver
 from .worlds import run, world
@@ -106,7 +107,7 @@ def test_the_gateway_never_finds_a_violation_however_much_is_asked_for(seed: int
     """Half an hour of everybody asking for everything; the gateway counts by IB's rules and would refuse."""
 
     async def scenario() -> None:
-        async with world(LinkSettings(max_waiting_requests=10_000)) as (driver, simulator):
+        async with world(LinkSettings(pacing=Pacing(max_waiting=10_000))) as (driver, simulator):
             await driver.open(simulator.port)
             rng = random.Random(seed)
             contracts = [await driver.qualify(symbol) for symbol in ("SPY", "QQQ", "AAPL", "MSFT")]
@@ -131,7 +132,7 @@ def test_a_request_counts_from_when_it_is_written_and_not_from_when_it_might_hav
     """Sixty requests that a slow wire spreads over a minute, and as many more as soon as IB allows."""
 
     async def scenario() -> None:
-        slow = LinkSettings(messages_per_s=2, priority_reserve_per_s=1)
+        slow = LinkSettings(pacing=Pacing(messages_per_s=2, reserve_messages=1))
         async with world(slow, extra_symbols=2 * WINDOW_MOST) as (driver, simulator):
             await driver.open(simulator.port)
             symbols = [f"SYM{number:03}" for number in range(1, 2 * WINDOW_MOST + 1)]

@@ -30,6 +30,7 @@ from actors.messages.market_data import (
 )
 from actors.model.contracts import Contract, ContractQuery, Right, SecurityType
 from actors.model.market import Bar, DataType, OptionChain, Quote
+from actors.sections.market_data import MarketData
 from supervision.simulator import Simulator
 
 from .driver import LinkDriver
@@ -231,7 +232,10 @@ def test_a_price_that_the_broker_does_not_have_is_none(mode: str) -> None:
 @pytest.mark.req("MKT-11")
 def test_a_snapshot_that_never_ends_fails_when_there_is_no_price() -> None:
     async def scenario() -> None:
-        async with world(LinkSettings(snapshot_timeout_s=0.2)) as (driver, simulator):
+        async with world(LinkSettings(market_data=MarketData(snapshot_timeout_s=0.2))) as (
+            driver,
+            simulator,
+        ):
             await driver.open(simulator.port)
             spy = await driver.qualify()
             simulator.faults.missing_data("SPY", "silent")

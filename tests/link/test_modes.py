@@ -29,6 +29,7 @@ from actors.messages.connection import (
     SessionOpened,
 )
 from actors.messages.orders import ExecutionReported, InstallPermitKey, OrderSent, SetGate
+from actors.model.trading import Trading
 from supervision.proof.loop import Proof, run_proof
 from supervision.simulator import Simulator, SimulatorConfig, ThreadedSimulator
 from supervision.tree.child_spec import ChildSpec
@@ -147,7 +148,7 @@ class _Tree:
 
 
 def _factory(context: ActorContext) -> LinkActor:
-    return LinkActor(context, settings=LinkSettings(sends_orders=True))
+    return LinkActor(context, settings=LinkSettings(trading=Trading(sends_orders=True)))
 
 
 @pytest.fixture
@@ -188,7 +189,9 @@ def test_a_link_that_fails_or_hangs_lets_go_of_its_socket(gateway: ThreadedSimul
                 release.wait(20.0)
             super().on_install_permit_key(message)
 
-    world = _Tree(lambda context: Fragile(context, settings=LinkSettings(sends_orders=True)))
+    world = _Tree(
+        lambda context: Fragile(context, settings=LinkSettings(trading=Trading(sends_orders=True)))
+    )
     try:
         for round_number, key in enumerate((b"fail", b"hang"), start=1):
             world.open(gateway.port)

@@ -12,6 +12,8 @@ from actors.messages.addresses import CONNECTION, EXECUTOR
 from actors.messages.connection import OrderIdsLeapt
 from actors.messages.market_data import TakeSnapshot
 from actors.messages.orders import OrderErrorReported, OrderRefusedAtGate, OrderSent
+from actors.model.trading import Trading
+from actors.sections.pacing import Pacing
 from supervision.simulator import Limits
 
 from .driver import LinkDriver
@@ -89,7 +91,9 @@ def test_after_the_gateway_found_the_rate_exceeded_half_of_it_is_used_for_a_whil
     slow_s, stricter = 20.0, 30
 
     async def scenario() -> None:
-        settings = LinkSettings(sends_orders=True, slow_down_s=slow_s)
+        settings = LinkSettings(
+            trading=Trading(sends_orders=True), pacing=Pacing(slow_down_s=slow_s)
+        )
         async with world(settings, limits=Limits(messages_per_second=stricter)) as (
             driver,
             simulator,

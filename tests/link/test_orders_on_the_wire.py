@@ -41,6 +41,8 @@ from actors.model.orders import (
     TimeInForce,
     WireOrder,
 )
+from actors.model.trading import Trading
+from actors.sections.pacing import Pacing
 from supervision.simulator import Simulator
 
 from .driver import ACCOUNT, KEY, LinkDriver
@@ -107,7 +109,7 @@ def test_a_fill_comes_back_with_its_execution_and_commission() -> None:
 @pytest.mark.req("MODE-1")
 def test_in_dry_run_nothing_about_orders_reaches_the_wire() -> None:
     async def scenario() -> None:
-        async with world(LinkSettings(sends_orders=False)) as (driver, simulator):
+        async with world(LinkSettings()) as (driver, simulator):
             await driver.trade_ready(simulator.port)
             order = driver.order(await driver.qualify())
             simulated = await driver.ask(driver.send_order(order), OrderSimulated)
@@ -128,7 +130,7 @@ def test_in_dry_run_nothing_about_orders_reaches_the_wire() -> None:
 @pytest.mark.req("MODE-1")
 def test_dry_run_still_demands_a_permit() -> None:
     async def scenario() -> None:
-        async with world(LinkSettings(sends_orders=False)) as (driver, simulator):
+        async with world(LinkSettings()) as (driver, simulator):
             await driver.trade_ready(simulator.port)
             order = driver.order(await driver.qualify())
             forged = driver.permit(order, key=b"somebody else's key")
@@ -412,7 +414,7 @@ def test_a_new_link_starts_closed_and_without_a_key() -> None:
 
 def test_a_gateway_that_reads_no_more_gets_no_more_orders() -> None:
     async def scenario() -> None:
-        async with world(LinkSettings(sends_orders=True, max_unsent_bytes=0)) as (
+        async with world(LinkSettings(trading=Trading(sends_orders=True), max_unsent_bytes=0)) as (
             driver,
             simulator,
         ):
@@ -492,7 +494,9 @@ def test_random_orders_reach_the_ledger_only_with_a_permit_for_exactly_them() ->
     async def scenario() -> None:
         seed = 20260302
         rng = random.Random(seed)
-        settings = LinkSettings(sends_orders=True, messages_per_s=5000)
+        settings = LinkSettings(
+            trading=Trading(sends_orders=True), pacing=Pacing(messages_per_s=1000)
+        )
         async with world(settings, limits=UNLIMITED) as (driver, simulator):
             await driver.trade_ready(simulator.port)
             spy = await driver.qualify()

@@ -18,6 +18,8 @@ from actors.messages.market_data import QualifyContract, ReadOptionChain, TakeSn
 from actors.messages.orders import OrderSent, SendCancel, SendOrder
 from actors.model.contracts import Contract, ContractQuery
 from actors.model.orders import OrderAction, Purpose
+from actors.model.trading import Trading
+from actors.sections.pacing import Pacing
 from supervision.simulator import Simulator
 
 from .driver import LinkDriver
@@ -141,7 +143,9 @@ def test_the_gateway_never_counts_more_than_it_allows(seed: int) -> None:
     """Whatever is asked for in whatever bursts, in all lanes: fifty in no second, counted by the gateway."""
 
     async def scenario() -> None:
-        async with world(LinkSettings(sends_orders=True, max_waiting_requests=10_000)) as (
+        async with world(
+            LinkSettings(trading=Trading(sends_orders=True), pacing=Pacing(max_waiting=10_000))
+        ) as (
             driver,
             simulator,
         ):

@@ -21,6 +21,8 @@ from actors.messages.risk import LatchChanged
 from actors.model.connection import DisconnectCause
 from actors.model.contracts import Contract
 from actors.model.orders import OrderAction, Purpose, WireOrder
+from actors.model.trading import Trading
+from actors.sections.orders import Orders
 from supervision.simulator import Simulator
 
 from .driver import LinkDriver
@@ -257,7 +259,9 @@ def test_an_order_that_the_gate_refuses_anyway_waits_for_no_proof() -> None:
 
 def test_switched_off_no_proof_is_asked_for() -> None:
     async def scenario() -> None:
-        settings = LinkSettings(sends_orders=True, proof_of_life_s=0.0)
+        settings = LinkSettings(
+            trading=Trading(sends_orders=True), orders=Orders(proof_of_life_s=0.0)
+        )
         async with world(settings) as (driver, simulator):
             contract = await _silent_for(driver, simulator)
             simulator.faults.silence()

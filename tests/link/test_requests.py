@@ -15,6 +15,7 @@ from actors.messages.connection import NoticeReceived, Probe, Probed, ReadBroker
 from actors.messages.market_data import QualifyContract, TakeSnapshot
 from actors.model.connection import DisconnectCause
 from actors.model.contracts import ContractQuery
+from actors.sections.pacing import Pacing
 
 from .driver import LinkDriver
 from .worlds import UNLIMITED, run, world
@@ -230,7 +231,7 @@ def test_a_heartbeat_is_not_delayed_by_waiting_data() -> None:
 
 def test_too_many_waiting_requests_are_refused_and_those_that_wait_end_at_their_deadline() -> None:
     async def scenario() -> None:
-        settings = LinkSettings(max_waiting_requests=10)
+        settings = LinkSettings(pacing=Pacing(max_waiting=10))
         async with world(settings, limits=UNLIMITED) as (driver, simulator):
             await driver.open(simulator.port)
             replies = await asyncio.gather(

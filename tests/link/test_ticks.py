@@ -25,6 +25,8 @@ from actors.messages.market_data import (
 from actors.model.connection import DisconnectCause
 from actors.model.contracts import Contract
 from actors.model.market import Quote
+from actors.sections.market_data import MarketData
+from actors.sections.pacing import Pacing
 from supervision.simulator import Limits, Simulator
 
 from .driver import LinkDriver
@@ -262,7 +264,7 @@ def test_a_contract_that_streams_is_cancelled_before_it_is_asked_for_again() -> 
 @pytest.mark.req("MKT-7", "CON-14")
 def test_a_stream_that_is_stopped_while_it_waits_for_its_turn_is_never_asked_for() -> None:
     async def scenario() -> None:
-        settings = LinkSettings(messages_per_s=4, priority_reserve_per_s=1)
+        settings = LinkSettings(pacing=Pacing(messages_per_s=4, reserve_messages=1))
         async with world(settings) as (driver, simulator):
             await driver.open(simulator.port)
             spy, qqq = await driver.qualify(), await driver.qualify("QQQ")
@@ -340,7 +342,9 @@ def test_without_a_session_nothing_streams_and_stopping_is_ignored() -> None:
 @pytest.mark.req("MKT-7")
 def test_hundreds_of_streams_are_handed_on_in_messages_of_bounded_size() -> None:
     async def scenario() -> None:
-        settings = LinkSettings(messages_per_s=5000, max_tick_streams=1000)
+        settings = LinkSettings(
+            pacing=Pacing(messages_per_s=1000), market_data=MarketData(max_tick_streams=1000)
+        )
         async with world(settings, limits=ROOMY, extra_symbols=250) as (driver, simulator):
             await driver.open(simulator.port)
             for number in range(1, 251):

@@ -30,6 +30,9 @@ from actors.messages.orders import ExecutionReported, InstallPermitKey, SetGate
 from actors.messages.positions import AccountChanged, HoldingReported
 from actors.model.contracts import Contract, ContractQuery, SecurityType
 from actors.model.orders import ExecutionMode, OrderStatus
+from actors.model.trading import Trading
+from actors.sections.gateway import GatewayConfig
+from actors.sections.market_data import MarketData
 from supervision import IBKRGateway
 from supervision.config.sections import Config, StrategyC
 from supervision.process import build_proof_process
@@ -62,11 +65,11 @@ READ_BYTES = 262_144
 """A transport hands over at most so many bytes at once."""
 
 HOSTILE = LinkSettings(
-    sends_orders=True,
-    max_frame_bytes=MAX_FRAME_BYTES,
+    trading=Trading(sends_orders=True),
+    gateway=GatewayConfig(max_frame_bytes=MAX_FRAME_BYTES),
     max_undecodable=20,
     max_items_per_answer=1000,
-    snapshot_timeout_s=0.5,
+    market_data=MarketData(snapshot_timeout_s=0.5),
 )
 
 
