@@ -33,7 +33,6 @@ from actors.market_data.quotes import NewestQuotes
 from actors.market_data.reads import LinkReads, refused_on_error
 from actors.market_data.route import SourceRoute, failed_over
 from actors.market_data.second_source_reads import SecondSourceReads
-from actors.market_data.settings import MarketDataSettings
 from actors.market_data.subscribers import Subscribers
 from actors.messages.addresses import FACADE, LINK
 from actors.messages.connection import ConnectionStateChanged, ProveMarketData
@@ -55,6 +54,7 @@ from actors.model.connection import ConnectionState
 from actors.model.contracts import Contract, ContractQuery
 from actors.model.market import Quote
 from actors.ports import EventLog, no_log
+from actors.sections.market_data import Failover, MarketData
 
 
 @attrs.define
@@ -68,7 +68,7 @@ class _Gathering:
 
 
 class MarketDataActor(SupervisedActor):
-    """See the module's docstring."""
+    """See the module's docstring. ``publishes``: there is a publisher, which is given every quote (MKT-9)."""
 
     parts = (NewestQuotes, BarReads, IndicatorReads, QuoteFeeds)
 
@@ -76,14 +76,16 @@ class MarketDataActor(SupervisedActor):
         self,
         context: ActorContext,
         *,
-        settings: MarketDataSettings | None = None,
+        settings: MarketData,
+        failover: Failover,
+        publishes: bool,
         log: EventLog = no_log,
     ) -> None:
         super().__init__(context)
-        settings = self.settings = settings or MarketDataSettings()
+        self.settings = settings
         self.log = log
-        self.route = SourceRoute(self, settings.failover, log)
-        self.quotes = self.own(NewestQuotes(self, settings, self.route, log))
+        self.route = SourceRoute(self, failover, settings.max_remembered, log)
+        self.quotes = self.own(NewestQuotes(self, settings, self.route, log, publishes=publishes))
         self.reads = LinkReads(self, self.quotes, settings.max_remembered)
         self.bars = self.own(BarReads(self, settings.max_remembered, log))
         self.indicators = self.own(IndicatorReads(self, self.route, self.bars))
@@ -92,7 +94,7 @@ class MarketDataActor(SupervisedActor):
             QuoteFeeds(self, settings, self.route, self.quotes, self.reads, self.subscribers)
         )
         self.second_source = SecondSourceReads(
-            self, settings.failover, self.route, self.quotes, self.reads, self.subscribers, log
+            self, failover, settings, self.route, self.quotes, self.reads, self.subscribers, log
         )
 
     def started(self) -> None:

@@ -28,6 +28,7 @@ import attrs
 
 from actors.model.connection import ConnectionState
 from actors.model.market import DataType, Quote
+from actors.sections import market_data as sections
 
 LINK_FAILED: Final = "the link has failed"
 
@@ -41,11 +42,10 @@ class Route(StrEnum):
 
 @attrs.frozen(kw_only=True)
 class FailoverLimits:
-    """The ``[failover]`` section as far as it decides. So many symbols are watched; the oldest on IB go first."""
+    """What decides, and how many symbols are watched; the oldest on IB go first."""
 
-    after_s: float = 60.0
-    back_after_s: float = 30.0
-    max_symbols: int = 1000
+    settings: sections.Failover
+    max_symbols: int
 
 
 @attrs.frozen(kw_only=True)
@@ -100,7 +100,7 @@ def is_served(quote: Quote, age_s: float, limits: FailoverLimits) -> bool:
     """
     if quote.data_type is not DataType.LIVE:
         return any(price is not None for price in (quote.bid, quote.ask, quote.last))
-    return age_s <= limits.after_s
+    return age_s <= limits.settings.after_s
 
 
 def was_fresh_within(state: Failover, symbol: str, now: float, seconds: float) -> bool:
@@ -119,11 +119,11 @@ def saw_fresh(state: Failover, symbol: str, now: float, limits: FailoverLimits) 
     unbroken = (
         held.fresh_since is not None
         and held.fresh_at is not None
-        and now - held.fresh_at <= limits.after_s
+        and now - held.fresh_at <= limits.settings.after_s
     )
     since = held.fresh_since if unbroken and held.fresh_since is not None else now
     watch = attrs.evolve(held, fresh_at=now, fresh_since=since, stale_since=None, seen_at=now)
-    if held.route is Route.SECOND and now - since >= limits.back_after_s:
+    if held.route is Route.SECOND and now - since >= limits.settings.back_after_s:
         reason = f"IB was fresh for {now - since:.0f} s"
         back = attrs.evolve(watch, route=Route.IB)
         return _with(state, symbol, back, limits), (Switch(symbol, Route.IB, reason),)
@@ -140,10 +140,10 @@ def saw_stale(
         return _with(state, symbol, closed, limits), ()
     since = held.stale_since
     if since is None:
-        watched = held.fresh_at is not None and now - held.fresh_at <= limits.after_s
+        watched = held.fresh_at is not None and now - held.fresh_at <= limits.settings.after_s
         since = held.fresh_at if watched and held.fresh_at is not None else now
     watch = attrs.evolve(held, fresh_since=None, stale_since=since, seen_at=now)
-    if held.route is Route.IB and now - since > limits.after_s:
+    if held.route is Route.IB and now - since > limits.settings.after_s:
         reason = f"IB's data is stale for {now - since:.0f} s"
         over = attrs.evolve(watch, route=Route.SECOND)
         return _with(state, symbol, over, limits), (Switch(symbol, Route.SECOND, reason),)

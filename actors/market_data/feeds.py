@@ -28,7 +28,6 @@ from actors.market_data.poll_window import PollWindow
 from actors.market_data.quotes import NewestQuotes
 from actors.market_data.reads import LinkReads
 from actors.market_data.route import SourceRoute
-from actors.market_data.settings import MarketDataSettings
 from actors.market_data.subscribers import RESUMED, Feed, Subscribers
 from actors.messages.addresses import LINK
 from actors.messages.market_data import (
@@ -46,6 +45,7 @@ from actors.messages.market_data import (
 from actors.model.connection import ConnectionState
 from actors.model.contracts import Contract, ContractQuery
 from actors.model.market import DataCondition, Quote
+from actors.sections.market_data import MarketData
 
 TICKS_AGAIN_S: Final = 15.0
 """IB refuses a second tick-by-tick request for the same instrument within this time."""
@@ -67,7 +67,7 @@ class QuoteFeeds(Part):
     def __init__(
         self,
         actor: SupervisedActor,
-        settings: MarketDataSettings,
+        settings: MarketData,
         route: SourceRoute,
         quotes: NewestQuotes,
         reads: LinkReads,
@@ -185,7 +185,7 @@ class QuoteFeeds(Part):
         self._take_snapshot(quote)
 
     def _header(self, step: str) -> RequestHeader:
-        return self._actor.of_our_own(step, _STARVED * self._settings.snapshot_timeout_s)
+        return self._actor.of_our_own(step, _STARVED * self._settings.read_timeout_s)
 
     def _take_snapshot(self, quote: Quote) -> None:
         feed = self._feeds.get(quote.symbol)

@@ -9,13 +9,13 @@ from actors.kernel.actor import SupervisedActor
 from actors.kernel.handlers import Part, handles
 from actors.market_data.remembered import Remembered
 from actors.market_data.route import SourceRoute
-from actors.market_data.settings import MarketDataSettings
 from actors.messages.addresses import PUBLISHER
 from actors.messages.market_data import DataStatus, GetDataStatus, QuoteUpdated
 from actors.messages.publishing import PublishQuote
 from actors.model.contracts import Contract
 from actors.model.market import DataCondition, DataSource, DataTrouble, Quote
 from actors.ports import EventLog
+from actors.sections.market_data import MarketData
 
 _CONDITION_OF_ERROR: Final[dict[type[GatewayError], DataCondition]] = {
     NotSubscribedError: DataCondition.NOT_SUBSCRIBED,
@@ -34,12 +34,15 @@ class NewestQuotes(Part):
     def __init__(
         self,
         actor: SupervisedActor,
-        settings: MarketDataSettings,
+        settings: MarketData,
         route: SourceRoute,
         log: EventLog,
+        *,
+        publishes: bool,
     ) -> None:
         self._actor = actor
         self._settings = settings
+        self._publishes = publishes
         self._route = route
         self._log = log
         self.newest: Remembered[int, Quote] = Remembered(settings.max_remembered)
@@ -90,7 +93,7 @@ class NewestQuotes(Part):
             self.publish(quote)
             return
         self.newest.keep(con_id, quote)
-        if self._settings.publishes:
+        if self._publishes:
             self._actor.tell(PUBLISHER, PublishQuote(quote=quote))
 
     def publish(self, quote: Quote) -> None:
@@ -102,6 +105,6 @@ class NewestQuotes(Part):
         update = QuoteUpdated(quote=quote)
         for address in self._route.audience(quote):
             self._actor.tell(address, update)
-        if self._settings.publishes:
+        if self._publishes:
             self._actor.tell(PUBLISHER, PublishQuote(quote=quote))
         self._log("quote_received", level="DEBUG", symbol=quote.symbol, source=quote.source.value)

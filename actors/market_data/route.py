@@ -13,14 +13,16 @@ from actors.kernel.actor import SupervisedActor
 from actors.logic.quality import quote_age_s
 from actors.logic.sessions import is_session_open
 from actors.market_data import failover
-from actors.market_data.failover import Failover, Route, Step
-from actors.market_data.settings import FailoverSettings
+from actors.market_data.failover import Failover, FailoverLimits, Route, Step
 from actors.messages.addresses import EXECUTOR, FACADE, POSITION, RISK
 from actors.messages.feed import FailoverChanged
 from actors.model.connection import ConnectionState
 from actors.model.contracts import Contract, SecurityType
 from actors.model.market import DataSource, Quote
 from actors.ports import EventLog
+from actors.sections import market_data as sections
+
+SECOND_SOURCE: Final = DataSource.ALPHA_VANTAGE
 
 LOOKED_AT_S: Final = 1.0
 """Fresh quotes of a symbol on IB are taken note of so often: there may be thousands in a second."""
@@ -40,11 +42,14 @@ def failed_over(symbol: str) -> MarketDataUnavailableError:
 
 
 class SourceRoute:
-    """Owns where every symbol stands. Without a second source IB serves everything, and nothing is announced."""
+    """Owns where every symbol stands. Without a second source (``enabled`` is false) IB serves everything."""
 
-    def __init__(self, actor: SupervisedActor, settings: FailoverSettings, log: EventLog) -> None:
+    def __init__(
+        self, actor: SupervisedActor, settings: sections.Failover, max_symbols: int, log: EventLog
+    ) -> None:
         self._actor = actor
         self._settings = settings
+        self._limits = FailoverLimits(settings=settings, max_symbols=max_symbols)
         self._log = log
         self._state = Failover()
 
@@ -78,8 +83,8 @@ class SourceRoute:
         if failover.was_fresh_within(self._state, quote.symbol, now, LOOKED_AT_S):
             return
         age_s = quote_age_s(quote, self._actor.clock.now())
-        if failover.is_served(quote, age_s, self._settings.limits):
-            self._take(failover.saw_fresh(self._state, quote.symbol, now, self._settings.limits))
+        if failover.is_served(quote, age_s, self._limits):
+            self._take(failover.saw_fresh(self._state, quote.symbol, now, self._limits))
         else:
             self.unanswered(quote.contract)
 
@@ -89,7 +94,7 @@ class SourceRoute:
             return
         # Hours that nobody knows are taken for open: a look at a second source costs less than missing trouble.
         is_open = is_session_open(contract, self._actor.clock.now()) is not False
-        now, limits = self._actor.clock.monotonic(), self._settings.limits
+        now, limits = self._actor.clock.monotonic(), self._limits
         self._take(
             failover.saw_stale(self._state, contract.symbol, now, limits, session_open=is_open)
         )
@@ -102,7 +107,7 @@ class SourceRoute:
     def _take(self, step: Step) -> None:
         before, (self._state, switches) = self._state, step
         for switch in switches:
-            source = DataSource.IB if switch.route is Route.IB else self._settings.source
+            source = DataSource.IB if switch.route is Route.IB else SECOND_SOURCE
             self._log(
                 "failover_changed",
                 level="INFO" if switch.route is Route.IB else "WARNING",
@@ -123,7 +128,7 @@ class SourceRoute:
     def served(self, symbol: str) -> None:
         """Take note that the second source served a symbol."""
         before, now = self._state, self._actor.clock.monotonic()
-        self._state = failover.saw_second(before, symbol, now, self._settings.limits)
+        self._state = failover.saw_second(before, symbol, now, self._limits)
         if self._state is not before:
             self.announce()
 

@@ -16,7 +16,6 @@ from actors.market_data import second_source
 from actors.market_data.quotes import NewestQuotes
 from actors.market_data.reads import LinkReads
 from actors.market_data.route import SourceRoute
-from actors.market_data.settings import FailoverSettings
 from actors.market_data.subscribers import Subscribers
 from actors.messages.addresses import FEED
 from actors.messages.feed import FeedBarsRead, FeedQuoteRead, ReadFeedBars, ReadFeedQuote
@@ -24,6 +23,7 @@ from actors.messages.market_data import BarsRead, GetBars, GetMarketData, Market
 from actors.model.contracts import Contract, ContractQuery
 from actors.model.market import Bar, FeedQuote
 from actors.ports import EventLog
+from actors.sections.market_data import Failover, MarketData
 
 
 class SecondSourceReads:
@@ -32,7 +32,8 @@ class SecondSourceReads:
     def __init__(
         self,
         actor: SupervisedActor,
-        settings: FailoverSettings,
+        settings: Failover,
+        market_data: MarketData,
         route: SourceRoute,
         quotes: NewestQuotes,
         reads: LinkReads,
@@ -41,6 +42,7 @@ class SecondSourceReads:
     ) -> None:
         self._actor = actor
         self._settings = settings
+        self._market_data = market_data
         self._route = route
         self._quotes = quotes
         self._reads = reads
@@ -96,7 +98,7 @@ class SecondSourceReads:
         return self._reads.contracts.get(ContractQuery(symbol=symbol))
 
     def _header(self, step: str) -> RequestHeader:
-        return self._actor.of_our_own(step, self._settings.probe_timeout_s)
+        return self._actor.of_our_own(step, self._market_data.read_timeout_s)
 
     # --- streams ----------------------------------------------------------------------------------------------------
 

@@ -10,7 +10,6 @@ import attrs
 
 from actors.kernel.actor import SupervisedActor
 from actors.kernel.addresses import Cancellable
-from actors.market_data.settings import MarketDataSettings
 from actors.messages.market_data import (
     QuotesInterrupted,
     QuotesResumed,
@@ -20,6 +19,7 @@ from actors.messages.market_data import (
 from actors.model.contracts import Contract
 from actors.model.market import FeedKind, Quote
 from actors.ports import EventLog
+from actors.sections.market_data import MarketData
 
 LINES_PER_SYMBOL: Final = 2
 """Tick-by-tick subscriptions that a symbol takes: bid and ask, trades."""
@@ -55,7 +55,7 @@ class Feed:
 class Subscribers:
     """Owns the subscriptions and one feed per symbol, however many subscribed to it."""
 
-    def __init__(self, actor: SupervisedActor, settings: MarketDataSettings, log: EventLog) -> None:
+    def __init__(self, actor: SupervisedActor, settings: MarketData, log: EventLog) -> None:
         self._actor = actor
         self._settings = settings
         self._log = log

@@ -84,7 +84,7 @@ def child_specs(config: Config, parts: TreeParts) -> tuple[ChildSpec, ...]:
     mode, operator_id, log = parts.mode, parts.operator_id, parts.log
     connection = settings.connection_settings(config, mode, operator_id, parts.host, parts.port)
     link_memory = LinkMemory(HistoryPacer(config.pacing))
-    market_data = settings.market_data_settings(config, has_source=parts.open_source is not None)
+    failover = settings.failover(config, has_source=parts.open_source is not None)
     trading, watch_memory = settings.trading(config, mode, operator_id), WatchMemory()
     link = settings.link(config, trading)
     section = config.supervision
@@ -135,7 +135,13 @@ def child_specs(config: Config, parts: TreeParts) -> tuple[ChildSpec, ...]:
         ),
         child(
             MARKET_DATA,
-            lambda context: MarketDataActor(context, settings=market_data, log=log),
+            lambda context: MarketDataActor(
+                context,
+                settings=config.market_data,
+                failover=failover,
+                publishes=config.publish.enabled,
+                log=log,
+            ),
             LINK,
         ),
         child(

@@ -13,11 +13,9 @@ import attrs
 from actors.connection.settings import ConnectionSettings
 from actors.link.settings import LinkSettings
 from actors.logic.maintenance import Maintenance
-from actors.market_data.failover import FailoverLimits
-from actors.market_data.settings import FailoverSettings, MarketDataSettings
 from actors.model.orders import ExecutionMode
 from actors.model.trading import Trading
-from supervision.config.sections import Config, Database, Publish
+from supervision.config.sections import Config, Database, Failover, Publish
 from supervision.feeds.budget import RequestBudget
 from supervision.simulator import SimulatorConfig
 from supervision.tree.restart_policy import RestartPolicy
@@ -105,39 +103,9 @@ def link(config: Config, trading: Trading) -> LinkSettings:
     )
 
 
-def market_data_settings(config: Config, *, has_source: bool) -> MarketDataSettings:
-    """For the market-data actor; ``has_source``: there is a second source to ask."""
-    section = config.market_data
-    return MarketDataSettings(
-        stale_after_s=section.stale_after_s,
-        snapshot_interval_s=section.snapshot_interval_s,
-        snapshot_timeout_s=section.snapshot_timeout_s + 1.0,
-        max_subscriptions=section.max_subscriptions,
-        max_symbols=section.max_symbols,
-        max_open_snapshots=section.max_open_snapshots,
-        max_tick_streams=section.max_tick_streams,
-        ticks_refresh_s=section.ticks_refresh_s,
-        max_remembered=section.max_remembered,
-        publishes=config.publish.enabled,
-        failover=failover_settings(config, has_source=has_source),
-    )
-
-
-def failover_settings(config: Config, *, has_source: bool) -> FailoverSettings:
-    """For the market-data actor; without a second source there is no failover."""
-    section = config.failover
-    return FailoverSettings(
-        enabled=section.enabled and has_source,
-        limits=FailoverLimits(
-            after_s=section.after_s,
-            back_after_s=section.back_after_s,
-            max_symbols=config.market_data.max_remembered,
-        ),
-        probe_s=section.probe_s,
-        probe_timeout_s=config.market_data.snapshot_timeout_s + 1.0,
-        stream_every_s=max(section.max_age_s, section.probe_s),
-        intraday=section.intraday,
-    )
+def failover(config: Config, *, has_source: bool) -> Failover:
+    """For the market-data actor: without a second source there is no failover."""
+    return attrs.evolve(config.failover, enabled=config.failover.enabled and has_source)
 
 
 def request_budget(config: Config) -> RequestBudget:

@@ -27,10 +27,13 @@ from actors.market_data.failover import (
 )
 from actors.model.connection import ConnectionState
 from actors.model.market import DataType, Quote
+from actors.sections import market_data as sections
 from tests.unit.logic.values import NOW, SPY
 
 AFTER_S, BACK_AFTER_S = 60.0, 30.0
-LIMITS = FailoverLimits(after_s=AFTER_S, back_after_s=BACK_AFTER_S, max_symbols=5)
+LIMITS = FailoverLimits(
+    settings=sections.Failover(after_s=AFTER_S, back_after_s=BACK_AFTER_S), max_symbols=5
+)
 CONNECTED = Failover(has_link=True)
 
 
