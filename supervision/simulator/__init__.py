@@ -13,10 +13,11 @@ from .faults import Faults
 from .ledger import LedgerEntry
 from .orders import Execution, Order
 from .replay import ReplayError
-from .scenario import Scenario, ScenarioError, parse_scenario, read_scenario
+from .scenario import ScenarioError, parse_scenario, read_scenario
 from .server import Simulator
 from .state import StateError, read_ledger
 from .threaded import ThreadedSimulator
+from .timetable import Scenario
 
 __all__ = [
     "Commissions",

@@ -10,7 +10,7 @@ import attrs
 
 from . import codes
 from .contracts import Contract
-from .faults import Rejection
+from .fault_state import Rejection
 from .matching import Floor, Matcher
 from .orders import Order, OrderTicket
 from .reports import completed_time
@@ -99,7 +99,7 @@ class Broker:
         return "what_if"
 
     def _objection(self, order: Order) -> Rejection | None:
-        if self._floor.faults().disconnected:
+        if self._floor.faults.disconnected:
             return Rejection(codes.ORDER_REJECTED, codes.rejection("Not connected."), None)
         if not self._floor.config.margin_check:
             return None
@@ -145,7 +145,7 @@ class Broker:
         return f"rejected:{rejection.code}"
 
     def _next_rejection(self) -> Rejection | None:
-        rejections = self._floor.faults().rejections
+        rejections = self._floor.faults.rejections
         return rejections.pop(0) if rejections else None
 
     def _closed_text(self, order: Order) -> str:
@@ -212,8 +212,8 @@ class Broker:
             )
             self._floor.report.order_error(client_id, order_id, codes.FINISHED_ORDER, text)
             return f"rejected:{codes.FINISHED_ORDER}"
-        if self._floor.faults().refused_cancels > 0:
-            self._floor.faults().refused_cancels -= 1
+        if self._floor.faults.refused_cancels > 0:
+            self._floor.faults.refused_cancels -= 1
             self._not_cancellable(order)
             return f"rejected:{codes.CANNOT_CANCEL}"
         self._cancel_or_wait(order)
@@ -227,7 +227,7 @@ class Broker:
 
     def _cancel_or_wait(self, order: Order) -> None:
         """Cancel, or keep the cancel until the gateway has its servers back."""
-        if self._floor.faults().disconnected:
+        if self._floor.faults.disconnected:
             self._waiting_cancels[order.perm_id] = order
         elif order.is_working:
             self.matcher.end(order, "Cancelled by Trader")

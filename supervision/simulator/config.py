@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 import attrs
 
-if TYPE_CHECKING:
-    from .scenario import Scenario
+from .timetable import Scenario
 
 DEFAULT_SEED = 7
 """The seed whose SPY shows a momentum breakout from the start on."""

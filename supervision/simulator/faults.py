@@ -7,14 +7,14 @@ until it is taken back, unless it says that it counts down. All times are second
 from __future__ import annotations
 
 import datetime as dt
-from typing import TYPE_CHECKING, Literal, TypeVar
-
-import attrs
+from collections.abc import Callable
+from typing import Literal, Protocol, TypeVar
 
 from . import codes
-
-if TYPE_CHECKING:
-    from .server import Simulator
+from .broker import Broker
+from .fault_state import Drop, FaultState, Rejection
+from .requests import numbers_of
+from .world import World
 
 _T = TypeVar("_T")
 Side = Literal["sent", "received"]
@@ -23,112 +23,96 @@ MISSING_MODES = ("minus_one", "zero", "silent", "end_only")
 LOST_MODES = ("silent", "drop_before", "drop_after")
 
 
-@attrs.frozen
-class Rejection:
-    """How the next order is refused."""
+class Network(Protocol):
+    """The sockets, as far as faults break them."""
 
-    code: int
-    text: str
-    inactive: bool | None
+    def stop_listening(self) -> None:
+        """Refuse new connections."""
+        ...
 
+    def listen_again(self) -> None:
+        """Accept connections again, on the same port."""
+        ...
 
-@attrs.frozen
-class Drop:
-    """A connection to be dropped at the message with this number."""
+    def pause_reading(self) -> None:
+        """Leave what clients send in their sockets."""
+        ...
 
-    at: int
-    mid_message: bool
-    reset: bool
+    def resume_reading(self) -> None:
+        """Read again."""
+        ...
 
+    def drop(self, client_id: int | None, *, reset: bool) -> None:
+        """Close the connections of a client, or of all."""
+        ...
 
-@attrs.define
-class FaultState:
-    """The faults that are on; read by the rest of the gateway, written by `Faults`."""
+    def reset_port(self, *, moves: bool) -> None:
+        """Tell everybody to reconnect, perhaps on another port, and close their connections."""
+        ...
 
-    latency_s: float = 0.0
-    silent: bool = False
-    reading_stopped: bool = False
-    refusing: bool = False
-    drop_mid_message: bool = False
-    drop_at: dict[str, Drop] = attrs.field(factory=dict)
-    taken_client_ids: dict[int | None, int] = attrs.field(factory=dict)
-    version_offered: int | None = None
-    authentication: str | None = None
-    disconnected: bool = False
-    missing: dict[str | None, str] = attrs.field(factory=dict)
-    unsubscribed: dict[str | None, int] = attrs.field(factory=dict)
-    competing: bool = False
-    rejections: list[Rejection] = attrs.field(factory=list)
-    lost_acknowledgements: list[str] = attrs.field(factory=list)
-    duplicate_executions: int = 0
-    late_fills: int = 0
-    late_fill_delay_s: float = 0.0
-    refused_cancels: int = 0
-    pacing_errors: int = 0
-    lost_bars: dict[str, tuple[dt.datetime, dt.datetime]] = attrs.field(factory=dict)
-    ignored: set[int] = attrs.field(factory=set)
-    unlisted: set[str] = attrs.field(factory=set)
-    ambiguous: set[str] = attrs.field(factory=set)
-    held: bool = False
-    messages_sent: int = 0
-    messages_received: int = 0
-
-    def count_received(self) -> Drop | None:
-        """Count a message from a client; says whether to drop its connection instead."""
-        self.messages_received += 1
-        return self._due("received", self.messages_received)
-
-    def count_sent(self) -> Drop | None:
-        """Count a message to a client; says whether to drop its connection instead."""
-        self.messages_sent += 1
-        if self.drop_mid_message:
-            self.drop_mid_message = False
-            return Drop(self.messages_sent, mid_message=True, reset=False)
-        return self._due("sent", self.messages_sent)
-
-    def _due(self, side: str, count: int) -> Drop | None:
-        planned = self.drop_at.get(side)
-        if planned is None or count < planned.at:
-            return None
-        return self.drop_at.pop(side)
+    def notice(
+        self,
+        code: int,
+        text: str | None = None,
+        *,
+        request_id: int = -1,
+        client_id: int | None = None,
+    ) -> None:
+        """Send an error or notice to a client, or to all."""
+        ...
 
 
 class Faults:
     """Commands that break the gateway, and those that mend it."""
 
-    def __init__(self, simulator: Simulator) -> None:
-        self._simulator = simulator
-        self.state = FaultState()
+    def __init__(
+        self,
+        world: World,
+        broker: Broker,
+        network: Network,
+        *,
+        end_subscriptions: Callable[[int | None], None],
+        report_backlog: Callable[[], None],
+    ) -> None:
+        """Break `world`; `end_subscriptions` ends market data (with an error code if one is given),
+        and `report_backlog` tells clients what happened while the servers were lost.
+        """
+        self.state: FaultState = world.faults
+        self._market = world.market
+        self._books = world.books
+        self._timers = world.timers
+        self._broker = broker
+        self._network = network
+        self._end_subscriptions = end_subscriptions
+        self._report_backlog = report_backlog
 
     def clear(self) -> None:
         """Take back every fault except prices that were moved."""
-        counters = self.state.messages_sent, self.state.messages_received
         reading_stopped, refusing = self.state.reading_stopped, self.state.refusing
         if self.state.disconnected:
             self.connectivity_restored()
-        self.state = FaultState()
-        self.state.messages_sent, self.state.messages_received = counters
-        self._simulator.market.thaw(None)
-        self._simulator.market.halted.clear()
+        self.state.clear()
+        self._market.thaw(None)
+        self._market.halted.clear()
         if reading_stopped:
-            self._simulator.resume_reading()
+            self._network.resume_reading()
         if refusing:
-            self._simulator.listen_again()
-        self._simulator.broker.match()
+            self._network.listen_again()
+        self._broker.match()
 
     # The connection -----------------------------------------------------------------------------
 
     def refuse_connections(self, duration_s: float | None = None) -> None:
         """Stop listening; for good or for `duration_s`. Open connections stay."""
         self.state.refusing = True
-        self._simulator.stop_listening()
+        self._network.stop_listening()
         if duration_s is not None:
-            self._simulator.later(duration_s, self.accept_connections)
+            self._timers.later(duration_s, self.accept_connections)
 
     def accept_connections(self) -> None:
         """Listen again on the same port."""
         self.state.refusing = False
-        self._simulator.listen_again()
+        self._network.listen_again()
 
     def latency(self, delay_s: float) -> None:
         """Hold back everything sent by `delay_s`, in order; 0 ends it."""
@@ -139,17 +123,17 @@ class Faults:
         self.state.silent = True
         if stop_reading:
             self.state.reading_stopped = True
-            self._simulator.pause_reading()
+            self._network.pause_reading()
 
     def speak(self) -> None:
         """End a silence. What was not said stays unsaid."""
         self.state.silent = False
         self.state.reading_stopped = False
-        self._simulator.resume_reading()
+        self._network.resume_reading()
 
     def drop_connections(self, client_id: int | None = None, reset: bool = True) -> None:
         """Close the sockets of one client or of all, by RST or by an orderly FIN."""
-        self._simulator.drop(client_id, reset=reset)
+        self._network.drop(client_id, reset=reset)
 
     def drop_mid_message(self) -> None:
         """Send only half of the next message, then close that connection."""
@@ -185,14 +169,14 @@ class Faults:
 
     def nightly_reset(self, duration_s: float = 60.0) -> None:
         """Close all sockets without a word and refuse connections for `duration_s`."""
-        self._simulator.drop(None, reset=False)
+        self._network.drop(None, reset=False)
         self.refuse_connections(duration_s)
 
     def reset_port(self, moves: bool = False) -> None:
         """Send 1300 with the port to reconnect on, close all sockets, and listen there: at another
         port if the gateway `moves`, else at the same one.
         """
-        self._simulator.reset_port(moves=moves)
+        self._network.reset_port(moves=moves)
 
     # IB's own connectivity ----------------------------------------------------------------------
 
@@ -201,16 +185,16 @@ class Faults:
         cancels wait, and what happens to working orders is reported later.
         """
         self.state.disconnected = True
-        self._simulator.notice(codes.CONNECTIVITY_LOST)
+        self._network.notice(codes.CONNECTIVITY_LOST)
 
     def connectivity_restored(self, data_lost: bool = False) -> None:
         """Send 1102, or 1101 with all market data subscriptions gone."""
         self.state.disconnected = False
         if data_lost:
-            self._simulator.end_subscriptions()
-        self._simulator.notice(codes.RESTORED_DATA_LOST if data_lost else codes.RESTORED)
-        self._simulator.order_desk.reconnected()
-        self._simulator.broker.reconnected()
+            self._end_subscriptions(None)
+        self._network.notice(codes.RESTORED_DATA_LOST if data_lost else codes.RESTORED)
+        self._report_backlog()
+        self._broker.reconnected()
 
     def farm(self, code: int, farm: str | None = None) -> None:
         """Send a farm notice (2103–2108, 2110, 2119, 2157, 2158), optionally naming the farm."""
@@ -220,23 +204,23 @@ class Faults:
         if farm is not None:
             head, separator, _ = text.rpartition("." if code in (2107, 2108) else ":")
             text = head + separator + farm
-        self._simulator.notice(code, text)
+        self._network.notice(code, text)
 
     def send_error(
         self, code: int, text: str, request_id: int = -1, client_id: int | None = None
     ) -> None:
         """Send any error, to one client or to all."""
-        self._simulator.notice(code, text, request_id=request_id, client_id=client_id)
+        self._network.notice(code, text, request_id=request_id, client_id=client_id)
 
     # Market data --------------------------------------------------------------------------------
 
     def stale_data(self, symbol: str | None = None) -> None:
         """Freeze the quotes and bars of a symbol or of all; their times grow old."""
-        self._simulator.market.freeze(symbol)
+        self._market.freeze(symbol)
 
     def fresh_data(self, symbol: str | None = None) -> None:
         """End `stale_data`."""
-        self._simulator.market.thaw(symbol)
+        self._market.thaw(symbol)
 
     def missing_data(self, symbol: str | None = None, mode: str | None = "minus_one") -> None:
         """Leave quotes out: prices −1 ("minus_one") or 0 ("zero"), no answer at all ("silent"), or
@@ -258,7 +242,7 @@ class Faults:
         """Answer market data requests with 10197, and end the subscriptions there are."""
         self.state.competing = active
         if active:
-            self._simulator.end_subscriptions(codes.COMPETING_SESSION)
+            self._end_subscriptions(codes.COMPETING_SESSION)
 
     def pacing_error(self, count: int = 1) -> None:
         """Answer the next `count` historical requests with a pacing violation (162)."""
@@ -276,19 +260,19 @@ class Faults:
 
     def halt(self, symbol: str) -> None:
         """Halt a symbol: tick 49 says so, and its orders rest."""
-        self._simulator.market.halted.add(symbol)
+        self._market.halted.add(symbol)
 
     def resume_trading(self, symbol: str) -> None:
         """End a halt."""
-        self._simulator.market.halted.discard(symbol)
-        self._simulator.broker.match()
+        self._market.halted.discard(symbol)
+        self._broker.match()
 
     def move_price(self, symbol: str, factor: float) -> None:
         """Multiply the price of a symbol by `factor` from now on."""
         if not 0 < factor < 1000:
             raise ValueError(f"factor must be between 0 and 1000 (was {factor})")
-        self._simulator.market.move(symbol, factor)
-        self._simulator.broker.match()
+        self._market.move(symbol, factor)
+        self._broker.match()
 
     # Orders -------------------------------------------------------------------------------------
 
@@ -329,11 +313,11 @@ class Faults:
         self, exec_id: str, price: float | None = None, quantity: float | None = None
     ) -> str:
         """Correct an execution; returns the id of the correction. Raises `KeyError`."""
-        return self._simulator.broker.correct(exec_id, price=price, quantity=quantity)
+        return self._broker.correct(exec_id, price=price, quantity=quantity)
 
     def cancel_order(self, perm_id: int, reason: str = "") -> None:
         """Cancel an order from the exchange's side. Raises `KeyError`."""
-        self._simulator.broker.cancel_from_venue(perm_id, reason)
+        self._broker.cancel_from_venue(perm_id, reason)
 
     def hold_orders(self) -> None:
         """Let every order rest unfilled, market orders too."""
@@ -342,15 +326,15 @@ class Faults:
     def release_orders(self) -> None:
         """End `hold_orders`."""
         self.state.held = False
-        self._simulator.broker.match()
+        self._broker.match()
 
     def fill(self, perm_id: int, quantity: float | None = None, price: float | None = None) -> None:
         """Fill an order by hand, all of it or `quantity`, at `price` or the market."""
-        self._simulator.broker.fill_by_hand(perm_id, quantity, price)
+        self._broker.fill_by_hand(perm_id, quantity, price)
 
     def unlist_executions(self) -> None:
         """Let the day end: an execution so far is in the positions, but is not listed any more."""
-        self.state.unlisted.update(item.exec_id for item in self._simulator.executions())
+        self.state.unlisted.update(item.exec_id for item in self._books.effective())
 
     def trade_elsewhere(
         self,
@@ -361,29 +345,29 @@ class Faults:
         account: str = "",
     ) -> None:
         """Change a position as if somebody traded by hand: positive buys, negative sells."""
-        self._simulator.broker.trade_elsewhere(symbol, quantity, price, con_id, account)
+        self._broker.trade_elsewhere(symbol, quantity, price, con_id, account)
 
     def double_order(self, perm_id: int, client_id: int | None = None) -> int:
         """Have a working order twice, as after a modify that was sent during an outage: same reference, an id of its
         own, of the same client or another. Returns its permId. Raises `KeyError`.
         """
-        return self._simulator.broker.double(perm_id, client_id)
+        return self._broker.double(perm_id, client_id)
 
     def order_by_hand(
         self, symbol: str, quantity: float, limit_price: float, account: str = ""
     ) -> int:
         """Let a limit order rest as if placed in the gateway's own window; returns its permId."""
-        return self._simulator.broker.order_by_hand(symbol, quantity, limit_price, account)
+        return self._broker.order_by_hand(symbol, quantity, limit_price, account)
 
     def ignore_requests(self, *names: str) -> None:
         """Never answer these kinds of request, such as "reqCurrentTime" or "reqPositions"."""
-        self.state.ignored.update(self._simulator.request_ids(names))
+        self.state.ignored.update(numbers_of(names))
 
     def answer_requests(self, *names: str) -> None:
         """Answer these kinds again; without names, all."""
         if not names:
             self.state.ignored.clear()
-        self.state.ignored.difference_update(self._simulator.request_ids(names))
+        self.state.ignored.difference_update(numbers_of(names))
 
 
 def _set(table: dict[str | None, _T], symbol: str | None, value: _T | None) -> None:

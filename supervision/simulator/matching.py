@@ -11,7 +11,7 @@ from . import codes
 from .books import Books
 from .config import SimulatorConfig
 from .contracts import Contract, Universe
-from .faults import FaultState
+from .fault_state import FaultState
 from .market import Market
 from .orders import Execution, Order
 from .reporter import Reporter
@@ -28,7 +28,7 @@ class Floor:
     market: Market
     now: Callable[[], dt.datetime]
     later: Callable[..., object]
-    faults: Callable[[], FaultState]
+    faults: FaultState
     report: Reporter
     store: OrderStore
     books: Books
@@ -46,7 +46,7 @@ class Matcher:
         for order in self._floor.store.working():
             if order.is_working:
                 self._try(order)
-        if self._floor.store.working() and not self._timer_runs and not self._floor.faults().held:
+        if self._floor.store.working() and not self._timer_runs and not self._floor.faults.held:
             self._timer_runs = True
             self._floor.later(self._floor.config.match_interval_s, self._tick)
 
@@ -67,7 +67,7 @@ class Matcher:
 
     def _try(self, order: Order) -> None:
         if (
-            self._floor.faults().held
+            self._floor.faults.held
             or self.waits_for_parent(order)
             or self.waits_for_open(order)
             or order.contract.symbol in self._floor.market.halted
@@ -151,8 +151,8 @@ class Matcher:
         if order.status == "Filled":
             self._floor.report.order_changed(order)
         self._floor.report.commission(execution)
-        if self._floor.faults().duplicate_executions > 0:
-            self._floor.faults().duplicate_executions -= 1
+        if self._floor.faults.duplicate_executions > 0:
+            self._floor.faults.duplicate_executions -= 1
             self._floor.report.executed(execution)
             self._floor.report.commission(execution)
         self._floor.report.account_changed(order.account, order.contract.con_id)
@@ -206,7 +206,7 @@ class Matcher:
         self._floor.report.order_status(order)
         text = f"Order Canceled - reason:{reason}"
         self._floor.report.order_error(order.client_id, order.order_id, codes.ORDER_CANCELLED, text)
-        faults = self._floor.faults()
+        faults = self._floor.faults
         if faults.late_fills > 0:
             faults.late_fills -= 1
             self._floor.later(faults.late_fill_delay_s, self._fill_late, order)

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable
 
 import attrs
 
+from .client import Client
 from .fields import Fields
 
-if TYPE_CHECKING:
-    from .session import Session
-
-Handler = Callable[["Session", Fields], None]
+Handler = Callable[[Client, Fields], None]
 """Answers one request; may raise `FieldError` (→ 320) or `Refusal` (→ its code)."""
 
 
@@ -77,3 +74,11 @@ REQUESTS: dict[int, RequestKind] = {
 """Every request this gateway understands; others are skipped."""
 
 BY_NAME = {kind.name: number for number, kind in REQUESTS.items()}
+
+
+def numbers_of(names: Iterable[str]) -> list[int]:
+    """The numbers of requests by name; raises `ValueError` for an unknown one."""
+    unknown = [name for name in names if name not in BY_NAME]
+    if unknown:
+        raise ValueError(f"unknown request {unknown[0]!r}; known: {', '.join(BY_NAME)}")
+    return [BY_NAME[name] for name in names]

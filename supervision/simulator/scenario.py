@@ -19,15 +19,12 @@ from __future__ import annotations
 import inspect
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_type_hints
-
-import attrs
+from typing import Any, get_type_hints
 
 from .calendar import Hours
 from .faults import Faults
-
-if TYPE_CHECKING:
-    from .server import Simulator
+from .timers import Timers
+from .timetable import Scenario, TimedFault
 
 KINDS = tuple(sorted(name for name in vars(Faults) if not name.startswith("_")))
 """The kinds of fault a scenario may name."""
@@ -37,32 +34,16 @@ class ScenarioError(ValueError):
     """A scenario cannot be used; says where and what is expected."""
 
 
-@attrs.frozen
-class TimedFault:
-    """One fault at a time in seconds after the start."""
-
-    at_s: float
-    kind: str
-    arguments: tuple[tuple[str, Any], ...] = ()
+def begin(scenario: Scenario, faults: Faults, timers: Timers) -> None:
+    """Set the timers for what will go wrong (called by the gateway when it starts)."""
+    for fault in sorted(scenario.faults, key=lambda fault: fault.at_s):
+        timers.later(fault.at_s, _apply, faults, fault)
 
 
-@attrs.frozen(kw_only=True)
-class Scenario:
-    """What will go wrong, and when the market is open."""
-
-    faults: tuple[TimedFault, ...] = ()
-    hours: str | None = None
-
-    def begin(self, simulator: Simulator) -> None:
-        """Set the timers (called by the simulator when it starts)."""
-        for fault in sorted(self.faults, key=lambda fault: fault.at_s):
-            simulator.later(fault.at_s, _apply, simulator, fault)
-
-
-def _apply(simulator: Simulator, fault: TimedFault) -> None:
+def _apply(faults: Faults, fault: TimedFault) -> None:
     arguments = dict(fault.arguments)
     positional = arguments.pop("names", ())
-    getattr(simulator.faults, fault.kind)(*positional, **arguments)
+    getattr(faults, fault.kind)(*positional, **arguments)
 
 
 def read_scenario(path: Path) -> Scenario:

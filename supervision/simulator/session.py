@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime as dt
 import socket
 import struct
 import sys
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, cast
+from typing import Protocol, cast
 
 from loguru import logger
 
@@ -17,19 +18,33 @@ from . import codes
 from .config import MIN_SERVER_VERSION
 from .frames import FrameBuffer, FrameError, encode, split
 from .rate import Rate
-
-if TYPE_CHECKING:
-    from .server import Simulator
+from .world import World
 
 _REJECT_JSON_FROM = 166
 _CLIENT_CHUNK = 4096
 _START_API = "71"
 
 
-class Session(asyncio.Protocol):
-    """Speaks with one client. Messages go to `Simulator.dispatch` once the handshake is done."""
+class Host(Protocol):
+    """Who is told what a session reads."""
 
-    def __init__(self, simulator: Simulator, number: int) -> None:
+    def start_session(self, session: Session, client_id: int) -> None:
+        """Answer startApi: let the client in, or say why not."""
+        ...
+
+    def dispatch(self, session: Session, values: list[str]) -> None:
+        """Act on one message of a client that was let in."""
+        ...
+
+    def forget(self, session: Session) -> None:
+        """Take note that a connection has ended."""
+        ...
+
+
+class Session(asyncio.Protocol):
+    """Speaks with one client. Messages go to `Host.dispatch` once the handshake is done."""
+
+    def __init__(self, host: Host, world: World, number: int) -> None:
         self.number = number
         self.version = 0
         self.client_id = -1
@@ -37,7 +52,9 @@ class Session(asyncio.Protocol):
         self.market_data_type = 1
         self.subscriptions: dict[tuple[str, int], Callable[[], None]] = {}
         self.rate = Rate()
-        self._simulator = simulator
+        self._host = host
+        self._world = world
+        self._faults = world.faults
         self._transport: asyncio.Transport | None = None
         self._buffer = FrameBuffer()
         self._greeted = False
@@ -54,7 +71,7 @@ class Session(asyncio.Protocol):
         connection = transport.get_extra_info("socket")
         with contextlib.suppress(OSError):
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if self._simulator.faults.state.reading_stopped:
+        if self._faults.reading_stopped:
             self._transport.pause_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the loop's signature
@@ -63,7 +80,7 @@ class Session(asyncio.Protocol):
         for cancel in list(self.subscriptions.values()):
             cancel()
         self.subscriptions.clear()
-        self._simulator.forget(self)
+        self._host.forget(self)
 
     def data_received(self, data: bytes) -> None:
         """Read bytes (called by the loop). Bytes that make no sense close the connection."""
@@ -99,13 +116,13 @@ class Session(asyncio.Protocol):
             if self.version == 0:
                 self._negotiate(payload)
                 continue
-            drop = self._simulator.faults.state.count_received()
+            drop = self._faults.count_received()
             if drop is not None:
                 self.close(reset=drop.reset)
                 return
             fields = split(payload)
             if self.ready:
-                self._simulator.dispatch(self, fields)
+                self._host.dispatch(self, fields)
             elif not self._start(fields):
                 raise FrameError("the client does not begin with startApi")
 
@@ -116,11 +133,14 @@ class Session(asyncio.Protocol):
             offered = int(highest or lowest)
         except ValueError:
             raise FrameError(f"not a version range: {text[:40]!r}") from None
-        pretended = self._simulator.faults.state.version_offered
-        self.version = min(offered, self._simulator.config.max_version)
-        self.send(str(pretended or self.version), self._simulator.connection_time())
+        pretended = self._faults.version_offered
+        self.version = min(offered, self._world.config.max_version)
+        self.send(str(pretended or self.version), self._connection_time())
         if pretended is None and self.version < MIN_SERVER_VERSION:
             self.close()
+
+    def _connection_time(self) -> str:
+        return self._world.now().astimezone(dt.UTC).strftime("%Y%m%d %H:%M:%S Greenwich Mean Time")
 
     def _start(self, fields: list[str]) -> bool:
         if len(fields) < 3 or fields[0] != _START_API:
@@ -129,20 +149,20 @@ class Session(asyncio.Protocol):
             client_id = int(fields[2])
         except ValueError:
             return False
-        self._simulator.start_session(self, client_id)
+        self._host.start_session(self, client_id)
         return True
 
     # Sending ------------------------------------------------------------------------------------
 
     def send(self, *fields: str) -> None:
         """Send one message; all messages of one turn of the loop leave in one write."""
-        faults = self._simulator.faults.state
+        faults = self._faults
         if self._closing or self._muted or faults.silent:
             return
         frame = encode(fields)
         if faults.latency_s > 0 or self._delayed:
             self._delayed.append(frame)
-            self._simulator.later(faults.latency_s, self._release)
+            self._world.timers.later(faults.latency_s, self._release)
         else:
             self._queue(frame)
 
@@ -168,14 +188,14 @@ class Session(asyncio.Protocol):
     def _queue(self, frame: bytes) -> None:
         if self._closing:
             return
-        drop = self._simulator.faults.state.count_sent()
+        drop = self._faults.count_sent()
         if drop is not None:
             if drop.mid_message:
                 self._outgoing.append(frame[: len(frame) // 2])
             self.close(reset=drop.reset)
             return
         if not self._outgoing:
-            self._simulator.loop.call_soon(self.flush)
+            self._world.loop.call_soon(self.flush)
         self._outgoing.append(frame)
 
     def flush(self) -> None:
@@ -186,9 +206,9 @@ class Session(asyncio.Protocol):
         self._outgoing.clear()
         if len(data) % _CLIENT_CHUNK == 0 and self.ready and not self._closing:
             # The official clients lose a burst that ends on their chunk size; say the time of day.
-            data += encode(["8", "1", self._simulator.clock_text()])
+            data += encode(["8", "1", self._world.clock_text()])
         self._transport.write(data)
-        limit = self._simulator.config.limits.write_buffer_bytes
+        limit = self._world.config.limits.write_buffer_bytes
         if limit and self._transport.get_write_buffer_size() > limit:
             logger.warning("client {} does not read; disconnected", self.client_id)
             self._closing = True

@@ -15,7 +15,7 @@ from typing import Any, Final
 import attrs
 
 from supervision.simulator import Scenario
-from supervision.simulator.scenario import TimedFault
+from supervision.simulator.timetable import TimedFault
 
 Steps = list[TimedFault]
 """What a trouble does to the gateway; times are seconds after its begin."""

@@ -115,7 +115,7 @@ def test_an_order_that_waits_for_a_locate_is_not_at_its_end() -> None:
 
         say(world, order, 404, "Order held while securities are located")
         theirs.why_held = "locate"
-        world.simulator.order_desk.order_changed(theirs)
+        world.simulator.reports.order_changed(theirs)
         await asyncio.sleep(1.0)
         held = await status_of(world, order.order_id)
         world.simulator.faults.fill(theirs.perm_id)

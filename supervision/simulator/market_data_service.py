@@ -6,18 +6,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from . import codes
+from .client import Client
 from .contracts import Contract, ContractQuery
 from .fields import Fields, flag, number, size
 from .market import Quote
 from .requests import Handler
 from .tickets import Refusal, resolve
-
-if TYPE_CHECKING:
-    from .server import Simulator
-    from .session import Session
+from .world import World
 
 _STREAM = "ticks"
 _SNAPSHOT = "snapshot"
@@ -74,14 +71,18 @@ _SIZES: dict[int, Callable[[Quote], int]] = {
 }
 
 
-class MarketDataDesk:
+class MarketDataService:
     """Top-of-book data, once or as a stream."""
 
-    def __init__(self, simulator: Simulator) -> None:
-        self._simulator = simulator
+    def __init__(self, world: World) -> None:
+        self._config = world.config
+        self._market = world.market
+        self._universe = world.universe
+        self._faults = world.faults
+        self._timers = world.timers
 
     def handlers(self) -> dict[int, Handler]:
-        """The requests this desk answers."""
+        """The requests this service answers."""
         return {
             1: self.market_data,
             2: self.cancel_market_data,
@@ -91,14 +92,14 @@ class MarketDataDesk:
             98: self.cancel_tick_by_tick,
         }
 
-    def market_data_type(self, session: Session, fields: Fields) -> None:
+    def market_data_type(self, session: Client, fields: Fields) -> None:
         """Remember which kind of data later requests want."""
         kind = fields.integer()
         if kind not in (1, 2, 3, 4):
             raise Refusal(codes.BAD_REQUEST, codes.validation("Invalid market data type"))
         session.market_data_type = kind
 
-    def no_depth(self, session: Session, fields: Fields) -> None:
+    def no_depth(self, session: Client, fields: Fields) -> None:
         """Refuse market depth."""
         raise Refusal(
             10092,
@@ -107,7 +108,7 @@ class MarketDataDesk:
 
     # Top of book --------------------------------------------------------------------------------
 
-    def market_data(self, session: Session, fields: Fields) -> None:
+    def market_data(self, session: Client, fields: Fields) -> None:
         """Answer reqMktData."""
         request_id = fields.integer()
         query = ContractQuery.read(fields)
@@ -130,17 +131,17 @@ class MarketDataDesk:
             return
         self._stream(session, request_id, contract, delayed, "mdoff" in generic)
 
-    def _check_lines(self, session: Session) -> None:
+    def _check_lines(self, session: Client) -> None:
         """Refuse beyond the limit of lines; a snapshot takes one until it has ended."""
-        limit = self._simulator.config.limits.market_data_lines
+        limit = self._config.limits.market_data_lines
         lines = sum(1 for kind, _ in session.subscriptions if kind in (_STREAM, _SNAPSHOT))
         if limit and lines >= limit:
             raise Refusal(codes.TICKERS_EXCEEDED)
 
     def _snapshot_later(
-        self, session: Session, request_id: int, contract: Contract, delayed: bool
+        self, session: Client, request_id: int, contract: Contract, delayed: bool
     ) -> None:
-        delay_s = self._simulator.config.snapshot_delay_s
+        delay_s = self._config.snapshot_delay_s
         if delay_s <= 0:
             self._snapshot(session, request_id, contract, delayed)
             return
@@ -149,10 +150,10 @@ class MarketDataDesk:
             del session.subscriptions[_SNAPSHOT, request_id]
             self._snapshot(session, request_id, contract, delayed)
 
-        session.subscriptions[_SNAPSHOT, request_id] = self._simulator.later(delay_s, answer)
+        session.subscriptions[_SNAPSHOT, request_id] = self._timers.later(delay_s, answer)
 
     def _resolve(self, query: ContractQuery) -> Contract:
-        found = self._simulator.universe.find(query, self._simulator.market.today)
+        found = self._universe.find(query, self._market.today)
         if not query.con_id and not query.exchange and len(found) == 1:
             raise Refusal(codes.BAD_REQUEST, codes.validation("Please enter exchange"))
         return resolve(found, query.symbol)
@@ -169,9 +170,9 @@ class MarketDataDesk:
                 )
                 raise Refusal(codes.BAD_REQUEST, codes.validation(cause))
 
-    def _permission(self, session: Session, request_id: int, contract: Contract) -> bool | None:
+    def _permission(self, session: Client, request_id: int, contract: Contract) -> bool | None:
         """Whether the data is delayed; `None` when there is none and the client was told."""
-        faults = self._simulator.faults.state
+        faults = self._faults
         if faults.competing:
             session.error(request_id, codes.COMPETING_SESSION)
             return None
@@ -196,17 +197,17 @@ class MarketDataDesk:
         session.error(request_id, code, text)
         return None
 
-    def _send_parameters(self, session: Session, request_id: int, contract: Contract) -> None:
+    def _send_parameters(self, session: Client, request_id: int, contract: Contract) -> None:
         session.send("81", str(request_id), number(contract.min_tick), "9c0001", "4")
 
     def _missing(self, contract: Contract) -> str | None:
-        if self._simulator.faults.state.disconnected:
+        if self._faults.disconnected:
             return "silent"
-        missing = self._simulator.faults.state.missing
+        missing = self._faults.missing
         return missing.get(contract.symbol, missing.get(None))
 
     def _snapshot(
-        self, session: Session, request_id: int, contract: Contract, delayed: bool
+        self, session: Client, request_id: int, contract: Contract, delayed: bool
     ) -> None:
         missing = self._missing(contract)
         if missing == "silent":
@@ -216,13 +217,13 @@ class MarketDataDesk:
             self._ticks(session, request_id, contract, delayed, None)
         session.send("57", "1", str(request_id))
 
-    def _begin(self, session: Session, request_id: int, contract: Contract, delayed: bool) -> None:
+    def _begin(self, session: Client, request_id: int, contract: Contract, delayed: bool) -> None:
         kind = _DELAY_TYPE if delayed else 1
         session.send("58", "1", str(request_id), str(kind))
         self._send_parameters(session, request_id, contract)
 
     def _stream(
-        self, session: Session, request_id: int, contract: Contract, delayed: bool, off: bool
+        self, session: Client, request_id: int, contract: Contract, delayed: bool, off: bool
     ) -> None:
         sent: dict[int, str] = {}
         self._begin(session, request_id, contract, delayed)
@@ -231,21 +232,21 @@ class MarketDataDesk:
             if not off and self._missing(contract) not in ("silent", "end_only"):
                 self._ticks(session, request_id, contract, delayed, sent)
 
-        session.subscriptions[_STREAM, request_id] = self._simulator.every(
-            self._simulator.config.tick_interval_s, tick
+        session.subscriptions[_STREAM, request_id] = self._timers.every(
+            self._config.tick_interval_s, tick
         )
         tick()
 
     def _ticks(
         self,
-        session: Session,
+        session: Client,
         request_id: int,
         contract: Contract,
         delayed: bool,
         sent: dict[int, str] | None,
     ) -> None:
         """Send a quote: all of it, or of a stream what changed since `sent`."""
-        quote = self._simulator.market.quote(contract)
+        quote = self._market.quote(contract)
         filler = {"minus_one": -1.0, "zero": 0.0}.get(self._missing(contract) or "")
         send = _TickWriter(session, request_id, delayed, sent)
         for kind, value_of, size_kind in _PRICES:
@@ -265,7 +266,7 @@ class MarketDataDesk:
             for kind, price in ((10, quote.bid), (11, quote.ask), (12, quote.last), (13, None)):
                 send.greeks(kind, quote, quote.greeks.price if kind == 13 else price)
 
-    def cancel_market_data(self, session: Session, fields: Fields) -> None:
+    def cancel_market_data(self, session: Client, fields: Fields) -> None:
         """End a stream, or a snapshot that has not ended; 300 when there is none."""
         request_id = fields.integer()
         stop = session.subscriptions.pop((_STREAM, request_id), None)
@@ -274,7 +275,7 @@ class MarketDataDesk:
             raise Refusal(codes.NO_TICKER, f"Can't find EId with tickerId:{request_id}")
         stop()
 
-    def end_all(self, session: Session, code: int | None) -> None:
+    def end_all(self, session: Client, code: int | None) -> None:
         """End every stream of a client, with an error for each."""
         for kind, request_id in list(session.subscriptions):
             if kind in (_STREAM, _BY_TICK):
@@ -284,7 +285,7 @@ class MarketDataDesk:
 
     # Tick by tick -------------------------------------------------------------------------------
 
-    def tick_by_tick(self, session: Session, fields: Fields) -> None:
+    def tick_by_tick(self, session: Client, fields: Fields) -> None:
         """Answer reqTickByTickData."""
         request_id = fields.integer()
         query = ContractQuery.read(fields)
@@ -293,7 +294,7 @@ class MarketDataDesk:
         if kind is None:
             raise Refusal(codes.BAD_REQUEST, codes.validation(f"Invalid tick type {name}"))
         contract = self._resolve(query)
-        limit = self._simulator.config.limits.tick_by_tick
+        limit = self._config.limits.tick_by_tick
         active = sum(1 for owner, _ in session.subscriptions if owner == _BY_TICK)
         if limit and active >= limit:
             raise Refusal(codes.TICK_BY_TICK_LIMIT)
@@ -306,7 +307,7 @@ class MarketDataDesk:
         def tick() -> None:
             if self._missing(contract) is not None:
                 return
-            quote = self._simulator.market.quote(contract)
+            quote = self._market.quote(contract)
             values = _by_tick_values(kind, quote, contract)
             if values is None or (kind >= 3 and values == last[0]) or quote.halted:
                 return
@@ -314,12 +315,12 @@ class MarketDataDesk:
             time = str(int(quote.last_time.timestamp()))
             session.send("99", str(request_id), str(kind), time, *values)
 
-        session.subscriptions[_BY_TICK, request_id] = self._simulator.every(
-            self._simulator.config.tick_interval_s, tick
+        session.subscriptions[_BY_TICK, request_id] = self._timers.every(
+            self._config.tick_interval_s, tick
         )
         tick()
 
-    def cancel_tick_by_tick(self, session: Session, fields: Fields) -> None:
+    def cancel_tick_by_tick(self, session: Client, fields: Fields) -> None:
         """End a tick-by-tick stream; 300 when there is none."""
         request_id = fields.integer()
         stop = session.subscriptions.pop((_BY_TICK, request_id), None)
@@ -332,7 +333,7 @@ class _TickWriter:
     """Sends ticks, in delayed form where asked, each only when it changed."""
 
     def __init__(
-        self, session: Session, request_id: int, delayed: bool, sent: dict[int, str] | None
+        self, session: Client, request_id: int, delayed: bool, sent: dict[int, str] | None
     ) -> None:
         self._session = session
         self._id = str(request_id)

@@ -8,21 +8,18 @@ import datetime as dt
 import math
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import attrs
 
 from . import codes
 from .calendar import EASTERN, stamp, utc_stamp
+from .client import Client
 from .contracts import Contract, ContractQuery
 from .fields import Fields, number, size
 from .prices import Bar
 from .requests import Handler
 from .tickets import Refusal, resolve
-
-if TYPE_CHECKING:
-    from .server import Simulator
-    from .session import Session
+from .world import World
 
 _BAR_MINUTES = {
     "1 min": 1,
@@ -62,16 +59,22 @@ class _Query:
     epoch: bool
 
 
-class HistoryDesk:
+class HistoryService:
     """Historical bars, bars kept up to date, five-second bars, head time stamps."""
 
-    def __init__(self, simulator: Simulator) -> None:
-        self._simulator = simulator
+    def __init__(self, world: World) -> None:
+        self._config = world.config
+        self._market = world.market
+        self._universe = world.universe
+        self._faults = world.faults
+        self._now = world.now
+        self._timers = world.timers
+        self._loop = world.loop
         self._asked: deque[tuple[float, int]] = deque()
         self._last_asked: dict[tuple[str, ...], float] = {}
 
     def handlers(self) -> dict[int, Handler]:
-        """The requests this desk answers."""
+        """The requests this service answers."""
         return {
             20: self.history,
             25: self.cancel_history,
@@ -81,12 +84,12 @@ class HistoryDesk:
             90: self.nothing,
         }
 
-    def nothing(self, session: Session, fields: Fields) -> None:
+    def nothing(self, session: Client, fields: Fields) -> None:
         """Take a request that has no answer."""
 
     # Bars ---------------------------------------------------------------------------------------
 
-    def history(self, session: Session, fields: Fields) -> None:
+    def history(self, session: Client, fields: Fields) -> None:
         """Answer reqHistoricalData."""
         request_id = fields.integer()
         contract_query = ContractQuery.read(fields)
@@ -119,18 +122,18 @@ class HistoryDesk:
             self._keep_up_to_date(session, request_id, query)
 
     def _resolve(self, query: ContractQuery, expired: bool) -> Contract:
-        found = self._simulator.universe.find(query, self._simulator.market.today, expired=expired)
+        found = self._universe.find(query, self._market.today, expired=expired)
         return resolve(found, query.symbol)
 
     def _check_pacing(self, key: tuple[str, ...], weight: int) -> None:
-        faults, limits = self._simulator.faults.state, self._simulator.config.limits
+        faults, limits = self._faults, self._config.limits
         violation = Refusal(
             codes.HISTORY_ERROR, codes.history("Historical data request pacing violation")
         )
         if faults.pacing_errors > 0:
             faults.pacing_errors -= 1
             raise violation
-        now_s = self._simulator.loop.time()
+        now_s = self._loop.time()
         if faults.disconnected:
             text = codes.history("HMDS server connection was not successful.")
             raise Refusal(codes.HISTORY_ERROR, text)
@@ -148,7 +151,7 @@ class HistoryDesk:
         self._last_asked[key] = now_s
 
     def _bars(self, query: _Query) -> list[Bar]:
-        market = self._simulator.market
+        market = self._market
         count = math.ceil(query.duration_s / 60 / query.minutes)
         if count * query.minutes > _MOST_BARS:
             raise Refusal(codes.HISTORY_ERROR, codes.history("Time length exceed max."))
@@ -164,7 +167,7 @@ class HistoryDesk:
             minutes = minutes[-needed:]
         else:
             minutes = market.bars(query.contract, needed, end_s)
-        lost = self._simulator.faults.state.lost_bars.get(query.contract.symbol)
+        lost = self._faults.lost_bars.get(query.contract.symbol)
         if lost is not None:
             minutes = [
                 bar for bar in minutes if not lost[0] <= market.time_of(bar.minute) < lost[1]
@@ -175,22 +178,22 @@ class HistoryDesk:
         return bars if shift is None else [_shifted(bar, shift) for bar in bars]
 
     def _date(self, query: _Query, bar: Bar) -> str:
-        moment = self._simulator.market.time_of(bar.minute)
+        moment = self._market.time_of(bar.minute)
         if query.minutes >= 1440:
             return moment.astimezone(EASTERN).strftime("%Y%m%d")
         return str(int(moment.timestamp())) if query.epoch else stamp(moment)
 
-    def _send_bars(self, session: Session, request_id: int, query: _Query, bars: list[Bar]) -> None:
-        end = query.end or self._simulator.now()
+    def _send_bars(self, session: Client, request_id: int, query: _Query, bars: list[Bar]) -> None:
+        end = query.end or self._now()
         start = end - dt.timedelta(seconds=query.duration_s)
         message = ["17", str(request_id), utc_stamp(start), utc_stamp(end), str(len(bars))]
         for bar in bars:
             message += [self._date(query, bar), *_prices(bar), *_volume(query, bar)]
         session.send_message(message)
 
-    def _keep_up_to_date(self, session: Session, request_id: int, query: _Query) -> None:
+    def _keep_up_to_date(self, session: Client, request_id: int, query: _Query) -> None:
         def tick() -> None:
-            bar = _merge(self._simulator.market.bars(query.contract, query.minutes), query.minutes)
+            bar = _merge(self._market.bars(query.contract, query.minutes), query.minutes)
             newest = bar[-1]
             volume, wap, count = _volume(query, newest)
             prices = (newest.open, newest.close, newest.high, newest.low)
@@ -202,16 +205,16 @@ class HistoryDesk:
         self._subscribe(session, ("history", request_id), _REAL_TIME_BAR_S, tick)
 
     def _subscribe(
-        self, session: Session, key: tuple[str, int], interval_s: float, tick: Callable[[], None]
+        self, session: Client, key: tuple[str, int], interval_s: float, tick: Callable[[], None]
     ) -> None:
         if key in session.subscriptions:
             raise Refusal(codes.DUPLICATE_TICKER)
-        limit = self._simulator.config.limits.history_open
+        limit = self._config.limits.history_open
         if limit and sum(1 for kind, _ in session.subscriptions if kind == key[0]) >= limit:
             raise Refusal(codes.HISTORY_ERROR, codes.history("Too many simultaneous API requests"))
-        session.subscriptions[key] = self._simulator.every(interval_s, tick)
+        session.subscriptions[key] = self._timers.every(interval_s, tick)
 
-    def cancel_history(self, session: Session, fields: Fields) -> None:
+    def cancel_history(self, session: Client, fields: Fields) -> None:
         """End a request for bars; 366 when it has ended already."""
         request_id = fields.integer()
         stop = session.subscriptions.pop(("history", request_id), None)
@@ -222,15 +225,15 @@ class HistoryDesk:
         text = codes.history(f"API historical data query cancelled: {request_id}")
         session.error(request_id, codes.HISTORY_ERROR, text)
 
-    def real_time_bars(self, session: Session, fields: Fields) -> None:
+    def real_time_bars(self, session: Client, fields: Fields) -> None:
         """Send a bar every five seconds."""
         request_id = fields.integer()
         contract = self._resolve(ContractQuery.read(fields), False)
 
         def tick() -> None:
-            quote = self._simulator.market.quote(contract)
+            quote = self._market.quote(contract)
             price = number(quote.last)
-            start = int(self._simulator.now().timestamp()) // 5 * 5
+            start = int(self._now().timestamp()) // 5 * 5
             session.send(
                 *("50", "3", str(request_id), str(start), price, price, price, price),
                 *(size(quote.last_size), price, "1"),
@@ -238,20 +241,20 @@ class HistoryDesk:
 
         self._subscribe(session, ("real_time", request_id), _REAL_TIME_BAR_S, tick)
 
-    def cancel_real_time_bars(self, session: Session, fields: Fields) -> None:
+    def cancel_real_time_bars(self, session: Client, fields: Fields) -> None:
         """End five-second bars."""
         stop = session.subscriptions.pop(("real_time", fields.integer()), None)
         if stop is not None:
             stop()
 
-    def head_timestamp(self, session: Session, fields: Fields) -> None:
+    def head_timestamp(self, session: Client, fields: Fields) -> None:
         """Say since when there is data."""
         request_id = fields.integer()
         query = ContractQuery.read(fields)
         fields.texts(3)
         epoch = fields.integer(1) == 2
         self._resolve(query, True)
-        first = self._simulator.market.time_of(-_HISTORY_DAYS * 1440)
+        first = self._market.time_of(-_HISTORY_DAYS * 1440)
         text = str(int(first.timestamp())) if epoch else utc_stamp(first)
         session.send("88", str(request_id), text)
 

@@ -1,37 +1,38 @@
-"""Answers requests about orders, and tells clients what happens to theirs."""
+"""Answers requests about orders."""
 
 # Handlers share one signature whether or not they need all of it.
 # ruff: noqa: ARG002
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
-
 from . import codes, reports
+from .broker import Broker
 from .calendar import stamp, utc_stamp
+from .client import Client
 from .fields import FieldError, Fields
 from .ledger import CANCEL_ORDER, GLOBAL_CANCEL, PLACE_ORDER, Kind, LedgerEntry, describe
 from .orders import Execution, Order, OrderTicket, read_ticket
 from .requests import Handler
 from .tickets import Refusal
-
-if TYPE_CHECKING:
-    from .server import Simulator
-    from .session import Session
+from .world import World
 
 _READ_ONLY = "The API interface is currently in Read-Only mode."
 
 
-class OrderDesk:
-    """Places, cancels and lists orders; the broker reports through it."""
+class OrderService:
+    """Places, cancels and lists orders."""
 
-    def __init__(self, simulator: Simulator) -> None:
-        self._simulator = simulator
-        self._backlog: list[Callable[[], None]] = []
+    def __init__(self, world: World, broker: Broker) -> None:
+        self._broker = broker
+        self._config = world.config
+        self._faults = world.faults
+        self._books = world.books
+        self._store = world.store
+        self._now = world.now
+        self._loop = world.loop
 
     def handlers(self) -> dict[int, Handler]:
-        """The requests this desk answers."""
+        """The requests this service answers."""
         return {
             5: self.open_orders,
             7: self.executions,
@@ -42,28 +43,28 @@ class OrderDesk:
 
     # What arrives -------------------------------------------------------------------------------
 
-    def receive(self, session: Session, number: int, values: list[str], arrived_ns: int) -> None:
+    def receive(self, session: Client, number: int, values: list[str], arrived_ns: int) -> None:
         """Record an order message in the ledger, then act on it."""
         entry = self._entry(session, number, values, arrived_ns)
         entry, ticket = describe(entry)
-        entry = self._simulator.broker.store.record(entry)
-        state = self._simulator.faults.state
+        entry = self._store.record(entry)
+        state = self._faults
         lost = ""
         if number == PLACE_ORDER and state.lost_acknowledgements:
             lost = state.lost_acknowledgements.pop(0)
         if lost == "drop_before":
-            self._simulator.broker.store.settle(entry, "dropped")
+            self._store.settle(entry, "dropped")
             session.close(reset=True)
             return
         if lost == "drop_after":
             session.mute()
         outcome = self._act(session, number, entry, ticket, lost != "")
-        self._simulator.broker.store.settle(entry, outcome)
+        self._store.settle(entry, outcome)
         if lost == "drop_after":
             session.close(reset=True)
 
     def _entry(
-        self, session: Session, number: int, values: list[str], arrived_ns: int
+        self, session: Client, number: int, values: list[str], arrived_ns: int
     ) -> LedgerEntry:
         order_id = _order_id(number, values)
         kind: Kind = "place"
@@ -71,12 +72,12 @@ class OrderDesk:
             kind = "global_cancel"
         elif number == CANCEL_ORDER:
             kind = "cancel"
-        elif self._simulator.broker.store.find(session.client_id, order_id) is not None:
+        elif self._store.find(session.client_id, order_id) is not None:
             kind = "modify"
         return LedgerEntry(
             sequence=0,
-            received_s=self._simulator.loop.time(),
-            received_at=self._simulator.now(),
+            received_s=self._loop.time(),
+            received_at=self._now(),
             arrived_ns=arrived_ns,
             client_id=session.client_id,
             order_id=order_id,
@@ -86,15 +87,15 @@ class OrderDesk:
 
     def _act(
         self,
-        session: Session,
+        session: Client,
         number: int,
         entry: LedgerEntry,
         ticket: OrderTicket | None,
         silent: bool,
     ) -> str:
-        broker = self._simulator.broker
+        broker = self._broker
         try:
-            if self._simulator.config.read_only:
+            if self._config.read_only:
                 raise Refusal(codes.BAD_REQUEST, codes.validation(_READ_ONLY))
             if number == GLOBAL_CANCEL:
                 return broker.global_cancel()
@@ -113,49 +114,49 @@ class OrderDesk:
 
     # What is asked ------------------------------------------------------------------------------
 
-    def open_orders(self, session: Session, fields: Fields) -> None:
+    def open_orders(self, session: Client, fields: Fields) -> None:
         """List the working orders of this client."""
         self._refuse_when_read_only()
-        for order in self._simulator.broker.store.working():
+        for order in self._store.working():
             if session.client_id == 0 and order.client_id == 0 and order.order_id == 0:
                 self._bind(session, order)
             if order.client_id == session.client_id:
                 self._tell(session, order)
         session.send("53", "1")
 
-    def all_open_orders(self, session: Session, fields: Fields) -> None:
+    def all_open_orders(self, session: Client, fields: Fields) -> None:
         """List the working orders of all clients."""
         self._refuse_when_read_only()
-        for order in self._simulator.broker.store.working():
+        for order in self._store.working():
             self._tell(session, order)
         session.send("53", "1")
 
-    def auto_open_orders(self, session: Session, fields: Fields) -> None:
+    def auto_open_orders(self, session: Client, fields: Fields) -> None:
         """Bind orders made by hand to client 0."""
         fields.flag()
         if session.client_id != 0:
             raise Refusal(codes.AUTO_BIND_CLIENT_ZERO)
 
-    def completed_orders(self, session: Session, fields: Fields) -> None:
+    def completed_orders(self, session: Client, fields: Fields) -> None:
         """List finished orders."""
         self._refuse_when_read_only()
         api_only = fields.flag()
-        for order in self._simulator.broker.store.orders.values():
+        for order in self._store.orders.values():
             if order.completed_at and not order.discarded and (order.order_id or not api_only):
                 session.send_message(reports.completed_order(order, session.version))
         session.send("102")
 
-    def executions(self, session: Session, fields: Fields) -> None:
+    def executions(self, session: Client, fields: Fields) -> None:
         """List executions: all of them, then their commissions, then the end."""
         request_id = fields.integer()
         client_id = fields.integer()
         wanted = fields.texts(6)
         chosen = [
             execution
-            for execution in self._simulator.broker.books.effective()
+            for execution in self._books.effective()
             if client_id in (0, execution.client_id)
             and _matches(execution, wanted)
-            and execution.exec_id not in self._simulator.faults.state.unlisted
+            and execution.exec_id not in self._faults.unlisted
         ]
         for execution in chosen:
             session.send_message(reports.execution_data(execution, request_id))
@@ -163,107 +164,27 @@ class OrderDesk:
             session.send_message(reports.commission_report(execution))
         session.send("55", "1", str(request_id))
 
-    def announce(self, session: Session) -> None:
+    def announce(self, session: Client) -> None:
         """Push the live orders of a client that has come back, before anything else."""
-        own = [
-            o for o in self._simulator.broker.store.working() if o.client_id == session.client_id
-        ]
+        own = [o for o in self._store.working() if o.client_id == session.client_id]
         for order in own:
             self._tell(session, order)
         if own:
             session.send("53", "1")
 
     def _refuse_when_read_only(self) -> None:
-        if self._simulator.config.read_only:
+        if self._config.read_only:
             raise Refusal(codes.BAD_REQUEST, codes.validation(_READ_ONLY))
 
-    def _bind(self, session: Session, order: Order) -> None:
-        store = self._simulator.broker.store
+    def _bind(self, session: Client, order: Order) -> None:
+        store = self._store
         store.bind(order, session.client_id, store.next_order_id(session.client_id))
         session.send("100", str(order.perm_id), str(order.client_id), str(order.order_id))
 
-    def _tell(self, session: Session, order: Order) -> None:
+    def _tell(self, session: Client, order: Order) -> None:
         order.silent = False
         session.send_message(reports.open_order(order, session.version))
         session.send_message(reports.order_status(order))
-
-    # What the broker reports --------------------------------------------------------------------
-
-    def _delayed(self, report: Callable[[], None]) -> bool:
-        """Keep a report while the gateway has lost its servers."""
-        if self._simulator.faults.state.disconnected:
-            self._backlog.append(report)
-            return True
-        return False
-
-    def reconnected(self) -> None:
-        """Say what happened while the servers were lost."""
-        backlog, self._backlog = self._backlog, []
-        for report in backlog:
-            report()
-
-    def _listeners(self, client_id: int) -> list[Session]:
-        master = self._simulator.config.master_client_id
-        return [
-            session
-            for session in self._simulator.ready_sessions()
-            if session.client_id in (client_id, master)
-        ]
-
-    def order_changed(self, order: Order) -> None:
-        """Send openOrder and orderStatus."""
-        if order.silent or self._delayed(lambda: self.order_changed(order)):
-            return
-        for session in self._listeners(order.client_id):
-            session.send_message(reports.open_order(order, session.version))
-            session.send_message(reports.order_status(order))
-
-    def order_status(self, order: Order) -> None:
-        """Send orderStatus alone."""
-        if order.silent or self._delayed(lambda: self.order_status(order)):
-            return
-        for session in self._listeners(order.client_id):
-            session.send_message(reports.order_status(order))
-
-    def previewed(self, order: Order, values: tuple[float, ...], warning: str) -> None:
-        """Answer a what-if order: one openOrder, no status."""
-        for session in self._listeners(order.client_id):
-            session.send_message(
-                reports.open_order(order, session.version, margins=values, warning=warning)
-            )
-
-    def executed(self, execution: Execution) -> None:
-        """Send the execution."""
-        if self._is_silent(execution) or self._delayed(lambda: self.executed(execution)):
-            return
-        for session in self._listeners(execution.client_id):
-            session.send_message(reports.execution_data(execution, -1))
-
-    def commission(self, execution: Execution) -> None:
-        """Send the commission."""
-        if self._is_silent(execution) or self._delayed(lambda: self.commission(execution)):
-            return
-        for session in self._listeners(execution.client_id):
-            session.send_message(reports.commission_report(execution))
-
-    def order_error(self, client_id: int, order_id: int, code: int, text: str | None) -> None:
-        """Send an error about an order to its owner."""
-        order = self._simulator.broker.store.find(client_id, order_id)
-        if order is not None and order.silent:
-            return
-        for session in self._simulator.ready_sessions():
-            if session.client_id == client_id:
-                session.error(order_id, code, text)
-
-    def account_changed(self, account: str, con_id: int) -> None:
-        """Push position and account values to who subscribed."""
-        if self._delayed(lambda: self.account_changed(account, con_id)):
-            return
-        self._simulator.account_desk.changed(account, con_id)
-
-    def _is_silent(self, execution: Execution) -> bool:
-        order = self._simulator.broker.store.orders.get(execution.perm_id)
-        return order is not None and order.silent
 
 
 def _order_id(number: int, values: list[str]) -> int:

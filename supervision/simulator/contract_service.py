@@ -5,20 +5,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import attrs
 
 from . import codes
 from .calendar import ZONE_NAME
+from .client import Client
 from .contracts import Contract, ContractQuery
 from .fields import Fields, number, size
 from .requests import Handler
 from .tickets import Refusal, check_security_type
-
-if TYPE_CHECKING:
-    from .server import Simulator
-    from .session import Session
+from .world import World
 
 _OLD_LAYOUT_UNTIL = 163
 _SAMPLE_DETAILS_FROM = 176
@@ -41,14 +37,20 @@ def _adjusted(contract: Contract) -> Contract:
     )
 
 
-class ContractDesk:
+class ContractService:
     """Contract details, option chains, symbol search, market rules, time."""
 
-    def __init__(self, simulator: Simulator) -> None:
-        self._simulator = simulator
+    def __init__(self, world: World) -> None:
+        self._config = world.config
+        self._market = world.market
+        self._universe = world.universe
+        self._faults = world.faults
+        self._store = world.store
+        self._now = world.now
+        self._timers = world.timers
 
     def handlers(self) -> dict[int, Handler]:
-        """The requests this desk answers."""
+        """The requests this service answers."""
         return {
             8: self.ids,
             9: self.details,
@@ -65,51 +67,51 @@ class ContractDesk:
             104: self.user_info,
         }
 
-    def nothing(self, session: Session, fields: Fields) -> None:
+    def nothing(self, session: Client, fields: Fields) -> None:
         """Take a request that has no answer."""
 
-    def ids(self, session: Session, fields: Fields) -> None:
+    def ids(self, session: Client, fields: Fields) -> None:
         """Say the next order id again."""
-        session.send("9", "1", str(self._simulator.broker.store.next_order_id(session.client_id)))
+        session.send("9", "1", str(self._store.next_order_id(session.client_id)))
 
-    def managed_accounts(self, session: Session, fields: Fields) -> None:
+    def managed_accounts(self, session: Client, fields: Fields) -> None:
         """Say the managed accounts again."""
-        session.send("15", "1", ",".join(self._simulator.config.managed_accounts))
+        session.send("15", "1", ",".join(self._config.managed_accounts))
 
-    def current_time(self, session: Session, fields: Fields) -> None:
+    def current_time(self, session: Client, fields: Fields) -> None:
         """Say the time."""
-        session.send("49", "1", str(int(self._simulator.now().timestamp())))
+        session.send("49", "1", str(int(self._now().timestamp())))
 
-    def user_info(self, session: Session, fields: Fields) -> None:
+    def user_info(self, session: Client, fields: Fields) -> None:
         """Say that there is no white branding."""
         session.send("107", str(fields.integer()), "")
 
-    def family_codes(self, session: Session, fields: Fields) -> None:
+    def family_codes(self, session: Client, fields: Fields) -> None:
         """Answer as a plain account."""
         session.send("78", "1", "*", "")
 
-    def news_providers(self, session: Session, fields: Fields) -> None:
+    def news_providers(self, session: Client, fields: Fields) -> None:
         """Name one news provider."""
         session.send("85", "1", "BRFG", "Briefing.com General Market Columns")
 
-    def depth_exchanges(self, session: Session, fields: Fields) -> None:
+    def depth_exchanges(self, session: Client, fields: Fields) -> None:
         """Say that no exchange offers depth."""
         session.send("80", "0")
 
-    def smart_components(self, session: Session, fields: Fields) -> None:
+    def smart_components(self, session: Client, fields: Fields) -> None:
         """Name the exchanges behind SMART."""
         parts = [("0", "ARCA", "P"), ("1", "NASDAQ", "Q"), ("2", "NYSE", "N")]
         flat = [text for part in parts for text in part]
         session.send("82", str(fields.integer()), str(len(parts)), *flat)
 
-    def market_rule(self, session: Session, fields: Fields) -> None:
+    def market_rule(self, session: Client, fields: Fields) -> None:
         """Give the price increments of a rule."""
         rule = fields.integer()
         if rule != _MARKET_RULE:
             raise Refusal(codes.BAD_REQUEST, codes.validation("Invalid market rule id"))
         session.send("93", str(rule), "1", "0.0", "0.01")
 
-    def details(self, session: Session, fields: Fields) -> None:
+    def details(self, session: Client, fields: Fields) -> None:
         """Answer reqContractDetails: one message per match, then the end; none is error 200."""
         request_id = fields.integer()
         query = ContractQuery.read(fields)
@@ -117,22 +119,22 @@ class ContractDesk:
         check_security_type(query.sec_type)
         if query.sec_type == "" and not query.con_id:
             raise Refusal(codes.BAD_REQUEST, codes.validation("Please enter a valid security type"))
-        delay_s = self._simulator.config.contract_delay_s
+        delay_s = self._config.contract_delay_s
         if delay_s > 0:
-            self._simulator.later(delay_s, self._answer, session, request_id, query, expired)
+            self._timers.later(delay_s, self._answer, session, request_id, query, expired)
         else:
             self._answer(session, request_id, query, expired)
 
     def _answer(
-        self, session: Session, request_id: int, query: ContractQuery, expired: bool
+        self, session: Client, request_id: int, query: ContractQuery, expired: bool
     ) -> None:
-        found = self._simulator.universe.find(query, self._simulator.market.today, expired=expired)
+        found = self._universe.find(query, self._market.today, expired=expired)
         if not found:
             session.error(request_id, codes.NO_DEFINITION)
             return
-        if not query.con_id and query.symbol in self._simulator.faults.state.ambiguous:
+        if not query.con_id and query.symbol in self._faults.ambiguous:
             found = tuple(both for each in found for both in (each, _adjusted(each)))
-        hours = self._simulator.market.hours.describe(self._simulator.now())
+        hours = self._market.hours.describe(self._now())
         for contract in found:
             session.send_message(self._details(session.version, request_id, contract, hours))
         session.send("52", "1", str(request_id))
@@ -187,7 +189,7 @@ class ContractDesk:
             *([] if old else ["1", "1", "100" if not option else "1"]),
         ]
 
-    def option_parameters(self, session: Session, fields: Fields) -> None:
+    def option_parameters(self, session: Client, fields: Fields) -> None:
         """Answer reqSecDefOptParams: the chain per exchange, then the end."""
         request_id = fields.integer()
         symbol = fields.text()
@@ -198,10 +200,10 @@ class ContractDesk:
             raise Refusal(
                 codes.BAD_REQUEST, codes.validation(f"Invalid security type - {under_type}")
             )
-        universe = self._simulator.universe
+        universe = self._universe
         stock = universe.by_con_id(con_id) if con_id else universe.stock(symbol)
         if stock is not None and stock.symbol == symbol and universe.has_options(stock):
-            dates = universe.expiries(stock, self._simulator.market.today)
+            dates = universe.expiries(stock, self._market.today)
             strikes = [size(strike) for strike in universe.strikes(stock)]
             for place in _OPTION_CHAIN_EXCHANGES if not exchange else (exchange,):
                 session.send(
@@ -210,13 +212,13 @@ class ContractDesk:
                 )
         session.send("76", str(request_id))
 
-    def matching_symbols(self, session: Session, fields: Fields) -> None:
+    def matching_symbols(self, session: Client, fields: Fields) -> None:
         """Answer reqMatchingSymbols."""
         request_id = fields.integer()
-        found = self._simulator.universe.search(fields.text())
+        found = self._universe.search(fields.text())
         message = ["79", str(request_id), str(len(found))]
         for stock in found:
-            types = ["OPT"] if self._simulator.universe.has_options(stock) else []
+            types = ["OPT"] if self._universe.has_options(stock) else []
             message += [str(stock.con_id), stock.symbol, "STK", stock.primary_exchange]
             message += [stock.currency, str(len(types)), *types]
             if session.version >= _SAMPLE_DETAILS_FROM:
