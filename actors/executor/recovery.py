@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
-
-from actors.errors import GatewayError
 from actors.executor.broker_reports import BrokerReports
 from actors.executor.cancels import Cancels
 from actors.executor.order_book import CancelIntent, OrderBook, Tracked
@@ -20,27 +17,25 @@ from actors.executor.working_orders import foreign_working, working_orders
 from actors.kernel.actor import SupervisedActor
 from actors.kernel.handlers import Part, handles
 from actors.logic.order_table import OrderState
-from actors.messages.addresses import CONNECTION, JOURNAL, LINK, RISK
+from actors.messages.addresses import CONNECTION, LINK, RISK
 from actors.messages.connection import (
     NothingToReconcile,
     Reconcile,
     Reconciled,
     ReconciliationCompleted,
 )
-from actors.messages.journal import JournalRead, ReadJournal
+from actors.messages.journal import JournalRead
 from actors.messages.orders import GateAnswered, QueryGate, WorkingOrdersKnown
 from actors.model.orders import WaitFor
 from actors.model.trading import Trading
+from actors.recovery import RECOVERY_S, Past
 from actors.sections.orders import Orders
-
-RECOVERY_S = 10.0
-"""How long a restarted executor waits for the journal and the gate."""
 
 
 class Recovery(Part):
     """Journal, then gate, then broker; business waits until the three agree (SUP-6).
 
-    Owns what the gate said until it is used, the broker's state that came too early, and whether it asks again.
+    Owns what the gate said until it is used, and whether it asks again.
     """
 
     def __init__(
@@ -63,19 +58,14 @@ class Recovery(Part):
         self._reports = reports
         self._cancels = cancels
         self._gate: GateKnowledge | None = None
-        self._knows_its_orders = False
-        self._early_reconcile: Reconcile | None = None
+        self._past = Past(actor, "the executor", self.on_reconcile)
         self._asks_again = False
 
     # --- after a restart ------------------------------------------------------------------------------------------
 
     async def recover(self) -> None:
         """Learn from the journal what was under way, and from the gate what of it was sent (SUP-6)."""
-        question = ReadJournal(**self._actor.of_our_own("journal", RECOVERY_S))
-        try:
-            journal = await self._actor.asked(JOURNAL, question, JournalRead)
-        except GatewayError as error:
-            _cannot_recover("journal", error)
+        journal = await self._past.from_journal()
         self._take_in(journal)
         if journal.orders:
             await self.ask_gate(tuple(held.order.order_ref for held in journal.orders))
@@ -95,12 +85,8 @@ class Recovery(Part):
     async def ask_gate(self, references: tuple[str, ...]) -> None:
         """Ask the gate, then the broker, what became of these orders; those not sent never will be (D5)."""
         header = self._actor.of_our_own("gate", RECOVERY_S)
-        try:
-            answer = await self._actor.asked(
-                LINK, QueryGate(**header, order_refs=references), GateAnswered
-            )
-        except GatewayError as error:
-            _cannot_recover("gate", error)
+        question = QueryGate(**header, order_refs=references)
+        answer = await self._past.asked("gate", LINK, question, GateAnswered)
         known = GateKnowledge(
             sent=dict(answer.sent), since=answer.gate_started_at, asked=frozenset(references)
         )
@@ -109,10 +95,7 @@ class Recovery(Part):
 
     def _go_on(self) -> None:
         """The past is known: take over the broker's state that came early, or ask for it."""
-        self._knows_its_orders = True
-        early, self._early_reconcile = self._early_reconcile, None
-        if early is not None:
-            self.on_reconcile(early)
+        self._past.learnt()
         self._session.ask_for_reconciliation()
 
     @handles(NothingToReconcile)
@@ -134,8 +117,7 @@ class Recovery(Part):
 
         One that comes before this incarnation has learnt of its orders waits until then.
         """
-        if not self._knows_its_orders:
-            self._early_reconcile = message
+        if self._past.keeps_waiting(message):
             return
         self._session.take_over(message)
         for execution in message.state.executions:
@@ -188,8 +170,3 @@ class Recovery(Part):
 
     def _has_unknown(self) -> bool:
         return any(tracked.record.state is OrderState.UNKNOWN for tracked in self._book)
-
-
-def _cannot_recover(step: str, error: GatewayError) -> NoReturn:
-    """Without its past an executor would send orders twice: it fails, and the supervisor tries again."""
-    raise GatewayError(f"the executor cannot recover from the {step}: {error}") from None

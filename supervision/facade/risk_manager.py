@@ -76,9 +76,11 @@ class RiskManagerHost:
             answer = await self._call(self._manager.validate_trade, request.request)
             validation = understood(answer)
         except Exception as error:  # noqa: BLE001
+            ours = isinstance(error, GatewayError)
+            told = error if ours else GatewayError(str(error) or type(error).__name__)
             self._tell(
                 request.reply_to,
-                RequestFailed(correlation_id=request.correlation_id, error=describe(error)),
+                RequestFailed(correlation_id=request.correlation_id, error=describe(told)),
             )
             return
         self._tell(

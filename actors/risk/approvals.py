@@ -1,0 +1,191 @@
+"""How an order is judged: by the rules, perhaps by the orchestrator's own risk manager, and signed (ORD-3, RSK-7)."""
+
+from __future__ import annotations
+
+import attrs
+
+from actors.errors import GatewayError
+from actors.kernel.actor import SupervisedActor
+from actors.kernel.handlers import Part, handles
+from actors.kernel.stories import root_id
+from actors.messages.addresses import FACADE
+from actors.messages.market_data import QuoteUpdated
+from actors.messages.risk import (
+    ConsultRiskManager,
+    OrderApproved,
+    OrderRejected,
+    RequestApproval,
+    RiskManagerAnswered,
+)
+from actors.model.market import Quote
+from actors.model.orders import Purpose, ValidationResult
+from actors.ports import EventLog
+from actors.risk import baselines as calendar
+from actors.risk.day_trades import count_day_trades, opened_today
+from actors.risk.exposure_book import ExposureBook
+from actors.risk.judging import EXTERNAL, judge, judge_replaced
+from actors.risk.limits import RecentOrder, RiskInputs, recent_order, still_recent
+from actors.risk.losses import Losses
+from actors.risk.openings import Openings
+from actors.risk.permits import PermitIssuer
+from actors.risk.rules import needs_day_trades
+from actors.sections.risk import Risk
+
+
+class Approvals(Part):
+    """Owns the newest quotes and the orders that were judged lately.
+
+    ``consults``: the orchestrator brought a risk manager, which is asked about what is opened.
+    """
+
+    def __init__(
+        self,
+        actor: SupervisedActor,
+        settings: Risk,
+        permits: PermitIssuer,
+        book: ExposureBook,
+        losses: Losses,
+        openings: Openings,
+        *,
+        consults: bool,
+        log: EventLog,
+    ) -> None:
+        self._actor = actor
+        self._settings = settings
+        self._permits = permits
+        self._book = book
+        self._losses = losses
+        self._openings = openings
+        self._consults = consults
+        self._log = log
+        self._quotes: dict[int, Quote] = {}
+        self._recent: tuple[RecentOrder, ...] = ()
+
+    @handles(QuoteUpdated)
+    def on_quote_updated(self, event: QuoteUpdated) -> None:
+        """Remember the newest quote."""
+        self._quotes[event.quote.contract.con_id] = event.quote
+
+    @handles(RequestApproval)
+    async def on_request_approval(self, request: RequestApproval) -> None:
+        """Judge, reserve, perhaps ask the orchestrator's own risk manager, and sign."""
+        validation = self._judge(request)
+        if not validation.approved:
+            self._reject(request, validation)
+            return
+        self._reserve(request)
+        if self._consults and request.order.purpose is Purpose.OPEN:
+            external = await self._consulted(request)
+            if not external.approved:
+                self._take_back(request)
+                self._reject(request, external)
+                return
+        self._approve(request, validation)
+
+    # --- the rules ------------------------------------------------------------------------------------------------
+
+    def _judge(self, request: RequestApproval) -> ValidationResult:
+        inputs = self._inputs(request)
+        replaced = self._consults and self._settings.external_replaces
+        if replaced and request.order.purpose is Purpose.OPEN:
+            return judge_replaced(inputs, self._settings)
+        return judge(inputs, self._settings)
+
+    def _inputs(self, request: RequestApproval) -> RiskInputs:
+        now, account, ledger = self._actor.clock.now(), self._losses.account, self._book.ledger
+        contract = request.order.contract
+        worth = calendar.least_equity(self._losses.baselines, account, now)
+        counts = needs_day_trades(worth, self._settings)
+        executions = ledger.executions.values() if counts else ()
+        return RiskInputs(
+            order=request.order,
+            request=request.request,
+            now=now,
+            monotonic=self._actor.clock.monotonic(),
+            ledger=ledger,
+            quote=self._quotes.get(contract.con_id, request.quote),
+            account=account,
+            baselines=self._losses.baselines,
+            prices=self._prices(),
+            recent_orders=self._recent,
+            day_trades=count_day_trades(executions, now) if counts else None,
+            opened_today=opened_today(executions, now),
+            latched=self._openings.latched,
+            opening_blocked_by=self._openings.blocked_by(contract),
+        )
+
+    def _prices(self) -> dict[int, float]:
+        return {
+            con_id: quote.price for con_id, quote in self._quotes.items() if quote.price is not None
+        }
+
+    def _reserve(self, request: RequestApproval) -> None:
+        """Reckon with the order from now on, whatever is judged meanwhile."""
+        self._book.reserve(request.order, request.quote.price if request.quote else None)
+        now = self._actor.clock.monotonic()
+        recent = (*self._recent, recent_order(request.order, now))
+        self._recent = still_recent(recent, now, self._settings)
+
+    def _take_back(self, request: RequestApproval) -> None:
+        """Release what was reserved for an order that will not be sent; a changed order keeps what it had."""
+        self._book.settle(request.order.order_ref, request.replaced)
+
+    # --- the orchestrator's own risk manager ----------------------------------------------------------------------
+
+    async def _consulted(self, request: RequestApproval) -> ValidationResult:
+        """Ask the orchestrator; its rejection, its error and its silence all reject an opening order (RSK-7)."""
+        header = self._actor.on_behalf(request, "external")
+        limit = self._actor.clock.monotonic() + self._settings.external_timeout_s
+        header["deadline"] = min(header["deadline"], limit)
+        question = ConsultRiskManager(**header, request=request.request)
+        try:
+            answer = await self._actor.asked(FACADE, question, RiskManagerAnswered)
+        except GatewayError as error:
+            reason = f"the orchestrator's risk manager failed: {error}"
+            return ValidationResult(
+                approved=False, rejection_reasons=(reason,), rejected_by=(EXTERNAL,)
+            )
+        return attrs.evolve(answer.validation, rejected_by=(EXTERNAL,))
+
+    # --- the answer -----------------------------------------------------------------------------------------------
+
+    def _approve(self, request: RequestApproval, validation: ValidationResult) -> None:
+        """Issue a permit for exactly this order (D13)."""
+        order = request.order
+        fills = self._book.ledger.fill_counts.get(order.contract.con_id, 0)
+        self._actor.reply(
+            request,
+            OrderApproved(
+                correlation_id=request.correlation_id,
+                order_ref=order.order_ref,
+                permit=self._permits.issue(order, fills),
+                validation=validation,
+            ),
+        )
+        self._note("risk_approved", request, validation)
+
+    def _reject(self, request: RequestApproval, validation: ValidationResult) -> None:
+        self._actor.reply(
+            request,
+            OrderRejected(
+                correlation_id=request.correlation_id,
+                order_ref=request.order.order_ref,
+                validation=validation,
+            ),
+        )
+        self._note("risk_rejected", request, validation)
+
+    def _note(self, event: str, request: RequestApproval, validation: ValidationResult) -> None:
+        order = request.order
+        self._log(
+            event,
+            level="INFO" if validation.approved else "WARNING",
+            correlation_id=root_id(request.correlation_id),
+            order_ref=order.order_ref,
+            symbol=str(order.contract),
+            action=order.action.value,
+            quantity=order.quantity,
+            rules=validation.rejected_by,
+            reasons="; ".join(validation.rejection_reasons),
+            notes="; ".join(validation.notes),
+        )
