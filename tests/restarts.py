@@ -12,7 +12,8 @@ from supervision.process import build_proof_process
 from supervision.process.handle import Process
 from supervision.proof.loop import Proof
 from supervision.simulator import Simulator
-from supervision.store.volatile_journal import VolatileJournalActor, VolatileStore
+from supervision.store.volatile_journal import VolatileJournalActor
+from supervision.store.volatile_store import VolatileStore
 from tests.worlds import NEXT_PROCESS
 
 

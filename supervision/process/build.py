@@ -32,7 +32,8 @@ from supervision.store.journal_file import JournalFile
 from supervision.store.records_memory import MemoryRecords
 from supervision.store.records_opening import records_opener
 from supervision.store.records_port import ConnectionRecords
-from supervision.store.volatile_journal import VolatileJournalActor, VolatileStore
+from supervision.store.volatile_journal import VolatileJournalActor
+from supervision.store.volatile_store import VolatileStore
 from supervision.tree.child_spec import ChildSpec
 from supervision.tree.driver import ThreadDriver
 from supervision.tree.system import SystemClock, SystemEntropy

@@ -22,7 +22,8 @@ from supervision.store import volume
 from supervision.store.journal import JournalActor
 from supervision.store.journal_file import JournalFile
 from supervision.store.journal_lock import JOURNAL_FILE, JournalLock
-from supervision.store.volatile_journal import VolatileJournalActor, VolatileStore
+from supervision.store.volatile_journal import VolatileJournalActor
+from supervision.store.volatile_store import VolatileStore
 
 if TYPE_CHECKING:
     from supervision.observe.observer import Observer

@@ -7,7 +7,6 @@ the file stays as it is, and what that version did not record is None or missing
 
 from __future__ import annotations
 
-import json
 import re
 import sqlite3
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from typing import Any, Final
 import attrs
 
 from actors.errors import ConfigurationError
+from supervision.store.journal_rows import as_text, decode
 from supervision.store.journal_schema import (
     BUSY_S,
     MIGRATIONS,
@@ -165,7 +165,7 @@ class AuditTrail:
         steps = self._rows("SELECT * FROM steps WHERE run_id = :run ORDER BY seq", key)
         ended_at = steps[-1]["at"] if steps and steps[-1]["step"] == DONE else None
         until = ended_at or (following[0]["at"] if following else None)
-        window = {"since": _text(latch["at"]), "until": _text(until) if until else _NEVER}
+        window = {"since": as_text(latch["at"]), "until": as_text(until) if until else _NEVER}
         references = self._rows(
             "SELECT order_ref, min(seq) AS first FROM transitions WHERE at >= :since AND at <= :until"
             " GROUP BY order_ref ORDER BY first",
@@ -271,26 +271,9 @@ def _open_read_only(path: Path) -> sqlite3.Connection:
     return connection
 
 
-_TIMES: Final = frozenset({"at", "created_at", "received_at"})
-_JSON: Final = frozenset({"content", "detail", "replaced", "approval"})
-
-
 def _read(row: sqlite3.Row) -> dict[str, Any]:
     names = row.keys()
-    return {name: _value(name, row[name]) for name in names}
-
-
-def _value(name: str, value: Any) -> Any:
-    if value is None:
-        return None
-    if name in _TIMES:
-        return datetime.fromisoformat(value)
-    return json.loads(value) if name in _JSON else value
-
-
-def _text(at: datetime) -> str:
-    """Write a time as the journal does, so that texts compare as times do."""
-    return at.astimezone(UTC).isoformat(timespec="microseconds")
+    return {name: decode(name, row[name]) for name in names}
 
 
 def _sent(row: dict[str, Any]) -> Entry:

@@ -16,38 +16,12 @@ from actors.errors import GatewayError, WriterReplacedError
 from actors.kernel.actor import ActorContext, SupervisedActor
 from actors.kernel.handlers import handles
 from actors.kernel.messages import Message, Reply, Request
-from actors.kernel.stories import root_id
 from actors.logic.executions import LISTED_FOR
-from actors.logic.order_table import TERMINAL, OrderState
-from actors.messages.journal import (
-    IntentDurable,
-    JournalRead,
-    LatchDurable,
-    RaiseOrderIdFloor,
-    ReadJournal,
-    RecordBaseline,
-    RecordExecution,
-    RecordGrace,
-    RecordIntent,
-    RecordLatch,
-    RecordModification,
-    RecordNote,
-    RecordNotSent,
-    RecordStep,
-    RecordTransition,
-    StepDurable,
-)
-from actors.model.orders import CloseReason
+from actors.messages.journal import ReadJournal
 from actors.ports import EventLog, no_log
+from supervision.store.entries import ENTRIES
+from supervision.store.entries.kind import Horizon, nothing_known
 from supervision.store.journal_batch import Batch
-from supervision.store.journal_codec import (
-    approval_content,
-    execution_content,
-    intent_content,
-    not_sent_content,
-    read_execution,
-    read_order,
-)
 from supervision.store.journal_file import JournalFile
 from supervision.store.journal_values import Writer
 
@@ -116,209 +90,24 @@ class JournalActor(SupervisedActor):
 
     # --- gathering ------------------------------------------------------------------------------------------------
 
-    @handles(RecordIntent)
-    def on_record_intent(self, message: RecordIntent) -> None:
-        """Gather an intent; answered once it is durable."""
-        self._gather(
-            message,
-            lambda batch, writer: batch.record_intent(
-                writer,
-                order_ref=message.order.order_ref,
-                order_id=message.order_id,
-                correlation_id=root_id(message.correlation_id),
-                purpose=message.order.purpose.value,
-                content=intent_content(
-                    message.order, message.request, message.close_reason, message.wait_for
-                ),
-                at=message.at,
-                approval=approval_content(message.approval),
-            ),
-            IntentDurable(correlation_id=message.correlation_id, order_ref=message.order.order_ref),
-        )
+    @handles(*ENTRIES)
+    def on_entry(self, message: Message) -> None:
+        """Put an entry into the batch, unless its writer was replaced or it contradicts the journal.
 
-    @handles(RecordModification)
-    def on_record_modification(self, message: RecordModification) -> None:
-        """Gather the new terms of an order; answered once they are durable."""
-        self._gather(
-            message,
-            lambda batch, writer: batch.record_modification(
-                writer,
-                order_ref=message.order.order_ref,
-                content=intent_content(
-                    message.order, message.request, message.close_reason, message.wait_for
-                ),
-                at=message.at,
-                approval=approval_content(message.approval),
-            ),
-            IntentDurable(correlation_id=message.correlation_id, order_ref=message.order.order_ref),
-        )
-
-    @handles(RecordTransition)
-    def on_record_transition(self, message: RecordTransition) -> None:
-        """Gather an order's new state."""
-        self._gather(
-            message,
-            lambda batch, writer: batch.record_transition(
-                writer,
-                order_ref=message.order_ref,
-                at=message.at,
-                state=message.state,
-                final=OrderState(message.state) in TERMINAL,
-                detail={
-                    "text": message.detail,
-                    "broker_order_id": message.broker_order_id,
-                    "client_id": message.client_id,
-                    "perm_id": message.perm_id,
-                    "filled": message.filled,
-                },
-            ),
-        )
-
-    @handles(RecordExecution)
-    def on_record_execution(self, message: RecordExecution) -> None:
-        """Gather an execution."""
-        execution = message.execution
-        self._gather(
-            message,
-            lambda batch, writer: batch.record_execution(
-                writer,
-                exec_id=execution.exec_id,
-                order_ref=execution.order_ref,
-                content=execution_content(execution),
-                at=execution.executed_at or self.clock.now(),
-                received_at=message.received_at,
-            ),
-        )
-
-    @handles(RecordNote)
-    def on_record_note(self, message: RecordNote) -> None:
-        """Gather what was said of an order."""
-        self._gather(
-            message,
-            lambda batch, writer: batch.record_note(
-                writer,
-                order_ref=message.order_ref,
-                kind=message.kind,
-                content=dict(message.facts),
-                at=message.at,
-            ),
-            urgent=False,
-        )
-
-    @handles(RecordNotSent)
-    def on_record_not_sent(self, message: RecordNotSent) -> None:
-        """Gather why an order was not sent."""
-        self._gather(
-            message,
-            lambda batch, writer: batch.record_not_sent(
-                writer,
-                order_ref=message.order_ref,
-                order_id=message.order_id,
-                correlation_id=message.correlation_id,
-                status=message.status,
-                reason=message.reason,
-                content=not_sent_content(message),
-                at=message.at,
-            ),
-            urgent=False,
-        )
-
-    @handles(RecordLatch)
-    def on_record_latch(self, message: RecordLatch) -> None:
-        """Gather the latch's new state, with its entry in the audit trail."""
-
-        def record(batch: Batch, writer: Writer) -> None:
-            batch.record_latch(
-                writer,
-                latched=message.latched,
-                liquidation_id=message.liquidation_id,
-                reason=message.reason,
-                who=message.who,
-                why=message.why,
-                at=message.at,
-                close_reason=message.close_reason.value,
-            )
-            batch.record_audit(
-                writer,
-                at=message.at,
-                kind="latched" if message.latched else "rearmed",
-                who=message.who,
-                why=message.why or message.reason,
-                detail={"liquidation_id": message.liquidation_id},
-            )
-
-        answer = LatchDurable(correlation_id=message.correlation_id, latched=message.latched)
-        # Latching is always safe: it is accepted from an incarnation that failed right after it said so.
-        self._gather(message, record, answer, from_the_dead=message.latched)
-
-    @handles(RecordStep)
-    def on_record_step(self, message: RecordStep) -> None:
-        """Gather a step of a liquidation."""
-        self._gather(
-            message,
-            lambda batch, writer: batch.record_step(
-                writer,
-                run_id=message.liquidation_id,
-                step=message.step,
-                detail=message.detail,
-                at=message.at,
-            ),
-            StepDurable(correlation_id=message.correlation_id, step=message.step),
-        )
-
-    @handles(RecordGrace)
-    def on_record_grace(self, message: RecordGrace) -> None:
-        """Gather that a grace is running, or is over."""
-        self._gather(
-            message,
-            lambda batch, writer: batch.record_grace(
-                writer, trigger=message.trigger, until=message.until, at=message.at
-            ),
-        )
-
-    @handles(RecordBaseline)
-    def on_record_baseline(self, message: RecordBaseline) -> None:
-        """Gather a risk baseline."""
-        self._gather(
-            message,
-            lambda batch, writer: batch.record_baseline(
-                writer, kind=message.kind, key=message.key, value=message.value, at=message.at
-            ),
-        )
-
-    @handles(RaiseOrderIdFloor)
-    def on_raise_order_id_floor(self, message: RaiseOrderIdFloor) -> None:
-        """Gather the highest order id that was used."""
-        self._gather(
-            message,
-            lambda batch, writer: batch.raise_floor(
-                writer, client_id=message.client_id, highest=message.floor
-            ),
-        )
-
-    def _gather(
-        self,
-        message: Message,
-        record: Callable[[Batch, Writer], None],
-        answer: Reply | None = None,
-        *,
-        from_the_dead: bool = False,
-        urgent: bool = True,
-    ) -> None:
-        """Put a record into the batch, unless its writer was replaced or it contradicts the journal.
-
-        One that is not ``urgent`` becomes durable with the next that is, or `NOTES_WAIT_S` later.
+        One that is not urgent becomes durable with the next that is, or `NOTES_WAIT_S` later.
         """
+        kind = ENTRIES[type(message)]
         try:
-            record(self._open_batch(), self._writer(from_the_dead=from_the_dead))
+            writer = self._writer(from_the_dead=kind.from_the_dead(message))
+            self._open_batch().add(writer, kind.rows(message, self.clock.now()))
         except (GatewayError, ValueError, TypeError) as error:
             self.log("journal_refused", level="ERROR", what=type(message).__name__, why=str(error))
             if isinstance(message, Request):
                 self.refuse(message, error)
             return
-        self._urgent |= urgent
-        if answer is not None and isinstance(message, Request):
-            self._answers.append((message, answer))
+        self._urgent |= kind.urgent
+        if kind.answer is not None and isinstance(message, Request):
+            self._answers.append((message, kind.answer(message)))
 
     def _open_batch(self) -> Batch:
         if self._gathered is None:
@@ -394,26 +183,9 @@ class JournalActor(SupervisedActor):
         """Tell what still matters, after making durable what was gathered before the question."""
         self._commit()
         now = self.clock.now()
-        state = self._opened().load(
-            executions_since=now - LISTED_FOR, ended_since=now - ENDED_READ_BACK
-        )
-        latch = state.latch
-        steps = [step for step in state.steps if latch and step.run_id == latch.liquidation_id]
-        self.reply(
-            request,
-            JournalRead(
-                correlation_id=request.correlation_id,
-                orders=tuple(read_order(order) for order in state.orders),
-                ended=tuple(read_order(order) for order in state.ended),
-                executions=tuple(read_execution(stored) for stored in state.executions),
-                latched=bool(latch and latch.latched),
-                latch_reason=latch.reason if latch else None,
-                liquidation_id=latch.liquidation_id if latch and latch.latched else None,
-                liquidation_step=steps[-1].step if steps else None,
-                close_reason=CloseReason(latch.close_reason) if latch and latch.latched else None,
-                baselines=tuple((row.kind, row.key, row.value) for row in state.baselines),
-                order_id_floors=state.floors,
-                traded=state.traded,
-                grace=(state.grace.trigger, state.grace.until) if state.grace else None,
-            ),
-        )
+        horizon = Horizon(executions_since=now - LISTED_FOR, ended_since=now - ENDED_READ_BACK)
+        told = nothing_known(request.correlation_id)
+        with self._opened().reading() as query:
+            for kind in ENTRIES.values():
+                told = kind.read(told, query, horizon)
+        self.reply(request, told)

@@ -15,7 +15,6 @@ in between, so that a hung thread holds none.
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -24,22 +23,12 @@ from datetime import datetime
 from typing import Any, Final
 
 from actors.errors import JournalError, WriterReplacedError
-from supervision.store.journal_batch import Batch, Statement, as_text
+from supervision.store.journal_batch import Batch
 from supervision.store.journal_lock import JournalLock
 from supervision.store.journal_retention import forgetting
+from supervision.store.journal_rows import Query, Statement, as_text
 from supervision.store.journal_schema import explain, open_database
-from supervision.store.journal_values import (
-    JournalState,
-    StoredAudit,
-    StoredBaseline,
-    StoredExecution,
-    StoredGrace,
-    StoredLatch,
-    StoredOrder,
-    StoredStep,
-    StoredTransition,
-    Writer,
-)
+from supervision.store.journal_values import Writer
 
 OWN_NAME: Final = "journal"
 """The name under which the journal's own incarnations are counted."""
@@ -47,24 +36,8 @@ OWN_NAME: Final = "journal"
 PATIENCE_S: Final = 1.0
 """So long `abandon` waits for a transaction that it has interrupted."""
 
-ORDERS: Final = (
-    "SELECT i.order_ref, i.order_id, i.correlation_id, i.purpose, i.content, i.created_at,"
-    " t.order_ref, t.at, t.state, t.is_final, t.detail, t.source FROM intents i"
-    " LEFT JOIN transitions t ON t.seq ="
-    " (SELECT max(seq) FROM transitions WHERE order_ref = i.order_ref)"
-)
 OWNER: Final = "SELECT token, (SELECT incarnation FROM writers WHERE name = ?) FROM process"
 """Read in every transaction, so in one go."""
-
-MOST_ENDED: Final = 1000
-"""So many orders that have ended are read back at most."""
-
-OPEN_ORDERS: Final = ORDERS + " WHERE i.is_open ORDER BY i.created_at, i.rowid"
-ONE_ORDER: Final = ORDERS + " WHERE i.order_ref = ?"
-
-ENDED_ORDERS: Final = (
-    ORDERS + " WHERE NOT i.is_open AND i.created_at >= ? ORDER BY i.created_at DESC LIMIT ?"
-)
 
 
 class JournalFile:
@@ -102,7 +75,9 @@ class JournalFile:
 
     def batch(self) -> Batch:
         """Gather records that are committed together; see `Batch`."""
-        return Batch(self, self._commit)
+        return Batch(
+            refuse_superseded=self.refuse_superseded, knows=self.knows, commit=self._commit
+        )
 
     def begin_incarnation(self, name: str, incarnation: int) -> None:
         """Announce, durably, that ``incarnation`` of an actor writes from now on; earlier ones are refused."""
@@ -120,133 +95,20 @@ class JournalFile:
 
     # Reading
 
-    def load(
-        self,
-        *,
-        executions_since: datetime | None = None,
-        ended_since: datetime | None = None,
-        most_ended: int = MOST_ENDED,
-    ) -> JournalState:
-        """Read what a restarted process needs: open orders, executions (all, or those since), latch, limits, floors.
+    def read(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        """Read rows; the kinds of entries know what to ask for."""
+        with self._busy, self._explained():
+            return self._connection.execute(sql, values).fetchall()
 
-        ``ended_since`` adds the orders made since then that have ended, the newest ``most_ended`` of them.
-        """
+    @contextmanager
+    def reading(self) -> Iterator[Query]:
+        """Read within one transaction, so that all that is read agrees."""
         with self._transaction("DEFERRED"):
-            return JournalState(
-                orders=self.open_orders(),
-                ended=() if ended_since is None else self.ended_orders(ended_since, most_ended),
-                executions=self.executions(since=executions_since),
-                latch=self.latch(),
-                steps=self.steps(),
-                baselines=self.baselines(),
-                floors=tuple(self._read("SELECT * FROM floors ORDER BY client_id")),
-                traded=tuple(self._read("SELECT operator, con_id FROM traded ORDER BY 1, 2")),
-                grace=self.grace(),
-            )
-
-    def open_orders(self) -> tuple[StoredOrder, ...]:
-        """Read the intents whose newest transition is not final, oldest first."""
-        return tuple(_order(row) for row in self._read(OPEN_ORDERS))
-
-    def ended_orders(self, since: datetime, most: int = MOST_ENDED) -> tuple[StoredOrder, ...]:
-        """Read the newest orders that ended, of those made since then, oldest first."""
-        rows = self._read(ENDED_ORDERS, as_text(since), most)
-        return tuple(_order(row) for row in reversed(rows))
-
-    def order(self, order_ref: str) -> StoredOrder | None:
-        """Read one order; None when it has no intent."""
-        rows = self._read(ONE_ORDER, order_ref)
-        return _order(rows[0]) if rows else None
+            yield self.read
 
     def knows(self, order_ref: str) -> bool:
         """Tell whether there is an intent for the order."""
-        return bool(self._read("SELECT 1 FROM intents WHERE order_ref = ?", order_ref))
-
-    def orders_history(self, order_ref: str) -> tuple[StoredTransition, ...]:
-        """Read an order's transitions, oldest first."""
-        rows = self._read(
-            "SELECT order_ref, at, state, is_final, detail, source FROM transitions"
-            " WHERE order_ref = ? ORDER BY seq",
-            order_ref,
-        )
-        return tuple(_transition(row) for row in rows)
-
-    def executions(self, *, since: datetime | None = None) -> tuple[StoredExecution, ...]:
-        """Read executions, oldest first; ``since`` keeps those at or after it."""
-        sql = "SELECT exec_id, order_ref, content, at FROM executions"
-        rows = (
-            self._read(sql + " ORDER BY at, rowid")
-            if since is None
-            else self._read(sql + " WHERE at >= ? ORDER BY at, rowid", as_text(since))
-        )
-        return tuple(
-            StoredExecution(
-                exec_id=exec_id, order_ref=order_ref, content=json.loads(content), at=_time(at)
-            )
-            for exec_id, order_ref, content, at in rows
-        )
-
-    def latch(self) -> StoredLatch | None:
-        """Read the newest entry of the latch; None when it never latched."""
-        rows = self._read(
-            "SELECT latched, liquidation_id, reason, who, why, at, close_reason FROM latch"
-            " ORDER BY seq DESC LIMIT 1"
-        )
-        for latched, liquidation_id, reason, who, why, at, close_reason in rows:
-            return StoredLatch(
-                latched=bool(latched),
-                liquidation_id=liquidation_id,
-                reason=reason,
-                who=who,
-                why=why,
-                at=_time(at),
-                close_reason=close_reason,
-            )
-        return None
-
-    def steps(self, run_id: str | None = None) -> tuple[StoredStep, ...]:
-        """Read the steps of a liquidation, oldest first; of the newest one when none is named."""
-        if run_id is None:
-            newest = self._read("SELECT run_id FROM steps ORDER BY seq DESC LIMIT 1")
-            run_id = newest[0][0] if newest else ""
-        rows = self._read(
-            "SELECT run_id, step, detail, at FROM steps WHERE run_id = ? ORDER BY seq", run_id
-        )
-        return tuple(
-            StoredStep(run_id=run, step=step, detail=json.loads(detail), at=_time(at))
-            for run, step, detail, at in rows
-        )
-
-    def grace(self) -> StoredGrace | None:
-        """Read the grace that is running; None when none is, or it was ended."""
-        for reason, until in self._read(
-            "SELECT reason, until FROM graces ORDER BY seq DESC LIMIT 1"
-        ):
-            return None if until is None else StoredGrace(trigger=reason, until=_time(until))
-        return None
-
-    def baselines(self) -> tuple[StoredBaseline, ...]:
-        """Read every risk baseline."""
-        rows = self._read("SELECT kind, key, value, at FROM baselines ORDER BY kind, key")
-        return tuple(
-            StoredBaseline(kind=kind, key=key, value=value, at=_time(at))
-            for kind, key, value, at in rows
-        )
-
-    def floor(self, client_id: int) -> int:
-        """Read the highest order id that was used under a client id; 0 when none was."""
-        rows = self._read("SELECT highest FROM floors WHERE client_id = ?", client_id)
-        return int(rows[0][0]) if rows else 0
-
-    def audit(self, limit: int = 1000) -> tuple[StoredAudit, ...]:
-        """Read the newest entries of the audit trail, oldest first."""
-        rows = self._read(
-            "SELECT at, kind, who, why, detail FROM audit ORDER BY seq DESC LIMIT ?", limit
-        )
-        return tuple(
-            StoredAudit(at=_time(at), kind=kind, who=who, why=why, detail=json.loads(detail))
-            for at, kind, who, why, detail in reversed(rows)
-        )
+        return bool(self.read("SELECT 1 FROM intents WHERE order_ref = ?", order_ref))
 
     # Forgetting
 
@@ -289,7 +151,7 @@ class JournalFile:
     def _take_over(self) -> None:
         """Write down who owns the journal now. Numbers of an earlier process mean nothing in this one."""
         with self._transaction("IMMEDIATE"):
-            (token,) = self._read("SELECT token FROM process")[0]
+            (token,) = self.read("SELECT token FROM process")[0]
             if token != self._token:
                 self._connection.execute("UPDATE process SET token = ?", (self._token,))
                 self._connection.execute("DELETE FROM writers")
@@ -311,7 +173,7 @@ class JournalFile:
             )
 
     def _read_floors(self) -> dict[str, int]:
-        return dict(self._read("SELECT name, incarnation FROM writers"))
+        return dict(self.read("SELECT name, incarnation FROM writers"))
 
     @contextmanager
     def _transaction(self, kind: str) -> Iterator[None]:
@@ -338,39 +200,9 @@ class JournalFile:
                 ) from error
             raise explain(self._path, error) from error
 
-    def _read(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
-        with self._busy, self._explained():
-            return self._connection.execute(sql, values).fetchall()
-
 
 def _set_writer(name: str, incarnation: int) -> Statement:
-    return "INSERT OR REPLACE INTO writers VALUES (?, ?)", (name, incarnation)
-
-
-def _order(row: tuple[Any, ...]) -> StoredOrder:
-    order_ref, order_id, correlation_id, purpose, content, created_at = row[:6]
-    return StoredOrder(
-        order_ref=order_ref,
-        order_id=order_id,
-        correlation_id=correlation_id,
-        purpose=purpose,
-        content=json.loads(content),
-        created_at=_time(created_at),
-        last=None if row[6] is None else _transition(row[6:]),
+    return (
+        "INSERT OR REPLACE INTO writers (name, incarnation) VALUES (:name, :incarnation)",
+        {"name": name, "incarnation": incarnation},
     )
-
-
-def _transition(row: tuple[Any, ...]) -> StoredTransition:
-    order_ref, at, state, final, detail, source = row
-    return StoredTransition(
-        order_ref=order_ref,
-        at=_time(at),
-        state=state,
-        final=bool(final),
-        detail=json.loads(detail),
-        source=source,
-    )
-
-
-def _time(text: str) -> datetime:
-    return datetime.fromisoformat(text)

@@ -88,11 +88,58 @@ MIGRATIONS: Final = (
         correlation_id TEXT NOT NULL, at TEXT NOT NULL, status TEXT NOT NULL, reason TEXT NOT NULL,
         content TEXT NOT NULL, writer TEXT NOT NULL, incarnation INTEGER NOT NULL);
     """,
+    """
+    ALTER TABLE intents ADD COLUMN account TEXT;
+    ALTER TABLE intents ADD COLUMN commit_seq INTEGER;
+    ALTER TABLE modifications ADD COLUMN account TEXT;
+    ALTER TABLE modifications ADD COLUMN commit_seq INTEGER;
+    ALTER TABLE transitions ADD COLUMN account TEXT;
+    ALTER TABLE transitions ADD COLUMN commit_seq INTEGER;
+    ALTER TABLE executions ADD COLUMN account TEXT;
+    ALTER TABLE executions ADD COLUMN commit_seq INTEGER;
+    ALTER TABLE notes ADD COLUMN account TEXT;
+    ALTER TABLE notes ADD COLUMN commit_seq INTEGER;
+    ALTER TABLE not_sent ADD COLUMN account TEXT;
+    ALTER TABLE not_sent ADD COLUMN commit_seq INTEGER;
+    ALTER TABLE latch ADD COLUMN account TEXT;
+    ALTER TABLE latch ADD COLUMN commit_seq INTEGER;
+    ALTER TABLE steps ADD COLUMN account TEXT;
+    ALTER TABLE steps ADD COLUMN commit_seq INTEGER;
+    ALTER TABLE graces ADD COLUMN account TEXT;
+    ALTER TABLE graces ADD COLUMN commit_seq INTEGER;
+    ALTER TABLE audit ADD COLUMN account TEXT;
+    ALTER TABLE audit ADD COLUMN commit_seq INTEGER;
+    CREATE TABLE commits (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, hash_before TEXT NOT NULL, hash TEXT NOT NULL);
+    CREATE TABLE baselines_of_accounts (
+        account TEXT NOT NULL DEFAULT '', kind TEXT NOT NULL, key TEXT NOT NULL, value REAL NOT NULL, at TEXT NOT NULL,
+        writer TEXT NOT NULL, incarnation INTEGER NOT NULL, commit_seq INTEGER, PRIMARY KEY (account, kind, key));
+    INSERT INTO baselines_of_accounts (kind, key, value, at, writer, incarnation)
+        SELECT kind, key, value, at, writer, incarnation FROM baselines;
+    DROP TABLE baselines;
+    ALTER TABLE baselines_of_accounts RENAME TO baselines;
+    CREATE TABLE traded_of_accounts (
+        account TEXT NOT NULL DEFAULT '', operator TEXT NOT NULL, con_id INTEGER NOT NULL,
+        PRIMARY KEY (account, operator, con_id)) WITHOUT ROWID;
+    INSERT INTO traded_of_accounts (operator, con_id) SELECT operator, con_id FROM traded;
+    DROP TABLE traded;
+    ALTER TABLE traded_of_accounts RENAME TO traded;
+    CREATE TABLE ended_orders (
+        order_ref TEXT PRIMARY KEY, order_id TEXT NOT NULL, account TEXT, created_at TEXT NOT NULL,
+        ended_at TEXT NOT NULL, state TEXT NOT NULL, filled REAL NOT NULL, content TEXT NOT NULL,
+        commit_seq INTEGER) WITHOUT ROWID;
+    CREATE INDEX ended_orders_by_time ON ended_orders (created_at);
+    """,
 )
 """Step n brings a journal from version n to n + 1. Steps are appended, never changed.
 
 ``sessions`` is written no more: sessions have their home in the records (`supervision.store.records`). The table stays,
 with what earlier versions wrote into it.
+
+The fifth step reserves room that nothing fills or reads yet, so that journals migrate once: ``account``, the account
+of an entry (NULL or empty: the one account of the process); ``commits``, a chain of hashes over the commits, to which
+``commit_seq`` ties each entry (no hash is computed yet); and ``ended_orders``, a row for each order that ended, in the
+place of its many.
 """
 
 MOVE_AWAY: Final = (

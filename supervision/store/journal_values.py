@@ -101,21 +101,3 @@ class StoredAudit:
     who: str
     why: str
     detail: Any
-
-
-@attrs.frozen(kw_only=True)
-class JournalState:
-    """What a restarted process needs. ``steps`` are those of the newest liquidation, oldest first.
-
-    ``orders`` are open; ``ended`` are the newest that ended, as far back as was asked for.
-    """
-
-    orders: tuple[StoredOrder, ...]
-    ended: tuple[StoredOrder, ...]
-    executions: tuple[StoredExecution, ...]
-    latch: StoredLatch | None
-    steps: tuple[StoredStep, ...]
-    baselines: tuple[StoredBaseline, ...]
-    floors: tuple[tuple[int, int], ...]
-    traded: tuple[tuple[str, int], ...] = ()
-    grace: StoredGrace | None = None

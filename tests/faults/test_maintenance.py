@@ -23,7 +23,8 @@ from supervision.process import build_proof_process
 from supervision.process.handle import Process
 from supervision.proof.loop import Proof, run_proof
 from supervision.simulator import Simulator
-from supervision.store.volatile_journal import VolatileJournalActor, VolatileStore
+from supervision.store.volatile_journal import VolatileJournalActor
+from supervision.store.volatile_store import VolatileStore
 from tests.faults.crash import crash
 from tests.faults.witness import Witness
 from tests.worlds import CONTEXT, SIMULATED, ProofWorld, a_config, buy, prove

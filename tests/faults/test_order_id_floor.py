@@ -20,7 +20,8 @@ from supervision.process import build_proof_process
 from supervision.process.handle import Process
 from supervision.proof.loop import Proof, run_proof
 from supervision.simulator import Simulator, SimulatorConfig
-from supervision.store.volatile_journal import VolatileJournalActor, VolatileStore
+from supervision.store.volatile_journal import VolatileJournalActor
+from supervision.store.volatile_store import VolatileStore
 from tests.faults.crash import crash
 from tests.worlds import CONTEXT, a_config, buy
 

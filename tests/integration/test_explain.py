@@ -28,6 +28,8 @@ from supervision.config.sections import Journal
 from supervision.observe.masking import Masker
 from supervision.simulator import SimulatorConfig
 from supervision.store.audit import open_audit
+from supervision.store.entries.liquidations import audit_rows, audit_trail
+from supervision.store.entries.orders import intent_rows, open_orders, transition_rows
 from supervision.store.journal_file import JournalFile
 from supervision.store.journal_lock import JOURNAL_FILE, JournalLock
 from supervision.store.journal_schema import APPLICATION_ID, MIGRATIONS
@@ -342,11 +344,12 @@ def test_a_reader_stands_in_the_way_of_no_writer(tmp_path: Path) -> None:
         with open_audit(path) as trail:
             assert trail.newest(1) == ()
             with journal.batch() as batch:
-                batch.record_audit(
-                    Writer(name="executor", incarnation=1), at=NOW, kind="k", who="w", why="y"
+                batch.add(
+                    Writer(name="executor", incarnation=1),
+                    audit_rows(at=NOW, kind="k", who="w", why="y"),
                 )
 
-            assert len(journal.audit()) == 1
+            assert len(audit_trail(journal.read)) == 1
         journal.close()
 
 
@@ -372,17 +375,22 @@ def record_former_order(journal: JournalFile) -> None:
     """Record an order that was sent, without an approval."""
     writer = Writer(name="executor", incarnation=1)
     with journal.batch() as batch:
-        batch.record_intent(
+        batch.add(
             writer,
-            order_ref="OP:OLD_1",
-            order_id="OLD_1",
-            correlation_id="c",
-            purpose="open",
-            content=former_content(),
-            at=NOW,
+            intent_rows(
+                order_ref="OP:OLD_1",
+                order_id="OLD_1",
+                correlation_id="c",
+                purpose="open",
+                content=former_content(),
+                at=NOW,
+            ),
         )
-        batch.record_transition(
-            writer, order_ref="OP:OLD_1", at=NOW, state="SENT", final=False, detail={"text": "sent"}
+        batch.add(
+            writer,
+            transition_rows(
+                order_ref="OP:OLD_1", at=NOW, state="SENT", final=False, detail={"text": "sent"}
+            ),
         )
 
 
@@ -427,7 +435,7 @@ def test_a_journal_of_the_former_version_is_told_as_far_as_it_goes_and_left_as_i
 def test_a_journal_of_the_former_version_opens_and_keeps_its_orders(former: Run) -> None:
     with JournalLock(former.journal) as lock:
         journal = JournalFile(lock)
-        assert [order.order_id for order in journal.open_orders()] == ["OLD_1"]
+        assert [order.order_id for order in open_orders(journal.read)] == ["OLD_1"]
         journal.close()
 
     assert former.told("OLD_1")["order"]["order_ref"] == "OP:OLD_1"
@@ -465,22 +473,26 @@ def test_an_id_that_several_orders_share_lists_them(tmp_path: Path) -> None:
         journal = JournalFile(lock)
         for name in ("A", "B"):
             with journal.batch() as batch:
-                batch.record_intent(
+                batch.add(
                     writer,
-                    order_ref=f"OP:{name}",
-                    order_id=name,
-                    correlation_id="c",
-                    purpose="open",
-                    content=former_content(),
-                    at=NOW,
+                    intent_rows(
+                        order_ref=f"OP:{name}",
+                        order_id=name,
+                        correlation_id="c",
+                        purpose="open",
+                        content=former_content(),
+                        at=NOW,
+                    ),
                 )
-                batch.record_transition(
+                batch.add(
                     writer,
-                    order_ref=f"OP:{name}",
-                    at=NOW,
-                    state="SENT",
-                    final=False,
-                    detail={"text": "sent", "broker_order_id": 17},
+                    transition_rows(
+                        order_ref=f"OP:{name}",
+                        at=NOW,
+                        state="SENT",
+                        final=False,
+                        detail={"text": "sent", "broker_order_id": 17},
+                    ),
                 )
         journal.close()
 

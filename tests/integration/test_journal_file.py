@@ -16,6 +16,24 @@ from pathlib import Path
 import pytest
 
 from actors.errors import JournalError, JournalLockedError, WriterReplacedError
+from supervision.store.entries.executions import execution_rows, executions
+from supervision.store.entries.limits import baseline_rows
+from supervision.store.entries.liquidations import (
+    audit_rows,
+    audit_trail,
+    grace,
+    grace_rows,
+    latch_rows,
+    newest_latch,
+    step_rows,
+    steps,
+)
+from supervision.store.entries.orders import (
+    intent_rows,
+    modification_rows,
+    one_order,
+    open_orders,
+)
 from supervision.store.journal_batch import Batch
 from supervision.store.journal_file import JournalFile
 from supervision.store.journal_lock import JournalLock
@@ -31,6 +49,7 @@ WRITER_PROCESS = """
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from supervision.store.entries.orders import intent_rows, transition_rows
 from supervision.store.journal_file import JournalFile
 from supervision.store.journal_lock import JournalLock
 from supervision.store.journal_values import Writer
@@ -43,9 +62,9 @@ while True:
     with journal.batch() as batch:
         for _ in range(1 + number % 5):
             at = datetime.now(UTC)
-            batch.record_intent(writer, order_ref=f"R{number}", order_id="o", correlation_id="c",
-                                purpose="open", content={"n": number}, at=at)
-            batch.record_transition(writer, order_ref=f"R{number}", at=at, state="SENT", final=False)
+            batch.add(writer, intent_rows(order_ref=f"R{number}", order_id="o", correlation_id="c",
+                                purpose="open", content={"n": number}, at=at))
+            batch.add(writer, transition_rows(order_ref=f"R{number}", at=at, state="SENT", final=False))
             number += 1
     print(number, flush=True)
 """
@@ -68,14 +87,16 @@ def journal(lock: JournalLock) -> Iterator[JournalFile]:
 
 def add_intent(batch: Batch, ref: str, writer: Writer = EXECUTOR) -> None:
     """Record an intent of no interest beyond its reference."""
-    batch.record_intent(
+    batch.add(
         writer,
-        order_ref=ref,
-        order_id=f"ORD_{ref}",
-        correlation_id="c",
-        purpose="open",
-        content={"symbol": "SPY"},
-        at=AT,
+        intent_rows(
+            order_ref=ref,
+            order_id=f"ORD_{ref}",
+            correlation_id="c",
+            purpose="open",
+            content={"symbol": "SPY"},
+            at=AT,
+        ),
     )
 
 
@@ -109,8 +130,8 @@ def test_a_killed_process_loses_nothing_that_was_acknowledged(tmp_path: Path) ->
         acknowledged = int((output.split("\n")[:-1] or [str(acknowledged)])[-1])
         with JournalLock(path) as lock:
             journal = JournalFile(lock)
-            stored = [order.content["n"] for order in journal.open_orders()]
-            states = {order.last.state for order in journal.open_orders() if order.last}
+            stored = [order.content["n"] for order in open_orders(journal.read)]
+            states = {order.last.state for order in open_orders(journal.read) if order.last}
             journal.close()
         assert stored == list(range(len(stored))), f"seed {seed}"
         assert len(stored) >= acknowledged, f"seed {seed}"
@@ -154,7 +175,7 @@ def test_a_batch_that_raises_leaves_nothing(journal: JournalFile) -> None:
         add_intent(batch, "A")
         raise ZeroDivisionError
 
-    assert journal.open_orders() == ()
+    assert open_orders(journal.read) == ()
 
 
 @pytest.mark.req("ORD-9")
@@ -167,7 +188,7 @@ def test_an_order_reference_is_used_once(journal: JournalFile) -> None:
     with journal.batch() as batch, pytest.raises(JournalError, match="used once"):
         add_intent(batch, "A")
 
-    assert [order.order_ref for order in journal.open_orders()] == ["A"]
+    assert [order.order_ref for order in open_orders(journal.read)] == ["A"]
 
 
 @pytest.mark.req("ORD-9", "SUP-4")
@@ -183,7 +204,7 @@ def test_a_superseded_actor_is_refused_and_the_rest_of_the_batch_is_kept(
             add_intent(batch, "OLD")
         add_intent(batch, "NEW", Writer(name="executor", incarnation=2))
 
-    assert [order.order_ref for order in journal.open_orders()] == ["NEW"]
+    assert [order.order_ref for order in open_orders(journal.read)] == ["NEW"]
     with pytest.raises(WriterReplacedError):
         journal.begin_incarnation("executor", 1)
 
@@ -197,7 +218,7 @@ def test_a_replaced_journal_writes_no_more(lock: JournalLock, journal: JournalFi
     with pytest.raises(WriterReplacedError):
         JournalFile(lock, incarnation=1)
 
-    assert successor.open_orders() == ()
+    assert open_orders(successor.read) == ()
     successor.close()
 
 
@@ -276,7 +297,7 @@ def test_a_full_disk_is_an_error_with_a_remedy_and_loses_nothing(journal: Journa
     with pytest.raises(JournalError, match="free space"), batch:
         pass
 
-    assert [order.order_ref for order in journal.open_orders()] == ["A"]
+    assert [order.order_ref for order in open_orders(journal.read)] == ["A"]
     journal._connection.execute("PRAGMA max_page_count = 1000000")
     with journal.batch() as batch:
         add_intent(batch, "C")
@@ -339,41 +360,46 @@ def test_a_path_that_cannot_hold_a_journal_is_refused(tmp_path: Path) -> None:
 def test_what_cannot_be_stored_is_refused_before_it_is_gathered(journal: JournalFile) -> None:
     with journal.batch() as batch:
         with pytest.raises(ValueError, match="aware"):
-            batch.record_audit(
-                EXECUTOR, at=AT.replace(tzinfo=None), kind="REARM", who="me", why="because"
+            batch.add(
+                EXECUTOR,
+                audit_rows(at=AT.replace(tzinfo=None), kind="REARM", who="me", why="because"),
             )
         with pytest.raises(ValueError, match="finite"):
-            batch.record_baseline(EXECUTOR, kind="daily", key="d", value=float("nan"), at=AT)
+            batch.add(EXECUTOR, baseline_rows(kind="daily", key="d", value=float("nan"), at=AT))
         with pytest.raises(ValueError, match="JSON compliant"):
-            batch.record_step(EXECUTOR, run_id="L", step="close", detail=float("inf"), at=AT)
+            batch.add(EXECUTOR, step_rows(run_id="L", step="close", detail=float("inf"), at=AT))
         assert len(batch) == 0
 
 
 @pytest.mark.req("STC-2", "STC-4")
 def test_the_latch_and_its_audit_outlive_the_file_being_closed(lock: JournalLock) -> None:
     journal = JournalFile(lock)
-    assert journal.latch() is None
+    assert newest_latch(journal.read) is None
     with journal.batch() as batch:
-        batch.record_latch(
+        batch.add(
             EXECUTOR,
-            latched=True,
-            liquidation_id="L1",
-            reason="link lost",
-            who="ibkr-actors",
-            why="",
-            at=AT,
+            latch_rows(
+                latched=True,
+                liquidation_id="L1",
+                reason="link lost",
+                who="ibkr-actors",
+                why="",
+                at=AT,
+            ),
         )
-        batch.record_step(EXECUTOR, run_id="L1", step="cancel", detail={"orders": 2}, at=AT)
-        batch.record_audit(EXECUTOR, at=AT, kind="LATCH", who="ibkr-actors", why="link lost")
+        batch.add(EXECUTOR, step_rows(run_id="L1", step="cancel", detail={"orders": 2}, at=AT))
+        batch.add(EXECUTOR, audit_rows(at=AT, kind="LATCH", who="ibkr-actors", why="link lost"))
     journal.close()
 
     reopened = JournalFile(lock, incarnation=2)
 
-    latch = reopened.latch()
+    latch = newest_latch(reopened.read)
     assert latch is not None
     assert (latch.latched, latch.liquidation_id, latch.at) == (True, "L1", AT)
-    assert [step.step for step in reopened.steps("L1")] == ["cancel"]
-    assert [(entry.kind, entry.why) for entry in reopened.audit()] == [("LATCH", "link lost")]
+    assert [step.step for step in steps(reopened.read, "L1")] == ["cancel"]
+    assert [(entry.kind, entry.why) for entry in audit_trail(reopened.read)] == [
+        ("LATCH", "link lost")
+    ]
     reopened.close()
 
 
@@ -381,19 +407,19 @@ def test_the_latch_and_its_audit_outlive_the_file_being_closed(lock: JournalLock
 def test_a_grace_outlives_the_file_being_closed_until_it_is_over(lock: JournalLock) -> None:
     until = AT + timedelta(hours=1)
     journal = JournalFile(lock)
-    assert journal.load().grace is None
+    assert grace(journal.read) is None
     with journal.batch() as batch:
-        batch.record_grace(EXECUTOR, trigger="link lost", until=until, at=AT)
+        batch.add(EXECUTOR, grace_rows(trigger="link lost", until=until, at=AT))
     journal.close()
 
     reopened = JournalFile(lock, incarnation=2)
-    grace = reopened.load().grace
+    running = grace(reopened.read)
     with reopened.batch() as batch:
-        batch.record_grace(EXECUTOR, trigger="", until=None, at=AT)
+        batch.add(EXECUTOR, grace_rows(trigger="", until=None, at=AT))
 
-    assert grace is not None
-    assert (grace.trigger, grace.until) == ("link lost", until)
-    assert reopened.load().grace is None
+    assert running is not None
+    assert (running.trigger, running.until) == ("link lost", until)
+    assert grace(reopened.read) is None
     reopened.close()
 
 
@@ -407,7 +433,7 @@ def test_a_journal_of_the_first_version_is_migrated_and_has_no_grace(tmp_path: P
     with JournalLock(path) as lock:
         journal = JournalFile(lock)
 
-        assert journal.load().grace is None
+        assert grace(journal.read) is None
         journal.close()
 
 
@@ -423,22 +449,22 @@ def test_a_journal_with_the_sessions_that_an_earlier_version_wrote_opens_and_kee
 
     reopened = JournalFile(lock, incarnation=2)
 
-    assert reopened.load(executions_since=AT).orders == ()
-    assert reopened._read("SELECT session_id FROM sessions") == [("s",)]
+    assert open_orders(reopened.read) == ()
+    assert reopened.read("SELECT session_id FROM sessions") == [("s",)]
     reopened.close()
 
 
 def test_a_modification_needs_an_intent_and_keeps_what_it_replaced(journal: JournalFile) -> None:
     with journal.batch() as batch:
         with pytest.raises(JournalError, match="no intent"):
-            batch.record_modification(EXECUTOR, order_ref="A", content={}, at=AT)
+            batch.add(EXECUTOR, modification_rows(order_ref="A", content={}, at=AT))
         add_intent(batch, "A")
-        batch.record_modification(EXECUTOR, order_ref="A", content={"limit": 2}, at=AT)
+        batch.add(EXECUTOR, modification_rows(order_ref="A", content={"limit": 2}, at=AT))
 
-    order = journal.order("A")
+    order = one_order(journal.read, "A")
     assert order is not None
     assert order.content == {"limit": 2}
-    replaced = journal._read("SELECT replaced FROM modifications")
+    replaced = journal.read("SELECT replaced FROM modifications")
     assert replaced == [('{"symbol":"SPY"}',)]
 
 
@@ -451,14 +477,13 @@ def test_the_journal_is_its_owners_alone(journal: JournalFile, lock: JournalLock
 def test_executions_can_be_read_from_a_moment_on(journal: JournalFile) -> None:
     with journal.batch() as batch:
         for hour in range(4):
-            batch.record_execution(
+            batch.add(
                 EXECUTOR,
-                exec_id=f"e{hour}",
-                order_ref="A",
-                content=hour,
-                at=AT + timedelta(hours=hour),
+                execution_rows(
+                    exec_id=f"e{hour}", order_ref="A", content=hour, at=AT + timedelta(hours=hour)
+                ),
             )
 
-    recent = journal.load(executions_since=AT + timedelta(hours=2)).executions
+    recent = executions(journal.read, since=AT + timedelta(hours=2))
 
     assert [execution.content for execution in recent] == [2, 3]

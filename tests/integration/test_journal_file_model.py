@@ -1,4 +1,4 @@
-"""Whatever is recorded, in whatever batches and however often the file is reopened: load() equals a plain model."""
+"""Whatever is recorded, in whatever batches, however often the file is reopened: what is read equals a plain model."""
 
 from __future__ import annotations
 
@@ -12,6 +12,16 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from supervision.store.entries.executions import execution_rows, executions
+from supervision.store.entries.limits import baseline_rows, baselines, floor_rows, floors
+from supervision.store.entries.liquidations import latch_rows, newest_latch, step_rows, steps
+from supervision.store.entries.orders import (
+    intent_rows,
+    modification_rows,
+    open_orders,
+    orders_history,
+    transition_rows,
+)
 from supervision.store.journal_batch import Batch
 from supervision.store.journal_file import JournalFile
 from supervision.store.journal_lock import JournalLock
@@ -62,16 +72,18 @@ class JournalAndModel(RuleBasedStateMachine):
     def intend_or_modify(self, ref: str, content: Any) -> None:
         """Record an intent, or a modification where there is one."""
         if ref in self.intents:
-            self.batch.record_modification(WRITER, order_ref=ref, content=content, at=self.at())
+            self.batch.add(WRITER, modification_rows(order_ref=ref, content=content, at=self.at()))
         else:
-            self.batch.record_intent(
+            self.batch.add(
                 WRITER,
-                order_ref=ref,
-                order_id=ref,
-                correlation_id=ref,
-                purpose="close",
-                content=content,
-                at=self.at(),
+                intent_rows(
+                    order_ref=ref,
+                    order_id=ref,
+                    correlation_id=ref,
+                    purpose="close",
+                    content=content,
+                    at=self.at(),
+                ),
             )
         self.intents[ref] = content
         self.open[ref] = True
@@ -79,7 +91,9 @@ class JournalAndModel(RuleBasedStateMachine):
     @rule(ref=REFS, state=st.text(max_size=4), final=st.booleans())
     def go_on(self, ref: str, state: str, final: bool) -> None:
         """Record a transition, also of an order without intent."""
-        self.batch.record_transition(WRITER, order_ref=ref, at=self.at(), state=state, final=final)
+        self.batch.add(
+            WRITER, transition_rows(order_ref=ref, at=self.at(), state=state, final=final)
+        )
         self.states.setdefault(ref, []).append((state, final))
         if ref in self.intents:
             self.open[ref] = not final
@@ -87,8 +101,8 @@ class JournalAndModel(RuleBasedStateMachine):
     @rule(exec_id=st.sampled_from("xyz"), content=PAYLOADS)
     def execute(self, exec_id: str, content: Any) -> None:
         """Record an execution, perhaps once more."""
-        self.batch.record_execution(
-            WRITER, exec_id=exec_id, order_ref="A", content=content, at=self.at()
+        self.batch.add(
+            WRITER, execution_rows(exec_id=exec_id, order_ref="A", content=content, at=self.at())
         )
         self.executions.setdefault(exec_id, content)
 
@@ -96,23 +110,24 @@ class JournalAndModel(RuleBasedStateMachine):
     def latch_and_step(self, latched: bool, run: str, detail: Any) -> None:
         """Record the latch and a step."""
         at = self.at()
-        self.batch.record_latch(
-            WRITER, latched=latched, liquidation_id=run, reason="r", who="w", why="y", at=at
+        self.batch.add(
+            WRITER,
+            latch_rows(latched=latched, liquidation_id=run, reason="r", who="w", why="y", at=at),
         )
-        self.batch.record_step(WRITER, run_id=run, step="s", detail=detail, at=at)
+        self.batch.add(WRITER, step_rows(run_id=run, step="s", detail=detail, at=at))
         self.latches.append((latched, run))
         self.steps.append((run, detail))
 
     @rule(key=st.sampled_from("de"), value=st.floats(allow_nan=False, allow_infinity=False))
     def remember(self, key: str, value: float) -> None:
         """Record a baseline."""
-        self.batch.record_baseline(WRITER, kind="daily", key=key, value=value, at=self.at())
+        self.batch.add(WRITER, baseline_rows(kind="daily", key=key, value=value, at=self.at()))
         self.baselines["daily", key] = value
 
     @rule(client_id=st.integers(1, 2), highest=st.integers(0, 2**31))
     def use_order_id(self, client_id: int, highest: int) -> None:
         """Raise a floor."""
-        self.batch.raise_floor(WRITER, client_id=client_id, highest=highest)
+        self.batch.add(WRITER, floor_rows(client_id=client_id, highest=highest))
         self.floors[client_id] = max(highest, self.floors.get(client_id, 0))
 
     @rule()
@@ -128,11 +143,12 @@ class JournalAndModel(RuleBasedStateMachine):
     def check(self) -> None:
         """Commit, and compare."""
         self._commit()
-        state = self.journal.load()
+        read = self.journal.read
+        latched = newest_latch(read)
 
         found = {
             each.order_ref: (each.content, each.last and (each.last.state, each.last.final))
-            for each in state.orders
+            for each in open_orders(read)
         }
         expected = {
             ref: (content, self.states[ref][-1] if ref in self.states else None)
@@ -140,24 +156,24 @@ class JournalAndModel(RuleBasedStateMachine):
             if self.open[ref]
         }
         assert found == expected
-        assert {each.exec_id: each.content for each in state.executions} == self.executions
-        latch = state.latch and (state.latch.latched, state.latch.liquidation_id)
+        assert {each.exec_id: each.content for each in executions(read)} == self.executions
+        latch = latched and (latched.latched, latched.liquidation_id)
         assert latch == (self.latches[-1] if self.latches else None)
         newest = self.steps[-1][0] if self.steps else None
-        assert [(each.run_id, each.detail) for each in state.steps] == [
+        assert [(each.run_id, each.detail) for each in steps(read)] == [
             step for step in self.steps if step[0] == newest
         ]
-        assert {(each.kind, each.key): each.value for each in state.baselines} == self.baselines
-        assert dict(state.floors) == self.floors
+        assert {(each.kind, each.key): each.value for each in baselines(read)} == self.baselines
+        assert dict(floors(read)) == self.floors
         for ref in "ABC":
-            history = [(each.state, each.final) for each in self.journal.orders_history(ref)]
+            history = [(each.state, each.final) for each in orders_history(self.journal.read, ref)]
             assert history == self.states.get(ref, [])
 
     @invariant()
     def nothing_is_visible_before_the_commit(self) -> None:
         """The file shows whole batches only."""
         if len(self.batch) and not self.executions:
-            assert self.journal.executions() == ()
+            assert executions(self.journal.read) == ()
 
     def teardown(self) -> None:
         """Compare once more, and clean up."""

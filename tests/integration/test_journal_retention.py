@@ -10,6 +10,19 @@ from pathlib import Path
 
 import pytest
 
+from supervision.store.entries.executions import execution_rows, executions, traded
+from supervision.store.entries.limits import baseline_rows, baselines, floor_rows, floors
+from supervision.store.entries.liquidations import latch_rows, newest_latch, step_rows, steps
+from supervision.store.entries.orders import (
+    ended_orders,
+    intent_rows,
+    modification_rows,
+    not_sent_rows,
+    note_rows,
+    open_orders,
+    orders_history,
+    transition_rows,
+)
 from supervision.store.journal_file import JournalFile
 from supervision.store.journal_lock import JournalLock
 from supervision.store.journal_values import Writer
@@ -34,53 +47,68 @@ def record_order(journal: JournalFile, ref: str, at: datetime, *, ended: bool) -
     """Record an order with a change, an execution, and perhaps its end."""
     reference = f"OP:{ref}"
     with journal.batch() as batch:
-        batch.record_intent(
+        batch.add(
             EXECUTOR,
-            order_ref=reference,
-            order_id=ref,
-            correlation_id="c",
-            purpose="open",
-            content={"symbol": "SPY"},
-            at=at,
+            intent_rows(
+                order_ref=reference,
+                order_id=ref,
+                correlation_id="c",
+                purpose="open",
+                content={"symbol": "SPY"},
+                at=at,
+            ),
         )
-        batch.record_modification(EXECUTOR, order_ref=reference, content={"symbol": "SPY"}, at=at)
-        batch.record_execution(
+        batch.add(
+            EXECUTOR, modification_rows(order_ref=reference, content={"symbol": "SPY"}, at=at)
+        )
+        batch.add(
             EXECUTOR,
-            exec_id=f"{ref}.01",
-            order_ref=reference,
-            content={"contract": {"con_id": 756733}},
-            at=at,
+            execution_rows(
+                exec_id=f"{ref}.01",
+                order_ref=reference,
+                content={"contract": {"con_id": 756733}},
+                at=at,
+            ),
         )
-        batch.record_transition(
-            EXECUTOR, order_ref=reference, at=at, state="FILLED" if ended else "SENT", final=ended
-        )
-        batch.record_note(EXECUTOR, order_ref=reference, kind="error", content={"code": 399}, at=at)
-        batch.record_not_sent(
+        batch.add(
             EXECUTOR,
-            order_ref="",
-            order_id="",
-            correlation_id=ref,
-            status="REJECTED",
-            reason="a limit",
-            content={},
-            at=at,
+            transition_rows(
+                order_ref=reference, at=at, state="FILLED" if ended else "SENT", final=ended
+            ),
+        )
+        batch.add(
+            EXECUTOR, note_rows(order_ref=reference, kind="error", content={"code": 399}, at=at)
+        )
+        batch.add(
+            EXECUTOR,
+            not_sent_rows(
+                order_ref="",
+                order_id="",
+                correlation_id=ref,
+                status="REJECTED",
+                reason="a limit",
+                content={},
+                at=at,
+            ),
         )
 
 
 def record_latch(journal: JournalFile, run: str, at: datetime, close_reason: str) -> None:
     """Record that a liquidation latched and took a step."""
     with journal.batch() as batch:
-        batch.record_latch(
+        batch.add(
             EXECUTOR,
-            latched=True,
-            liquidation_id=run,
-            reason="r",
-            who="w",
-            why="",
-            at=at,
-            close_reason=close_reason,
+            latch_rows(
+                latched=True,
+                liquidation_id=run,
+                reason="r",
+                who="w",
+                why="",
+                at=at,
+                close_reason=close_reason,
+            ),
         )
-        batch.record_step(EXECUTOR, run_id=run, step="CLOSING", detail="", at=at)
+        batch.add(EXECUTOR, step_rows(run_id=run, step="CLOSING", detail="", at=at))
 
 
 def forget_all(journal: JournalFile, most: int = MOST) -> int:
@@ -101,8 +129,8 @@ def test_orders_that_ended_long_ago_are_forgotten_with_all_that_belongs_to_them(
     forget_all(journal)
 
     assert not journal.knows("OP:old")
-    assert journal.orders_history("OP:old") == ()
-    assert [item.exec_id for item in journal.executions()] == ["young.01"]
+    assert orders_history(journal.read, "OP:old") == ()
+    assert [item.exec_id for item in executions(journal.read)] == ["young.01"]
     assert journal.knows("OP:young")
 
 
@@ -113,22 +141,22 @@ def test_what_a_recovery_needs_is_kept_however_old_it_is(journal: JournalFile) -
     record_latch(journal, "first", AT, "DISCONNECT")
     record_latch(journal, "newest", AT, "DAILY_LOSS_LIMIT")
     with journal.batch() as batch:
-        batch.record_baseline(EXECUTOR, kind="daily", key="2025-11-21", value=1.0, at=AT)
-        batch.raise_floor(EXECUTOR, client_id=1, highest=77)
+        batch.add(EXECUTOR, baseline_rows(kind="daily", key="2025-11-21", value=1.0, at=AT))
+        batch.add(EXECUTOR, floor_rows(client_id=1, highest=77))
 
     forget_all(journal)
 
-    state = journal.load(ended_since=AT)
-    assert [order.order_ref for order in state.orders] == ["OP:open"]
-    assert journal.orders_history("OP:open") != ()
-    assert state.ended == ()
-    assert state.latch is not None
-    assert state.latch.close_reason == "DAILY_LOSS_LIMIT"
-    assert [step.run_id for step in state.steps] == ["newest"]
-    assert journal.steps("first") == ()
-    assert len(state.baselines) == 1
-    assert journal.floor(1) == 77
-    assert state.traded == (("OP", 756733),)
+    latch = newest_latch(journal.read)
+    assert [order.order_ref for order in open_orders(journal.read)] == ["OP:open"]
+    assert orders_history(journal.read, "OP:open") != ()
+    assert ended_orders(journal.read, AT) == ()
+    assert latch is not None
+    assert latch.close_reason == "DAILY_LOSS_LIMIT"
+    assert [step.run_id for step in steps(journal.read)] == ["newest"]
+    assert steps(journal.read, "first") == ()
+    assert len(baselines(journal.read)) == 1
+    assert floors(journal.read) == ((1, 77),)
+    assert traded(journal.read) == (("OP", 756733),)
 
 
 @pytest.mark.req("ORD-9")
@@ -161,6 +189,6 @@ def test_the_newest_orders_that_ended_are_read_back_oldest_first(journal: Journa
     for number in range(5):
         record_order(journal, f"R{number}", AT + timedelta(hours=number), ended=number != 2)
 
-    found = journal.ended_orders(AT + timedelta(hours=1), most=2)
+    found = ended_orders(journal.read, AT + timedelta(hours=1), most=2)
 
     assert [order.order_id for order in found] == ["R3", "R4"]

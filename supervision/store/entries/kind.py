@@ -1,0 +1,72 @@
+"""What the journal has to know of a kind of entry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+import attrs
+
+from actors.kernel.messages import Message, Reply
+from actors.messages.journal import JournalRead
+from supervision.store.journal_rows import Query, Rows
+from supervision.store.volatile_store import VolatileStore
+
+M = TypeVar("M", bound=Message)
+
+
+@attrs.frozen(kw_only=True)
+class Horizon:
+    """How far back a restarted actor reads: executions, and orders that have ended."""
+
+    executions_since: datetime
+    ended_since: datetime
+
+
+def _no_more(told: JournalRead, *_: Any) -> JournalRead:
+    return told
+
+
+@attrs.frozen(kw_only=True)
+class EntryKind(Generic[M]):
+    """One kind of entry: all that the journal, on the disk or without, has to know of it."""
+
+    message: type[M]
+    """What is told to the journal to record one."""
+
+    rows: Callable[[M, datetime], Rows]
+    """How it is put into rows, given the present time; raises ValueError or TypeError for what cannot be stored."""
+
+    hold: Callable[[VolatileStore, M], None]
+    """How a journal without a disk holds it."""
+
+    answer: Callable[[M], Reply] | None = None
+    """What answers a request, once the entry is durable; None for what nobody waits for."""
+
+    urgent: bool = True
+    """False: it may wait a moment for a commit that it can share; nobody needs it at once."""
+
+    from_the_dead: Callable[[M], bool] = lambda _: False
+    """Whether it is accepted from an incarnation that was replaced right after it said so."""
+
+    read: Callable[[JournalRead, Query, Horizon], JournalRead] = _no_more
+    """Adds to what a restarted actor is told, from the rows."""
+
+    recall: Callable[[JournalRead, VolatileStore], JournalRead] = _no_more
+    """Adds to what a restarted actor is told, without a disk."""
+
+
+def nothing_known(correlation_id: str) -> JournalRead:
+    """Begin an answer that each kind of entry adds to."""
+    return JournalRead(
+        correlation_id=correlation_id,
+        orders=(),
+        executions=(),
+        latched=False,
+        latch_reason=None,
+        liquidation_id=None,
+        liquidation_step=None,
+        baselines=(),
+        order_id_floors=(),
+    )

@@ -1,0 +1,98 @@
+"""Entries of what limits count from: risk baselines, and the highest order id that was used."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime
+from typing import Final
+
+import attrs
+
+from actors.messages.journal import JournalRead, RaiseOrderIdFloor, RecordBaseline
+from supervision.store.entries.kind import EntryKind, Horizon
+from supervision.store.journal_rows import Query, Rows, decode, insert
+from supervision.store.journal_values import StoredBaseline
+from supervision.store.volatile_store import VolatileStore
+
+# --- baselines ------------------------------------------------------------------------------------------------------
+
+
+def baseline_rows(*, kind: str, key: str, value: float, at: datetime) -> Rows:
+    """Write a risk baseline; the newest value of a kind and key counts (RSK-5)."""
+    if not math.isfinite(value):
+        raise ValueError(f"value must be finite (was {value})")
+    row = insert("baselines", "REPLACE", kind=kind, key=key, value=float(value), at=at)
+    return Rows(statements=(row,))
+
+
+def _hold_baseline(store: VolatileStore, message: RecordBaseline) -> None:
+    store.baselines[message.kind, message.key] = message.value
+
+
+def _read_baselines(told: JournalRead, query: Query, _: Horizon) -> JournalRead:
+    found = tuple((row.kind, row.key, row.value) for row in baselines(query))
+    return attrs.evolve(told, baselines=found)
+
+
+def _recall_baselines(told: JournalRead, store: VolatileStore) -> JournalRead:
+    held = tuple((*key, value) for key, value in store.baselines.items())
+    return attrs.evolve(told, baselines=held)
+
+
+BASELINE: Final = EntryKind(
+    message=RecordBaseline,
+    rows=lambda message, _: baseline_rows(
+        kind=message.kind, key=message.key, value=message.value, at=message.at
+    ),
+    hold=_hold_baseline,
+    read=_read_baselines,
+    recall=_recall_baselines,
+)
+
+
+def baselines(query: Query) -> tuple[StoredBaseline, ...]:
+    """Read every risk baseline."""
+    rows = query("SELECT kind, key, value, at FROM baselines ORDER BY kind, key")
+    return tuple(
+        StoredBaseline(kind=kind, key=key, value=value, at=decode("at", at))
+        for kind, key, value, at in rows
+    )
+
+
+# --- order ids ------------------------------------------------------------------------------------------------------
+
+_RAISE: Final = (
+    "INSERT INTO floors (client_id, highest) VALUES (:client_id, :highest)"
+    " ON CONFLICT (client_id) DO UPDATE SET highest = max(highest, excluded.highest)"
+)
+
+
+def floor_rows(*, client_id: int, highest: int) -> Rows:
+    """Write the highest order id that was used; a lower one changes nothing (D15)."""
+    return Rows(statements=((_RAISE, {"client_id": client_id, "highest": highest}),))
+
+
+def _hold_floor(store: VolatileStore, message: RaiseOrderIdFloor) -> None:
+    held = store.floors.get(message.client_id, 0)
+    store.floors[message.client_id] = max(held, message.floor)
+
+
+def _read_floors(told: JournalRead, query: Query, _: Horizon) -> JournalRead:
+    return attrs.evolve(told, order_id_floors=floors(query))
+
+
+ORDER_ID_FLOOR: Final = EntryKind(
+    message=RaiseOrderIdFloor,
+    rows=lambda message, _: floor_rows(client_id=message.client_id, highest=message.floor),
+    hold=_hold_floor,
+    read=_read_floors,
+    recall=lambda told, store: attrs.evolve(told, order_id_floors=tuple(store.floors.items())),
+)
+
+
+def floors(query: Query) -> tuple[tuple[int, int], ...]:
+    """Read the highest order id that was used under each client id."""
+    return tuple(
+        (client_id, highest)
+        for client_id, highest in query("SELECT client_id, highest FROM floors ORDER BY client_id")
+    )
