@@ -1,34 +1,36 @@
 """The connection actor: it owns the link's state and never gives up on it.
 
 It opens sessions, proves their health, has the world reconciled before anything may be sent, keeps the heartbeat, and
-publishes every transition once (CON-2). What state may follow which is in `logic.connection_state`; here is only who is
-asked and who is told.
+publishes every transition once (CON-2). Each of these is a part with its own state; here they are put together, and
+here are the beginning, the commands, and what follows once a session is reconciled. What state may follow which is in
+`actors.connection.states`.
 """
 
 from __future__ import annotations
 
-from typing import Final
-
-import attrs
-
+from actors.connection.attempts import Attempts
+from actors.connection.callers import Callers
+from actors.connection.data_proof import DataProof
 from actors.connection.health_layers import LinkFacts, health_layers
-from actors.connection.reconciliation import ConnectionReconciliation
+from actors.connection.heartbeat import Heartbeat
+from actors.connection.link_state import LinkState, ends_with_its_epoch
+from actors.connection.maintenance import MaintenanceWatch
+from actors.connection.memory import ConnectionMemory
+from actors.connection.notices import Notices
+from actors.connection.readiness import Readiness
+from actors.connection.reconciliation import Reconciliation
+from actors.connection.settings import ConnectionSettings
+from actors.connection.transitions import Transitions
 from actors.errors import (
     CircuitBreakerOpenError,
-    ErrorInfo,
     GatewayConnectionError,
     GatewayError,
-    GatewayTimeoutError,
-    restore,
 )
+from actors.kernel.actor import ActorContext, SupervisedActor
 from actors.kernel.handlers import handles
-from actors.kernel.messages import Message, Reply
 from actors.kernel.stories import child_id, root_id
 from actors.logic.order_ids import safe_floor
-from actors.messages.addresses import (
-    JOURNAL,
-    LINK,
-)
+from actors.messages.addresses import JOURNAL, LINK
 from actors.messages.connection import (
     AdoptSession,
     Connect,
@@ -45,89 +47,158 @@ from actors.messages.connection import (
 from actors.messages.journal import JournalRead, ReadJournal
 from actors.messages.orders import SetGate
 from actors.model.connection import ConnectionState, DisconnectCause
-
-ANSWER_MARGIN_S: Final = 0.01
-"""A `Connect` that waits is answered this much before its deadline, with the last error in the text."""
+from actors.ports import Breaker, EventLog, MemoryReading, no_log, no_memory_reading
 
 
-@attrs.frozen(kw_only=True)
-class _ConnectOverdue(Message):
-    """A `Connect` that waits is about to reach its deadline."""
+class ConnectionActor(SupervisedActor):
+    """See the module's docstring. ``_knows_its_floors``: the journal was read, so that attempts may begin."""
 
-    correlation_id: str
+    parts = (Callers, DataProof, Reconciliation, Attempts, Heartbeat, Notices)
 
+    def __init__(
+        self,
+        context: ActorContext,
+        *,
+        settings: ConnectionSettings,
+        breaker: Breaker,
+        memory: ConnectionMemory,
+        read_memory_mb: MemoryReading = no_memory_reading,
+        log: EventLog = no_log,
+    ) -> None:
+        super().__init__(context)
+        self.link = link = LinkState(self, settings, memory)
+        self.transitions = transitions = Transitions(self, link, log)
+        self.readiness = readiness = Readiness(self, link, log)
+        self.callers = callers = self.own(Callers(self, link))
+        self.proof = proof = self.own(DataProof(self, link, readiness, callers))
+        self.reconciliation = reconciliation = self.own(
+            Reconciliation(
+                self,
+                link,
+                log,
+                on_lost=lambda cause, reason: self.heartbeat.lost(cause, reason),
+                on_answer=lambda: self.heartbeat.note_answer(),
+                on_done=self._reconciled,
+            )
+        )
+        self.attempts = attempts = self.own(
+            Attempts(
+                self, link, transitions, callers, reconciliation, breaker, self._session_opened
+            )
+        )
+        self.heartbeat = heartbeat = self.own(
+            Heartbeat(self, link, transitions, attempts, reconciliation, log, read_memory_mb)
+        )
+        self.notices = self.own(
+            Notices(
+                self,
+                link,
+                transitions,
+                callers,
+                readiness,
+                proof,
+                reconciliation,
+                attempts,
+                heartbeat,
+                log,
+            )
+        )
+        self.maintenance = MaintenanceWatch(self, link, readiness, proof, log)
+        self._knows_its_floors = False
 
-class ConnectionActor(ConnectionReconciliation):
-    """See the module's docstring.
-
-    ``epoch`` counts attempts and sessions: a timer or an answer that belongs to an earlier one changes nothing.
-    """
+    # --- the beginning --------------------------------------------------------------------------------------------
 
     def started(self) -> None:
         """Learn the order id floor, then connect, or take over the session that an earlier incarnation left."""
-        self.memory.enter(self.incarnation)
-        self.trail = self.entropy.uuid4()
-        self.last_error = self.memory.values.last_error
-        self.session_errors = self.memory.values.session_errors
-        self.watch_maintenance()
-        self.ask(
-            JOURNAL,
-            ReadJournal(**self.conversations.of_our_own("journal", self.settings.timeout_s)),
-            self._on_journal,
-            self._cannot_recover,
-        )
+        self.link.recall()
+        self.link.begin_trail()
+        self.begin_story(self.maintenance.follow())
+        self.begin_story(self._begin())
 
-    def _cannot_recover(self, error: ErrorInfo) -> None:
-        """Without the order id floor it would use ids again: it fails, and the supervisor tries again."""
-        raise GatewayError(f"the connection cannot recover from the journal: {error.text}")
-
-    def _on_journal(self, reply: Reply) -> None:
-        assert isinstance(reply, JournalRead)  # noqa: S101 - it answers in kind
-        self._learn_floors(reply)
-        self.ready = True
-        left_something = self.incarnation > 1
-        if left_something and (self.wanted or self.memory.values.session_id is not None):
-            self._take_over_from_predecessor()
-        elif self.wanted:
-            self.attempt()
+    async def _begin(self) -> None:
+        question = ReadJournal(**self.of_our_own("journal", self.link.settings.timeout_s))
+        try:
+            journal = await self.asked(JOURNAL, question, JournalRead)
+        except GatewayError as error:
+            # Without the order id floor it would use ids again: it fails, and the supervisor tries again.
+            text = f"the connection cannot recover from the journal: {error}"
+            raise GatewayError(text) from error
+        self._learn_floors(journal)
+        self._knows_its_floors = True
+        left_something = self.link.wanted or self.link.memory.values.session_id is not None
+        if self.incarnation > 1 and left_something:
+            await self._take_over_from_predecessor()
+        elif self.link.wanted:
+            self.attempts.attempt()
 
     def _learn_floors(self, journal: JournalRead) -> None:
         """Reckon with ids that were used and whose note a crash took away, under whichever client id, and note that."""
         used = [order.broker_order_id for order in journal.orders]
-        self.floors = dict(journal.order_id_floors)
-        for client_id in sorted({*self.floors, *self.client_ids.candidates}):
-            self.raise_floor(client_id, safe_floor(self.floors.get(client_id, 0), used))
+        floors = self.attempts.floors
+        floors.update(journal.order_id_floors)
+        for client_id in sorted({*floors, *self.link.client_ids.candidates}):
+            self.attempts.raise_floor(client_id, safe_floor(floors.get(client_id, 0), used))
 
-    def _take_over_from_predecessor(self) -> None:
+    @ends_with_its_epoch
+    async def _take_over_from_predecessor(self) -> None:
         """Adopt the session that is open, or open one; none when the last word was to disconnect."""
-        self.move(ConnectionState.CONNECTING, "restarted")
-        if not self.wanted:
+        link = self.link
+        self.transitions.move(ConnectionState.CONNECTING, "restarted")
+        if not link.wanted:
             reason = "disconnect was asked for"
             self.tell(LINK, EndSession(cause=DisconnectCause.ASKED, reason=reason, graceful=True))
-            self.disconnected(reason)
+            self.attempts.disconnected(reason)
             return
-        self.begin_effort(self.settings.timeout_s)
-        self.ask(
-            LINK,
-            AdoptSession(**self.header("adopt", self.effort_ends_at)),
-            self._on_session_adopted,
-            lambda _: self._nothing_to_adopt(),
-        )
-
-    def _on_session_adopted(self, reply: Reply) -> None:
-        assert isinstance(reply, SessionOpened)  # noqa: S101 - it answers in kind
-        if reply.client_id != self.settings.client_id:
-            self.client_ids = self.client_ids.found(reply.client_id)
-        self.on_session_opened(reply)
+        link.begin_effort(link.settings.timeout_s)
+        question = AdoptSession(**link.header("adopt", link.effort_ends_at))
+        try:
+            session = await link.asked(LINK, question, SessionOpened)
+        except GatewayError:
+            self._nothing_to_adopt()
+            return
+        if session.client_id != link.settings.client_id:
+            link.client_ids = link.client_ids.found(session.client_id)
+        self.attempts.begin_session(session)
 
     def _nothing_to_adopt(self) -> None:
         """Go on with this first attempt of the round, as the breaker allows."""
-        rest_s = self.breaker.rest_s(self.clock.monotonic())
+        rest_s = self.attempts.breaker.rest_s(self.clock.monotonic())
         if rest_s > 0.0:
-            self.move(ConnectionState.RECONNECTING, "restarted; the breaker rests")
-            self.schedule_attempt(rest_s)
+            self.transitions.move(ConnectionState.RECONNECTING, "restarted; the breaker rests")
+            self.attempts.schedule_attempt(rest_s)
         else:
-            self.begin_attempt()
+            self.attempts.begin_attempt()
+
+    def _session_opened(self) -> None:
+        self.heartbeat.forget_the_session_before()
+        self.proof.forget_the_session_before()
+
+    def stopping(self) -> None:
+        """Close the row of a session that ends with the tree (CON-13)."""
+        self.transitions.close_row()
+
+    # --- once the world is reconciled -----------------------------------------------------------------------------
+
+    def _reconciled(self) -> None:
+        """Open the gate, then say so: whoever hears of it can act at once."""
+        link = self.link
+        if link.upstream_lost:
+            self.notices.wait_for_upstream()
+            return
+        self.tell(LINK, SetGate(open=True, reason="reconciled"))
+        self.reconciliation.tell_completed()
+        if link.is_connected:
+            self.readiness.announce()  # to a risk actor that was restarted meanwhile
+            return
+        link.last_error = link.trouble = None
+        link.next_epoch()
+        self.transitions.move(ConnectionState.CONNECTED, "reconciled")
+        if link.attempting:
+            link.attempting = False
+            established = "a connection was established"
+            self.attempts.tell_breaker(self.attempts.breaker.succeeded, established)
+        self.heartbeat.begin()
+        self.proof.demand_a_tick()
 
     # --- commands -------------------------------------------------------------------------------------------------
 
@@ -137,25 +208,25 @@ class ConnectionActor(ConnectionReconciliation):
 
         While the breaker rests there is nothing to wait for: it is refused, and the wish stands (GW-12).
         """
-        self.remember(wanted=True, last_error=None)
-        if self.machine.state is ConnectionState.CONNECTED and self.readiness_known:
-            self.answer_connect(request)
+        link = self.link
+        link.remember(wanted=True, last_error=None)
+        if link.is_connected and self.proof.is_known:
+            self.callers.answer_connect(request)
             return
-        if self.session is None:
-            self.trail = root_id(request.correlation_id)
-        resting = self.machine.state in (ConnectionState.DISCONNECTED, ConnectionState.FAILED)
-        rest_s = self.breaker.rest_s(self.clock.monotonic())
-        if rest_s > 0.0 and self.session is None:
+        if link.session is None:
+            link.trail = root_id(request.correlation_id)
+        resting = link.machine.state in (ConnectionState.DISCONNECTED, ConnectionState.FAILED)
+        rest_s = self.attempts.breaker.rest_s(self.clock.monotonic())
+        if rest_s > 0.0 and link.session is None:
             self._refuse_while_resting(request, rest_s)
         else:
-            self.connects[request.correlation_id] = request
-            left_s = request.deadline - self.clock.monotonic() - ANSWER_MARGIN_S
-            self.schedule(max(0.0, left_s), _ConnectOverdue(correlation_id=request.correlation_id))
-        if self.ready and resting:
-            self.attempt()
+            self.callers.wait_for_connection(request)
+        if self._knows_its_floors and resting:
+            self.attempts.attempt()
 
     def _refuse_while_resting(self, request: Connect, rest_s: float) -> None:
-        why = f"; the last error was: {self.last_error}" if self.last_error else ""
+        last_error = self.link.last_error
+        why = f"; the last error was: {last_error}" if last_error else ""
         self.refuse(
             request,
             CircuitBreakerOpenError(
@@ -163,100 +234,74 @@ class ConnectionActor(ConnectionReconciliation):
             ),
         )
 
-    @handles(_ConnectOverdue)
-    def on_connect_overdue(self, message: _ConnectOverdue) -> None:
-        """Say why it took so long; the retrying goes on (GW-12)."""
-        request = self.connects.pop(message.correlation_id, None)
-        if request is None:
-            return
-        if self.machine.state is ConnectionState.CONNECTED:
-            self.answer_connect(request)
-            return
-        why = f"; the last error was: {self.last_error}" if self.last_error else ""
-        self.refuse(
-            request,
-            GatewayTimeoutError(f"not connected before the deadline, still trying{why}"),
-        )
-
     @handles(Disconnect)
     def on_disconnect(self, request: Disconnect) -> None:
         """End the session in order and stay away (CON-13)."""
-        self.remember(wanted=False, last_error=None)
-        self.disconnects.append(request)
-        self.refuse_connects(GatewayConnectionError("disconnect was asked for"))
-        self.end_reconciliation()
+        self.link.remember(wanted=False, last_error=None)
+        self.callers.wait_for_end(request)
+        self.callers.refuse_connects(GatewayConnectionError("disconnect was asked for"))
+        self.reconciliation.give_up()
         self.tell(LINK, SetGate(open=False, reason=request.reason))
         self.tell(  # a session that is on its way ends too
             LINK, EndSession(cause=DisconnectCause.ASKED, reason=request.reason, graceful=True)
         )
-        if self.session is None:
-            self.disconnected(request.reason)
+        if self.link.session is None:
+            self.attempts.disconnected(request.reason)
 
     @handles(VerifyConnection)
-    def on_verify_connection(self, request: VerifyConnection) -> None:
+    async def on_verify_connection(self, request: VerifyConnection) -> None:
         """Make one round trip on the caller's behalf; a gateway that is cut off from IB answers, and is of no use."""
-        if self.upstream_lost:
-            self.refuse(request, GatewayConnectionError(f"cut off from IB: {self.last_error}"))
+        if self.link.upstream_lost:
+            why = f"cut off from IB: {self.link.last_error}"
+            self.refuse(request, GatewayConnectionError(why))
             return
-        self.conversations.ask(
-            LINK,
-            Probe(
-                correlation_id=child_id(request.correlation_id, "probe"),
-                deadline=request.deadline,
-                reply_to=self.name,
-            ),
-            lambda reply: self._verified(request, reply),
-            lambda error: self.refuse(request, restore(error)),
+        probe = Probe(
+            correlation_id=child_id(request.correlation_id, "probe"),
+            deadline=request.deadline,
+            reply_to=self.name,
         )
-
-    def _verified(self, request: VerifyConnection, reply: Reply) -> None:
-        assert isinstance(reply, Probed)  # noqa: S101 - it answers in kind
-        self.answered(reply)
-        self.reply(
-            request,
-            ConnectionVerified(correlation_id=request.correlation_id, latency_ms=reply.latency_ms),
+        try:
+            answer = await self.asked(LINK, probe, Probed)
+        except GatewayError as error:
+            self.refuse(request, error)
+            return
+        self.heartbeat.note_answer(answer.latency_ms)
+        verified = ConnectionVerified(
+            correlation_id=request.correlation_id, latency_ms=answer.latency_ms
         )
+        self.reply(request, verified)
 
     @handles(GetConnectionStatus)
     def on_get_connection_status(self, request: GetConnectionStatus) -> None:
         """Tell where the connection stands."""
-        session = self.session
+        link, session = self.link, self.link.session
         self.reply(
             request,
             ConnectionStatus(
                 correlation_id=request.correlation_id,
-                state=self.machine.state,
-                session_id=self.machine.session_id,
-                attempts=self.machine.attempts,
+                state=link.machine.state,
+                session_id=link.machine.session_id,
+                attempts=link.machine.attempts,
                 server_version=session.server_version if session else None,
                 accounts=session.accounts if session else (),
-                last_error=self.last_error,
-                opening_blocked_by=self.opening_blocked_by,
+                last_error=link.last_error,
+                opening_blocked_by=self.readiness.blocked_by,
                 layers=health_layers(self._facts()),
             ),
         )
 
     def _facts(self) -> LinkFacts:
-        now, session = self.clock.monotonic(), self.session
+        now, link, session = self.clock.monotonic(), self.link, self.link.session
+        answered_at, ticked_at = self.heartbeat.answered_at, self.proof.ticked_at
         return LinkFacts(
-            where=f"{self.settings.host}:{self.ports.current}",
-            trouble=self.trouble,
+            where=f"{link.settings.host}:{link.ports.current}",
+            trouble=link.trouble,
             server_version=session.server_version if session else None,
             client_id=session.client_id if session else 0,
-            missed_beats=self.missed,
-            latency_ms=self.latency_ms,
-            answered_s_ago=None if self.answered_at is None else now - self.answered_at,
-            unreconciled=self._unreconciled(),
-            data_obstacle=self.data.obstacle,
-            ticked_s_ago=None if self.ticked_at is None else now - self.ticked_at,
+            missed_beats=self.heartbeat.missed,
+            latency_ms=self.heartbeat.latency_ms,
+            answered_s_ago=None if answered_at is None else now - answered_at,
+            unreconciled=self.reconciliation.obstacle,
+            data_obstacle=link.data.obstacle,
+            ticked_s_ago=None if ticked_at is None else now - ticked_at,
         )
-
-    def _unreconciled(self) -> str | None:
-        """Say what keeps the world from being reconciled."""
-        if self.upstream_lost:
-            return f"the gateway is cut off from IB: {self.last_error}"
-        if not self.outstanding:
-            return None
-        if not self.state_told:
-            return "the broker's state is being read"
-        return f"waiting for {', '.join(sorted(self.outstanding))}"

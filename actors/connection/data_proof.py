@@ -7,110 +7,134 @@ from __future__ import annotations
 
 import attrs
 
-from actors.connection.attempts import ConnectionAttempts
+from actors.connection.callers import Callers
 from actors.connection.data_health import NOT_PROVED, DataHealth
-from actors.kernel.handlers import handles
-from actors.kernel.messages import Message, Reply
+from actors.connection.link_state import LinkState, ends_with_its_epoch
+from actors.connection.readiness import Readiness
+from actors.errors import GatewayError
+from actors.kernel.actor import SupervisedActor
+from actors.kernel.addresses import Cancellable
+from actors.kernel.handlers import Part, handles
+from actors.kernel.messages import Message
 from actors.logic.broker_codes import Notice, NoticeMeaning
 from actors.messages.addresses import MARKET_DATA
 from actors.messages.connection import ProveMarketData
 from actors.messages.market_data import QuoteRead
-from actors.model.connection import ConnectionState
 from actors.model.market import Quote
 
 
 @attrs.frozen(kw_only=True)
 class ProofDue(Message):
-    """Market data shall be proved again for ``epoch``."""
+    """Market data shall be proved again for ``epoch``; told to oneself. A message, since a notice calls it off."""
 
     epoch: int
 
 
-class ConnectionData(ConnectionAttempts):
-    """Asks for a tick after every recovery, and again until one comes. ``proof`` numbers the questions."""
+class DataProof(Part):
+    """Asks for a tick after every recovery, and again until one comes.
+
+    ``is_known``: whether data answers has been found out since the last recovery. ``ticked_at`` (monotonic seconds) is
+    when the last tick that proved it came.
+    """
+
+    def __init__(
+        self, actor: SupervisedActor, link: LinkState, readiness: Readiness, callers: Callers
+    ) -> None:
+        self._actor = actor
+        self._link = link
+        self._readiness = readiness
+        self._callers = callers
+        self.is_known = False
+        self.ticked_at: float | None = None
+        self._number = 0
+        """Counts the questions: an answer to an earlier one proves nothing."""
+        self._timer: Cancellable | None = None
 
     @handles(ProofDue)
     def on_proof_due(self, message: ProofDue) -> None:
         """Prove market data again."""
-        if message.epoch == self.epoch and self.machine.state is ConnectionState.CONNECTED:
-            self.prove_market_data()
+        if message.epoch == self._link.epoch and self._link.is_connected:
+            self.prove()
+
+    def forget_the_session_before(self) -> None:
+        """A new session begins without a tick."""
+        self.ticked_at = None
 
     def demand_a_tick(self) -> None:
         """Trust no data of before: what is opened from now on needs a tick that is asked for now."""
-        self.readiness_known = False
-        self.remember(data=self.data.unproved_because(NOT_PROVED))
-        self.prove_market_data()
+        self.is_known = False
+        self._link.remember(data=self._link.data.unproved_because(NOT_PROVED))
+        self.prove()
 
-    def prove_market_data(self) -> None:
-        """Ask for a tick; an answer to an earlier question does not count."""
-        self._void_proof()
-        number, asked_at = self.proof, self.clock.now()
-        self.ask(
-            MARKET_DATA,
-            ProveMarketData(
-                **self.header("proof", self.clock.monotonic() + self.settings.timeout_s),
-                symbol=self.settings.probe_symbol,
-            ),
-            lambda reply: self._on_quote(number, reply),
-            lambda error: self._unproved(number, f"market data does not answer: {error.text}"),
+    def prove(self) -> None:
+        """Ask for a tick."""
+        self._actor.begin_story(self._prove())
+
+    @ends_with_its_epoch
+    async def _prove(self) -> None:
+        self._void()
+        number, asked_at = self._number, self._actor.clock.now()
+        settings = self._link.settings
+        ends_at = self._actor.clock.monotonic() + settings.timeout_s
+        question = ProveMarketData(
+            **self._link.header("proof", ends_at), symbol=settings.probe_symbol
         )
-        self.proof_asked_at = asked_at
-
-    def _void_proof(self) -> None:
-        """Let no question and no timer of before prove anything."""
-        self.proof += 1
-        if self.proof_timer is not None:
-            self.proof_timer.cancel()
-            self.proof_timer = None
-
-    def _on_quote(self, number: int, reply: Reply) -> None:
-        assert isinstance(reply, QuoteRead)  # noqa: S101 - it answers in kind
-        quote = reply.quote
-        if number != self.proof:
+        try:
+            quote = (await self._link.asked(MARKET_DATA, question, QuoteRead)).quote
+        except GatewayError as error:
+            self._unproved(number, f"market data does not answer: {error}")
             return
-        if quote.received_at < self.proof_asked_at:
+        if number != self._number:
+            return
+        if quote.received_at < asked_at:
             self._unproved(number, f"the quote of {quote.symbol} is older than the recovery")
         elif not _has_tick(quote):
             self._unproved(number, f"the quote of {quote.symbol} has no price")
         else:
-            self.ticked_at = self.clock.monotonic()
-            self._data_is(self.data.after_tick())
+            self.ticked_at = self._actor.clock.monotonic()
+            self._data_is(self._link.data.after_tick())
+
+    def _void(self) -> None:
+        """Let no question and no timer of before prove anything."""
+        self._number += 1
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _unproved(self, number: int, reason: str) -> None:
-        if number != self.proof:
+        if number != self._number:
             return
-        self.count_error()
-        self._data_is(self.data.unproved_because(reason))
+        self._link.count_error()
+        self._data_is(self._link.data.unproved_because(reason))
         self._prove_later()
 
     def _prove_later(self) -> None:
-        self.proof_timer = self.schedule(self.settings.probe_retry_s, ProofDue(epoch=self.epoch))
+        delay_s = self._link.settings.probe_retry_s
+        self._timer = self._actor.schedule(delay_s, ProofDue(epoch=self._link.epoch))
 
     def _data_is(self, data: DataHealth) -> None:
         """Know how market data stands, and say so to all who wait for it."""
-        self.remember(data=data)
-        self.readiness_known = True
-        self.tell_readiness()
-        for request in self.connects.values():
-            self.answer_connect(request)
-        self.connects.clear()
+        self._link.remember(data=data)
+        self.is_known = True
+        self._readiness.announce()
+        self._callers.answer_connects()
 
     def on_data_notice(self, notice: Notice) -> None:
         """Take in what the gateway says of a farm or of a competing session."""
-        before, after = self.data, self.data.after_notice(notice)
-        if self.machine.state is not ConnectionState.CONNECTED:
-            self.remember(data=after)
+        before, after = self._link.data, self._link.data.after_notice(notice)
+        if not self._link.is_connected:
+            self._link.remember(data=after)
             return
         competing = notice.meaning is NoticeMeaning.COMPETING_SESSION
         if competing or len(after.broken) > len(before.broken):
-            self._void_proof()
+            self._void()
             self._data_is(after)
             if competing:
                 self._prove_later()
         elif before.broken and not after.broken:
-            self.remember(data=after)
-            self.prove_market_data()
-            self.tell_readiness()
+            self._link.remember(data=after)
+            self.prove()
+            self._readiness.announce()
         elif after != before:
             self._data_is(after)
 

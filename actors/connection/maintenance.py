@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from typing import Final
 
-import attrs
-
-from actors.connection.data_proof import ConnectionData
-from actors.kernel.handlers import handles
-from actors.kernel.messages import Message
+from actors.connection.data_proof import DataProof
+from actors.connection.link_state import LinkState
+from actors.connection.readiness import Readiness
+from actors.kernel.actor import SupervisedActor
 from actors.logic.maintenance import Window
-from actors.model.connection import ConnectionState
+from actors.ports import EventLog
 
 LONGEST_SLEEP_S: Final = 3600.0
 """The calendar is looked at once more after so long: the clock may have been set, or the machine have slept."""
@@ -22,45 +21,54 @@ LONGEST_SLEEP_S: Final = 3600.0
 SHORTEST_SLEEP_S: Final = 0.001
 
 
-@attrs.frozen(kw_only=True)
-class MaintenanceDue(Message):
-    """It is time to look at the calendar of maintenance."""
-
-
-class ConnectionMaintenance(ConnectionData):
+class MaintenanceWatch:
     """Follows the calendar of maintenance; ``window`` is the one that was on at the last look."""
 
-    window: Window | None = None
-    stopped: bool = False
-    """Whether nothing could be opened at the last look, because a window was on or near."""
+    def __init__(
+        self,
+        actor: SupervisedActor,
+        link: LinkState,
+        readiness: Readiness,
+        proof: DataProof,
+        log: EventLog,
+    ) -> None:
+        self._actor = actor
+        self._link = link
+        self._readiness = readiness
+        self._proof = proof
+        self._log = log
+        self._window: Window | None = None
+        self._stopped = False
+        """Whether nothing could be opened at the last look, because a window was on or near."""
 
-    def watch_maintenance(self) -> None:
-        """Begin to follow the calendar."""
+    async def follow(self) -> None:
+        """Follow the calendar for as long as this incarnation lives."""
         self._look()
-        self._look_later()
+        while (delay_s := self._next_look_s()) is not None:
+            await self._actor.sleep(delay_s)
+            self._follow()
 
-    @handles(MaintenanceDue)
-    def on_maintenance_due(self, _: MaintenanceDue) -> None:
-        """Follow the calendar; a window that is over has to be followed by a fresh tick before anything is opened."""
-        window, stopped = self.window, self.stopped
+    def _follow(self) -> None:
+        """A window that is over has to be followed by a fresh tick before anything is opened."""
+        window, stopped = self._window, self._stopped
         self._look()
-        if self.window is not None and self.window != window:
-            self.log("maintenance_began", window=str(self.window))
-        if window is not None and self.window is None:
-            self.log("maintenance_ended", window=window.name)
-            if self.machine.state is ConnectionState.CONNECTED:
-                self.demand_a_tick()
-        if (self.window, self.stopped) != (window, stopped):
-            self.tell_readiness()
-        self._look_later()
+        if self._window is not None and self._window != window:
+            self._log("maintenance_began", window=str(self._window))
+        if window is not None and self._window is None:
+            self._log("maintenance_ended", window=window.name)
+            if self._link.is_connected:
+                self._proof.demand_a_tick()
+        if (self._window, self._stopped) != (window, stopped):
+            self._readiness.announce()
 
     def _look(self) -> None:
-        self.window = self.planned
-        self.stopped = self.settings.maintenance.obstacle(self.clock.now()) is not None
+        self._window = self._link.planned
+        now = self._actor.clock.now()
+        self._stopped = self._link.settings.maintenance.obstacle(now) is not None
 
-    def _look_later(self) -> None:
-        now = self.clock.now()
-        change = self.settings.maintenance.next_change(now)
-        if change is not None:
-            delay_s = max((change - now).total_seconds(), SHORTEST_SLEEP_S)
-            self.schedule(min(delay_s, LONGEST_SLEEP_S), MaintenanceDue())
+    def _next_look_s(self) -> float | None:
+        now = self._actor.clock.now()
+        change = self._link.settings.maintenance.next_change(now)
+        if change is None:
+            return None
+        return min(max((change - now).total_seconds(), SHORTEST_SLEEP_S), LONGEST_SLEEP_S)

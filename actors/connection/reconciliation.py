@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 import attrs
 
-from actors.connection.heartbeat import BeatDue, ConnectionHealth
-from actors.errors import ErrorInfo
-from actors.kernel.handlers import handles
-from actors.kernel.messages import Message, Reply
+from actors.connection.link_state import LinkState, ends_with_its_epoch
+from actors.errors import GatewayError
+from actors.kernel.actor import SupervisedActor
+from actors.kernel.handlers import Part, handles
+from actors.kernel.messages import Message
 from actors.messages.addresses import (
     EXECUTOR,
     LINK,
@@ -27,7 +29,8 @@ from actors.messages.connection import (
     RequestReconciliation,
 )
 from actors.messages.orders import SetGate
-from actors.model.connection import BrokerState, ConnectionState, DisconnectCause
+from actors.model.connection import BrokerState, DisconnectCause
+from actors.ports import EventLog
 
 RECONCILED_BY: Final = (STRATEGY_C, RISK, EXECUTOR, POSITION)
 """Who has to take over the broker's state before orders flow (CON-11); risk before the executor, which tells it its
@@ -36,13 +39,40 @@ working orders: so risk has them before it judges any order that is not among th
 
 @attrs.frozen(kw_only=True)
 class ReconciliationOverdue(Message):
-    """Reconciliation ``number`` should have been done by now."""
+    """Reconciliation ``number`` should have been done by now; told to oneself."""
 
     number: int
 
 
-class ConnectionReconciliation(ConnectionHealth):
-    """Reads the broker's state, has everybody take it over, and opens the gate when all have."""
+class Reconciliation(Part):
+    """Reads the broker's state, has everybody take it over, and says when all have.
+
+    ``on_lost(cause, reason)`` is called when the link turns out not to work, ``on_answer()`` when the broker's state
+    came, ``on_done()`` when everybody has taken it over.
+    """
+
+    def __init__(
+        self,
+        actor: SupervisedActor,
+        link: LinkState,
+        log: EventLog,
+        *,
+        on_lost: Callable[[DisconnectCause, str], None],
+        on_answer: Callable[[], None],
+        on_done: Callable[[], None],
+    ) -> None:
+        self._actor = actor
+        self._link = link
+        self._log = log
+        self._on_lost = on_lost
+        self._on_answer = on_answer
+        self._on_done = on_done
+        self._number = 0
+        self._outstanding: set[str] = set()
+        self._state_is_out = False
+        """The broker's state was read, and is with those who have to take it over."""
+        self._requesters: set[str] = set()
+        self._next_requesters: set[str] = set()
 
     @handles(RequestReconciliation)
     def on_request_reconciliation(self, message: RequestReconciliation) -> None:
@@ -50,104 +80,108 @@ class ConnectionReconciliation(ConnectionHealth):
 
         One that was told the state and has not answered may have failed with it in its hands: this is begun anew.
         """
-        if self.session is None or self.upstream_lost:
-            self.tell(message.sender, NothingToReconcile())
+        if self._link.session is None or self._link.upstream_lost:
+            self._actor.tell(message.sender, NothingToReconcile())
             return
-        self.next_requesters.add(message.sender)
-        if not self.outstanding or (self.state_told and message.sender in self.outstanding):
-            self.reconcile()
+        self._next_requesters.add(message.sender)
+        failed_with_it = self._state_is_out and message.sender in self._outstanding
+        if not self._outstanding or failed_with_it:
+            self.begin()
 
-    def reconcile(self) -> None:
+    def begin(self) -> None:
         """Read the broker's state; nothing is opened while that is under way (CON-11)."""
-        self.requesters |= self.next_requesters
-        self.next_requesters = set()
-        self.number += 1
-        self.outstanding, self.state_told = set(RECONCILED_BY), False
-        self.tell(LINK, SetGate(open=False, reason="reconciling"))
-        number, now = self.number, self.clock.monotonic()
-        ends_at = self.effort_ends_at if self.attempting else now + self.settings.timeout_s
-        self.schedule(max(0.0, ends_at - now), ReconciliationOverdue(number=number))
-        self.ask(
-            LINK,
-            ReadBrokerState(
-                **self.header("state", ends_at),
-                account=self.account,
-            ),
-            lambda reply: self._on_broker_state(number, reply),
-            lambda error: self._state_unread(number, error),
-        )
+        self._actor.begin_story(self._read())
 
-    def _state_unread(self, number: int, error: ErrorInfo) -> None:
-        """A read that still matters and has no answer is a link that does not work."""
-        if number == self.number:
-            self.lost(DisconnectCause.REQUEST_UNANSWERED, error.text)
-
-    def _on_broker_state(self, number: int, reply: Reply) -> None:
-        assert isinstance(reply, BrokerStateRead)  # noqa: S101 - it answers in kind
-        if self.session is None or self.account is None or number != self.number:
+    @ends_with_its_epoch
+    async def _read(self) -> None:
+        link = self._link
+        self._requesters |= self._next_requesters
+        self._next_requesters = set()
+        self._number += 1
+        self._outstanding, self._state_is_out = set(RECONCILED_BY), False
+        self._actor.tell(LINK, SetGate(open=False, reason="reconciling"))
+        number, now = self._number, self._actor.clock.monotonic()
+        ends_at = link.effort_ends_at if link.attempting else now + link.settings.timeout_s
+        self._actor.schedule(max(0.0, ends_at - now), ReconciliationOverdue(number=number))
+        question = ReadBrokerState(**link.header("state", ends_at), account=link.account)
+        try:
+            answer = await link.asked(LINK, question, BrokerStateRead)
+        except GatewayError as error:
+            if number == self._number:  # a read that still matters: the link does not work
+                self._on_lost(DisconnectCause.REQUEST_UNANSWERED, str(error))
             return
-        self.answered_at = self.clock.monotonic()
-        message = Reconcile(
-            number=self.number,
-            state=reply.state,
-            account=self.account,
-            client_id=self.session.client_id,
-            client_id_is_fallback=self.client_ids.is_fallback,
-            is_connected=self.machine.state is ConnectionState.CONNECTED,
-        )
-        self.state_told = True
-        self._log_state(reply.state)
-        for address in RECONCILED_BY:
-            self.tell(address, message)
+        if number == self._number:
+            self._hand_out(answer.state)
 
-    def _log_state(self, state: BrokerState) -> None:
-        self.log(
+    def _hand_out(self, state: BrokerState) -> None:
+        """Give the broker's state to everybody who has to take it over."""
+        link = self._link
+        if link.session is None or link.account is None:
+            return
+        self._on_answer()
+        message = Reconcile(
+            number=self._number,
+            state=state,
+            account=link.account,
+            client_id=link.session.client_id,
+            client_id_is_fallback=link.client_ids.is_fallback,
+            is_connected=link.is_connected,
+        )
+        self._state_is_out = True
+        self._log(
             "broker_state_read",
             positions=len(state.holdings),
             open_orders=len(state.open_orders),
             executions=len(state.executions),
         )
+        for address in RECONCILED_BY:
+            self._actor.tell(address, message)
 
     @handles(Reconciled)
     def on_reconciled(self, message: Reconciled) -> None:
-        """Open the gate once everybody has taken over the broker's state."""
-        if message.number != self.number or self.session is None:
+        """Be done once everybody has taken over the broker's state; begin again when somebody asked meanwhile."""
+        if message.number != self._number or self._link.session is None:
             return
         for difference in message.differences:
-            self.log("reconciled", level="WARNING", actor=message.sender, difference=difference)
-        self.outstanding.discard(message.sender)
-        if self.outstanding:
+            self._log("reconciled", level="WARNING", actor=message.sender, difference=difference)
+        self._outstanding.discard(message.sender)
+        if self._outstanding:
             return
-        if self.next_requesters:
-            self.reconcile()
+        if self._next_requesters:
+            self.begin()
             return
-        self._established()
+        self._on_done()
 
     @handles(ReconciliationOverdue)
     def on_reconciliation_overdue(self, message: ReconciliationOverdue) -> None:
         """A reconciliation that does not end is a link that does not work."""
-        if message.number == self.number and self.outstanding and self.session is not None:
-            missing = ", ".join(sorted(self.outstanding))
-            self.lost(DisconnectCause.REQUEST_UNANSWERED, f"not reconciled in time: {missing}")
+        is_under_way = message.number == self._number and bool(self._outstanding)
+        if is_under_way and self._link.session is not None:
+            missing = ", ".join(sorted(self._outstanding))
+            self._on_lost(DisconnectCause.REQUEST_UNANSWERED, f"not reconciled in time: {missing}")
 
-    def _established(self) -> None:
-        """Open the gate, then say so: whoever hears of it can act at once."""
-        if self.upstream_lost:
-            self.wait_for_upstream()
-            return
-        self.tell(LINK, SetGate(open=True, reason="reconciled"))
-        for requester in sorted(self.requesters | {EXECUTOR}):
-            self.tell(requester, ReconciliationCompleted(number=self.number))
-        self.requesters.clear()
-        if self.machine.state is ConnectionState.CONNECTED:
-            self.tell_readiness()  # to a risk actor that was restarted meanwhile
-            return
-        self.missed = 0
-        self.last_error = self.trouble = None
-        self.next_epoch()
-        self.move(ConnectionState.CONNECTED, "reconciled")
-        if self.attempting:
-            self.attempting = False
-            self.tell_breaker(self.breaker.succeeded, "a connection was established")
-        self.timer = self.schedule(self.settings.heartbeat_s, BeatDue(epoch=self.epoch))
-        self.demand_a_tick()
+    def tell_completed(self) -> None:
+        """Tell those who asked, and the executor, that orders flow again."""
+        for requester in sorted(self._requesters | {EXECUTOR}):
+            self._actor.tell(requester, ReconciliationCompleted(number=self._number))
+        self._requesters.clear()
+
+    def give_up(self) -> None:
+        """Give up what is under way: whoever waits for it may serve what needs no session."""
+        self._number += 1
+        self._outstanding.clear()
+        for requester in sorted(self._requesters | self._next_requesters):
+            self._actor.tell(requester, NothingToReconcile())
+        self._requesters.clear()
+        self._next_requesters.clear()
+
+    @property
+    def obstacle(self) -> str | None:
+        """Say what keeps the world from being reconciled; None when nothing does."""
+        if self._link.upstream_lost:
+            return f"the gateway is cut off from IB: {self._link.last_error}"
+        if not self._outstanding:
+            return None
+        if not self._state_is_out:
+            return "the broker's state is being read"
+        return f"waiting for {', '.join(sorted(self._outstanding))}"
