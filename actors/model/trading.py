@@ -18,3 +18,8 @@ class Trading:
     operator_id: str = OPERATOR_ID
     sends_orders: bool = False
     readonly: bool = False
+
+    @property
+    def requires_paper(self) -> bool:
+        """Tell whether only a paper account will do (MODE-2)."""
+        return self.mode is ExecutionMode.PAPER

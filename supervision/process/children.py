@@ -82,11 +82,11 @@ class TreeParts:
 def child_specs(config: Config, parts: TreeParts) -> tuple[ChildSpec, ...]:
     """Describe the tree, in the order of the start: the journal first, the connection last."""
     mode, operator_id, log = parts.mode, parts.operator_id, parts.log
-    connection = settings.connection_settings(config, mode, operator_id, parts.host, parts.port)
     link_memory = LinkMemory(HistoryPacer(config.pacing))
     failover = settings.failover(config, has_source=parts.open_source is not None)
     trading, watch_memory = settings.trading(config, mode, operator_id), WatchMemory()
     link = settings.link(config, trading)
+    connection = settings.connection(config, trading, parts.host, parts.port)
     section = config.supervision
 
     def child(
@@ -263,9 +263,7 @@ def _connection_factory(
         open_s=section.breaker_open_s,
         successes=section.breaker_successes,
     )
-    memory = ConnectionMemory(
-        Remembered(ports=GatewayPorts(configured=chosen.port), wanted=chosen.connect_at_start)
-    )
+    memory = ConnectionMemory(Remembered(ports=GatewayPorts(configured=chosen.port)))
     return lambda context: ConnectionActor(
         context,
         settings=chosen,

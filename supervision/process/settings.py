@@ -54,20 +54,18 @@ def simulator_config(config: Config) -> SimulatorConfig:
     )
 
 
-def connection_settings(
-    config: Config, mode: ExecutionMode, operator_id: str, host: str, port: int
-) -> ConnectionSettings:
-    """For the connection actor; it waits to be asked, since the facade's `connect` asks."""
+def connection(config: Config, trading: Trading, host: str, port: int) -> ConnectionSettings:
+    """For the connection actor; ``host`` and ``port`` are those of the embedded gateway, where that is the one."""
     section, gateway = config.connection, config.gateway
     return ConnectionSettings(
         host=host,
         port=port,
         client_id=gateway.client_id,
         timeout_s=gateway.timeout_s,
-        readonly=gateway.readonly,
+        readonly=trading.readonly,
         account=config.general.account,
-        operator_id=operator_id,
-        require_paper=mode is ExecutionMode.PAPER,
+        operator_id=trading.operator_id,
+        require_paper=trading.requires_paper,
         retries=section.retries,
         first_delay_s=section.first_delay_s,
         max_delay_s=section.max_delay_s,
@@ -81,7 +79,6 @@ def connection_settings(
         client_id_tries=section.client_id_tries,
         upstream_patience_s=section.upstream_patience_s,
         probe_symbol=config.general.symbols[0],
-        connect_at_start=False,
         maintenance=maintenance(config),
     )
 
