@@ -57,10 +57,10 @@ paper-gateway: .venv/.ready-to-test  ## one share at a real paper gateway: IBKR_
 	$(BIN)/python -m pytest -q tests/paper_gateway $(ARGS)
 
 # What needs no whole process counts as unit, what runs one as integration; each has a floor of its own (QUA-1).
-UNIT := tests/unit tests/property tests/link tests/simulator tests/supervision tests/supervision_loop \
+UNIT := tests/unit tests/property tests/link tests/simulator tests/kernel tests/supervision tests/supervision_loop \
 	tests/alpha_learnings tests/security tests/deploy
 # An exception that is set into another thread, and a tracer: together they hang CPython 3.11.
-UNTRACED := --deselect tests/supervision/test_hung_actors.py::test_thread_that_dies_beneath_its_actor_is_noticed
+UNTRACED := --deselect tests/kernel/test_hung_actors.py::test_thread_that_dies_beneath_its_actor_is_noticed
 INTEGRATION := tests/walk tests/faults tests/integration tests/bdd
 
 coverage: .venv/.ready-to-test  ## lines covered by unit tests (85 % at least) and by integration tests (75 %)

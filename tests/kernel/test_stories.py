@@ -12,15 +12,15 @@ from typing import Any, ClassVar
 import attrs
 import pytest
 
-from actors.errors import (
+from actors.kernel.actor import SupervisedActor
+from actors.kernel.addresses import LIFECYCLE, TapRecord
+from actors.kernel.errors import (
     ActorFailedError,
     GatewayError,
     GatewayStoppedError,
     GatewayTimeoutError,
     SupersededError,
 )
-from actors.kernel.actor import SupervisedActor
-from actors.kernel.addresses import LIFECYCLE, TapRecord
 from actors.kernel.handlers import Part, handles
 from actors.kernel.messages import (
     ActorFailed,

@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 import attrs
 import pytest
 
-from actors.errors import SupersededError
 from actors.kernel.addresses import LIFECYCLE
+from actors.kernel.errors import SupersededError
 from actors.kernel.handlers import handles
 from actors.kernel.loop_actor import LoopActor
 from actors.kernel.messages import ActorFailed, ActorRestarted, Message

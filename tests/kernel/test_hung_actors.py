@@ -11,9 +11,9 @@ from typing import Any, ClassVar
 import attrs
 import pytest
 
-from actors.errors import ActorFailedError, SupersededError
 from actors.kernel.actor import SupervisedActor
 from actors.kernel.addresses import LIFECYCLE
+from actors.kernel.errors import ActorFailedError, SupersededError
 from actors.kernel.handlers import handles
 from actors.kernel.mailbox import Sender
 from actors.kernel.messages import (

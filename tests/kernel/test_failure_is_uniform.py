@@ -11,16 +11,16 @@ import attrs
 import pykka
 import pytest
 
-from actors.errors import (
+from actors.kernel.actor import ActorContext, SupervisedActor
+from actors.kernel.addresses import LIFECYCLE, TapRecord
+from actors.kernel.errors import (
     ActorFailedError,
     GatewayError,
     GatewayTimeoutError,
-    OrderNotFoundError,
+    MailboxFullError,
     SupervisionError,
     UnknownMessageError,
 )
-from actors.kernel.actor import ActorContext, SupervisedActor
-from actors.kernel.addresses import LIFECYCLE, TapRecord
 from actors.kernel.handlers import Part, handles
 from actors.kernel.loop_actor import LoopActor
 from actors.kernel.messages import ActorFailed, ActorRestarted, Message, Reply, Request
@@ -177,7 +177,7 @@ def start() -> Iterator[Start]:
         assert stage.tree.stop("the test is over", WAIT_S)
 
 
-ERRORS = [ValueError, SystemExit, KeyboardInterrupt, MemoryError, GeneratorExit, OrderNotFoundError]
+ERRORS = [ValueError, SystemExit, KeyboardInterrupt, MemoryError, GeneratorExit, MailboxFullError]
 ADDERS = [Adder, LoopAdder]
 
 

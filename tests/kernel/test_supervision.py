@@ -10,9 +10,9 @@ from typing import Any, ClassVar
 import attrs
 import pytest
 
-from actors.errors import ActorFailedError, GatewayStoppedError, GatewayTimeoutError
 from actors.kernel.actor import ActorContext, SupervisedActor
 from actors.kernel.addresses import LIFECYCLE, TapRecord
+from actors.kernel.errors import ActorFailedError, GatewayStoppedError, GatewayTimeoutError
 from actors.kernel.handlers import handles
 from actors.kernel.loop_actor import LoopActor
 from actors.kernel.messages import (

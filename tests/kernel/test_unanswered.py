@@ -11,9 +11,9 @@ from typing import Any
 import attrs
 import pytest
 
-from actors.errors import GatewayError
 from actors.kernel.actor import SupervisedActor
 from actors.kernel.addresses import TapRecord
+from actors.kernel.errors import GatewayError
 from actors.kernel.handlers import handles
 from actors.kernel.messages import Message, Reply, Request, RequestFailed, StopActor
 from supervision.proof.driver import ProofDriver

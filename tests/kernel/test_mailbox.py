@@ -10,14 +10,14 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from actors.errors import (
+from actors.kernel.addresses import LIFECYCLE, AddressBook
+from actors.kernel.dead_letters import DeadLetters
+from actors.kernel.errors import (
     GatewayStoppedError,
     MailboxFullError,
     SupersededError,
     UnknownMessageError,
 )
-from actors.kernel.addresses import LIFECYCLE, AddressBook
-from actors.kernel.dead_letters import DeadLetters
 from actors.kernel.mailbox import STOP, Lease, Sender
 from actors.kernel.messages import (
     Lane,

@@ -11,15 +11,15 @@ from typing import Any, ClassVar
 import attrs
 import pytest
 
-from actors.errors import (
+from actors.kernel.actor import SupervisedActor
+from actors.kernel.addresses import LIFECYCLE, TapRecord
+from actors.kernel.errors import (
     GatewayStoppedError,
     GatewayTimeoutError,
     MailboxFullError,
     SupervisionError,
     UnknownMessageError,
 )
-from actors.kernel.actor import SupervisedActor
-from actors.kernel.addresses import LIFECYCLE, TapRecord
 from actors.kernel.handlers import handles
 from actors.kernel.messages import (
     ActorStarted,
