@@ -5,7 +5,7 @@ It keeps the newest quote per contract, tells it to those who judge by it, and f
 
 =====================  =============================================================================================
 `SourceRoute`          which source serves each symbol
-`NewestQuotes`         the newest quotes, their troubles, and who is told of them
+`NewestQuotes`         the newest quotes, their troubles, and who receives them
 `LinkReads`            the contracts, and what is asked of the link on behalf of a request
 `BarReads`             the bars, each read once
 `IndicatorReads`       the indicators of many symbols

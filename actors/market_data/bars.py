@@ -89,7 +89,7 @@ class BarReads(Part):
         question = GetNewestBars(
             **self._actor.on_behalf(request, "bars"), contract=contract, minutes=minutes
         )
-        # No timer: whoever asked first is told in time, and the others with it.
+        # No timer: the read itself has one, and ends for all who wait.
         answer = await self._actor.asked(self._actor.name, question, NewestBars, watched=False)
         return answer.held
 
@@ -138,13 +138,13 @@ class BarReads(Part):
         self._actor.reply(request, NewestBars(correlation_id=request.correlation_id, held=held))
 
     def _keep(self, contract: Contract, minutes: int, bars: tuple[Bar, ...]) -> BarsHeld:
-        """Remember what was read, and tell of gaps that were not told before."""
+        """Remember what was read, and log the gaps that were not logged before."""
         now = self._actor.clock.now()
         before = self._held.get(contract.con_id)
         held = BarsHeld(now, minutes, bars, missing_bars(bars, contract, now))
-        told = {gap.begins_at for gap in before.gaps} if before is not None else set()
+        logged = {gap.begins_at for gap in before.gaps} if before is not None else set()
         for gap in held.gaps:
-            if gap.begins_at not in told:
+            if gap.begins_at not in logged:
                 self._log(
                     "bars_missing",
                     level="WARNING",

@@ -9,7 +9,7 @@ interruption   the link is lost · a snapshot failed · the gateway refused or e
 healed by      a snapshot where snapshots feed; where ticks do, nothing but a tick
 =============  =====================================================================================================
 
-Both are told to subscribers once per change. A stream that was refused is asked for again after a while, and snapshots
+Subscribers learn of both once per change. A stream that was refused is asked for again after a while, and snapshots
 feed at their own pace meanwhile.
 """
 
@@ -28,10 +28,9 @@ from actors.market_data.poll_window import PollWindow
 from actors.market_data.quotes import NewestQuotes
 from actors.market_data.reads import LinkReads
 from actors.market_data.route import SourceRoute
-from actors.market_data.subscribers import RESUMED, Feed, Subscribers
+from actors.market_data.subscribers import Feed, Subscribers
 from actors.messages.addresses import LINK
 from actors.messages.market_data import (
-    QuotesInterrupted,
     QuotesStreamed,
     QuotesSubscribed,
     StartTicks,
@@ -96,10 +95,10 @@ class QuoteFeeds(Part):
         if refusal is not None:
             self._actor.refuse(request, GatewayError(refusal))
             return
-        if request.subscription_id not in self._subscribers.subscriptions:
-            self._subscribers.subscriptions[request.subscription_id] = request
+        if not self._subscribers.knows(request.subscription_id):
+            self._subscribers.begin(request)
             for symbol in dict.fromkeys(request.symbols):
-                self._subscribe(symbol, request)
+                self._begin_to_feed(self._subscribers.add(symbol, request))
             self._take_turns()
         elif request.resumed:
             self._subscribers.expect_to_resume(request.symbols)
@@ -108,38 +107,22 @@ class QuoteFeeds(Part):
             QuotesSubscribed(correlation_id=request.correlation_id, symbols=request.symbols),
         )
 
-    def _subscribe(self, symbol: str, request: SubscribeQuotes) -> None:
-        feed = self._feeds.get(symbol)
-        if feed is None:
-            broken = RESUMED if request.resumed else None
-            feed = self._feeds[symbol] = Feed(symbol, interrupted_by=broken)
-        elif feed.interrupted_by is not None:
-            told = QuotesInterrupted(symbols=(symbol,), reason=feed.interrupted_by)
-            self._actor.tell(request.subscriber, told)
-        feed.subscriptions[request.subscription_id] = request.feed
-        self._subscribers.note_subscribers(feed)
+    def _begin_to_feed(self, feed: Feed) -> None:
         if self._link_lost is not None:
             self._subscribers.interrupt((feed,), self._link_lost)
         elif feed.asked_at == float("-inf") or (feed.wants_ticks and feed.streaming is None):
-            self._window.due(symbol)
+            self._window.due(feed.symbol)
 
     @handles(UnsubscribeQuotes)
     def on_unsubscribe_quotes(self, message: UnsubscribeQuotes) -> None:
         """Stop feeding; a symbol that nobody wants any more is asked about no further."""
-        ended = self._subscribers.subscriptions.pop(message.subscription_id, None)
-        if ended is None:
-            return
-        for symbol in dict.fromkeys(ended.symbols):
-            feed = self._feeds[symbol]
-            del feed.subscriptions[message.subscription_id]
-            self._subscribers.note_subscribers(feed)
+        for feed in self._subscribers.end(message.subscription_id):
             if not feed.wants_ticks and feed.streaming is not None:
                 self._stop_ticks(feed)
                 self._poll_soon(feed)
             if not feed.subscriptions:
                 self._cancel_timer(feed)
-                self._window.drop(symbol)
-                del self._feeds[symbol]
+                self._window.drop(feed.symbol)
 
     # --- snapshots ------------------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""The newest quotes, who is told of them, and what is the matter with those that are not live (MKT-10, MKT-11)."""
+"""The newest quotes, who receives them, and what is the matter with those that are not live (MKT-10, MKT-11)."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class NewestQuotes(Part):
             )
 
     def publish_streamed(self, quote: Quote, now: float) -> None:
-        """Remember the newest quote of a stream; those who judge are told no more often than snapshots would come."""
+        """Remember the newest quote of a stream; those who judge get one no more often than snapshots would come."""
         con_id = quote.contract.con_id
         if now - self._judged_at.get(con_id, float("-inf")) >= self._settings.snapshot_interval_s:
             self._judged_at.keep(con_id, now)

@@ -58,7 +58,7 @@ class SecondSourceReads:
             self._actor.begin_story(self._watch())
 
     async def _watch(self) -> None:
-        """Ask IB about symbols of which nothing was heard, and tell again what is failed over."""
+        """Ask IB about symbols that were not seen for a while, and announce again what is failed over."""
         while True:
             await self._actor.sleep(self._settings.probe_s)
             if self._route.is_any_over:
@@ -78,7 +78,7 @@ class SecondSourceReads:
                 quote = await self._reads.ask_quote(self._header("probe"), contract)
                 self._quotes.publish(quote)
         except GatewayError:
-            pass  # whoever keeps the quotes was told, and the next look asks again
+            pass  # `NewestQuotes` took note of it, and the next look asks again
         finally:
             self._probing.discard(symbol)
 

@@ -1,4 +1,4 @@
-"""Who subscribed to quotes of what, within which bounds, and what they are told (MKT-7, MKT-10)."""
+"""Who subscribed to quotes of what, within which bounds, and what they receive (MKT-7, MKT-10)."""
 
 from __future__ import annotations
 
@@ -59,12 +59,12 @@ class Subscribers:
         self._actor = actor
         self._settings = settings
         self._log = log
-        self.subscriptions: dict[str, SubscribeQuotes] = {}
+        self._subscriptions: dict[str, SubscribeQuotes] = {}
         self.feeds: dict[str, Feed] = {}
 
     def refusal(self, request: SubscribeQuotes) -> str | None:
         """Say which bound the subscription would break; None when it breaks none."""
-        settings, known = self._settings, self.subscriptions
+        settings, known = self._settings, self._subscriptions
         if request.subscription_id not in known and len(known) >= settings.max_subscriptions:
             return f"market_data.max_subscriptions is reached ({settings.max_subscriptions})"
         wanted = len(set(request.symbols) | set(self.feeds))
@@ -83,9 +83,43 @@ class Subscribers:
             )
         return None
 
-    def note_subscribers(self, feed: Feed) -> None:
+    def knows(self, subscription_id: str) -> bool:
+        """Whether a subscription was begun and has not ended."""
+        return subscription_id in self._subscriptions
+
+    def begin(self, request: SubscribeQuotes) -> None:
+        """Take a subscription in; `add` its symbols next."""
+        self._subscriptions[request.subscription_id] = request
+
+    def add(self, symbol: str, request: SubscribeQuotes) -> Feed:
+        """Give the feed of a symbol, from now on also for this subscription; says so where it stands still."""
+        feed = self.feeds.get(symbol)
+        if feed is None:
+            broken = RESUMED if request.resumed else None
+            feed = self.feeds[symbol] = Feed(symbol, interrupted_by=broken)
+        elif feed.interrupted_by is not None:
+            standing = QuotesInterrupted(symbols=(symbol,), reason=feed.interrupted_by)
+            self._actor.tell(request.subscriber, standing)
+        feed.subscriptions[request.subscription_id] = request.feed
+        self._note_subscribers(feed)
+        return feed
+
+    def end(self, subscription_id: str) -> tuple[Feed, ...]:
+        """Let go of a subscription and of feeds that nobody wants; gives the feeds it had, none when it is unknown."""
+        ended = self._subscriptions.pop(subscription_id, None)
+        if ended is None:
+            return ()
+        feeds = tuple(self.feeds[symbol] for symbol in dict.fromkeys(ended.symbols))
+        for feed in feeds:
+            del feed.subscriptions[subscription_id]
+            self._note_subscribers(feed)
+            if not feed.subscriptions:
+                del self.feeds[feed.symbol]
+        return feeds
+
+    def _note_subscribers(self, feed: Feed) -> None:
         """Keep the addresses of who subscribed to a feed, after a change."""
-        addresses = {self.subscriptions[held].subscriber for held in feed.subscriptions}
+        addresses = {self._subscriptions[held].subscriber for held in feed.subscriptions}
         feed.subscribers = tuple(sorted(addresses))
 
     def expect_to_resume(self, symbols: Iterable[str]) -> None:
@@ -95,7 +129,7 @@ class Subscribers:
             feed.interrupted_by = feed.interrupted_by or RESUMED
 
     def interrupt(self, feeds: Iterable[Feed], reason: str) -> None:
-        """Tell that feeds stand still, those of which it was not told before."""
+        """Tell that feeds stand still: those that did not before."""
         fresh = [feed for feed in feeds if feed.interrupted_by is None]
         if not fresh:
             return
@@ -123,11 +157,11 @@ class Subscribers:
 
     def tell_quotes(self, quotes: Iterable[Quote]) -> None:
         """Tell newer quotes of symbols that are subscribed to, in one message for each subscriber."""
-        told: defaultdict[str, list[Quote]] = defaultdict(list)
+        by_address: defaultdict[str, list[Quote]] = defaultdict(list)
         for quote in quotes:
             for address in self.feeds[quote.symbol].subscribers:
-                told[address].append(quote)
-        for address, each in told.items():
+                by_address[address].append(quote)
+        for address, each in by_address.items():
             self._actor.tell(address, QuotesUpdated(quotes=tuple(each)))
 
     def tell_if_subscribed(self, quote: Quote) -> None:
@@ -137,8 +171,8 @@ class Subscribers:
 
 
 def _by_subscriber(feeds: Iterable[Feed]) -> dict[str, tuple[str, ...]]:
-    told: defaultdict[str, list[str]] = defaultdict(list)
+    by_address: defaultdict[str, list[str]] = defaultdict(list)
     for feed in feeds:
         for address in feed.subscribers:
-            told[address].append(feed.symbol)
-    return {address: tuple(symbols) for address, symbols in told.items()}
+            by_address[address].append(feed.symbol)
+    return {address: tuple(symbols) for address, symbols in by_address.items()}

@@ -1,7 +1,7 @@
 """The data watch: it asks for the data of all that is held or traded, and calls when it is stale for too long (STC-1).
 
 Nobody else has to want quotes for that. Every two seconds it asks risk what is held and which orders work, and market
-data for what it has not heard of; what follows is in `supervision.strategy_c.data_age`. It tells Strategy C, again and
+data for quotes that are missing; what follows is in `supervision.strategy_c.data_age`. It tells Strategy C, again and
 again until that is latched, since the one message that matters may be lost with an actor that fails.
 
 While risk does not know the positions (the link is down, the broker's state is being read) nothing is counted: a lost
