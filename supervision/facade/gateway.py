@@ -8,7 +8,10 @@ to fan out events. Reads survive a disconnect within their deadline; orders are 
 from __future__ import annotations
 
 import asyncio
-from typing import Final, TypeVar
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self, TypeVar
 
 import attrs
 
@@ -18,7 +21,7 @@ from actors.errors import (
     OrderValidationError,
 )
 from actors.kernel.messages import Request
-from actors.logic.order_validation import validate_signal
+from actors.logic.order_validation import checked_operator_id, validate_signal
 from actors.logic.zones import NEW_YORK
 from actors.messages.addresses import (
     CONNECTION,
@@ -71,9 +74,19 @@ from actors.messages.positions import (
 from actors.messages.publishing import GetPublishStatus, PublishStatus
 from actors.messages.records import GetRecordsStatus, RecordsStatus
 from actors.model.account import Account, Position
+from actors.model.market import (
+    BarList,
+    FeedKind,
+    IndicatorReading,
+    MarketData,
+    OptionChain,
+    Quote,
+)
 from actors.model.orders import (
+    OPERATOR_ID,
     CloseReason,
     Execution,
+    ExecutionMode,
     OrderResult,
     OrderStatus,
     OrderType,
@@ -82,8 +95,13 @@ from actors.model.orders import (
     TradingSignal,
     WaitFor,
 )
+from supervision.config.sections import Config, GatewayConfig
 from supervision.facade.market_data import MarketDataCalls
+from supervision.facade.quote_streams import QuoteStream
+from supervision.facade.risk_manager import RiskManager
+from supervision.facade.session import GatewaySession, as_config, checked_mode
 from supervision.facade.streams import ConflatedStream, EventStream
+from supervision.process.handle import Process
 from supervision.process.status import ProcessStatus
 
 ORDER_GRACE_S = 0.03
@@ -102,7 +120,7 @@ NO_PUBLISHING: Final = PublishStatus(
 R = TypeVar("R", bound=RecordsStatus | FeedStatus | PublishStatus | DataStatus)
 
 
-class IBKRGateway(MarketDataCalls):
+class IBKRGateway:
     """The async facade (GW-1…12). One object is one supervised tree and at most one link.
 
     ``config`` is a `Config`, a `GatewayConfig` (the rest keeps its defaults), a path to a ``config.toml``, or None for
@@ -112,6 +130,141 @@ class IBKRGateway(MarketDataCalls):
     Every call takes a timeout in seconds, which becomes one deadline; it ends in `GatewayTimeoutError` (a
     `TimeoutError`) except `submit_order`, which answers TIMEOUT or PARTIAL (ORD-6).
     """
+
+    def __init__(
+        self,
+        config: Config | GatewayConfig | Path | str | None = None,
+        risk_manager: RiskManager | None = None,
+        mode: ExecutionMode | str = ExecutionMode.DRY_RUN,
+        operator_id: str = OPERATOR_ID,
+        *,
+        process: Callable[[Config, ExecutionMode, str, bool], Process] | None = None,
+    ) -> None:
+        checked = checked_mode(mode)
+        self._session = session = GatewaySession(
+            as_config(config), risk_manager, checked, checked_operator_id(operator_id), process
+        )
+        self._market_data = MarketDataCalls(session)
+        # For requests that have no method here: once, at most once after connect(), again after a reconnect.
+        self.ask, self.command, self.read = session.ask, session.command, session.read
+
+    # --- life -----------------------------------------------------------------------------------------------------
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the link is up, proved healthy and reconciled."""
+        return self._session.is_connected
+
+    @property
+    def execution_mode(self) -> ExecutionMode:
+        """What happens to approved orders."""
+        return self._session.mode
+
+    @property
+    def operator_id(self) -> str:
+        """The id that stands on every order."""
+        return self._session.operator_id
+
+    @property
+    def process(self) -> Process:
+        """The running process handle, for injection and taps (SUP-10); raises `GatewayNotConnectedError` before."""
+        return self._session.process
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self.connect()
+        except BaseException:
+            await self.disconnect()  # nobody would: the block is not entered
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.disconnect()
+
+    async def connect(self, timeout: float = 30.0) -> None:
+        """Start the tree and connect. A timeout leaves the retrying running (GW-12)."""
+        await self._session.connect(timeout)
+
+    async def disconnect(self) -> None:
+        """End the session in order and stop the tree; does nothing when it is not running."""
+        await self._session.disconnect()
+
+    async def verify_connection(self, timeout: float = 5.0) -> bool:
+        """Make a round trip to the broker now (GW-11)."""
+        return await self._session.verify_connection(timeout)
+
+    # --- market data ----------------------------------------------------------------------------------------------
+
+    async def get_market_data(
+        self, symbol: str, timeout: float = 30.0, *, snapshot: bool = True
+    ) -> MarketData:
+        """Read a quote with indicators. Raises `SnapshotModeViolationError` when ``snapshot`` is false (MKT-5)."""
+        return await self._market_data.snapshot(symbol, timeout, snapshot=snapshot)
+
+    async def get_historical_data(
+        self,
+        symbol: str,
+        duration_minutes: int = 60,
+        bar_size: str = "1 min",
+        timeout: float = 30.0,
+    ) -> BarList:
+        """Read at most the last 60 one-minute bars; more raises `AlphaLearningViolationError` (MKT-6).
+
+        The list has ``gaps``: stretches of an open session without bars. The last bar may be forming (``is_forming``).
+        """
+        return await self._market_data.historical_data(symbol, duration_minutes, bar_size, timeout)
+
+    async def get_indicators(
+        self, symbols: Iterable[str], timeout: float = 30.0
+    ) -> dict[str, IndicatorReading]:
+        """Read the indicators of many symbols at once, without quotes.
+
+        A symbol whose bars cannot be had by the deadline (IB allows 60 requests of history in ten minutes) has a
+        reading that says why; it costs the others nothing.
+        """
+        return await self._market_data.indicators(symbols, timeout)
+
+    async def get_option_chain(self, symbol: str, timeout: float = 30.0) -> OptionChain:
+        """Read the expiries and strikes that can be traded on ``symbol``."""
+        return await self._market_data.option_chain(symbol, timeout)
+
+    async def get_option_quote(
+        self,
+        symbol: str,
+        expiry: str,
+        strike: float,
+        right: str,
+        timeout: float = 30.0,
+        *,
+        snapshot: bool = True,
+    ) -> Quote:
+        """Read a snapshot of one option with its implied volatility and greeks.
+
+        ``expiry`` is YYYYMMDD, ``right`` C, P, CALL or PUT. Raises `OrderValidationError`, whose text lists every field
+        that is wrong, and `ContractQualificationError` for what is not listed, or not one contract alone.
+        """
+        return await self._market_data.option_quote(
+            symbol, expiry, strike, right, timeout, snapshot=snapshot
+        )
+
+    async def subscribe_quotes(
+        self,
+        symbols: Iterable[str],
+        timeout: float = 30.0,
+        *,
+        feed: FeedKind | str | None = None,
+    ) -> QuoteStream:
+        """Stream quotes of many symbols (GW-7): iterate over what this returns, or over its ``events()``.
+
+        ``feed`` is ``snapshots`` or ``ticks``; None: as configured. Ticks are refused beyond IB's few subscriptions.
+        The subscription ends with ``aclose()``, or when nobody holds the stream any more.
+        """
+        return await self._market_data.subscribe(symbols, timeout, feed=feed)
 
     # --- orders ---------------------------------------------------------------------------------------------------
 
@@ -129,8 +282,8 @@ class IBKRGateway(MarketDataCalls):
         anything else happens.
         """
         request = self._validated(signal, strategy_context)
-        self._refuse_direct("orders")
-        await self._require_asked()
+        self._session.refuse_direct("orders")
+        self._session.require_asked()
         wait = _wait_for(wait_for, request.order_type)
         try:
             concluded = await self.ask(
@@ -149,12 +302,12 @@ class IBKRGateway(MarketDataCalls):
 
     def _validated(self, signal: TradingSignal, strategy: StrategyContext) -> TradeRequest:
         """Judge a signal by the exchange's date; what it says of account numbers is masked (OBS-4)."""
-        process = self._process
+        process = self._session.started
         if process is None:
-            return validate_signal(signal, strategy, self._operator_id)
+            return validate_signal(signal, strategy, self._session.operator_id)
         today = process.clock.now().astimezone(NEW_YORK).date()
         try:
-            return validate_signal(signal, strategy, self._operator_id, today)
+            return validate_signal(signal, strategy, self._session.operator_id, today)
         except OrderValidationError as error:
             raise OrderValidationError(process.masker.text(str(error))) from None
 
@@ -167,7 +320,7 @@ class IBKRGateway(MarketDataCalls):
             action=request.action,
             quantity=request.quantity,
             rejection_reason=f"{reason}; what became of the order is told on orders()",
-            execution_mode=self._mode,
+            execution_mode=self._session.mode,
             timestamp=self.process.clock.now(),
             cancel_confirmed=False,
         )
@@ -208,23 +361,23 @@ class IBKRGateway(MarketDataCalls):
 
     def orders(self) -> EventStream[OrderResult]:
         """Every change of every order from now on."""
-        return self._events.orders()
+        return self._session.events.orders()
 
     def fills(self) -> EventStream[Execution]:
         """Every execution from now on, each once; a correction is one more, with the `base_id` of what it replaces."""
-        return self._events.fills()
+        return self._session.events.fills()
 
     # --- positions and account ------------------------------------------------------------------------------------
 
     async def get_positions(self, timeout: float = 10.0) -> list[Position]:
         """The positions; while the link is down or nobody answers the last known ones, as ``is_cached`` (POS-5)."""
-        process = await self._require_asked()
-        if self._direct is not None:
-            return await self._direct.positions(timeout, process.clock)
+        process = self._session.require_asked()
+        if self._session.direct is not None:
+            return await self._session.direct.positions(timeout, process.clock)
         try:
             read = await self.ask(POSITION, GetPositions, PositionsRead, timeout)
         except GatewayTimeoutError:
-            known = self._events.newest_positions
+            known = self._session.events.newest_positions
             if not known:
                 raise
             return [attrs.evolve(held, is_cached=True) for held in known]
@@ -280,22 +433,22 @@ class IBKRGateway(MarketDataCalls):
 
     def account_updates(self) -> ConflatedStream[Account]:
         """The account's numbers whenever they change."""
-        return self._events.accounts()
+        return self._session.events.accounts()
 
     def position_updates(self) -> ConflatedStream[tuple[Position, ...]]:
         """All positions whenever one of them changes."""
-        return self._events.positions()
+        return self._session.events.positions()
 
     # --- Strategy C, usable while disconnected --------------------------------------------------------------------
 
     async def rearm(self, who: str, why: str, timeout: float = 10.0) -> None:
         """Take Strategy C's latch back, with a name and a reason for the audit trail (STC-4)."""
-        await self._ensure_started()
+        await self._session.ensure_started()
         await self.ask(STRATEGY_C, Rearm, Rearmed, timeout, who=who, why=why)
 
     async def liquidate(self, reason: str, timeout: float = 10.0) -> str:
         """Trigger Strategy C; returns its id once the latch is durable (STC-2)."""
-        await self._ensure_started()
+        await self._session.ensure_started()
         accepted = await self.ask(
             STRATEGY_C, Liquidate, LiquidationAccepted, timeout, reason=reason
         )
@@ -303,7 +456,7 @@ class IBKRGateway(MarketDataCalls):
 
     async def status(self, timeout: float = 5.0) -> ProcessStatus:
         """Where everything stands."""
-        process = await self._ensure_started()
+        process = await self._session.ensure_started()
         connection = await self.ask(CONNECTION, GetConnectionStatus, ConnectionStatus, timeout)
         liquidation = await self.ask(STRATEGY_C, GetLiquidationStatus, LiquidationStatus, timeout)
         wait_s = min(timeout, BESIDE_ANSWER_S)
@@ -314,7 +467,7 @@ class IBKRGateway(MarketDataCalls):
             self._beside(MARKET_DATA, GetDataStatus, DataStatus, NO_DATA_STATUS, wait_s),
         )
         return process.describe(
-            connection, liquidation, records, feed, publishing, data, self._failover.symbols
+            connection, liquidation, records, feed, publishing, data, self._session.failover.symbols
         )
 
     async def _beside(
@@ -334,7 +487,7 @@ class IBKRGateway(MarketDataCalls):
     @property
     def liquidation_reports(self) -> tuple[LiquidationReport, ...]:
         """The reports of liquidations that ended since this facade was made."""
-        return tuple(self._events.reports)
+        return tuple(self._session.events.reports)
 
 
 def _wait_for(wait_for: WaitFor | str | None, order_type: OrderType) -> WaitFor:

@@ -32,40 +32,38 @@ from actors.model.market import (
     Quote,
 )
 from supervision.facade.quote_streams import QuoteStream
-from supervision.facade.session import GatewayCore
+from supervision.facade.session import GatewaySession
 
 
-class MarketDataCalls(GatewayCore):
-    """See the module's docstring; part of `IBKRGateway`."""
+class MarketDataCalls:
+    """See the module's docstring; `IBKRGateway` owns it, and says there what each call gives, takes and raises."""
 
-    async def get_market_data(
-        self, symbol: str, timeout: float = 30.0, *, snapshot: bool = True
-    ) -> MarketData:
+    def __init__(self, session: GatewaySession) -> None:
+        self._session = session
+
+    async def snapshot(self, symbol: str, timeout: float, *, snapshot: bool) -> MarketData:
         """Read a quote with indicators. Raises `SnapshotModeViolationError` when ``snapshot`` is false (MKT-5)."""
         _require_snapshot(snapshot)
-        if self._direct is not None:
-            process = await self._require_asked()
-            return await self._direct.market_data(symbol, timeout, process.clock)
-        read = await self.read(
+        if self._session.direct is not None:
+            process = self._session.require_asked()
+            return await self._session.direct.market_data(symbol, timeout, process.clock)
+        read = await self._session.read(
             MARKET_DATA, GetMarketData, MarketDataRead, timeout, without_link=True, symbol=symbol
         )
         return read.market_data
 
-    async def get_historical_data(
+    async def historical_data(
         self,
         symbol: str,
-        duration_minutes: int = 60,
-        bar_size: str = "1 min",
-        timeout: float = 30.0,
+        duration_minutes: int,
+        bar_size: str,
+        timeout: float,
     ) -> BarList:
-        """Read at most the last 60 one-minute bars; more raises `AlphaLearningViolationError` (MKT-6).
-
-        The list has ``gaps``: stretches of an open session without bars. The last bar may be forming (``is_forming``).
-        """
+        """Read at most the last 60 one-minute bars; more raises `AlphaLearningViolationError` (MKT-6)."""
         violation = history_violation(duration_minutes, bar_size)
         if violation is not None:
             raise violation
-        read = await self.read(
+        read = await self._session.read(
             MARKET_DATA,
             GetBars,
             BarsRead,
@@ -76,70 +74,62 @@ class MarketDataCalls(GatewayCore):
         )
         return BarList(read.bars, read.gaps)
 
-    async def get_indicators(
-        self, symbols: Iterable[str], timeout: float = 30.0
+    async def indicators(
+        self, symbols: Iterable[str], timeout: float
     ) -> dict[str, IndicatorReading]:
-        """Read the indicators of many symbols at once, without quotes.
-
-        A symbol whose bars cannot be had by the deadline (IB allows 60 requests of history in ten minutes) has a
-        reading that says why; it costs the others nothing.
-        """
+        """Read the indicators of many symbols at once, without quotes."""
         wanted = _symbols(symbols)
-        read = await self.read(
+        read = await self._session.read(
             MARKET_DATA, GetIndicators, IndicatorsRead, timeout, without_link=True, symbols=wanted
         )
         return {reading.symbol: reading for reading in read.readings}
 
-    async def get_option_chain(self, symbol: str, timeout: float = 30.0) -> OptionChain:
+    async def option_chain(self, symbol: str, timeout: float) -> OptionChain:
         """Read the expiries and strikes that can be traded on ``symbol``."""
-        read = await self.read(MARKET_DATA, GetOptionChain, OptionChainRead, timeout, symbol=symbol)
+        read = await self._session.read(
+            MARKET_DATA, GetOptionChain, OptionChainRead, timeout, symbol=symbol
+        )
         return read.chain
 
-    async def get_option_quote(
+    async def option_quote(
         self,
         symbol: str,
         expiry: str,
         strike: float,
         right: str,
-        timeout: float = 30.0,
+        timeout: float,
         *,
-        snapshot: bool = True,
+        snapshot: bool,
     ) -> Quote:
-        """Read a snapshot of one option with its implied volatility and greeks.
-
-        ``expiry`` is YYYYMMDD, ``right`` C, P, CALL or PUT. Raises `OrderValidationError`, whose text lists every field
-        that is wrong, and `ContractQualificationError` for what is not listed, or not one contract alone.
-        """
+        """Read a snapshot of one option with its implied volatility and greeks."""
         _require_snapshot(snapshot)
         query = option_query(symbol, expiry, strike, right)
-        if self._direct is not None:
-            return await self._direct.quote(query, timeout)
-        read = await self.read(MARKET_DATA, GetOptionQuote, QuoteRead, timeout, query=query)
+        if self._session.direct is not None:
+            return await self._session.direct.quote(query, timeout)
+        read = await self._session.read(
+            MARKET_DATA, GetOptionQuote, QuoteRead, timeout, query=query
+        )
         return read.quote
 
-    async def subscribe_quotes(
+    async def subscribe(
         self,
         symbols: Iterable[str],
-        timeout: float = 30.0,
+        timeout: float,
         *,
-        feed: FeedKind | str | None = None,
+        feed: FeedKind | str | None,
     ) -> QuoteStream:
-        """Stream quotes of many symbols (GW-7): iterate over what this returns, or over its ``events()``.
-
-        ``feed`` is ``snapshots`` or ``ticks``; None: as configured. Ticks are refused beyond IB's few subscriptions.
-        The subscription ends with ``aclose()``, or when nobody holds the stream any more.
-        """
-        self._refuse_direct("subscribe_quotes")
-        wanted, kind = _symbols(symbols), _feed_kind(feed or self._config.market_data.feed)
+        """Stream quotes of many symbols (GW-7): iterate over what this returns, or over its ``events()``."""
+        self._session.refuse_direct("subscribe_quotes")
+        wanted, kind = _symbols(symbols), _feed_kind(feed or self._session.config.market_data.feed)
         ends_at = asyncio.get_running_loop().time() + timeout
-        process = await self._require_connected(timeout)
-        quotes = self._quotes
+        process = await self._session.require_connected(timeout)
+        quotes = self._session.quotes
         if quotes is None:
             raise GatewayNotConnectedError("not connected: call connect() first")
         subscription_id = process.entropy.uuid4()
         stream = quotes.open(subscription_id, wanted, kind)
         try:
-            await self.ask(
+            await self._session.ask(
                 MARKET_DATA,
                 SubscribeQuotes,
                 QuotesSubscribed,

@@ -1,7 +1,7 @@
-"""What the facade stands on: the tree's life, requests with their deadlines, and events on the caller's loop.
+"""One facade's session with its tree: the tree's life, requests with their deadlines, and events on the caller's loop.
 
-Every call of `supervision.facade.gateway.IBKRGateway` ends here in one of three ways to ask: `ask` (once), `command`
-(once, and only after connect()), `read` (again after a reconnect, within its deadline: GW-12).
+Every call of the facade ends here in one of three ways to ask: `ask` (once), `command` (once, and only after
+connect()), `read` (again after a reconnect, within its deadline: GW-12).
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 import attrs
 
@@ -26,7 +25,6 @@ from actors.errors import (
     ModeError,
 )
 from actors.kernel.messages import Message, Reply, Request
-from actors.logic.order_validation import checked_operator_id
 from actors.messages.addresses import (
     CONNECTION,
     FACADE,
@@ -56,7 +54,6 @@ from actors.messages.positions import (
 from actors.messages.risk import ConsultRiskManager, SyncRiskManager
 from actors.model.connection import ConnectionState
 from actors.model.orders import (
-    OPERATOR_ID,
     ExecutionMode,
 )
 from supervision.config.loading import load
@@ -74,33 +71,34 @@ RESUBSCRIBE_S = 30.0
 RECONNECT_POLL_S = 0.005
 
 
-class GatewayCore:
+class GatewaySession:
     """See the module's docstring; made and used on one asyncio loop."""
 
     def __init__(
         self,
-        config: Config | GatewayConfig | Path | str | None = None,
-        risk_manager: RiskManager | None = None,
-        mode: ExecutionMode | str = ExecutionMode.DRY_RUN,
-        operator_id: str = OPERATOR_ID,
-        *,
-        process: Callable[[Config, ExecutionMode, str, bool], Process] | None = None,
+        config: Config,
+        risk_manager: RiskManager | None,
+        mode: ExecutionMode,
+        operator_id: str,
+        make_process: Callable[[Config, ExecutionMode, str, bool], Process] | None,
     ) -> None:
-        self._mode = checked_mode(mode)
-        self._config = as_config(config)
-        self._direct = self._direct_broker()
+        self.config = config
+        self.mode = mode
+        self.operator_id = operator_id
+        self.direct = self._direct_broker()
+        """Reads from the link alone, where the configuration says so; None otherwise."""
+        self.events = EventStreams(config.supervision.stream_bound)
+        self.quotes: QuoteStreams | None = None
+        self.failover = NOT_FAILED_OVER
+        self.started: Process | None = None
+        """The process handle, None while nothing was started."""
         self._risk_manager = risk_manager
-        self._operator_id = checked_operator_id(operator_id)
-        self._make_process = process or _default_process
-        self._process: Process | None = None
+        self._make_process = make_process or _default_process
         self._bridge: Bridge | None = None
         self._connected = asyncio.Event()
         self._served = asyncio.Event()
         """Connected, or the second source serves instead."""
-        self._failover = NOT_FAILED_OVER
         self._asked_to_connect = False
-        self._events = EventStreams(self._config.supervision.stream_bound)
-        self._quotes: QuoteStreams | None = None
 
     # --- life -----------------------------------------------------------------------------------------------------
 
@@ -110,55 +108,29 @@ class GatewayCore:
         return self._connected.is_set()
 
     @property
-    def execution_mode(self) -> ExecutionMode:
-        """What happens to approved orders."""
-        return self._mode
-
-    @property
-    def operator_id(self) -> str:
-        """The id that stands on every order."""
-        return self._operator_id
-
-    @property
     def process(self) -> Process:
         """The running process handle, for injection and taps (SUP-10); raises `GatewayNotConnectedError` before."""
-        if self._process is None:
+        if self.started is None:
             raise GatewayNotConnectedError("not started: call connect() first")
-        return self._process
+        return self.started
 
-    async def __aenter__(self) -> Self:
-        try:
-            await self.connect()
-        except BaseException:
-            await self.disconnect()  # nobody would: the block is not entered
-            raise
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.disconnect()
-
-    async def connect(self, timeout: float = 30.0) -> None:
+    async def connect(self, timeout_s: float) -> None:
         """Start the tree and connect. A timeout leaves the retrying running (GW-12)."""
-        if not self._config.features.integration_layer and self._direct is None:
+        if not self.config.features.integration_layer and self.direct is None:
             raise ModeError(
                 "features.integration_layer is false: set it to true to connect, or set"
                 " features.fallback_to_direct_broker for read-only quotes and positions"
             )
-        await self._ensure_started()
+        await self.ensure_started()
         self._asked_to_connect = True
-        await self.ask(CONNECTION, Connect, Connected, timeout)
+        await self.ask(CONNECTION, Connect, Connected, timeout_s)
 
     async def disconnect(self) -> None:
         """End the session in order and stop the tree; does nothing when it is not running."""
-        process = self._process
+        process = self.started
         if process is None:
             return
-        shutdown_s = self._config.supervision.shutdown_s
+        shutdown_s = self.config.supervision.shutdown_s
         try:
             if process.is_running:
                 await self.ask(CONNECTION, Disconnect, Disconnected, shutdown_s)
@@ -168,19 +140,19 @@ class GatewayCore:
             self._asked_to_connect = False
             self._connected.clear()
             self._served.clear()
-            self._failover = NOT_FAILED_OVER
+            self.failover = NOT_FAILED_OVER
             self._end_streams(
                 None
             )  # before the stop, which is no failure to the readers of streams
             await process.stop("disconnect() was called")
-            self._process = None
+            self.started = None
             self._bridge = None
-            self._quotes = None
+            self.quotes = None
 
-    async def verify_connection(self, timeout: float = 5.0) -> bool:
+    async def verify_connection(self, timeout_s: float) -> bool:
         """Make a round trip to the broker now (GW-11)."""
         try:
-            await self.ask(CONNECTION, VerifyConnection, ConnectionVerified, timeout)
+            await self.ask(CONNECTION, VerifyConnection, ConnectionVerified, timeout_s)
         except (GatewayError, OSError):
             return False
         return True
@@ -201,7 +173,7 @@ class GatewayCore:
 
         ``without_link``: it can be had from the second source too, once the link has failed (MKT-10).
         """
-        self._refuse_direct(kind.__name__)
+        self.refuse_direct(kind.__name__)
         return await self._read_again(
             address, kind, expected, timeout_s, without_link=without_link, **fields
         )
@@ -216,13 +188,13 @@ class GatewayCore:
         without_link: bool = False,
         **fields: Any,
     ) -> R:
-        await self._require_asked()
+        self.require_asked()
         if not timeout_s > 0:
             raise GatewayTimeoutError(f"timeout must be > 0 s (was {timeout_s})")
         loop = asyncio.get_running_loop()
         ends_at = loop.time() + timeout_s
         while True:
-            await self._require_connected(ends_at - loop.time(), without_link=without_link)
+            await self.require_connected(ends_at - loop.time(), without_link=without_link)
             left_s = ends_at - loop.time()
             try:
                 return await self.ask(address, kind, expected, max(left_s, 1e-3), **fields)
@@ -241,20 +213,22 @@ class GatewayCore:
         **fields: Any,
     ) -> R:
         """Ask for something that is done at most once."""
-        self._refuse_direct(kind.__name__)
-        await self._require_asked()
+        self.refuse_direct(kind.__name__)
+        self.require_asked()
         return await self.ask(address, kind, expected, timeout_s, **fields)
 
-    async def _require_asked(self) -> Process:
-        process = self._process
+    def require_asked(self) -> Process:
+        """Give the running process; raises `GatewayNotConnectedError` before connect(), `GatewayStoppedError` after."""
+        process = self.started
         if process is None or not self._asked_to_connect:
             raise GatewayNotConnectedError("not connected: call connect() first")
         if not process.is_running:
             raise GatewayStoppedError(f"the tree has stopped: {process.stop_reason}")
         return process
 
-    async def _require_connected(self, timeout_s: float, *, without_link: bool = False) -> Process:
-        process = await self._require_asked()
+    async def require_connected(self, timeout_s: float, *, without_link: bool = False) -> Process:
+        """Wait for the link; raises `GatewayConnectionError` when it does not come back in time."""
+        process = self.require_asked()
         served = self._served if without_link else self._connected
         if not served.is_set():
             try:
@@ -268,14 +242,15 @@ class GatewayCore:
 
     def _direct_broker(self) -> DirectBroker | None:
         """Without the integration layer, quotes and positions may be read straight from the link (MODE-4)."""
-        config = self._config
+        config = self.config
         if config.features.integration_layer or not config.features.fallback_to_direct_broker:
             return None
-        self._config = attrs.evolve(config, gateway=attrs.evolve(config.gateway, readonly=True))
+        self.config = attrs.evolve(config, gateway=attrs.evolve(config.gateway, readonly=True))
         return DirectBroker(self._read_again, config.general.account)
 
-    def _refuse_direct(self, what: str) -> None:
-        if self._direct is not None:
+    def refuse_direct(self, what: str) -> None:
+        """Raise `ModeError` where there is no integration layer to serve this."""
+        if self.direct is not None:
             raise ModeError(
                 f"{what}: features.fallback_to_direct_broker reads quotes and positions only;"
                 " set features.integration_layer = true"
@@ -283,22 +258,23 @@ class GatewayCore:
 
     # --- from the tree to this loop -------------------------------------------------------------------------------
 
-    async def _ensure_started(self) -> Process:
-        if self._process is not None:
-            if not self._process.is_running:
-                raise GatewayStoppedError(f"the tree has stopped: {self._process.stop_reason}")
-            return self._process
+    async def ensure_started(self) -> Process:
+        """Start the tree unless it runs; raises `GatewayStoppedError` for one that has stopped."""
+        if self.started is not None:
+            if not self.started.is_running:
+                raise GatewayStoppedError(f"the tree has stopped: {self.started.stop_reason}")
+            return self.started
         process = self._make_process(
-            self._config, self._mode, self._operator_id, self._risk_manager is not None
+            self.config, self.mode, self.operator_id, self._risk_manager is not None
         )
-        self._quotes = quotes = QuoteStreams(lambda held: _unsubscribe(process, held))
+        self.quotes = quotes = QuoteStreams(lambda held: _unsubscribe(process, held))
         self._bridge = Bridge(
             FACADE,
             process.tell,
             process.clock,
             process.entropy,
             self._routes(process),
-            self._events.listeners,
+            self.events.listeners,
             {
                 **dict.fromkeys((QuotesUpdated, QuotesInterrupted, QuotesResumed), quotes.receive),
                 PositionsChanged: self._on_positions_changed,
@@ -307,11 +283,11 @@ class GatewayCore:
         )
         process.register(FACADE, self._bridge.receive)
         process.on_stopped(self._tree_stopped)
-        self._process = process
+        self.started = process
         try:
             await process.start()
         except BaseException:
-            self._process = self._bridge = self._quotes = None
+            self.started = self._bridge = self.quotes = None
             raise
         return process
 
@@ -321,7 +297,7 @@ class GatewayCore:
             ConnectionStateChanged: self._on_connection_state,
             FailoverChanged: self._on_failover_changed,
             FeedsLost: self._on_feeds_lost,
-            **self._events.routes,
+            **self.events.routes,
         }
         if self._risk_manager is not None:
             host = RiskManagerHost(self._risk_manager, process.tell, process.log)
@@ -355,9 +331,9 @@ class GatewayCore:
         self._end_streams(GatewayStoppedError(text))
 
     def _end_streams(self, error: GatewayError | None) -> None:
-        self._events.end(error)
-        if self._quotes is not None:
-            self._quotes.end(error)
+        self.events.end(error)
+        if self.quotes is not None:
+            self.quotes.end(error)
 
     def _on_connection_state(self, event: ConnectionStateChanged) -> None:
         for account in event.accounts:
@@ -371,25 +347,25 @@ class GatewayCore:
     def _on_positions_changed(self, event: Message) -> None:
         """Remember the positions, in their sender's thread; the loop is woken only for those who stream them."""
         assert isinstance(event, PositionsChanged)  # noqa: S101 - the inlet's kind
-        is_streamed = self._events.note_positions(event.positions)
+        is_streamed = self.events.note_positions(event.positions)
         if is_streamed and self._bridge is not None:
-            self._bridge.call_soon(self._events.push_positions, event.positions)
+            self._bridge.call_soon(self.events.push_positions, event.positions)
 
     def _on_failover_changed(self, event: FailoverChanged) -> None:
-        self._failover = event
+        self.failover = event
         self._note_who_serves()
 
     def _note_who_serves(self) -> None:
-        if self._connected.is_set() or self._failover.everything:
+        if self._connected.is_set() or self.failover.everything:
             self._served.set()
         else:
             self._served.clear()
 
     def _on_feeds_lost(self, _: FeedsLost) -> None:
         """Subscribe again at a market-data actor that was restarted."""
-        if self._quotes is None:
+        if self.quotes is None:
             return
-        for held in self._quotes.lost("the market-data actor was restarted"):
+        for held in self.quotes.lost("the market-data actor was restarted"):
             self.process.tell(
                 MARKET_DATA,
                 SubscribeQuotes(

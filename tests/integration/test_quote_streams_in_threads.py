@@ -166,7 +166,7 @@ def test_a_stream_that_another_thread_collects_is_unsubscribed(tmp_path: Path) -
                 await asyncio.to_thread(collector.join)
             await until(lambda: len(unsubscribed) == 5)
             await until(lambda: _by_tick(world.simulator) == 0, SLOW_S)
-            return len(world.gateway._quotes or ())
+            return len(world.gateway._session.quotes or ())
 
     assert asyncio.run(scenario()) == 0
 

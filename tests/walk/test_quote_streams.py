@@ -502,7 +502,7 @@ def test_a_subscriber_that_vanishes_frees_everything(how: str, feed: str) -> Non
         await vanish(world)
         gc.collect()
         asked = await _asked(world)
-        return asked, _by_tick(world), len(unsubscribed), len(world.gateway._quotes or ())
+        return asked, _by_tick(world), len(unsubscribed), len(world.gateway._session.quotes or ())
 
     assert prove(scenario) == (0, [], 1, 0)
 
@@ -518,7 +518,7 @@ def test_a_subscription_whose_caller_gave_up_waiting_is_not_left_behind() -> Non
         with pytest.raises(GatewayTimeoutError):
             await world.gateway.subscribe_quotes(["SPY"], timeout=0.0)
         await (await calls[1]).aclose()
-        return await _asked(world), len(world.gateway._quotes or ())
+        return await _asked(world), len(world.gateway._session.quotes or ())
 
     assert prove(scenario) == (0, 0)
 
