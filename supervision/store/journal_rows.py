@@ -23,6 +23,9 @@ Query = Callable[..., list[tuple[Any, ...]]]
 TIMES: Final = frozenset({"at", "created_at", "received_at", "until"})
 JSON: Final = frozenset({"content", "detail", "replaced", "approval"})
 
+_AS_JSON: Final = json.JSONEncoder(allow_nan=False, separators=(",", ":"), ensure_ascii=False)
+"""Made once: `json.dumps` would make one for each value, in the road of every order."""
+
 
 @attrs.frozen(kw_only=True)
 class Rows:
@@ -53,7 +56,7 @@ def _insertion(table: str, conflict: str, columns: tuple[str, ...]) -> str:
 def encode(column: str, value: Any) -> Any:
     """Write a value as its column keeps it. A payload of None is written as JSON, a time of None as NULL."""
     if column in JSON:
-        return json.dumps(value, allow_nan=False, separators=(",", ":"), ensure_ascii=False)
+        return _AS_JSON.encode(value)
     return as_text(value) if isinstance(value, datetime) else value
 
 
