@@ -116,7 +116,7 @@ class ConnectionActor(SupervisedActor):
         self.begin_story(self._begin())
 
     async def _begin(self) -> None:
-        question = ReadJournal(**self.of_our_own("journal", self.link.settings.timeout_s))
+        question = ReadJournal(**self.of_our_own("journal", self.link.settings.gateway.timeout_s))
         try:
             journal = await self.asked(JOURNAL, question, JournalRead)
         except GatewayError as error:
@@ -149,14 +149,14 @@ class ConnectionActor(SupervisedActor):
             self.tell(LINK, EndSession(cause=DisconnectCause.ASKED, reason=reason, graceful=True))
             self.attempts.disconnected(reason)
             return
-        link.begin_effort(link.settings.timeout_s)
+        link.begin_effort(link.settings.gateway.timeout_s)
         question = AdoptSession(**link.header("adopt", link.effort_ends_at))
         try:
             session = await link.asked(LINK, question, SessionOpened)
         except GatewayError:
             self._nothing_to_adopt()
             return
-        if session.client_id != link.settings.client_id:
+        if session.client_id != link.settings.gateway.client_id:
             link.client_ids = link.client_ids.found(session.client_id)
         self.attempts.begin_session(session)
 
@@ -294,7 +294,7 @@ class ConnectionActor(SupervisedActor):
         now, link, session = self.clock.monotonic(), self.link, self.link.session
         answered_at, ticked_at = self.heartbeat.answered_at, self.proof.ticked_at
         return LinkFacts(
-            where=f"{link.settings.host}:{link.ports.current}",
+            where=f"{link.settings.gateway.host}:{link.ports.current}",
             trouble=link.trouble,
             server_version=session.server_version if session else None,
             client_id=session.client_id if session else 0,

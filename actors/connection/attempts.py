@@ -116,7 +116,7 @@ class Attempts(Part):
 
     def begin_attempt(self) -> None:
         """Open a session as an attempt that the machine has counted."""
-        self._link.begin_effort(self._link.settings.timeout_s)
+        self._link.begin_effort(self._link.settings.gateway.timeout_s)
         self._link.attempting = True
         self.tell_breaker(self.breaker.begin, "it has rested, and an attempt begins")
         self._open_session()
@@ -139,7 +139,7 @@ class Attempts(Part):
         """Try again under the client id that is due; each id is given the whole time of an attempt."""
         if message.epoch == self._link.epoch and self._link.wanted:
             now = self._actor.clock.monotonic()
-            self._link.effort_ends_at = now + self._link.settings.timeout_s
+            self._link.effort_ends_at = now + self._link.settings.gateway.timeout_s
             self._open_session()
 
     def _open_session(self) -> None:
@@ -153,10 +153,10 @@ class Attempts(Part):
         self._transitions.note("connection_attempt", retry_count=link.retry_count)
         request = OpenSession(
             **link.header("open", link.effort_ends_at),
-            host=link.settings.host,
+            host=link.settings.gateway.host,
             port=link.ports.current,
             client_id=link.client_ids.current,
-            readonly=link.settings.readonly,
+            readonly=link.settings.gateway.readonly,
             order_id_floor=self.floors.get(link.client_ids.current, 0) + 1,
         )
         self._opening_id, self._socket_was_open = request.correlation_id, False
@@ -185,8 +185,8 @@ class Attempts(Part):
             link.account = choose_account(
                 session.accounts,
                 configured=link.settings.account,
-                operator_id=link.settings.operator_id,
-                require_paper=link.settings.require_paper,
+                operator_id=link.settings.trading.operator_id,
+                require_paper=link.settings.trading.requires_paper,
             )
         except GatewayError as error:
             self.attempt_failed(error, HealthLayer.HANDSHAKE)
@@ -233,7 +233,7 @@ class Attempts(Part):
         elif state_after_failure(link.machine, retryable=True) is ConnectionState.FAILED:
             link.drop_session(DisconnectCause.LINK_FAILED, str(error))
             self._transitions.move(ConnectionState.FAILED, str(error))
-            self._retry_after(link.settings.max_delay_s, error)
+            self._retry_after(link.settings.connection.max_delay_s, error)
         else:
             link.drop_session(DisconnectCause.LINK_FAILED, str(error))
             if link.machine.state is ConnectionState.CONNECTING:
@@ -267,7 +267,7 @@ class Attempts(Part):
             return False
         link.client_ids = following
         link.next_epoch()
-        delay_s = link.settings.same_id_delay_s if following.current == taken else 0.0
+        delay_s = link.settings.connection.same_id_delay_s if following.current == taken else 0.0
         link.remind(delay_s, ReopenDue(epoch=link.epoch))
         return True
 
@@ -276,9 +276,9 @@ class Attempts(Part):
         settings = self._link.settings
         return retry_delay_s(
             retry_number(self._link.machine),
-            settings.first_delay_s,
-            settings.max_delay_s,
-            settings.jitter_ratio,
+            settings.connection.first_delay_s,
+            settings.connection.max_delay_s,
+            settings.connection.jitter_ratio,
             self._actor.entropy.uniform(-1.0, 1.0),
         )
 

@@ -11,6 +11,7 @@ from actors.connection.callers import Callers
 from actors.connection.data_health import NOT_PROVED, DataHealth
 from actors.connection.link_state import LinkState, ends_with_its_epoch
 from actors.connection.readiness import Readiness
+from actors.connection.settings import PROBE_RETRY_S
 from actors.errors import GatewayError
 from actors.kernel.actor import SupervisedActor
 from actors.kernel.addresses import Cancellable
@@ -75,7 +76,7 @@ class DataProof(Part):
         self._void()
         number, asked_at = self._number, self._actor.clock.now()
         settings = self._link.settings
-        ends_at = self._actor.clock.monotonic() + settings.timeout_s
+        ends_at = self._actor.clock.monotonic() + settings.gateway.timeout_s
         question = ProveMarketData(
             **self._link.header("proof", ends_at), symbol=settings.probe_symbol
         )
@@ -109,7 +110,7 @@ class DataProof(Part):
         self._prove_later()
 
     def _prove_later(self) -> None:
-        delay_s = self._link.settings.probe_retry_s
+        delay_s = PROBE_RETRY_S
         self._timer = self._actor.schedule(delay_s, ProofDue(epoch=self._link.epoch))
 
     def _data_is(self, data: DataHealth) -> None:

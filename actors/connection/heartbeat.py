@@ -70,7 +70,7 @@ class Heartbeat(Part):
     def begin(self) -> None:
         """Beat regularly from now on, in this epoch."""
         self.missed = 0
-        self._beat_after(self._link.settings.heartbeat_s)
+        self._beat_after(self._link.settings.connection.heartbeat_s)
 
     @property
     def _is_beating(self) -> bool:
@@ -93,7 +93,8 @@ class Heartbeat(Part):
         self._beating_in = self._link.epoch
         probe = Probe(
             correlation_id=self._actor.entropy.uuid4(),
-            deadline=self._actor.clock.monotonic() + self._link.settings.heartbeat_timeout_s,
+            deadline=self._actor.clock.monotonic()
+            + self._link.settings.connection.heartbeat_timeout_s,
             reply_to=self._actor.name,
         )
         try:
@@ -112,7 +113,7 @@ class Heartbeat(Part):
         if self._attempts.breaker.state is BreakerState.HALF_OPEN:
             lasts = "the connection lasts"
             self._attempts.tell_breaker(self._attempts.breaker.succeeded, lasts)
-        self._beat_after(self._link.settings.heartbeat_s)
+        self._beat_after(self._link.settings.connection.heartbeat_s)
 
     def note_answer(self, latency_ms: float | None = None) -> None:
         """Note that the gateway answered just now; ``latency_ms`` None: it was no round trip that is measured."""
@@ -125,7 +126,7 @@ class Heartbeat(Part):
         self._missed_at = self._actor.clock.monotonic()
         self._link.count_error()
         self._log("heartbeat_missed", level="WARNING", missed=self.missed, reason=reason)
-        if self.missed >= self._link.settings.missed_beats:
+        if self.missed >= self._link.settings.connection.missed_beats:
             self.lost(DisconnectCause.SILENCE, f"{self.missed} heartbeats were not answered")
         else:
             self._beat_after(0.0)

@@ -60,9 +60,11 @@ class LinkState:
         self._actor = actor
         self.settings = settings
         self.memory = memory
-        self.machine = ConnectionMachine(max_attempts=settings.retries + 1)
+        self.machine = ConnectionMachine(max_attempts=settings.connection.retries + 1)
         self.client_ids = ClientIds.starting_at(
-            settings.client_id, settings.same_id_retries, settings.client_id_tries
+            settings.gateway.client_id,
+            settings.connection.same_id_retries,
+            settings.connection.client_id_tries,
         )
         self.epoch = 0
         self.trail = ""

@@ -131,7 +131,7 @@ class Notices(Part):
         link.upstream_lost = False
         link.remember(data=link.data.with_all_farms_up())
         if not link.attempting:
-            link.begin_effort(link.settings.timeout_s)
+            link.begin_effort(link.settings.gateway.timeout_s)
         self._reconciliation.begin()
         if link.is_connected:
             self._proof.demand_a_tick()
@@ -149,7 +149,7 @@ class Notices(Part):
         """Wait for the gateway's word that it is back, but not for ever: the word may be lost with it."""
         self._upstream_lost_at = self._actor.clock.monotonic()
         overdue = UpstreamOverdue(lost_at=self._upstream_lost_at)
-        self._actor.schedule(self._link.settings.upstream_patience_s, overdue)
+        self._actor.schedule(self._link.settings.connection.upstream_patience_s, overdue)
 
     @handles(UpstreamOverdue)
     def on_upstream_overdue(self, message: UpstreamOverdue) -> None:
@@ -157,6 +157,6 @@ class Notices(Part):
         link = self._link
         is_news = link.session is not None and message.lost_at == self._upstream_lost_at
         if link.upstream_lost and is_news:
-            patience_s = link.settings.upstream_patience_s
+            patience_s = link.settings.connection.upstream_patience_s
             reason = f"cut off from IB for {patience_s:g} s without a word"
             self._heartbeat.lost(DisconnectCause.UPSTREAM_LOST, reason)

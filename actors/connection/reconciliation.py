@@ -101,7 +101,7 @@ class Reconciliation(Part):
         self._outstanding, self._state_is_out = set(RECONCILED_BY), False
         self._actor.tell(LINK, SetGate(open=False, reason="reconciling"))
         number, now = self._number, self._actor.clock.monotonic()
-        ends_at = link.effort_ends_at if link.attempting else now + link.settings.timeout_s
+        ends_at = link.effort_ends_at if link.attempting else now + link.settings.gateway.timeout_s
         self._actor.schedule(max(0.0, ends_at - now), ReconciliationOverdue(number=number))
         question = ReadBrokerState(**link.header("state", ends_at), account=link.account)
         try:

@@ -2,35 +2,30 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import attrs
 
 from actors.logic.maintenance import Maintenance
+from actors.model.trading import Trading
+from actors.sections.connection import Connection
+from actors.sections.gateway import GatewayConfig
+
+PROBE_RETRY_S: Final = 5.0
+"""After a proof in vain, before the next one."""
 
 
 @attrs.frozen(kw_only=True)
 class ConnectionSettings:
-    """What the actor needs of ``[gateway]`` and ``[connection]``; times in seconds."""
+    """The sections that the actor reads, and what was decided where the process is built.
 
-    host: str
-    port: int
-    client_id: int
-    timeout_s: float
-    readonly: bool
+    ``gateway`` names the host and the port that there really are, those of the embedded gateway, too. ``account`` is
+    the managed account to trade, "" the only one. ``maintenance`` says when the gateway is expected to be away.
+    """
+
+    gateway: GatewayConfig
+    connection: Connection
+    trading: Trading
     account: str
-    operator_id: str
-    require_paper: bool
-    retries: int
-    first_delay_s: float
-    max_delay_s: float
-    jitter_ratio: float
-    lasting_s: float
-    heartbeat_s: float
-    heartbeat_timeout_s: float
-    missed_beats: int
-    same_id_retries: int
-    same_id_delay_s: float
-    client_id_tries: int
     probe_symbol: str
-    probe_retry_s: float = 5.0
-    upstream_patience_s: float
     maintenance: Maintenance

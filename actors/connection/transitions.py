@@ -50,7 +50,7 @@ class Transitions:
             self._actor.clock.monotonic(),
             session_id,
             retryable=retryable,
-            lasting_s=self._link.settings.lasting_s,
+            lasting_s=self._link.settings.connection.lasting_s,
         )
         self.take_over(machine, reason, cause)
 
@@ -114,10 +114,10 @@ class Transitions:
             SessionStarted(
                 session_id=event.session_id,
                 client_id=session.client_id,
-                host=link.settings.host,
+                host=link.settings.gateway.host,
                 port=link.ports.current,
                 server_version=session.server_version,
-                readonly=link.settings.readonly,
+                readonly=link.settings.gateway.readonly,
                 at=event.at,
             ),
         )
@@ -149,7 +149,7 @@ class Transitions:
             event,
             level=level,
             correlation_id=self._link.trail or None,
-            host=self._link.settings.host,
+            host=self._link.settings.gateway.host,
             port=self._link.ports.current,
             client_id=self._link.client_ids.current,
             **fields,

@@ -55,29 +55,12 @@ def simulator_config(config: Config) -> SimulatorConfig:
 
 
 def connection(config: Config, trading: Trading, host: str, port: int) -> ConnectionSettings:
-    """For the connection actor; ``host`` and ``port`` are those of the embedded gateway, where that is the one."""
-    section, gateway = config.connection, config.gateway
+    """For the connection actor, of the gateway that there really is."""
     return ConnectionSettings(
-        host=host,
-        port=port,
-        client_id=gateway.client_id,
-        timeout_s=gateway.timeout_s,
-        readonly=trading.readonly,
+        gateway=attrs.evolve(config.gateway, host=host, port=port),
+        connection=config.connection,
+        trading=trading,
         account=config.general.account,
-        operator_id=trading.operator_id,
-        require_paper=trading.requires_paper,
-        retries=section.retries,
-        first_delay_s=section.first_delay_s,
-        max_delay_s=section.max_delay_s,
-        jitter_ratio=section.jitter_ratio,
-        lasting_s=section.lasting_s,
-        heartbeat_s=section.heartbeat_s,
-        heartbeat_timeout_s=section.heartbeat_timeout_s,
-        missed_beats=section.missed_beats,
-        same_id_retries=section.same_id_retries,
-        same_id_delay_s=section.same_id_delay_s,
-        client_id_tries=section.client_id_tries,
-        upstream_patience_s=section.upstream_patience_s,
         probe_symbol=config.general.symbols[0],
         maintenance=maintenance(config),
     )
