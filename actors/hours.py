@@ -13,11 +13,11 @@ from typing import Final
 
 import attrs
 
+from actors import messages as m
 from actors.errors import GatewayError
 from actors.kernel.actor import SupervisedActor
 from actors.logic.sessions import waits_until
 from actors.messages.addresses import LINK
-from actors.messages.market_data import ContractQualified, QualifyContract
 from actors.model.contracts import Contract, ContractQuery, SecurityType
 
 KEPT_FOR: Final = timedelta(hours=12)
@@ -91,9 +91,9 @@ class HoursKeeper:
                 symbol=contract.symbol, security_type=contract.security_type, con_id=con_id
             )
             header = self._actor.of_our_own(f"hours-{con_id}", TIMEOUT_S)
-            question = QualifyContract(**header, query=query)
+            question = m.QualifyContract(**header, query=query)
             try:
-                self.learn((await self._actor.asked(LINK, question, ContractQualified)).contract)
+                self.learn((await self._actor.asked(LINK, question, m.ContractQualified)).contract)
             except GatewayError:
                 if con_id not in self._known:
                     self._known[con_id] = _Known(None, self._actor.clock.now() + RETRIED_AFTER)

@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
+from actors import messages as m
 from actors.errors import GatewayError
 from actors.kernel.actor import SupervisedActor
 from actors.kernel.messages import Reply, Request
 from actors.messages.addresses import CONNECTION, JOURNAL
-from actors.messages.connection import Reconcile, RequestReconciliation
-from actors.messages.journal import JournalRead, ReadJournal
 
 RECOVERY_S = 10.0
 """How long a restarted actor waits for each answer that it cannot do without."""
@@ -29,18 +28,18 @@ class Past:
     """
 
     def __init__(
-        self, actor: SupervisedActor, who: str, take_over: Callable[[Reconcile], None]
+        self, actor: SupervisedActor, who: str, take_over: Callable[[m.Reconcile], None]
     ) -> None:
         self._actor = actor
         self._who = who
         self._take_over = take_over
-        self._early: Reconcile | None = None
+        self._early: m.Reconcile | None = None
         self.is_known = False
 
-    async def from_journal(self) -> JournalRead:
+    async def from_journal(self) -> m.JournalRead:
         """Read the journal; raises `GatewayError`, which fails the actor, when it gives no answer in time."""
-        question = ReadJournal(**self._actor.of_our_own("journal", RECOVERY_S))
-        return await self.asked("journal", JOURNAL, question, JournalRead)
+        question = m.ReadJournal(**self._actor.of_our_own("journal", RECOVERY_S))
+        return await self.asked("journal", JOURNAL, question, m.JournalRead)
 
     async def asked(self, step: str, address: str, question: Request, kind: type[R]) -> R:
         """Ask for what the actor cannot do without; raises `GatewayError`, which fails the actor."""
@@ -50,7 +49,7 @@ class Past:
             text = f"{self._who} cannot recover from the {step}: {error}"
             raise GatewayError(text) from None
 
-    def keeps_waiting(self, message: Reconcile) -> bool:
+    def keeps_waiting(self, message: m.Reconcile) -> bool:
         """Keep a broker's state for later while the past is not known; False when it can be taken over now."""
         if self.is_known:
             return False
@@ -66,4 +65,4 @@ class Past:
 
     def ask_for_reconciliation(self) -> None:
         """Have the connection read the broker's state, and everybody take it over."""
-        self._actor.tell(CONNECTION, RequestReconciliation(sender=self._actor.name))
+        self._actor.tell(CONNECTION, m.RequestReconciliation(sender=self._actor.name))

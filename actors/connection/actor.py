@@ -8,6 +8,7 @@ here are the beginning, the commands, and what follows once a session is reconci
 
 from __future__ import annotations
 
+from actors import messages as m
 from actors.connection.attempts import Attempts
 from actors.connection.callers import Callers
 from actors.connection.data_proof import DataProof
@@ -31,21 +32,6 @@ from actors.kernel.handlers import handles
 from actors.kernel.stories import child_id, root_id
 from actors.logic.order_ids import safe_floor
 from actors.messages.addresses import JOURNAL, LINK
-from actors.messages.connection import (
-    AdoptSession,
-    Connect,
-    ConnectionStatus,
-    ConnectionVerified,
-    Disconnect,
-    EndSession,
-    GetConnectionStatus,
-    Probe,
-    Probed,
-    SessionOpened,
-    VerifyConnection,
-)
-from actors.messages.journal import JournalRead, ReadJournal
-from actors.messages.orders import SetGate
 from actors.model.connection import ConnectionState, DisconnectCause
 from actors.ports import Breaker, EventLog, MemoryReading, no_log, no_memory_reading
 
@@ -116,9 +102,9 @@ class ConnectionActor(SupervisedActor):
         self.begin_story(self._begin())
 
     async def _begin(self) -> None:
-        question = ReadJournal(**self.of_our_own("journal", self.link.settings.gateway.timeout_s))
+        question = m.ReadJournal(**self.of_our_own("journal", self.link.settings.gateway.timeout_s))
         try:
-            journal = await self.asked(JOURNAL, question, JournalRead)
+            journal = await self.asked(JOURNAL, question, m.JournalRead)
         except GatewayError as error:
             # Without the order id floor it would use ids again: it fails, and the supervisor tries again.
             text = f"the connection cannot recover from the journal: {error}"
@@ -131,7 +117,7 @@ class ConnectionActor(SupervisedActor):
         elif self.link.wanted:
             self.attempts.attempt()
 
-    def _learn_floors(self, journal: JournalRead) -> None:
+    def _learn_floors(self, journal: m.JournalRead) -> None:
         """Reckon with ids that were used and whose note a crash took away, under whichever client id, and note that."""
         used = [order.broker_order_id for order in journal.orders]
         floors = self.attempts.floors
@@ -146,13 +132,13 @@ class ConnectionActor(SupervisedActor):
         self.transitions.move(ConnectionState.CONNECTING, "restarted")
         if not link.wanted:
             reason = "disconnect was asked for"
-            self.tell(LINK, EndSession(cause=DisconnectCause.ASKED, reason=reason, graceful=True))
+            self.tell(LINK, m.EndSession(cause=DisconnectCause.ASKED, reason=reason, graceful=True))
             self.attempts.disconnected(reason)
             return
         link.begin_effort(link.settings.gateway.timeout_s)
-        question = AdoptSession(**link.header("adopt", link.effort_ends_at))
+        question = m.AdoptSession(**link.header("adopt", link.effort_ends_at))
         try:
-            session = await link.asked(LINK, question, SessionOpened)
+            session = await link.asked(LINK, question, m.SessionOpened)
         except GatewayError:
             self._nothing_to_adopt()
             return
@@ -185,7 +171,7 @@ class ConnectionActor(SupervisedActor):
         if link.upstream_lost:
             self.notices.wait_for_upstream()
             return
-        self.tell(LINK, SetGate(open=True, reason="reconciled"))
+        self.tell(LINK, m.SetGate(open=True, reason="reconciled"))
         self.reconciliation.tell_completed()
         if link.is_connected:
             self.readiness.announce()  # to a risk actor that was restarted meanwhile
@@ -202,8 +188,8 @@ class ConnectionActor(SupervisedActor):
 
     # --- commands -------------------------------------------------------------------------------------------------
 
-    @handles(Connect)
-    def on_connect(self, request: Connect) -> None:
+    @handles(m.Connect)
+    def on_connect(self, request: m.Connect) -> None:
         """Connect unless that is done or under way; answered once opening readiness is known.
 
         While the breaker rests there is nothing to wait for: it is refused, and the wish stands (GW-12).
@@ -224,7 +210,7 @@ class ConnectionActor(SupervisedActor):
         if self._knows_its_floors and resting:
             self.attempts.attempt()
 
-    def _refuse_while_resting(self, request: Connect, rest_s: float) -> None:
+    def _refuse_while_resting(self, request: m.Connect, rest_s: float) -> None:
         last_error = self.link.last_error
         why = f"; the last error was: {last_error}" if last_error else ""
         self.refuse(
@@ -234,50 +220,50 @@ class ConnectionActor(SupervisedActor):
             ),
         )
 
-    @handles(Disconnect)
-    def on_disconnect(self, request: Disconnect) -> None:
+    @handles(m.Disconnect)
+    def on_disconnect(self, request: m.Disconnect) -> None:
         """End the session in order and stay away (CON-13)."""
         self.link.remember(wanted=False, last_error=None)
         self.callers.wait_for_end(request)
         self.callers.refuse_connects(GatewayConnectionError("disconnect was asked for"))
         self.reconciliation.give_up()
-        self.tell(LINK, SetGate(open=False, reason=request.reason))
+        self.tell(LINK, m.SetGate(open=False, reason=request.reason))
         self.tell(  # a session that is on its way ends too
-            LINK, EndSession(cause=DisconnectCause.ASKED, reason=request.reason, graceful=True)
+            LINK, m.EndSession(cause=DisconnectCause.ASKED, reason=request.reason, graceful=True)
         )
         if self.link.session is None:
             self.attempts.disconnected(request.reason)
 
-    @handles(VerifyConnection)
-    async def on_verify_connection(self, request: VerifyConnection) -> None:
+    @handles(m.VerifyConnection)
+    async def on_verify_connection(self, request: m.VerifyConnection) -> None:
         """Make one round trip on the caller's behalf; a gateway that is cut off from IB answers, and is of no use."""
         if self.link.upstream_lost:
             why = f"cut off from IB: {self.link.last_error}"
             self.refuse(request, GatewayConnectionError(why))
             return
-        probe = Probe(
+        probe = m.Probe(
             correlation_id=child_id(request.correlation_id, "probe"),
             deadline=request.deadline,
             reply_to=self.name,
         )
         try:
-            answer = await self.asked(LINK, probe, Probed)
+            answer = await self.asked(LINK, probe, m.Probed)
         except GatewayError as error:
             self.refuse(request, error)
             return
         self.heartbeat.note_answer(answer.latency_ms)
-        verified = ConnectionVerified(
+        verified = m.ConnectionVerified(
             correlation_id=request.correlation_id, latency_ms=answer.latency_ms
         )
         self.reply(request, verified)
 
-    @handles(GetConnectionStatus)
-    def on_get_connection_status(self, request: GetConnectionStatus) -> None:
+    @handles(m.GetConnectionStatus)
+    def on_get_connection_status(self, request: m.GetConnectionStatus) -> None:
         """Tell where the connection stands."""
         link, session = self.link, self.link.session
         self.reply(
             request,
-            ConnectionStatus(
+            m.ConnectionStatus(
                 correlation_id=request.correlation_id,
                 state=link.machine.state,
                 session_id=link.machine.session_id,

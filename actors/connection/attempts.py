@@ -18,6 +18,7 @@ from collections.abc import Callable
 
 import attrs
 
+from actors import messages as m
 from actors.connection.accounts import choose_account
 from actors.connection.callers import Callers
 from actors.connection.data_health import DataHealth
@@ -37,13 +38,6 @@ from actors.kernel.handlers import Part, handles
 from actors.kernel.messages import Message
 from actors.logic.backoff import retry_delay_s
 from actors.messages.addresses import JOURNAL, LINK
-from actors.messages.connection import (
-    OpenSession,
-    OrderIdsLeapt,
-    SessionOpened,
-    SocketOpened,
-)
-from actors.messages.journal import RaiseOrderIdFloor
 from actors.model.connection import ConnectionState, DisconnectCause, HealthLayer, LayerHealth
 from actors.ports import Breaker
 
@@ -151,7 +145,7 @@ class Attempts(Part):
         """Ask the link for a session under the client id that is due."""
         link = self._link
         self._transitions.note("connection_attempt", retry_count=link.retry_count)
-        request = OpenSession(
+        request = m.OpenSession(
             **link.header("open", link.effort_ends_at),
             host=link.settings.gateway.host,
             port=link.ports.current,
@@ -162,19 +156,19 @@ class Attempts(Part):
         self._opening_id, self._socket_was_open = request.correlation_id, False
         link.remember(data=DataHealth())  # of the farms, the gateway tells each session anew
         try:
-            session = await link.asked(LINK, request, SessionOpened)
+            session = await link.asked(LINK, request, m.SessionOpened)
         except GatewayError as error:
             self.attempt_failed(error)
             return
         self.begin_session(session)
 
-    @handles(SocketOpened)
-    def on_socket_opened(self, message: SocketOpened) -> None:
+    @handles(m.SocketOpened)
+    def on_socket_opened(self, message: m.SocketOpened) -> None:
         """Know that a failure from now on is not the network's."""
         if message.correlation_id == self._opening_id:
             self._socket_was_open = True
 
-    def begin_session(self, session: SessionOpened) -> None:
+    def begin_session(self, session: m.SessionOpened) -> None:
         """Check and choose the account, then reconcile."""
         link = self._link
         link.session, link.upstream_lost = session, session.upstream_lost
@@ -193,8 +187,8 @@ class Attempts(Part):
             return
         self._reconciliation.begin()
 
-    @handles(OrderIdsLeapt)
-    def on_order_ids_leapt(self, message: OrderIdsLeapt) -> None:
+    @handles(m.OrderIdsLeapt)
+    def on_order_ids_leapt(self, message: m.OrderIdsLeapt) -> None:
         """Make a new floor durable."""
         self.raise_floor(message.client_id, message.highest)
 
@@ -202,7 +196,7 @@ class Attempts(Part):
         """Never use an order id again, whatever the gateway says later (D15)."""
         if highest > self.floors.get(client_id, 0):
             self.floors[client_id] = highest
-            self._actor.tell(JOURNAL, RaiseOrderIdFloor(client_id=client_id, floor=highest))
+            self._actor.tell(JOURNAL, m.RaiseOrderIdFloor(client_id=client_id, floor=highest))
 
     # --- failure --------------------------------------------------------------------------------------------------
 

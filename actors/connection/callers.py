@@ -6,12 +6,12 @@ from typing import Final
 
 import attrs
 
+from actors import messages as m
 from actors.connection.link_state import LinkState
 from actors.errors import GatewayConnectionError, GatewayError, GatewayTimeoutError
 from actors.kernel.actor import SupervisedActor
 from actors.kernel.handlers import Part, handles
 from actors.kernel.messages import Message
-from actors.messages.connection import Connect, Connected, Disconnect, Disconnected
 
 ANSWER_MARGIN_S: Final = 0.01
 """A `Connect` that waits is answered this much before its deadline, with the last error in the text."""
@@ -30,15 +30,15 @@ class Callers(Part):
     def __init__(self, actor: SupervisedActor, link: LinkState) -> None:
         self._actor = actor
         self._link = link
-        self._connects: dict[str, Connect] = {}
-        self._disconnects: list[Disconnect] = []
+        self._connects: dict[str, m.Connect] = {}
+        self._disconnects: list[m.Disconnect] = []
 
     @property
     def want_to_disconnect(self) -> bool:
         """Whether somebody waits for the end of the session."""
         return bool(self._disconnects)
 
-    def wait_for_connection(self, request: Connect) -> None:
+    def wait_for_connection(self, request: m.Connect) -> None:
         """Answer later: when opening readiness is known, or just before the deadline."""
         self._connects[request.correlation_id] = request
         left_s = request.deadline - self._actor.clock.monotonic() - ANSWER_MARGIN_S
@@ -59,13 +59,13 @@ class Callers(Part):
         text = f"not connected before the deadline, still trying{why}"
         self._actor.refuse(request, GatewayTimeoutError(text))
 
-    def answer_connect(self, request: Connect) -> None:
+    def answer_connect(self, request: m.Connect) -> None:
         """Answer a `Connect` with the session, or with its loss."""
         session_id = self._link.machine.session_id
         if session_id is None:
             self._actor.refuse(request, GatewayConnectionError("the link was lost again"))
             return
-        connected = Connected(correlation_id=request.correlation_id, session_id=session_id)
+        connected = m.Connected(correlation_id=request.correlation_id, session_id=session_id)
         self._actor.reply(request, connected)
 
     def answer_connects(self) -> None:
@@ -80,12 +80,12 @@ class Callers(Part):
             self._actor.refuse(request, error)
         self._connects.clear()
 
-    def wait_for_end(self, request: Disconnect) -> None:
+    def wait_for_end(self, request: m.Disconnect) -> None:
         """Answer once there is no session any more."""
         self._disconnects.append(request)
 
     def answer_disconnects(self) -> None:
         """Answer everybody who waited for the end of the session."""
         for request in self._disconnects:
-            self._actor.reply(request, Disconnected(correlation_id=request.correlation_id))
+            self._actor.reply(request, m.Disconnected(correlation_id=request.correlation_id))
         self._disconnects.clear()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import attrs
 
+from actors import messages as m
 from actors.connection.callers import Callers
 from actors.connection.data_health import NOT_PROVED, DataHealth
 from actors.connection.link_state import LinkState, ends_with_its_epoch
@@ -19,8 +20,6 @@ from actors.kernel.handlers import Part, handles
 from actors.kernel.messages import Message
 from actors.logic.broker_codes import Notice, NoticeMeaning
 from actors.messages.addresses import MARKET_DATA
-from actors.messages.connection import ProveMarketData
-from actors.messages.market_data import QuoteRead
 from actors.model.market import Quote
 
 
@@ -77,11 +76,11 @@ class DataProof(Part):
         number, asked_at = self._number, self._actor.clock.now()
         settings = self._link.settings
         ends_at = self._actor.clock.monotonic() + settings.gateway.timeout_s
-        question = ProveMarketData(
+        question = m.ProveMarketData(
             **self._link.header("proof", ends_at), symbol=settings.probe_symbol
         )
         try:
-            quote = (await self._link.asked(MARKET_DATA, question, QuoteRead)).quote
+            quote = (await self._link.asked(MARKET_DATA, question, m.QuoteRead)).quote
         except GatewayError as error:
             self._unproved(number, f"market data does not answer: {error}")
             return

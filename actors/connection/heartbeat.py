@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import attrs
 
+from actors import messages as m
 from actors.connection.attempts import Attempts
 from actors.connection.health_layers import lost_layer
 from actors.connection.link_state import LinkState, ends_with_its_epoch
@@ -15,7 +16,6 @@ from actors.kernel.actor import SupervisedActor
 from actors.kernel.handlers import Part, handles
 from actors.kernel.messages import Message
 from actors.messages.addresses import LINK
-from actors.messages.connection import Probe, Probed, ProofMissed
 from actors.model.connection import (
     BreakerState,
     ConnectionState,
@@ -91,14 +91,14 @@ class Heartbeat(Part):
     @ends_with_its_epoch
     async def _beat(self) -> None:
         self._beating_in = self._link.epoch
-        probe = Probe(
+        probe = m.Probe(
             correlation_id=self._actor.entropy.uuid4(),
             deadline=self._actor.clock.monotonic()
             + self._link.settings.connection.heartbeat_timeout_s,
             reply_to=self._actor.name,
         )
         try:
-            answer = await self._link.asked(LINK, probe, Probed)
+            answer = await self._link.asked(LINK, probe, m.Probed)
         except GatewayError as error:
             self._beat_missed(str(error))
             return
@@ -131,8 +131,8 @@ class Heartbeat(Part):
         else:
             self._beat_after(0.0)
 
-    @handles(ProofMissed)
-    def on_proof_missed(self, message: ProofMissed) -> None:
+    @handles(m.ProofMissed)
+    def on_proof_missed(self, message: m.ProofMissed) -> None:
         """Count a round trip that an order waited for in vain as a missed beat, and beat at once.
 
         While a beat is under way it is no news: the beat asks the same question. Nor is it when a beat that was asked

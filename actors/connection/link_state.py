@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable, Coroutine
 from typing import Any, ParamSpec, TypeVar
 
+from actors import messages as m
 from actors.connection.client_ids import ClientIds
 from actors.connection.data_health import DataHealth
 from actors.connection.gateway_ports import GatewayPorts
@@ -19,7 +20,6 @@ from actors.kernel.messages import Message, Reply, Request
 from actors.kernel.stories import RequestHeader, child_id
 from actors.logic.maintenance import Window
 from actors.messages.addresses import LINK
-from actors.messages.connection import EndSession, SessionOpened
 from actors.model.connection import ConnectionState, DisconnectCause, LayerHealth
 
 P = ParamSpec("P")
@@ -71,7 +71,7 @@ class LinkState:
         self.attempting = False
         self.effort_began_at = 0.0
         self.effort_ends_at = 0.0
-        self.session: SessionOpened | None = None
+        self.session: m.SessionOpened | None = None
         self.account: str | None = None
         self.upstream_lost = False
         self.trouble: LayerHealth | None = None
@@ -155,7 +155,7 @@ class LinkState:
         """Have the link end the session, when there is one."""
         if self.session is not None:
             self.session = None
-            self._actor.tell(LINK, EndSession(cause=cause, reason=reason))
+            self._actor.tell(LINK, m.EndSession(cause=cause, reason=reason))
 
     def header(self, step: str, ends_at: float) -> RequestHeader:
         """Head a request of what goes on now; ``ends_at`` is its deadline in monotonic seconds."""

@@ -6,6 +6,7 @@ from typing import Final
 
 import attrs
 
+from actors import messages as m
 from actors.connection.attempts import Attempts
 from actors.connection.callers import Callers
 from actors.connection.data_proof import DataProof
@@ -18,7 +19,6 @@ from actors.kernel.actor import SupervisedActor
 from actors.kernel.handlers import Part, handles
 from actors.kernel.messages import Message
 from actors.logic.broker_codes import Notice, NoticeMeaning, notice_meaning
-from actors.messages.connection import NoticeReceived, SessionEnded
 from actors.model.connection import ConnectionState, DisconnectCause
 from actors.ports import EventLog
 
@@ -72,8 +72,8 @@ class Notices(Part):
         self._log = log
         self._upstream_lost_at = 0.0
 
-    @handles(SessionEnded)
-    def on_session_ended(self, message: SessionEnded) -> None:
+    @handles(m.SessionEnded)
+    def on_session_ended(self, message: m.SessionEnded) -> None:
         """Take note that the socket is gone."""
         link = self._link
         if self._callers.want_to_disconnect:
@@ -86,8 +86,8 @@ class Notices(Part):
             link.session = None
             self._heartbeat.lost(message.cause, message.reason)
 
-    @handles(NoticeReceived)
-    def on_notice_received(self, message: NoticeReceived) -> None:
+    @handles(m.NoticeReceived)
+    def on_notice_received(self, message: m.NoticeReceived) -> None:
         """Obey the gateway's notices on connectivity."""
         link = self._link
         notice = notice_meaning(message.code, message.text)

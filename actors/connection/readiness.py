@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from actors import messages as m
 from actors.connection.link_state import LinkState
 from actors.kernel.actor import SupervisedActor
 from actors.messages.addresses import RISK
-from actors.messages.connection import OpeningReadinessChanged
 from actors.ports import EventLog
 
 
@@ -34,7 +34,9 @@ class Readiness:
     def announce(self) -> None:
         """Tell risk, and log it when that changed."""
         blocked_by = self.blocked_by
-        self._actor.tell(RISK, OpeningReadinessChanged(ready=blocked_by is None, reason=blocked_by))
+        self._actor.tell(
+            RISK, m.OpeningReadinessChanged(ready=blocked_by is None, reason=blocked_by)
+        )
         if blocked_by == self._logged:
             return
         self._logged = blocked_by

@@ -7,6 +7,7 @@ from typing import Final
 
 import attrs
 
+from actors import messages as m
 from actors.connection.link_state import LinkState, ends_with_its_epoch
 from actors.errors import GatewayError
 from actors.kernel.actor import SupervisedActor
@@ -19,16 +20,6 @@ from actors.messages.addresses import (
     RISK,
     STRATEGY_C,
 )
-from actors.messages.connection import (
-    BrokerStateRead,
-    NothingToReconcile,
-    ReadBrokerState,
-    Reconcile,
-    Reconciled,
-    ReconciliationCompleted,
-    RequestReconciliation,
-)
-from actors.messages.orders import SetGate
 from actors.model.connection import BrokerState, DisconnectCause
 from actors.ports import EventLog
 
@@ -74,14 +65,14 @@ class Reconciliation(Part):
         self._requesters: set[str] = set()
         self._next_requesters: set[str] = set()
 
-    @handles(RequestReconciliation)
-    def on_request_reconciliation(self, message: RequestReconciliation) -> None:
+    @handles(m.RequestReconciliation)
+    def on_request_reconciliation(self, message: m.RequestReconciliation) -> None:
         """Read the world again for an actor that was restarted, or that has to know how it is now.
 
         One that was told the state and has not answered may have failed with it in its hands: this is begun anew.
         """
         if self._link.session is None or self._link.upstream_lost:
-            self._actor.tell(message.sender, NothingToReconcile())
+            self._actor.tell(message.sender, m.NothingToReconcile())
             return
         self._next_requesters.add(message.sender)
         failed_with_it = self._state_is_out and message.sender in self._outstanding
@@ -99,13 +90,13 @@ class Reconciliation(Part):
         self._next_requesters = set()
         self._number += 1
         self._outstanding, self._state_is_out = set(RECONCILED_BY), False
-        self._actor.tell(LINK, SetGate(open=False, reason="reconciling"))
+        self._actor.tell(LINK, m.SetGate(open=False, reason="reconciling"))
         number, now = self._number, self._actor.clock.monotonic()
         ends_at = link.effort_ends_at if link.attempting else now + link.settings.gateway.timeout_s
         self._actor.schedule(max(0.0, ends_at - now), ReconciliationOverdue(number=number))
-        question = ReadBrokerState(**link.header("state", ends_at), account=link.account)
+        question = m.ReadBrokerState(**link.header("state", ends_at), account=link.account)
         try:
-            answer = await link.asked(LINK, question, BrokerStateRead)
+            answer = await link.asked(LINK, question, m.BrokerStateRead)
         except GatewayError as error:
             if number == self._number:  # a read that still matters: the link does not work
                 self._on_lost(DisconnectCause.REQUEST_UNANSWERED, str(error))
@@ -119,7 +110,7 @@ class Reconciliation(Part):
         if link.session is None or link.account is None:
             return
         self._on_answer()
-        message = Reconcile(
+        message = m.Reconcile(
             number=self._number,
             state=state,
             account=link.account,
@@ -137,8 +128,8 @@ class Reconciliation(Part):
         for address in RECONCILED_BY:
             self._actor.tell(address, message)
 
-    @handles(Reconciled)
-    def on_reconciled(self, message: Reconciled) -> None:
+    @handles(m.Reconciled)
+    def on_reconciled(self, message: m.Reconciled) -> None:
         """Be done once everybody has taken over the broker's state; begin again when somebody asked meanwhile."""
         if message.number != self._number or self._link.session is None:
             return
@@ -163,7 +154,7 @@ class Reconciliation(Part):
     def tell_completed(self) -> None:
         """Tell those who asked, and the executor, that orders flow again."""
         for requester in sorted(self._requesters | {EXECUTOR}):
-            self._actor.tell(requester, ReconciliationCompleted(number=self._number))
+            self._actor.tell(requester, m.ReconciliationCompleted(number=self._number))
         self._requesters.clear()
 
     def give_up(self) -> None:
@@ -171,7 +162,7 @@ class Reconciliation(Part):
         self._number += 1
         self._outstanding.clear()
         for requester in sorted(self._requesters | self._next_requesters):
-            self._actor.tell(requester, NothingToReconcile())
+            self._actor.tell(requester, m.NothingToReconcile())
         self._requesters.clear()
         self._next_requesters.clear()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final
 
+from actors import messages as m
 from actors.connection.link_state import LinkState
 from actors.connection.states import ConnectionMachine, transition
 from actors.kernel.actor import SupervisedActor
@@ -17,8 +18,6 @@ from actors.messages.addresses import (
     RISK,
     STRATEGY_C,
 )
-from actors.messages.connection import ConnectionStateChanged
-from actors.messages.records import SessionFinished, SessionStarted
 from actors.model.connection import ConnectionState, DisconnectCause
 from actors.ports import EventLog
 
@@ -77,9 +76,9 @@ class Transitions:
         machine: ConnectionMachine,
         reason: str,
         cause: DisconnectCause | None,
-    ) -> ConnectionStateChanged:
+    ) -> m.ConnectionStateChanged:
         session = self._link.session
-        return ConnectionStateChanged(
+        return m.ConnectionStateChanged(
             previous=previous.state,
             state=machine.state,
             session_id=machine.session_id,
@@ -102,7 +101,7 @@ class Transitions:
 
     # --- records (CON-13) -----------------------------------------------------------------------------------------
 
-    def _record(self, left: str | None, event: ConnectionStateChanged) -> None:
+    def _record(self, left: str | None, event: m.ConnectionStateChanged) -> None:
         """Close the row of the session that was left, and open that of a new one."""
         if left is not None:
             self._record_end(left, event.state, event.at)
@@ -111,7 +110,7 @@ class Transitions:
             return
         self._actor.tell(
             RECORDS,
-            SessionStarted(
+            m.SessionStarted(
                 session_id=event.session_id,
                 client_id=session.client_id,
                 host=link.settings.gateway.host,
@@ -125,7 +124,7 @@ class Transitions:
     def _record_end(self, session_id: str, state: ConnectionState, at: datetime) -> None:
         self._actor.tell(
             RECORDS,
-            SessionFinished(
+            m.SessionFinished(
                 session_id=session_id,
                 final_state=state,
                 error_count=self._link.memory.values.session_errors,
@@ -161,7 +160,7 @@ class Transitions:
         return "ERROR" if self._link.planned is None else "INFO"
 
     def _log_transition(
-        self, previous: ConnectionMachine, left: str | None, event: ConnectionStateChanged
+        self, previous: ConnectionMachine, left: str | None, event: m.ConnectionStateChanged
     ) -> None:
         link = self._link
         now = self._actor.clock.monotonic()

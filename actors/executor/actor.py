@@ -23,6 +23,7 @@ from typing import Final
 
 import attrs
 
+from actors import messages as m
 from actors.errors import (
     ContractQualificationError,
     GatewayError,
@@ -53,16 +54,6 @@ from actors.logic.order_ids import close_order_id, new_order_id, order_ref
 from actors.logic.order_table import UNSENT, OrderState
 from actors.logic.order_validation import contract_query, request_fault
 from actors.messages.addresses import JOURNAL, LINK, RISK
-from actors.messages.journal import IntentDurable, RaiseOrderIdFloor, RecordIntent
-from actors.messages.orders import (
-    OrderConcluded,
-    OrderRefusedAtGate,
-    OrderSent,
-    OrderSimulated,
-    SendOrder,
-    SubmitOrder,
-)
-from actors.messages.risk import OrderApproved, OrderRejected, RequestApproval
 from actors.model.contracts import Contract
 from actors.model.market import Quote
 from actors.model.orders import OrderStatus, Purpose, TradeRequest, WireOrder
@@ -163,12 +154,12 @@ class ExecutorActor(SupervisedActor):
             result(unknown, self.trading.mode, self.clock.now(), tracked.validation),
             rejection_reason=reason,
         )
-        return OrderConcluded(correlation_id=message.correlation_id, result=outcome)
+        return m.OrderConcluded(correlation_id=message.correlation_id, result=outcome)
 
     # --- the road of an order -------------------------------------------------------------------------------------
 
-    @handles(SubmitOrder)
-    async def on_submit_order(self, submit: SubmitOrder) -> None:
+    @handles(m.SubmitOrder)
+    async def on_submit_order(self, submit: m.SubmitOrder) -> None:
         """Bring an order to the broker. Each step may end it, and it may end by itself while a step is under way."""
         try:
             self._refuse_what_cannot_be(submit)
@@ -187,7 +178,7 @@ class ExecutorActor(SupervisedActor):
         except GivenUpError:
             self.answers.settle(tracked)
 
-    def _refuse_what_cannot_be(self, submit: SubmitOrder) -> None:
+    def _refuse_what_cannot_be(self, submit: m.SubmitOrder) -> None:
         opening = submit.purpose is Purpose.OPEN
         fault = request_fault(submit.request)
         if fault is not None:
@@ -203,7 +194,7 @@ class ExecutorActor(SupervisedActor):
         if opening and self.book.live_count() >= most:
             raise NotTakenError(ModeError(f"orders.max_working is reached ({most})"))
 
-    async def _qualified(self, submit: SubmitOrder) -> Contract:
+    async def _qualified(self, submit: m.SubmitOrder) -> Contract:
         if submit.contract is not None:
             return submit.contract
         try:
@@ -215,13 +206,13 @@ class ExecutorActor(SupervisedActor):
         except GatewayError as error:
             raise NotTakenError(error) from error
 
-    async def _quote_to_judge_by(self, submit: SubmitOrder, contract: Contract) -> Quote | None:
+    async def _quote_to_judge_by(self, submit: m.SubmitOrder, contract: Contract) -> Quote | None:
         """An opening order is judged by a fresh quote; a closing one needs none (RSK-7)."""
         if submit.purpose is Purpose.CLOSE:
             return self.market.last_quote(contract)
         return await self.market.fresh_quote(submit, contract)
 
-    def _taken_in(self, submit: SubmitOrder, contract: Contract, quote: Quote | None) -> Tracked:
+    def _taken_in(self, submit: m.SubmitOrder, contract: Contract, quote: Quote | None) -> Tracked:
         """Give the order its id and its record, and watch its deadline."""
         if self.session.account is None:
             raise NotTakenError(GatewayNotConnectedError("no account is known yet"))
@@ -251,15 +242,15 @@ class ExecutorActor(SupervisedActor):
         self.deadlines.watch(tracked, submit)
         return tracked
 
-    def _new_order_id(self, submit: SubmitOrder, contract: Contract, now: datetime) -> str:
+    def _new_order_id(self, submit: m.SubmitOrder, contract: Contract, now: datetime) -> str:
         self._sequence += 1
         if submit.purpose is Purpose.CLOSE:
             return close_order_id(contract.position_id, f"{self._sequence:04d}_{self._suffix}")
         return new_order_id(now, self._sequence, self._suffix)
 
-    async def _approved(self, tracked: Tracked, submit: SubmitOrder) -> OrderApproved:
+    async def _approved(self, tracked: Tracked, submit: m.SubmitOrder) -> m.OrderApproved:
         """Have risk judge the order: its permit is what opens the gate, once."""
-        question = RequestApproval(
+        question = m.RequestApproval(
             **self.on_behalf(submit, "risk"),
             order=tracked.record.order,
             request=submit.request,
@@ -267,24 +258,26 @@ class ExecutorActor(SupervisedActor):
             close_reason=submit.close_reason,
         )
         try:
-            judged = await self.asked(RISK, question, OrderApproved, OrderRejected, watched=False)
+            judged = await self.asked(
+                RISK, question, m.OrderApproved, m.OrderRejected, watched=False
+            )
         except GatewayError as error:
             raise _not_answered(tracked, error) from error
         tracked.validation = judged.validation
-        if isinstance(judged, OrderRejected):
+        if isinstance(judged, m.OrderRejected):
             reasons = "; ".join(judged.validation.rejection_reasons)
             raise StoppedShortError(OrderState.REJECTED, reasons)
         _expect_wanted(tracked, OrderState.AWAITING_APPROVAL)
         return judged
 
     async def _made_durable(
-        self, tracked: Tracked, submit: SubmitOrder, approved: OrderApproved
+        self, tracked: Tracked, submit: m.SubmitOrder, approved: m.OrderApproved
     ) -> None:
         """Have the intent on the disk before anything is sent (D14)."""
         record = tracked.record = move(
             tracked.record, OrderState.AWAITING_JOURNAL, self.clock.now()
         )
-        intent = RecordIntent(
+        intent = m.RecordIntent(
             **self.on_behalf(submit, "intent"),
             order=record.order,
             request=record.request,
@@ -298,35 +291,35 @@ class ExecutorActor(SupervisedActor):
             wait_for=submit.wait_for,
         )
         try:
-            await self.asked(JOURNAL, intent, IntentDurable, watched=False)
+            await self.asked(JOURNAL, intent, m.IntentDurable, watched=False)
         except GatewayError as error:
             raise _not_answered(tracked, error, "no durable intent, no order: ") from error
         _expect_wanted(tracked, OrderState.AWAITING_JOURNAL)
 
     async def _through_the_gate(
-        self, tracked: Tracked, submit: SubmitOrder, approved: OrderApproved
+        self, tracked: Tracked, submit: m.SubmitOrder, approved: m.OrderApproved
     ) -> None:
         """Pass the gate and be written in the same step; without an answer the order may have been sent."""
         tracked.record = move(tracked.record, OrderState.AT_GATE, self.clock.now())
-        send = SendOrder(
+        send = m.SendOrder(
             **self.on_behalf(submit, "gate"), permit=approved.permit, order=tracked.record.order
         )
         try:
             passed = await self.asked(
-                LINK, send, OrderSent, OrderSimulated, OrderRefusedAtGate, watched=False
+                LINK, send, m.OrderSent, m.OrderSimulated, m.OrderRefusedAtGate, watched=False
             )
         except GatewayError as error:
             self._ask_for_fate(tracked, error)
             return
-        if isinstance(passed, OrderRefusedAtGate):
+        if isinstance(passed, m.OrderRefusedAtGate):
             raise StoppedShortError(OrderState.REJECTED, passed.reason)
-        if isinstance(passed, OrderSimulated):
+        if isinstance(passed, m.OrderSimulated):
             simulated = move(tracked.record, OrderState.SIMULATED, self.clock.now())
             self.publishing.update(tracked, simulated, "simulated")
         else:
             self._sent(tracked, passed)
 
-    def _sent(self, tracked: Tracked, sent: OrderSent) -> None:
+    def _sent(self, tracked: Tracked, sent: m.OrderSent) -> None:
         """The bytes are on the wire: from now on the broker tells what becomes of the order."""
         client_id = self.session.client_id
         record = mark_sent(tracked.record, sent.broker_order_id, self.clock.now(), client_id)
@@ -334,12 +327,12 @@ class ExecutorActor(SupervisedActor):
         self.acknowledgements.expect_acknowledgement(tracked)
         self.cancels.cancel_what_is_owed(tracked)
         if client_id is not None:
-            floor = RaiseOrderIdFloor(client_id=client_id, floor=sent.broker_order_id)
+            floor = m.RaiseOrderIdFloor(client_id=client_id, floor=sent.broker_order_id)
             self.tell(JOURNAL, floor)
 
     # --- where the road ends early --------------------------------------------------------------------------------
 
-    def _turn_away(self, submit: SubmitOrder, ending: NotTakenError) -> None:
+    def _turn_away(self, submit: m.SubmitOrder, ending: NotTakenError) -> None:
         if isinstance(ending.reason, GatewayError):
             self.publishing.note_untaken(submit, ending.status, str(ending), log=False)
             self.refuse(submit, ending.reason)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import attrs
 
+from actors import messages as m
 from actors.executor.market_facts import MarketFacts
 from actors.executor.order_book import OrderBook, Tracked
 from actors.executor.record import is_settled, lacks_reason
@@ -13,13 +14,6 @@ from actors.kernel.handlers import Part, handles
 from actors.kernel.messages import Message, Request
 from actors.kernel.stories import root_id
 from actors.logic.order_table import WORKING
-from actors.messages.orders import (
-    AllOrdersCancelled,
-    GetOpenOrders,
-    OpenOrdersRead,
-    OrderConcluded,
-    SubmitOrder,
-)
 from actors.model.orders import OrderResult, OrderStatus, WaitFor
 from actors.model.trading import Trading
 
@@ -100,12 +94,12 @@ class Answers(Part):
 
     def answer(self, request: Request, tracked: Tracked) -> None:
         """Answer a request with the order's result as it stands."""
-        answer = OrderConcluded(
+        answer = m.OrderConcluded(
             correlation_id=request.correlation_id, result=self.result_of(tracked)
         )
         self._actor.reply(request, answer)
 
-    def answer_untaken(self, submit: SubmitOrder, status: OrderStatus, reason: str) -> None:
+    def answer_untaken(self, submit: m.SubmitOrder, status: OrderStatus, reason: str) -> None:
         """Answer for an order that never got an id at the broker, nor with us."""
         request = submit.request
         ending = OrderResult(
@@ -120,7 +114,7 @@ class Answers(Part):
             correlation_id=root_id(submit.correlation_id),
         )
         self._actor.reply(
-            submit, OrderConcluded(correlation_id=submit.correlation_id, result=ending)
+            submit, m.OrderConcluded(correlation_id=submit.correlation_id, result=ending)
         )
 
     def answer_by(self, deadline: float, tracked: Tracked) -> None:
@@ -141,14 +135,14 @@ class Answers(Part):
             quote_price=quote.price if quote else None,
         )
 
-    @handles(GetOpenOrders)
-    def on_get_open_orders(self, request: GetOpenOrders) -> None:
+    @handles(m.GetOpenOrders)
+    def on_get_open_orders(self, request: m.GetOpenOrders) -> None:
         """List what works or is being asked for."""
         orders = tuple(
             self.result_of(tracked) for tracked in self._book if not tracked.record.is_terminal
         )
         self._actor.reply(
-            request, OpenOrdersRead(correlation_id=request.correlation_id, orders=orders)
+            request, m.OpenOrdersRead(correlation_id=request.correlation_id, orders=orders)
         )
 
     # --- several orders -------------------------------------------------------------------------------------------
@@ -164,7 +158,8 @@ class Answers(Part):
                 del self._cancel_alls[correlation_id]
                 cancelled = tuple(sorted(references))
                 self._actor.reply(
-                    request, AllOrdersCancelled(correlation_id=correlation_id, cancelled=cancelled)
+                    request,
+                    m.AllOrdersCancelled(correlation_id=correlation_id, cancelled=cancelled),
                 )
 
     def give_up_waiting(self, request: Request) -> list[str] | None:

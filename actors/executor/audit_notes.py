@@ -8,12 +8,10 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Final
 
+from actors import messages as m
 from actors.errors import GatewayError
 from actors.executor.record import OrderRecord
 from actors.kernel.clock import Clock
-from actors.messages.journal import Approval, RecordNote, RecordNotSent
-from actors.messages.orders import CommissionReported, ModifyOrder, OrderErrorReported, OrderSent
-from actors.messages.risk import OrderApproved
 from actors.model.market import Quote
 from actors.model.orders import BrokerOrder, ValidationResult
 
@@ -32,7 +30,7 @@ _ADDRESS: Final = ("order_id", "client_id", "perm_id")
 _Fact = str | float | None
 
 
-def order_note(order_ref: str, reported: BrokerOrder, at: datetime) -> RecordNote:
+def order_note(order_ref: str, reported: BrokerOrder, at: datetime) -> m.RecordNote:
     """Keep an openOrder, which repeats the terms, or an orderStatus, which says how far it got."""
     has_terms = reported.contract is not None
     fields = ("status", *(_TERMS if has_terms else _PROGRESS), *_ADDRESS)
@@ -40,12 +38,12 @@ def order_note(order_ref: str, reported: BrokerOrder, at: datetime) -> RecordNot
     return _note(order_ref, OPEN_ORDER if has_terms else ORDER_STATUS, facts, at)
 
 
-def error_note(order_ref: str, event: OrderErrorReported) -> RecordNote:
+def error_note(order_ref: str, event: m.OrderErrorReported) -> m.RecordNote:
     """Keep an error or an advisory."""
     return _note(order_ref, ERROR, {"code": event.code, "text": event.text}, event.received_at)
 
 
-def commission_note(order_ref: str, event: CommissionReported, at: datetime) -> RecordNote:
+def commission_note(order_ref: str, event: m.CommissionReported, at: datetime) -> m.RecordNote:
     """Keep the commission of an execution."""
     facts: dict[str, _Fact] = {
         "exec_id": event.exec_id,
@@ -55,15 +53,15 @@ def commission_note(order_ref: str, event: CommissionReported, at: datetime) -> 
     return _note(order_ref, COMMISSION_REPORT, facts, at)
 
 
-def change_sent(sent: OrderSent) -> RecordNote:
+def change_sent(sent: m.OrderSent) -> m.RecordNote:
     """Keep when a change's bytes were handed to the socket."""
     facts: dict[str, _Fact] = {"broker_order_id": sent.broker_order_id}
     return _note(sent.order_ref, CHANGE_SENT, facts, sent.sent_at)
 
 
 def change_refused(
-    order_ref: str, modify: ModifyOrder, error: GatewayError, at: datetime
-) -> RecordNote:
+    order_ref: str, modify: m.ModifyOrder, error: GatewayError, at: datetime
+) -> m.RecordNote:
     """Keep that a change was asked for and not made."""
     facts: dict[str, _Fact] = {
         "reason": str(error),
@@ -80,9 +78,9 @@ def not_sent(
     reason: str,
     submitted_at: datetime | None,
     at: datetime,
-) -> RecordNotSent:
+) -> m.RecordNotSent:
     """Keep why an order ended that was never intended: risk rejected it, or nobody answered in time."""
-    return RecordNotSent(
+    return m.RecordNotSent(
         correlation_id=record.correlation_id,
         request=record.request,
         status=record.state.value,
@@ -97,16 +95,16 @@ def not_sent(
 
 
 def approval_of(
-    approved: OrderApproved,
+    approved: m.OrderApproved,
     quote: Quote | None,
     clock: Clock,
     asked_at: datetime | None = None,
     submitted_at: datetime | None = None,
-) -> Approval:
+) -> m.Approval:
     """Put together what the audit trail keeps of a permit that has just been given."""
     now = clock.now()
     left_s = approved.permit.expires_at - clock.monotonic()
-    return Approval(
+    return m.Approval(
         validation=approved.validation,
         permit_id=approved.permit.permit_id,
         permit_expires_at=now + timedelta(seconds=left_s),
@@ -117,6 +115,6 @@ def approval_of(
     )
 
 
-def _note(order_ref: str, kind: str, facts: dict[str, _Fact], at: datetime) -> RecordNote:
+def _note(order_ref: str, kind: str, facts: dict[str, _Fact], at: datetime) -> m.RecordNote:
     said = tuple((name, fact) for name, fact in facts.items() if fact not in (None, ""))
-    return RecordNote(order_ref=order_ref, kind=kind, facts=said, at=at)
+    return m.RecordNote(order_ref=order_ref, kind=kind, facts=said, at=at)

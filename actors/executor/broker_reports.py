@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
+from actors import messages as m
 from actors.errors import ModeError
 from actors.executor.audit_notes import commission_note, error_note, order_note
 from actors.executor.order_book import OrderBook, Tracked
@@ -24,13 +25,6 @@ from actors.logic.broker_orders import is_working
 from actors.logic.executions import LISTED_FOR, NO_EXECUTIONS, count, count_all, since
 from actors.logic.order_table import UNSENT, OrderState
 from actors.messages.addresses import LINK
-from actors.messages.orders import (
-    BrokerOrderReported,
-    CommissionReported,
-    ExecutionReported,
-    OrderErrorReported,
-    SendCancel,
-)
 from actors.model.orders import BrokerOrder, Execution, base_id_of
 from actors.ports import EventLog
 
@@ -58,8 +52,8 @@ class BrokerReports(Part):
 
     # --- orders ---------------------------------------------------------------------------------------------------
 
-    @handles(BrokerOrderReported)
-    def on_broker_order_reported(self, event: BrokerOrderReported) -> None:
+    @handles(m.BrokerOrderReported)
+    def on_broker_order_reported(self, event: m.BrokerOrderReported) -> None:
         """Take over a status; one of somebody else's order is none of ours."""
         tracked = self._book.of_report(event.order, self._session.client_id)
         if tracked is None or tracked.record.state in NEVER_AT_BROKER:
@@ -93,11 +87,11 @@ class BrokerReports(Part):
             )
         if can_cancel and is_working(double):
             reference = tracked.record.order_ref
-            cancel = SendCancel(order_ref=reference, broker_order_id=double.order_id)
+            cancel = m.SendCancel(order_ref=reference, broker_order_id=double.order_id)
             self._actor.tell(LINK, cancel)
 
-    @handles(OrderErrorReported)
-    def on_order_error_reported(self, event: OrderErrorReported) -> None:
+    @handles(m.OrderErrorReported)
+    def on_order_error_reported(self, event: m.OrderErrorReported) -> None:
         """Read a broker's code in the table (ORD-8); what is unclear is asked for, never assumed."""
         tracked = self._book.by_address(self._session.client_id, event.broker_order_id)
         if tracked is None or tracked.record.state in NEVER_AT_BROKER:
@@ -123,8 +117,8 @@ class BrokerReports(Part):
 
     # --- executions -----------------------------------------------------------------------------------------------
 
-    @handles(ExecutionReported)
-    def on_execution_reported(self, event: ExecutionReported) -> None:
+    @handles(m.ExecutionReported)
+    def on_execution_reported(self, event: m.ExecutionReported) -> None:
         """Count an execution, once."""
         self.record_execution(event.execution)
 
@@ -151,8 +145,8 @@ class BrokerReports(Part):
         """Let go of executions that are so old that the broker lists them no more."""
         self._executions = since(self._executions, now - LISTED_FOR)
 
-    @handles(CommissionReported)
-    def on_commission_reported(self, event: CommissionReported) -> None:
+    @handles(m.CommissionReported)
+    def on_commission_reported(self, event: m.CommissionReported) -> None:
         """Put a commission on its execution."""
         execution = self._executions.get(base_id_of(event.exec_id))
         if execution is None:

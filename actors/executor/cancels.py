@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import attrs
 
+from actors import messages as m
 from actors.errors import GatewayTimeoutError, OrderNotFoundError
 from actors.executor.acknowledgements import Acknowledgements
 from actors.executor.answers import ANSWER_MARGIN_S, Answers
@@ -18,14 +19,6 @@ from actors.kernel.handlers import Part, handles
 from actors.kernel.messages import Request
 from actors.logic.order_table import OrderState
 from actors.messages.addresses import LINK
-from actors.messages.orders import (
-    AllOrdersCancelled,
-    CancelAllOrders,
-    CancelOrder,
-    CancelRestingOrders,
-    SendCancel,
-    SendGlobalCancel,
-)
 from actors.model.orders import Purpose
 from actors.model.trading import Trading
 from actors.sections.orders import Orders
@@ -60,8 +53,8 @@ class Cancels(Part):
 
     # --- one order ------------------------------------------------------------------------------------------------
 
-    @handles(CancelOrder)
-    def on_cancel_order(self, cancel: CancelOrder) -> None:
+    @handles(m.CancelOrder)
+    def on_cancel_order(self, cancel: m.CancelOrder) -> None:
         """Cancel one order; needs no permit, and is answered once the order is at its end."""
         tracked = self._book.by_order_id(cancel.order_id)
         if tracked is None:
@@ -83,7 +76,7 @@ class Cancels(Part):
         address = record.broker_order_id
         if record.is_live and address is not None and self._session.is_addressable(record):
             is_owed = not self._session.connected
-            cancel = SendCancel(order_ref=record.order_ref, broker_order_id=address)
+            cancel = m.SendCancel(order_ref=record.order_ref, broker_order_id=address)
             self._actor.tell(LINK, cancel)
             self._acknowledgements.expect_acknowledgement(tracked)
         tracked.cancel = tracked.cancel.owed(is_owed)
@@ -114,25 +107,25 @@ class Cancels(Part):
 
     # --- several orders -------------------------------------------------------------------------------------------
 
-    @handles(CancelAllOrders)
-    async def on_cancel_all_orders(self, message: CancelAllOrders) -> None:
+    @handles(m.CancelAllOrders)
+    async def on_cancel_all_orders(self, message: m.CancelAllOrders) -> None:
         """Cancel whatever works, and answer when all of it is at its end (STC-2)."""
         if not self._trading.sends_orders:
-            nothing = AllOrdersCancelled(
+            nothing = m.AllOrdersCancelled(
                 correlation_id=message.correlation_id, cancelled=(), simulated=True
             )
             self._actor.reply(message, nothing)
             return
         self._cancel_each(message, self._can_fill(), message.why)
         if message.whole_account or self._session.is_fallback:
-            self._actor.tell(LINK, SendGlobalCancel())
+            self._actor.tell(LINK, m.SendGlobalCancel())
         if self._session.is_fallback:  # the orders of the first id end without a word to this one
             self._session.ask_for_reconciliation()
         self._answers.answer_cancel_alls()
         await self._give_up_in_time(message)
 
-    @handles(CancelRestingOrders)
-    async def on_cancel_resting_orders(self, message: CancelRestingOrders) -> None:
+    @handles(m.CancelRestingOrders)
+    async def on_cancel_resting_orders(self, message: m.CancelRestingOrders) -> None:
         """Clear the way of a close, and answer when what stood in it is at its end."""
         resting = [
             tracked

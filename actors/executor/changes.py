@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import attrs
 
+from actors import messages as m
 from actors.errors import GatewayError, ModeError, OrderNotFoundError
 from actors.executor.acknowledgements import Acknowledgements
 from actors.executor.answers import Answers
@@ -18,15 +19,6 @@ from actors.kernel.handlers import Part, handles
 from actors.logic.order_table import WORKING
 from actors.logic.order_validation import validate_modification
 from actors.messages.addresses import JOURNAL, LINK, RISK
-from actors.messages.journal import IntentDurable, RecordModification
-from actors.messages.orders import (
-    ModifyOrder,
-    OrderRefusedAtGate,
-    OrderSent,
-    OrderSimulated,
-    SendOrder,
-)
-from actors.messages.risk import OrderApproved, OrderRejected, RequestApproval
 from actors.model.orders import Purpose, TradeRequest, WaitFor, WireOrder
 
 
@@ -51,8 +43,8 @@ class Changes(Part):
         self._publishing = publishing
         self._acknowledgements = acknowledgements
 
-    @handles(ModifyOrder)
-    async def on_modify_order(self, modify: ModifyOrder) -> None:
+    @handles(m.ModifyOrder)
+    async def on_modify_order(self, modify: m.ModifyOrder) -> None:
         """Bring new terms of an order to the broker; after each step the order may have ended, or the time be up."""
         try:
             tracked = self._changeable(modify)
@@ -66,7 +58,7 @@ class Changes(Part):
         quote = await self._market.fresh_quote(modify, order.contract)
         if not self._is_wanted(tracked, modify):
             return
-        question = RequestApproval(
+        question = m.RequestApproval(
             **self._actor.on_behalf(modify, "risk"),
             order=order,
             request=request,
@@ -82,7 +74,7 @@ class Changes(Part):
             if answer is not None:
                 self._sent(tracked, order, answer)
 
-    def _changeable(self, modify: ModifyOrder) -> Tracked:
+    def _changeable(self, modify: m.ModifyOrder) -> Tracked:
         """Find the order; raises why it cannot be changed now."""
         tracked = self._book.by_order_id(modify.order_id)
         if tracked is None or tracked.record.state not in WORKING:
@@ -101,35 +93,35 @@ class Changes(Part):
         return tracked
 
     async def _passed(
-        self, tracked: Tracked, modify: ModifyOrder, question: RequestApproval
-    ) -> OrderSent | OrderSimulated | None:
+        self, tracked: Tracked, modify: m.ModifyOrder, question: m.RequestApproval
+    ) -> m.OrderSent | m.OrderSimulated | None:
         """Have the change approved, make it durable, go through the gate; None: it is not wanted any more.
 
         Raises why it was not sent.
         """
         judged = await self._actor.asked(
-            RISK, question, OrderApproved, OrderRejected, watched=False
+            RISK, question, m.OrderApproved, m.OrderRejected, watched=False
         )
-        if isinstance(judged, OrderRejected):
+        if isinstance(judged, m.OrderRejected):
             reasons = "; ".join(judged.validation.rejection_reasons)
             raise ModeError(f"the change was rejected by risk: {reasons}")
         if not self._is_wanted(tracked, modify):
             return None
         intent = self._intent(tracked, modify, question, judged)
-        await self._actor.asked(JOURNAL, intent, IntentDurable, watched=False)
+        await self._actor.asked(JOURNAL, intent, m.IntentDurable, watched=False)
         if not self._is_wanted(tracked, modify):
             return None
-        send = SendOrder(
+        send = m.SendOrder(
             **self._actor.on_behalf(modify, "gate"), permit=judged.permit, order=question.order
         )
         answer = await self._actor.asked(
-            LINK, send, OrderSent, OrderSimulated, OrderRefusedAtGate, watched=False
+            LINK, send, m.OrderSent, m.OrderSimulated, m.OrderRefusedAtGate, watched=False
         )
-        if isinstance(answer, OrderRefusedAtGate):
+        if isinstance(answer, m.OrderRefusedAtGate):
             raise ModeError(f"refused at the gate: {answer.reason}")
         return answer
 
-    def _is_wanted(self, tracked: Tracked, modify: ModifyOrder) -> bool:
+    def _is_wanted(self, tracked: Tracked, modify: m.ModifyOrder) -> bool:
         """Whether the change can still be made; whoever wants one that cannot is told, and risk gets back its part.
 
         Nothing is sent for an order at its end: it is over, and only an error could be the answer.
@@ -148,11 +140,11 @@ class Changes(Part):
     def _intent(
         self,
         tracked: Tracked,
-        modify: ModifyOrder,
-        question: RequestApproval,
-        approved: OrderApproved,
-    ) -> RecordModification:
-        return RecordModification(
+        modify: m.ModifyOrder,
+        question: m.RequestApproval,
+        approved: m.OrderApproved,
+    ) -> m.RecordModification:
+        return m.RecordModification(
             **self._actor.on_behalf(modify, "intent"),
             order=question.order,
             request=question.request,
@@ -162,8 +154,10 @@ class Changes(Part):
             wait_for=tracked.submit.wait_for if tracked.submit else WaitFor.ACK,
         )
 
-    def _sent(self, tracked: Tracked, order: WireOrder, answer: OrderSent | OrderSimulated) -> None:
-        if isinstance(answer, OrderSent):
+    def _sent(
+        self, tracked: Tracked, order: WireOrder, answer: m.OrderSent | m.OrderSimulated
+    ) -> None:
+        if isinstance(answer, m.OrderSent):
             self._publishing.note(change_sent(answer))
         tracked.change_sent, tracked.change_asked = True, None
         self._acknowledgements.expect_acknowledgement(tracked)
@@ -180,7 +174,7 @@ class Changes(Part):
         self._publishing.tell_risk(tracked, force=True)
 
 
-def _new_terms(record: OrderRecord, modify: ModifyOrder) -> TradeRequest:
+def _new_terms(record: OrderRecord, modify: m.ModifyOrder) -> TradeRequest:
     """Put the new terms beside those in force; raises `OrderValidationError` for what cannot be asked."""
     in_force = attrs.evolve(  # the request may hold terms that the broker refused
         record.request,

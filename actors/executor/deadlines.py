@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import attrs
 
+from actors import messages as m
 from actors.errors import GatewayTimeoutError
 from actors.executor.answers import ANSWER_MARGIN_S, AnswerDue, Answers
 from actors.executor.cancels import Cancels
@@ -12,7 +13,6 @@ from actors.executor.order_book import OrderBook, Tracked
 from actors.kernel.actor import SupervisedActor
 from actors.kernel.handlers import Part, handles
 from actors.kernel.messages import Message
-from actors.messages.orders import SubmitOrder
 from actors.model.orders import WaitFor
 from actors.sections.orders import Orders
 
@@ -46,7 +46,7 @@ class Deadlines(Part):
         self._cancels = cancels
         self._changes = changes
 
-    def watch(self, tracked: Tracked, submit: SubmitOrder) -> None:
+    def watch(self, tracked: Tracked, submit: m.SubmitOrder) -> None:
         """Come back before the caller's deadline: to cancel the remainder, and to answer."""
         left_s = max(0.0, submit.deadline - self._actor.clock.monotonic())
         lead_s = min(self._settings.cancel_before_deadline_s, left_s / 2)

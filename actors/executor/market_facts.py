@@ -4,19 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
+from actors import messages as m
 from actors.errors import GatewayError
 from actors.kernel.actor import SupervisedActor
 from actors.kernel.handlers import Part, handles
 from actors.kernel.messages import Request
 from actors.messages.addresses import LINK, MARKET_DATA, STRATEGY_C
-from actors.messages.market_data import (
-    ContractDescribed,
-    ContractQualified,
-    GetQuote,
-    QualifyContract,
-    QuoteRead,
-    QuoteUpdated,
-)
 from actors.model.contracts import Contract, ContractQuery
 from actors.model.market import Quote
 
@@ -38,10 +31,10 @@ class MarketFacts(Part):
         if held is not None:
             return held
         header = self._actor.on_behalf(request, "contract")
-        question = QualifyContract(**header, query=query)
-        answer = await self._actor.asked(LINK, question, ContractQualified, watched=False)
+        question = m.QualifyContract(**header, query=query)
+        answer = await self._actor.asked(LINK, question, m.ContractQualified, watched=False)
         self._contracts[query] = answer.contract
-        self._actor.tell(STRATEGY_C, ContractDescribed(contract=answer.contract))
+        self._actor.tell(STRATEGY_C, m.ContractDescribed(contract=answer.contract))
         return answer.contract
 
     async def fresh_quote(self, request: Request, contract: Contract) -> Quote | None:
@@ -50,9 +43,9 @@ class MarketFacts(Part):
         if held is not None and self._is_fresh(held):
             return held
         header = self._actor.on_behalf(request, "quote")
-        question = GetQuote(**header, contract=contract, for_opening=True)
+        question = m.GetQuote(**header, contract=contract, for_opening=True)
         try:
-            answer = await self._actor.asked(MARKET_DATA, question, QuoteRead, watched=False)
+            answer = await self._actor.asked(MARKET_DATA, question, m.QuoteRead, watched=False)
         except GatewayError:
             return self.last_quote(contract)
         return answer.quote
@@ -66,8 +59,8 @@ class MarketFacts(Part):
         self._contracts.clear()
         self._quotes.clear()
 
-    @handles(QuoteUpdated)
-    def on_quote_updated(self, event: QuoteUpdated) -> None:
+    @handles(m.QuoteUpdated)
+    def on_quote_updated(self, event: m.QuoteUpdated) -> None:
         """Remember the newest quote."""
         self._quotes[event.quote.contract.con_id] = event.quote
 

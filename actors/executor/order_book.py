@@ -9,9 +9,9 @@ from collections.abc import Iterator
 
 import attrs
 
+from actors import messages as m
 from actors.executor.record import OrderRecord, begin_change
 from actors.logic.order_table import OrderState
-from actors.messages.orders import CancelOrder, ModifyOrder, SubmitOrder
 from actors.model.market import Quote
 from actors.model.orders import BrokerOrder, Execution, ValidationResult, WireOrder
 
@@ -53,11 +53,11 @@ class Tracked:
     """
 
     record: OrderRecord
-    submit: SubmitOrder | None = None
-    modify: ModifyOrder | None = None
+    submit: m.SubmitOrder | None = None
+    modify: m.ModifyOrder | None = None
     change_asked: WireOrder | None = None
     change_sent: bool = False
-    cancels: list[CancelOrder] = attrs.field(factory=list)
+    cancels: list[m.CancelOrder] = attrs.field(factory=list)
     cancel: CancelIntent = NO_CANCEL
     validation: ValidationResult | None = None
     quote: Quote | None = None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from actors import messages as m
 from actors.executor.answers import Answers
 from actors.executor.audit_notes import not_sent
 from actors.executor.order_book import OrderBook, Tracked
@@ -16,13 +17,6 @@ from actors.kernel.handlers import Part
 from actors.kernel.stories import root_id
 from actors.logic.order_table import LIVE, OrderState
 from actors.messages.addresses import FACADE, JOURNAL, RISK
-from actors.messages.journal import (
-    RecordExecution,
-    RecordNote,
-    RecordNotSent,
-    RecordTransition,
-)
-from actors.messages.orders import ExecutionRecorded, OrderChanged, OrderSettled, SubmitOrder
 from actors.model.orders import Execution, OrderStatus
 from actors.ports import EventLog
 
@@ -65,7 +59,7 @@ class Publishing(Part):
         record = tracked.record
         self._actor.tell(
             JOURNAL,
-            RecordTransition(
+            m.RecordTransition(
                 order_ref=record.order_ref,
                 state=record.state,
                 detail=detail,
@@ -93,7 +87,9 @@ class Publishing(Part):
     ) -> None:
         """Tell the event stream and the log of an order's state; ``came_from`` None: it has not changed."""
         record, outcome = tracked.record, self._answers.result_of(tracked)
-        self._actor.tell(FACADE, OrderChanged(result=outcome, detail=detail, at=outcome.timestamp))
+        self._actor.tell(
+            FACADE, m.OrderChanged(result=outcome, detail=detail, at=outcome.timestamp)
+        )
         self._log(
             f"order_{record.state.lower()}",
             level="DEBUG" if record.state in LIVE else level,
@@ -116,29 +112,29 @@ class Publishing(Part):
         remaining = signed_remaining(tracked.committed)
         if remaining != tracked.remaining_at_risk or force:
             tracked.remaining_at_risk = remaining
-            settled = OrderSettled(order_ref=record.order_ref, signed_remaining=remaining)
+            settled = m.OrderSettled(order_ref=record.order_ref, signed_remaining=remaining)
             self._actor.tell(RISK, settled)
 
     # --- the audit trail ------------------------------------------------------------------------------------------
 
-    def note(self, note: RecordNote) -> None:
+    def note(self, note: m.RecordNote) -> None:
         """Keep what was said of an order, or done about it, for the audit trail."""
         self._actor.tell(JOURNAL, note)
 
-    def note_news(self, tracked: Tracked, note: RecordNote) -> None:
+    def note_news(self, tracked: Tracked, note: m.RecordNote) -> None:
         """Keep what the broker said of an order, unless it repeats itself, as it often does."""
         if tracked.last_notes.get(note.kind) != note.facts:
             tracked.last_notes[note.kind] = note.facts
             self.note(note)
 
     def note_untaken(
-        self, submit: SubmitOrder, status: OrderStatus, reason: str, *, log: bool
+        self, submit: m.SubmitOrder, status: OrderStatus, reason: str, *, log: bool
     ) -> None:
         """Keep why an order was turned away before it had an id."""
         request, correlation_id = submit.request, root_id(submit.correlation_id)
         self._actor.tell(
             JOURNAL,
-            RecordNotSent(
+            m.RecordNotSent(
                 correlation_id=correlation_id,
                 request=request,
                 status=status.value,
@@ -164,10 +160,10 @@ class Publishing(Part):
         self, execution: Execution, replaces: Execution | None, correlation_id: str
     ) -> None:
         """Tell everybody of an execution that was counted; ``replaces`` is the one that it corrects."""
-        recorded = ExecutionRecorded(
+        recorded = m.ExecutionRecorded(
             execution=execution, replaces=replaces, correlation_id=correlation_id
         )
         for address in (RISK, FACADE):
             self._actor.tell(address, recorded)
         now = self._actor.clock.now()
-        self._actor.tell(JOURNAL, RecordExecution(execution=execution, received_at=now))
+        self._actor.tell(JOURNAL, m.RecordExecution(execution=execution, received_at=now))

@@ -21,6 +21,7 @@ from datetime import datetime
 
 import attrs
 
+from actors import messages as m
 from actors.errors import OrderValidationError
 from actors.executor.record import (
     QUANTITY_TOLERANCE,
@@ -37,7 +38,6 @@ from actors.logic import order_ids
 from actors.logic.broker_orders import is_in_account, is_working
 from actors.logic.executions import NO_EXECUTIONS, count_all
 from actors.logic.order_table import LIVE, TERMINAL, OrderState
-from actors.messages.journal import JournaledOrder
 from actors.model.connection import BrokerState
 from actors.model.orders import (
     BrokerOrder,
@@ -97,7 +97,7 @@ class OrderReconciliation:
 
 
 def from_journal(
-    orders: Iterable[JournaledOrder], executions: Iterable[Execution] = ()
+    orders: Iterable[m.JournaledOrder], executions: Iterable[Execution] = ()
 ) -> tuple[OrderRecord, ...]:
     """Open records for orders of the journal, with their executions, which the broker may not list any more.
 
@@ -111,7 +111,7 @@ def from_journal(
     return tuple(_restored(order, executed[order.order.order_ref]) for order in orders)
 
 
-def _restored(order: JournaledOrder, executed: Iterable[Execution]) -> OrderRecord:
+def _restored(order: m.JournaledOrder, executed: Iterable[Execution]) -> OrderRecord:
     state = OrderState(order.state) if order.state in _ENDED else OrderState.UNKNOWN
     record = attrs.evolve(
         new_record(

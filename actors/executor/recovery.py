@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from actors import messages as m
 from actors.executor.broker_reports import BrokerReports
 from actors.executor.cancels import Cancels
 from actors.executor.order_book import CancelIntent, OrderBook, Tracked
@@ -18,14 +19,6 @@ from actors.kernel.actor import SupervisedActor
 from actors.kernel.handlers import Part, handles
 from actors.logic.order_table import OrderState
 from actors.messages.addresses import CONNECTION, LINK, RISK
-from actors.messages.connection import (
-    NothingToReconcile,
-    Reconcile,
-    Reconciled,
-    ReconciliationCompleted,
-)
-from actors.messages.journal import JournalRead
-from actors.messages.orders import GateAnswered, QueryGate, WorkingOrdersKnown
 from actors.model.orders import WaitFor
 from actors.model.trading import Trading
 from actors.recovery import RECOVERY_S, Past
@@ -72,7 +65,7 @@ class Recovery(Part):
         else:
             self._go_on()
 
-    def _take_in(self, journal: JournalRead) -> None:
+    def _take_in(self, journal: m.JournalRead) -> None:
         self._reports.remember_executions(journal.executions)
         for record in from_journal(journal.ended, journal.executions):
             self._book.add(Tracked(record=record))
@@ -85,8 +78,8 @@ class Recovery(Part):
     async def ask_gate(self, references: tuple[str, ...]) -> None:
         """Ask the gate, then the broker, what became of these orders; those not sent never will be (D5)."""
         header = self._actor.of_our_own("gate", RECOVERY_S)
-        question = QueryGate(**header, order_refs=references)
-        answer = await self._past.asked("gate", LINK, question, GateAnswered)
+        question = m.QueryGate(**header, order_refs=references)
+        answer = await self._past.asked("gate", LINK, question, m.GateAnswered)
         known = GateKnowledge(
             sent=dict(answer.sent), since=answer.gate_started_at, asked=frozenset(references)
         )
@@ -98,21 +91,21 @@ class Recovery(Part):
         self._past.learnt()
         self._session.ask_for_reconciliation()
 
-    @handles(NothingToReconcile)
-    def on_nothing_to_reconcile(self, _: NothingToReconcile) -> None:
+    @handles(m.NothingToReconcile)
+    def on_nothing_to_reconcile(self, _: m.NothingToReconcile) -> None:
         """There is no session: serve what needs none. The reconciliation comes with the next session."""
         self._actor.recovered()
 
-    @handles(ReconciliationCompleted)
-    def on_reconciliation_completed(self, _: ReconciliationCompleted) -> None:
+    @handles(m.ReconciliationCompleted)
+    def on_reconciliation_completed(self, _: m.ReconciliationCompleted) -> None:
         """The gate is open. Business waits until now, so that what waited for a restarted executor can be sent."""
         self._session.opened()
         self._actor.recovered()
 
     # --- with every read of the broker's state --------------------------------------------------------------------
 
-    @handles(Reconcile)
-    def on_reconcile(self, message: Reconcile) -> None:
+    @handles(m.Reconcile)
+    def on_reconcile(self, message: m.Reconcile) -> None:
         """Take over the broker's state: adopt what works, end what ended, count every execution (CON-11).
 
         One that comes before this incarnation has learnt of its orders waits until then.
@@ -151,12 +144,12 @@ class Recovery(Part):
             if tracked is not None:
                 self._reports.cancel_double(tracked, extra)
 
-    def _tell(self, message: Reconcile, outcome: OrderReconciliation) -> None:
+    def _tell(self, message: m.Reconcile, outcome: OrderReconciliation) -> None:
         working = working_orders(tracked.committed for tracked in self._book)
         foreign = foreign_working((*outcome.foreign, *outcome.extras))
         orders = (*working, *foreign)
-        self._actor.tell(RISK, WorkingOrdersKnown(number=message.number, orders=orders))
-        reconciled = Reconciled(
+        self._actor.tell(RISK, m.WorkingOrdersKnown(number=message.number, orders=orders))
+        reconciled = m.Reconciled(
             number=message.number, sender=self._actor.name, differences=outcome.differences
         )
         self._actor.tell(CONNECTION, reconciled)

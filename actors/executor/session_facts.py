@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from actors import messages as m
 from actors.executor.market_facts import MarketFacts
 from actors.executor.order_book import OrderBook
 from actors.executor.record import OrderRecord
@@ -9,12 +10,6 @@ from actors.kernel.actor import SupervisedActor
 from actors.kernel.handlers import Part, handles
 from actors.logic.order_table import OrderState
 from actors.messages.addresses import CONNECTION
-from actors.messages.connection import (
-    ConnectionStateChanged,
-    Reconcile,
-    RequestReconciliation,
-)
-from actors.messages.risk import LatchChanged
 from actors.model.connection import ConnectionState
 
 
@@ -35,8 +30,8 @@ class SessionFacts(Part):
         self.is_fallback = False
         self.latched: str | None = None
 
-    @handles(ConnectionStateChanged)
-    def on_connection_state_changed(self, event: ConnectionStateChanged) -> None:
+    @handles(m.ConnectionStateChanged)
+    def on_connection_state_changed(self, event: m.ConnectionStateChanged) -> None:
         """Know whether anything can be sent. What was under way may have been filled: it is asked for on reconnect."""
         self.connected = event.state is ConnectionState.CONNECTED
         if event.previous is ConnectionState.CONNECTED:
@@ -45,12 +40,12 @@ class SessionFacts(Part):
                 if tracked.record.state is OrderState.CANCELLING:
                     tracked.cancel = tracked.cancel.owed()
 
-    @handles(LatchChanged)
-    def on_latch_changed(self, event: LatchChanged) -> None:
+    @handles(m.LatchChanged)
+    def on_latch_changed(self, event: m.LatchChanged) -> None:
         """Refuse openings from now on, or no longer."""
         self.latched = event.reason if event.latched else None
 
-    def take_over(self, message: Reconcile) -> None:
+    def take_over(self, message: m.Reconcile) -> None:
         """Note whose session the broker's state was read in."""
         self.account = message.account
         self.client_id = message.client_id
@@ -69,4 +64,4 @@ class SessionFacts(Part):
 
     def ask_for_reconciliation(self) -> None:
         """Have the broker's state read again."""
-        self._actor.tell(CONNECTION, RequestReconciliation(sender=self._actor.name))
+        self._actor.tell(CONNECTION, m.RequestReconciliation(sender=self._actor.name))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import threading
 
+from actors import messages as m
 from actors.errors import OutcomeUnknownError, describe
 from actors.kernel.actor import ActorContext
 from actors.kernel.handlers import handles
@@ -24,9 +25,6 @@ from actors.link.requests import Requests
 from actors.link.sessions import Sessions
 from actors.link.settings import LinkSettings
 from actors.messages.addresses import CONNECTION
-from actors.messages.connection import SessionEnded
-from actors.messages.orders import GateAnswered, InstallPermitKey, QueryGate, SendOrder, SetGate
-from actors.messages.risk import LatchChanged
 from actors.model.connection import DisconnectCause
 from actors.ports import EventLog, no_log
 
@@ -73,7 +71,7 @@ class LinkActor(LoopActor):
             self.gate.assume_disconnect()
             self.tell(
                 CONNECTION,
-                SessionEnded(
+                m.SessionEnded(
                     link_session=None,
                     cause=DisconnectCause.LINK_FAILED,
                     reason="the link was restarted",
@@ -91,36 +89,36 @@ class LinkActor(LoopActor):
 
     def failure_answer(self, message: Message, error: BaseException) -> Message | None:
         """An order that was at the gate when something broke may have been sent: its fate has to be asked for."""
-        if not isinstance(message, SendOrder):
+        if not isinstance(message, m.SendOrder):
             return None
         unknown = OutcomeUnknownError(f"the link failed at the gate: {type(error).__name__}")
         return RequestFailed(correlation_id=message.correlation_id, error=describe(unknown))
 
     # --- the gate -------------------------------------------------------------------------------------------------
 
-    @handles(InstallPermitKey)
-    def on_install_permit_key(self, message: InstallPermitKey) -> None:
+    @handles(m.InstallPermitKey)
+    def on_install_permit_key(self, message: m.InstallPermitKey) -> None:
         """Take the key of a new incarnation of risk."""
         self.gate.install_key(message.key)
 
-    @handles(SetGate)
-    def on_set_gate(self, message: SetGate) -> None:
+    @handles(m.SetGate)
+    def on_set_gate(self, message: m.SetGate) -> None:
         """Open or close for the connection."""
         if not self.gate.set_open(message.open, message.reason):
             self._log("gate_stays_closed", level="WARNING", reason="the state was not read yet")
         self.order_entry.gate_moved()
 
-    @handles(LatchChanged)
-    def on_latch_changed(self, message: LatchChanged) -> None:
+    @handles(m.LatchChanged)
+    def on_latch_changed(self, message: m.LatchChanged) -> None:
         """Let only closes pass while latched."""
         self.gate.set_latched(message.latched, message.answered_disconnects)
 
-    @handles(QueryGate)
-    def on_query_gate(self, request: QueryGate) -> None:
+    @handles(m.QueryGate)
+    def on_query_gate(self, request: m.QueryGate) -> None:
         """Tell which orders were sent; the others never will be."""
         self.reply(
             request,
-            GateAnswered(
+            m.GateAnswered(
                 correlation_id=request.correlation_id,
                 sent=self.gate.answer(request.order_refs),
                 gate_started_at=self.gate.knows_since,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 
+from actors import messages as m
 from actors.errors import (
     ClientIDInUseError,
     GatewayAuthenticationError,
@@ -14,7 +15,6 @@ from actors.errors import (
     IncompatibleVersionError,
     NetworkUnreachableError,
 )
-from actors.messages.connection import OpenSession
 
 UNREACHABLE = frozenset(
     number
@@ -42,7 +42,7 @@ _LOGIN_WORDS = ("not logged in", "login", "log in", "authentication", "disclaime
 
 
 def open_failure(
-    error: OSError | GatewayError, request: OpenSession, *, timed_out: bool
+    error: OSError | GatewayError, request: m.OpenSession, *, timed_out: bool
 ) -> GatewayError:
     """Choose the error of CON-7 for what went wrong; ``timed_out``: the deadline passed."""
     where = f"{request.host}:{request.port}"

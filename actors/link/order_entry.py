@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 
+from actors import messages as m
 from actors.errors import GatewayError, GatewayTimeoutError
 from actors.kernel.handlers import Part, handles
 from actors.kernel.loop_actor import LoopActor
@@ -20,14 +21,6 @@ from actors.link.orders import OrderSender
 from actors.link.pacing import PacingLane
 from actors.link.session import Session
 from actors.link.sessions import Sessions
-from actors.messages.orders import (
-    OrderRefusedAtGate,
-    OrderSent,
-    OrderSimulated,
-    SendCancel,
-    SendGlobalCancel,
-    SendOrder,
-)
 from actors.model.connection import GateState
 from actors.model.orders import Purpose, WireOrder
 from actors.ports import EventLog
@@ -57,8 +50,8 @@ class OrderEntry(Part):
 
     # --- orders ---------------------------------------------------------------------------------------------------
 
-    @handles(SendOrder)
-    def on_send_order(self, request: SendOrder) -> None:
+    @handles(m.SendOrder)
+    def on_send_order(self, request: m.SendOrder) -> None:
         """Pass the gate and write in one step; or wait for a proof of life and a turn at the wire first."""
         sender, session = self._link.sender, self._sessions.current
         closing = request.order.purpose is Purpose.CLOSE
@@ -76,7 +69,7 @@ class OrderEntry(Part):
             self._link.spawn(self._pass_later(request, sender, session, lane))
 
     async def _pass_later(
-        self, request: SendOrder, sender: Sender, session: Session, lane: PacingLane
+        self, request: m.SendOrder, sender: Sender, session: Session, lane: PacingLane
     ) -> None:
         """Wait for proof and turn; the gate judges when both have come, so that what happened meanwhile counts."""
         restrictions = self._gate.restrictions
@@ -104,7 +97,7 @@ class OrderEntry(Part):
         moved, self._moved = self._moved, asyncio.Event()
         moved.set()
 
-    async def _wait_while_paused(self, request: SendOrder) -> None:
+    async def _wait_while_paused(self, request: m.SendOrder) -> None:
         """Hold the order while the broker's state is read in a healthy session: a moment, and no reason to refuse.
 
         It waits no longer than its permit is good; the gate says then what it thinks of it.
@@ -115,7 +108,7 @@ class OrderEntry(Part):
                 while self._gate.is_paused:
                     await self._moved.wait()
 
-    async def _take_turn(self, request: SendOrder, session: Session, lane: PacingLane) -> None:
+    async def _take_turn(self, request: m.SendOrder, session: Session, lane: PacingLane) -> None:
         try:
             async with asyncio.timeout(left_s(request, self._link.clock)):
                 await session.pacer.turn(lane)
@@ -124,7 +117,7 @@ class OrderEntry(Part):
                 "its turn at the wire did not come before the deadline"
             ) from None
 
-    async def _prove_life(self, request: SendOrder, session: Session) -> None:
+    async def _prove_life(self, request: m.SendOrder, session: Session) -> None:
         """Hold the order until a gateway that was silent has answered; known not sent is better than unknown.
 
         Raises `GatewayTimeoutError` when its deadline or its permit ends first, or the gateway does not answer.
@@ -144,7 +137,7 @@ class OrderEntry(Part):
                 f"in {waited_s:.3f} s"
             ) from None
 
-    def _pass(self, request: SendOrder, sender: Sender) -> None:
+    def _pass(self, request: m.SendOrder, sender: Sender) -> None:
         order, session = request.order, self._sessions.current
         attempt = Attempt(
             order=order,
@@ -163,7 +156,7 @@ class OrderEntry(Part):
             self._write(request, order, session, self._sender)
 
     def _write(
-        self, request: SendOrder, order: WireOrder, session: Session, sender: OrderSender
+        self, request: m.SendOrder, order: WireOrder, session: Session, sender: OrderSender
     ) -> None:
         order_id = order.broker_order_id
         if order_id is None:
@@ -177,7 +170,7 @@ class OrderEntry(Part):
         sender.place(session.client, order_id, order)
         self._link.reply(
             request,
-            OrderSent(
+            m.OrderSent(
                 correlation_id=request.correlation_id,
                 order_ref=order.order_ref,
                 broker_order_id=order_id,
@@ -186,21 +179,21 @@ class OrderEntry(Part):
             ),
         )
 
-    def _simulate(self, request: SendOrder, order: WireOrder) -> None:
+    def _simulate(self, request: m.SendOrder, order: WireOrder) -> None:
         sequence = self._gate.passed(order, None, self._link.clock.now())
         self._link.reply(
             request,
-            OrderSimulated(
+            m.OrderSimulated(
                 correlation_id=request.correlation_id,
                 order_ref=order.order_ref,
                 gate_sequence=sequence,
             ),
         )
 
-    def _refuse(self, request: SendOrder, reason: str) -> None:
+    def _refuse(self, request: m.SendOrder, reason: str) -> None:
         self._link.reply(
             request,
-            OrderRefusedAtGate(
+            m.OrderRefusedAtGate(
                 correlation_id=request.correlation_id,
                 order_ref=request.order.order_ref,
                 reason=reason,
@@ -209,15 +202,15 @@ class OrderEntry(Part):
 
     # --- cancels --------------------------------------------------------------------------------------------------
 
-    @handles(SendCancel)
-    def on_send_cancel(self, message: SendCancel) -> None:
+    @handles(m.SendCancel)
+    def on_send_cancel(self, message: m.SendCancel) -> None:
         """Cancel one order; needs no permit."""
         sender = self._sender
         if sender is not None:
             self._cancel(lambda session: sender.cancel(session.client, message.broker_order_id))
 
-    @handles(SendGlobalCancel)
-    def on_send_global_cancel(self, _: SendGlobalCancel) -> None:
+    @handles(m.SendGlobalCancel)
+    def on_send_global_cancel(self, _: m.SendGlobalCancel) -> None:
         """Cancel every order of the account, those of other clients too."""
         sender = self._sender
         if sender is not None:

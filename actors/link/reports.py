@@ -5,16 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
+from actors import messages as m
 from actors.kernel.messages import Message
 from actors.link.order_gate import OrderGate
 from actors.messages.addresses import EXECUTOR, POSITION, RISK, STRATEGY_C
-from actors.messages.orders import (
-    BrokerOrderReported,
-    CommissionReported,
-    ExecutionReported,
-    OrderErrorReported,
-)
-from actors.messages.positions import AccountChanged, HoldingReported
 from actors.model.account import Account, Holding
 from actors.model.orders import BrokerOrder, Execution
 
@@ -32,13 +26,13 @@ class Reports:
         """Hand on an order's terms or state; one of ours can be modified from now on."""
         if ours and order.order_ref:
             self._gate.learn(order.order_ref, order.order_id)
-        self._tell(EXECUTOR, BrokerOrderReported(order=order, received_at=at))
+        self._tell(EXECUTOR, m.BrokerOrderReported(order=order, received_at=at))
 
     def order_error(self, broker_order_id: int, code: int, text: str, *, at: datetime) -> None:
         """Hand on an error or an advisory that came under an order's id."""
         self._tell(
             EXECUTOR,
-            OrderErrorReported(
+            m.OrderErrorReported(
                 broker_order_id=broker_order_id, code=code, text=text, received_at=at
             ),
         )
@@ -47,19 +41,19 @@ class Reports:
         """Count an execution at the gate; hand it on when nobody asked for it."""
         self._gate.count_execution(execution.contract.con_id, execution.base_id)
         if not asked:
-            self._tell(EXECUTOR, ExecutionReported(execution=execution, received_at=at))
+            self._tell(EXECUTOR, m.ExecutionReported(execution=execution, received_at=at))
 
     def commission(self, exec_id: str, commission: float, realized_pnl: float | None) -> None:
         """Hand on a commission."""
         self._tell(
             EXECUTOR,
-            CommissionReported(exec_id=exec_id, commission=commission, realized_pnl=realized_pnl),
+            m.CommissionReported(exec_id=exec_id, commission=commission, realized_pnl=realized_pnl),
         )
 
     def holding(self, holding: Holding) -> None:
         """Hand on a position that changed."""
         for address in (POSITION, STRATEGY_C):
-            self._tell(address, HoldingReported(holding=holding))
+            self._tell(address, m.HoldingReported(holding=holding))
 
     def market(self, address: str, message: Message) -> None:
         """Hand on what streams of market data say."""
@@ -68,4 +62,4 @@ class Reports:
     def account(self, account: Account) -> None:
         """Hand on the account's numbers."""
         for address in (POSITION, RISK):
-            self._tell(address, AccountChanged(account=account))
+            self._tell(address, m.AccountChanged(account=account))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from actors import messages as m
 from actors.errors import GatewayError, GatewayNotConnectedError, GatewayTimeoutError
 from actors.kernel.handlers import Part, handles
 from actors.kernel.loop_actor import LoopActor
@@ -17,22 +18,6 @@ from actors.link.order_gate import OrderGate
 from actors.link.pacing import PacingLane
 from actors.link.session import Session
 from actors.link.sessions import Sessions
-from actors.messages.connection import BrokerStateRead, Probe, Probed, ReadBrokerState
-from actors.messages.market_data import (
-    BarsRead,
-    ContractQualified,
-    OptionChainRead,
-    QualifyContract,
-    ReadBars,
-    ReadOptionChain,
-    SnapshotTaken,
-    StartTicks,
-    StopAllTicks,
-    StopTicks,
-    StreamTaken,
-    TakeSnapshot,
-    TicksAsked,
-)
 from actors.model.connection import DisconnectCause
 
 
@@ -80,13 +65,13 @@ class Requests(Part):
                 f"the gateway did not answer: {session.unanswered}",
             )
 
-    @handles(Probe)
-    def on_probe(self, request: Probe) -> None:
+    @handles(m.Probe)
+    def on_probe(self, request: m.Probe) -> None:
         """Make a round trip, or join the one under way; it goes ahead of everything but never ends the session."""
 
         async def work(session: Session) -> Reply:
             trip = await session.liveness.ask_until_answered()
-            return Probed(
+            return m.Probed(
                 correlation_id=request.correlation_id,
                 latency_ms=trip.latency_s * 1000,
                 gateway_time=trip.gateway_time,
@@ -94,13 +79,13 @@ class Requests(Part):
 
         self._serve(request, work)
 
-    @handles(ReadBrokerState)
-    def on_read_broker_state(self, request: ReadBrokerState) -> None:
+    @handles(m.ReadBrokerState)
+    def on_read_broker_state(self, request: m.ReadBrokerState) -> None:
         """Read the world whole."""
 
         async def work(session: Session) -> Reply:
             state = await self._reader_of(session).read(request.account)
-            return BrokerStateRead(correlation_id=request.correlation_id, state=state)
+            return m.BrokerStateRead(correlation_id=request.correlation_id, state=state)
 
         self._serve(request, work)
 
@@ -111,20 +96,20 @@ class Requests(Part):
             reader = self._state_reader = BrokerStateReader(session, self._gate)
         return reader
 
-    @handles(QualifyContract)
-    def on_qualify_contract(self, request: QualifyContract) -> None:
+    @handles(m.QualifyContract)
+    def on_qualify_contract(self, request: m.QualifyContract) -> None:
         """Find exactly one contract."""
 
         async def work(session: Session) -> Reply:
             contract = await qualify(session, request.query)
-            return ContractQualified(
+            return m.ContractQualified(
                 correlation_id=request.correlation_id, query=request.query, contract=contract
             )
 
         self._serve(request, work)
 
-    @handles(TakeSnapshot)
-    def on_take_snapshot(self, request: TakeSnapshot) -> None:
+    @handles(m.TakeSnapshot)
+    def on_take_snapshot(self, request: m.TakeSnapshot) -> None:
         """Read one snapshot."""
 
         async def work(session: Session) -> Reply:
@@ -132,43 +117,43 @@ class Requests(Part):
             quote = await take_snapshot(
                 session, request.contract, snapshot=request.snapshot, lane=lane
             )
-            return SnapshotTaken(correlation_id=request.correlation_id, quote=quote)
+            return m.SnapshotTaken(correlation_id=request.correlation_id, quote=quote)
 
         self._serve(request, work)
 
-    @handles(StartTicks)
-    def on_start_ticks(self, request: StartTicks) -> None:
+    @handles(m.StartTicks)
+    def on_start_ticks(self, request: m.StartTicks) -> None:
         """Subscribe to a contract tick by tick."""
 
         async def work(session: Session) -> Reply:
             await session.ticks.start(request.contract)
-            return TicksAsked(correlation_id=request.correlation_id)
+            return m.TicksAsked(correlation_id=request.correlation_id)
 
         self._serve(request, work)
 
-    @handles(StopTicks)
-    def on_stop_ticks(self, message: StopTicks) -> None:
+    @handles(m.StopTicks)
+    def on_stop_ticks(self, message: m.StopTicks) -> None:
         """Cancel the stream of a contract; one of an earlier session ended with it."""
         session = self._sessions.current
         if session is not None:
             session.ticks.stop(message.con_id)
 
-    @handles(StopAllTicks)
-    def on_stop_all_ticks(self, _: StopAllTicks) -> None:
+    @handles(m.StopAllTicks)
+    def on_stop_all_ticks(self, _: m.StopAllTicks) -> None:
         """Cancel every stream."""
         session = self._sessions.current
         if session is not None:
             session.ticks.stop_all()
 
-    @handles(StreamTaken)
-    def on_stream_taken(self, _: StreamTaken) -> None:
+    @handles(m.StreamTaken)
+    def on_stream_taken(self, _: m.StreamTaken) -> None:
         """Let the next quotes go."""
         session = self._sessions.current
         if session is not None:
             session.ticks.taken()
 
-    @handles(ReadBars)
-    def on_read_bars(self, request: ReadBars) -> None:
+    @handles(m.ReadBars)
+    def on_read_bars(self, request: m.ReadBars) -> None:
         """Read at most one hour of bars."""
 
         async def work(session: Session) -> Reply:
@@ -180,18 +165,18 @@ class Requests(Part):
                 history=self._history,
                 deadline=request.deadline,
             )
-            return BarsRead(
+            return m.BarsRead(
                 correlation_id=request.correlation_id, contract=request.contract, bars=bars
             )
 
         self._serve(request, work)
 
-    @handles(ReadOptionChain)
-    def on_read_option_chain(self, request: ReadOptionChain) -> None:
+    @handles(m.ReadOptionChain)
+    def on_read_option_chain(self, request: m.ReadOptionChain) -> None:
         """Read an option chain."""
 
         async def work(session: Session) -> Reply:
             chain = await read_option_chain(session, request.underlying)
-            return OptionChainRead(correlation_id=request.correlation_id, chain=chain)
+            return m.OptionChainRead(correlation_id=request.correlation_id, chain=chain)
 
         self._serve(request, work)

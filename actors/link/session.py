@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import datetime
 from typing import Any, Protocol
 
+from actors import messages as m
 from actors.errors import GatewayError
 from actors.kernel.clock import Clock
 from actors.link.answers import (
@@ -37,7 +38,6 @@ from actors.link.ticks import TickStreams
 from actors.link.traded_account import TradedAccount
 from actors.link.wrapper import RawWrapper
 from actors.logic.broker_codes import Meaning, RequestKind, meaning
-from actors.messages.connection import OpenSession
 
 
 class SessionListener(Protocol):
@@ -72,7 +72,7 @@ class Session:
         self,
         *,
         number: int,
-        request: OpenSession,
+        request: m.OpenSession,
         settings: LinkSettings,
         clock: Clock,
         loop: asyncio.AbstractEventLoop,

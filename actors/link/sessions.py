@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
+from actors import messages as m
 from actors.errors import (
     GatewayConnectionError,
     GatewayError,
@@ -32,17 +33,6 @@ from actors.link.session import Session
 from actors.link.settings import LinkSettings
 from actors.logic.broker_codes import NoticeMeaning, is_cut_off, notice_meaning
 from actors.messages.addresses import CONNECTION
-from actors.messages.connection import (
-    AdoptSession,
-    EndSession,
-    NoticeReceived,
-    OpenSession,
-    OrderIdsLeapt,
-    ProofMissed,
-    SessionEnded,
-    SessionOpened,
-    SocketOpened,
-)
 from actors.model.connection import DisconnectCause
 from actors.ports import EventLog
 
@@ -71,14 +61,14 @@ class Sessions(Part):
         self._order_ids = order_ids
         self._log = log
         self._reports = Reports(link.tell, gate)
-        self._opening: OpenSession | None = None
+        self._opening: m.OpenSession | None = None
         self._began_at = 0.0
         self._made = 0
 
     # --- opening and ending ---------------------------------------------------------------------------------------
 
-    @handles(OpenSession)
-    def on_open_session(self, request: OpenSession) -> None:
+    @handles(m.OpenSession)
+    def on_open_session(self, request: m.OpenSession) -> None:
         """Open a session; one that is open or on its way ends first."""
         self.end(DisconnectCause.ASKED, "another session is opened")
         try:
@@ -102,11 +92,11 @@ class Sessions(Part):
         )
         self._link.spawn(self._open(self.current, request))
 
-    async def _open(self, session: Session, request: OpenSession) -> None:
+    async def _open(self, session: Session, request: m.OpenSession) -> None:
         try:
             async with asyncio.timeout(left_s(request, self._link.clock)) as limit:
                 await session.client.open(request.host, request.port, request.client_id)
-                self._link.tell(CONNECTION, SocketOpened(correlation_id=request.correlation_id))
+                self._link.tell(CONNECTION, m.SocketOpened(correlation_id=request.correlation_id))
                 await session.settled
         except (OSError, GatewayError) as error:
             failure = open_failure(error, request, timed_out=limit.expired())
@@ -125,8 +115,8 @@ class Sessions(Part):
             session.client.reqMarketDataType(int(self._settings.market_data_type))
         self._link.reply(request, self._describe_session(session, request))
 
-    def _describe_session(self, session: Session, request: Request) -> SessionOpened:
-        return SessionOpened(
+    def _describe_session(self, session: Session, request: Request) -> m.SessionOpened:
+        return m.SessionOpened(
             correlation_id=request.correlation_id,
             link_session=session.number,
             server_version=session.server_version,
@@ -137,8 +127,8 @@ class Sessions(Part):
             upstream_lost=session.is_cut_off,
         )
 
-    @handles(AdoptSession)
-    def on_adopt_session(self, request: AdoptSession) -> None:
+    @handles(m.AdoptSession)
+    def on_adopt_session(self, request: m.AdoptSession) -> None:
         """Describe the session that is open."""
         session = self.current
         if session is None or not session.is_ready:
@@ -146,8 +136,8 @@ class Sessions(Part):
             return
         self._link.reply(request, self._describe_session(session, request))
 
-    @handles(EndSession)
-    def on_end_session(self, message: EndSession) -> None:
+    @handles(m.EndSession)
+    def on_end_session(self, message: m.EndSession) -> None:
         """End the session, whichever it is."""
         self.end(message.cause, message.reason, graceful=message.graceful)
 
@@ -175,7 +165,7 @@ class Sessions(Part):
         if was_ready:
             self._link.tell(
                 CONNECTION,
-                SessionEnded(link_session=session.number, cause=cause, reason=reason),
+                m.SessionEnded(link_session=session.number, cause=cause, reason=reason),
             )
 
     def abandon(self, *, in_another_thread: bool) -> None:
@@ -232,7 +222,7 @@ class Sessions(Part):
             self._gate.close(f"{text} (code {code})")
         if session.is_ready:
             self._link.tell(
-                CONNECTION, NoticeReceived(link_session=session.number, code=code, text=text)
+                CONNECTION, m.NoticeReceived(link_session=session.number, code=code, text=text)
             )
 
     def _slow_down(self, session: Session, text: str) -> None:
@@ -267,10 +257,12 @@ class Sessions(Part):
     def _tell_floor(self, session: Session) -> None:
         self._link.tell(
             CONNECTION,
-            OrderIdsLeapt(client_id=session.client_id, highest=self._order_ids.last),
+            m.OrderIdsLeapt(client_id=session.client_id, highest=self._order_ids.last),
         )
 
     def proof_missed(self, session: Session, asked_at: float) -> None:
         """Tell the connection, which has its own ways to find out whether the link is lost."""
         if session is self.current:
-            self._link.tell(CONNECTION, ProofMissed(link_session=session.number, asked_at=asked_at))
+            self._link.tell(
+                CONNECTION, m.ProofMissed(link_session=session.number, asked_at=asked_at)
+            )

@@ -22,6 +22,7 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final
 
+from actors import messages as m
 from actors.errors import GatewayError, MarketDataUnavailableError
 from actors.kernel.clock import Clock
 from actors.kernel.messages import Message
@@ -33,7 +34,6 @@ from actors.link.pacing import PacingLane
 from actors.link.ticked_market import TickedMarket
 from actors.logic.broker_codes import RequestKind
 from actors.messages.addresses import MARKET_DATA
-from actors.messages.market_data import QuotesStreamed, TicksEnded
 from actors.model.contracts import Contract
 from actors.model.market import Quote
 
@@ -153,7 +153,7 @@ class TickStreams:
         stream.lines.remove(line)  # IB has no such subscription any more
         self._forget(line)
         self.stop(con_id)
-        self._tell(MARKET_DATA, TicksEnded(con_id=con_id, reason=str(error)))
+        self._tell(MARKET_DATA, m.TicksEnded(con_id=con_id, reason=str(error)))
 
     def stop(self, con_id: int) -> None:
         """Cancel a contract's subscriptions; what still comes of them changes nothing."""
@@ -248,4 +248,4 @@ class TickStreams:
             return
         self._handed_on_at = self._clock.monotonic()
         self._on_its_way = True
-        self._tell(MARKET_DATA, QuotesStreamed(quotes=tuple(quotes)))
+        self._tell(MARKET_DATA, m.QuotesStreamed(quotes=tuple(quotes)))

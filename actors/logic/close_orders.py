@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from actors.messages.orders import SubmitOrder
+from actors import messages as m
 from actors.model.contracts import Contract
 from actors.model.orders import (
     CloseReason,
@@ -24,12 +24,12 @@ def close_order(
     deadline: float,
     reply_to: str,
     wait_for: WaitFor = WaitFor.FILL,
-) -> SubmitOrder:
+) -> m.SubmitOrder:
     """Make the request that closes ``held`` units (negative for a short position) of ``contract``.
 
     ``wait_for`` ACK leaves it at the broker when it is not filled at once, as it has to be where the market is closed.
     """
-    return SubmitOrder(
+    return m.SubmitOrder(
         correlation_id=correlation_id,
         deadline=deadline,
         reply_to=reply_to,

@@ -14,7 +14,7 @@ from typing import Final
 
 import attrs
 
-from actors.messages.liquidation import LiquidationReport
+from actors import messages as m
 from actors.model.account import Holding
 from actors.model.contracts import Contract
 from actors.model.orders import CloseReason, OrderAction
@@ -229,7 +229,7 @@ class Alarm:
 class Report:
     """The liquidation is over; say how it ended."""
 
-    report: LiquidationReport
+    report: m.LiquidationReport
 
 
 Effect = (

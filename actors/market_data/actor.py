@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import attrs
 
+from actors import messages as m
 from actors.errors import SnapshotModeViolationError
 from actors.kernel.actor import ActorContext, SupervisedActor
 from actors.kernel.handlers import handles
@@ -35,21 +36,6 @@ from actors.market_data.route import SourceRoute, failed_over
 from actors.market_data.second_source_reads import SecondSourceReads
 from actors.market_data.subscribers import Subscribers
 from actors.messages.addresses import FACADE, LINK
-from actors.messages.connection import ConnectionStateChanged, ProveMarketData
-from actors.messages.market_data import (
-    BarsRead,
-    FeedsLost,
-    GetBars,
-    GetMarketData,
-    GetOptionChain,
-    GetOptionQuote,
-    GetQuote,
-    MarketDataRead,
-    OptionChainRead,
-    QuoteRead,
-    ReadOptionChain,
-    StopAllTicks,
-)
 from actors.model.connection import ConnectionState
 from actors.model.contracts import Contract, ContractQuery
 from actors.model.market import Quote
@@ -61,7 +47,7 @@ from actors.sections.market_data import Failover, MarketData
 class _Gathering:
     """What has come of one request for market data."""
 
-    request: GetMarketData
+    request: m.GetMarketData
     contract: Contract
     quote: Quote | None = None
     bars: BarsHeld | None = None
@@ -100,14 +86,14 @@ class MarketDataActor(SupervisedActor):
     def started(self) -> None:
         """Have the subscribers of an earlier incarnation subscribe again."""
         if self.incarnation > 1:
-            self.tell(LINK, StopAllTicks())
-            self.tell(FACADE, FeedsLost())
+            self.tell(LINK, m.StopAllTicks())
+            self.tell(FACADE, m.FeedsLost())
         self.second_source.started()
 
     # --- market data ------------------------------------------------------------------------------------------------
 
-    @handles(GetMarketData)
-    async def on_get_market_data(self, request: GetMarketData) -> None:
+    @handles(m.GetMarketData)
+    async def on_get_market_data(self, request: m.GetMarketData) -> None:
         """Qualify, then read quote and bars side by side, then compute."""
         with refused_on_error(self, request):
             _refuse_stream(request.snapshot)
@@ -144,7 +130,9 @@ class MarketDataActor(SupervisedActor):
             stale_after_s=self.settings.stale_after_s,
             bar_gaps=held.gaps,
         )
-        self.reply(request, MarketDataRead(correlation_id=request.correlation_id, market_data=data))
+        self.reply(
+            request, m.MarketDataRead(correlation_id=request.correlation_id, market_data=data)
+        )
         self.log(
             "quote_read",
             level="DEBUG",
@@ -158,8 +146,8 @@ class MarketDataActor(SupervisedActor):
 
     # --- quotes -----------------------------------------------------------------------------------------------------
 
-    @handles(GetQuote)
-    async def on_get_quote(self, request: GetQuote) -> None:
+    @handles(m.GetQuote)
+    async def on_get_quote(self, request: m.GetQuote) -> None:
         """Answer from memory when that is young enough, else read a snapshot."""
         with refused_on_error(self, request):
             _refuse_stream(request.snapshot)
@@ -173,15 +161,15 @@ class MarketDataActor(SupervisedActor):
     def _is_younger(self, quote: Quote, age_s: float) -> bool:
         return (self.clock.now() - quote.received_at).total_seconds() < age_s
 
-    @handles(GetOptionQuote)
-    async def on_get_option_quote(self, request: GetOptionQuote) -> None:
+    @handles(m.GetOptionQuote)
+    async def on_get_option_quote(self, request: m.GetOptionQuote) -> None:
         """Qualify one option and read a snapshot of it (MKT-8)."""
         with refused_on_error(self, request):
             _refuse_stream(request.snapshot)
             await self._read_quote(request, request.query)
 
-    @handles(ProveMarketData)
-    async def on_prove_market_data(self, request: ProveMarketData) -> None:
+    @handles(m.ProveMarketData)
+    async def on_prove_market_data(self, request: m.ProveMarketData) -> None:
         """Show that data answers, for the opening readiness of CON-4."""
         with refused_on_error(self, request):
             await self._read_quote(request, ContractQuery(symbol=request.symbol))
@@ -191,12 +179,12 @@ class MarketDataActor(SupervisedActor):
         self._answer_quote(request, await self.reads.snapshot(request, contract))
 
     def _answer_quote(self, request: Request, quote: Quote) -> None:
-        self.reply(request, QuoteRead(correlation_id=request.correlation_id, quote=quote))
+        self.reply(request, m.QuoteRead(correlation_id=request.correlation_id, quote=quote))
 
     # --- bars and option chains -------------------------------------------------------------------------------------
 
-    @handles(GetBars)
-    async def on_get_bars(self, request: GetBars) -> None:
+    @handles(m.GetBars)
+    async def on_get_bars(self, request: m.GetBars) -> None:
         """Refuse more than an hour, then read (MKT-6)."""
         with refused_on_error(self, request):
             violation = history_violation(request.duration_minutes, request.bar_size)
@@ -208,7 +196,7 @@ class MarketDataActor(SupervisedActor):
                 return
             contract = await self.reads.qualified(request, ContractQuery(symbol=request.symbol))
             held = await self.bars.newest(request, contract, request.duration_minutes)
-            read = BarsRead(
+            read = m.BarsRead(
                 correlation_id=request.correlation_id,
                 contract=contract,
                 bars=held.bars,
@@ -216,21 +204,21 @@ class MarketDataActor(SupervisedActor):
             )
             self.reply(request, read)
 
-    @handles(GetOptionChain)
-    async def on_get_option_chain(self, request: GetOptionChain) -> None:
+    @handles(m.GetOptionChain)
+    async def on_get_option_chain(self, request: m.GetOptionChain) -> None:
         """Qualify the underlying and read its chain."""
         with refused_on_error(self, request):
             underlying = await self.reads.qualified(request, ContractQuery(symbol=request.symbol))
-            question = ReadOptionChain(**self.on_behalf(request, "chain"), underlying=underlying)
-            read = await self.asked(LINK, question, OptionChainRead)
+            question = m.ReadOptionChain(**self.on_behalf(request, "chain"), underlying=underlying)
+            read = await self.asked(LINK, question, m.OptionChainRead)
             self.reply(
-                request, OptionChainRead(correlation_id=request.correlation_id, chain=read.chain)
+                request, m.OptionChainRead(correlation_id=request.correlation_id, chain=read.chain)
             )
 
     # --- the link ---------------------------------------------------------------------------------------------------
 
-    @handles(ConnectionStateChanged)
-    def on_connection_state_changed(self, event: ConnectionStateChanged) -> None:
+    @handles(m.ConnectionStateChanged)
+    def on_connection_state_changed(self, event: m.ConnectionStateChanged) -> None:
         """Forget what a session taught when it was asked to end (CON-13)."""
         self.route.link_is(event.state)
         self.feeds.follow_link(event.state, event.reason)

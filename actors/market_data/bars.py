@@ -7,6 +7,7 @@ from typing import Final
 
 import attrs
 
+from actors import messages as m
 from actors.errors import GatewayError, GatewayTimeoutError, HistoryPacingError
 from actors.kernel.actor import SupervisedActor
 from actors.kernel.handlers import Part, handles
@@ -15,7 +16,6 @@ from actors.market_data.bar_gaps import missing_bars
 from actors.market_data.indicator_book import IndicatorBook
 from actors.market_data.remembered import Remembered
 from actors.messages.addresses import LINK
-from actors.messages.market_data import BarsRead, ReadBars
 from actors.model.contracts import Contract
 from actors.model.market import Bar, BarGap
 from actors.ports import EventLog
@@ -116,13 +116,13 @@ class BarReads(Part):
 
     async def _read(self, key: tuple[int, int], first: GetNewestBars) -> None:
         """Read for all who wait; where time ran short, those whose deadline is later begin anew."""
-        question = ReadBars(
+        question = m.ReadBars(
             **self._actor.on_behalf(first, "link"),
             contract=first.contract,
             duration_minutes=first.minutes,
         )
         try:
-            read = await self._actor.asked(LINK, question, BarsRead)
+            read = await self._actor.asked(LINK, question, m.BarsRead)
         except GatewayError as error:
             for reader in self._readers.pop(key):
                 if isinstance(error, _SHORT_OF_TIME) and reader.deadline > first.deadline:

@@ -19,6 +19,7 @@ from typing import Final
 
 import attrs
 
+from actors import messages as m
 from actors.errors import ContractQualificationError, GatewayError
 from actors.kernel.actor import SupervisedActor
 from actors.kernel.handlers import Part, handles
@@ -30,17 +31,6 @@ from actors.market_data.reads import LinkReads
 from actors.market_data.route import SourceRoute
 from actors.market_data.subscribers import Feed, Subscribers
 from actors.messages.addresses import LINK
-from actors.messages.market_data import (
-    QuotesStreamed,
-    QuotesSubscribed,
-    StartTicks,
-    StopTicks,
-    StreamTaken,
-    SubscribeQuotes,
-    TicksAsked,
-    TicksEnded,
-    UnsubscribeQuotes,
-)
 from actors.model.connection import ConnectionState
 from actors.model.contracts import Contract, ContractQuery
 from actors.model.market import DataCondition, Quote
@@ -88,8 +78,8 @@ class QuoteFeeds(Part):
 
     # --- subscriptions --------------------------------------------------------------------------------------------
 
-    @handles(SubscribeQuotes)
-    def on_subscribe_quotes(self, request: SubscribeQuotes) -> None:
+    @handles(m.SubscribeQuotes)
+    def on_subscribe_quotes(self, request: m.SubscribeQuotes) -> None:
         """Begin to feed the symbols (MKT-7); a subscription that is known is only confirmed."""
         refusal = self._subscribers.refusal(request)
         if refusal is not None:
@@ -104,7 +94,7 @@ class QuoteFeeds(Part):
             self._subscribers.expect_to_resume(request.symbols)
         self._actor.reply(
             request,
-            QuotesSubscribed(correlation_id=request.correlation_id, symbols=request.symbols),
+            m.QuotesSubscribed(correlation_id=request.correlation_id, symbols=request.symbols),
         )
 
     def _begin_to_feed(self, feed: Feed) -> None:
@@ -113,8 +103,8 @@ class QuoteFeeds(Part):
         elif feed.asked_at == float("-inf") or (feed.wants_ticks and feed.streaming is None):
             self._window.due(feed.symbol)
 
-    @handles(UnsubscribeQuotes)
-    def on_unsubscribe_quotes(self, message: UnsubscribeQuotes) -> None:
+    @handles(m.UnsubscribeQuotes)
+    def on_unsubscribe_quotes(self, message: m.UnsubscribeQuotes) -> None:
         """Stop feeding; a symbol that nobody wants any more is asked about no further."""
         for feed in self._subscribers.end(message.subscription_id):
             if not feed.wants_ticks and feed.streaming is not None:
@@ -237,26 +227,26 @@ class QuoteFeeds(Part):
         self._actor.begin_story(self._ask_for_ticks(contract))
 
     async def _ask_for_ticks(self, contract: Contract) -> None:
-        question = StartTicks(**self._header("ticks"), contract=contract)
+        question = m.StartTicks(**self._header("ticks"), contract=contract)
         try:
-            await self._actor.asked(LINK, question, TicksAsked)
+            await self._actor.asked(LINK, question, m.TicksAsked)
         except GatewayError as error:
             self._ticks_failed(contract.con_id, str(error))
 
     def _stop_ticks(self, feed: Feed) -> None:
         if feed.streaming is not None:
-            self._actor.tell(LINK, StopTicks(con_id=feed.streaming.con_id))
+            self._actor.tell(LINK, m.StopTicks(con_id=feed.streaming.con_id))
             feed.streaming, feed.ticked_at = None, None
 
-    @handles(QuotesStreamed)
-    def on_quotes_streamed(self, batch: QuotesStreamed) -> None:
+    @handles(m.QuotesStreamed)
+    def on_quotes_streamed(self, batch: m.QuotesStreamed) -> None:
         """Hand on what ticks made newer."""
         now = self._actor.clock.monotonic()
         resumed, wanted = [], []
         for quote in batch.quotes:
             feed = self._feeds.get(quote.symbol)
             if feed is None or feed.streaming is None:
-                self._actor.tell(LINK, StopTicks(con_id=quote.contract.con_id))
+                self._actor.tell(LINK, m.StopTicks(con_id=quote.contract.con_id))
                 continue
             feed.ticked_at = now
             if feed.interrupted_by is not None:
@@ -265,10 +255,10 @@ class QuoteFeeds(Part):
             self._quotes.publish_streamed(quote, now)
         self._subscribers.resume(resumed)
         self._subscribers.tell_quotes(wanted)
-        self._actor.tell(LINK, StreamTaken())
+        self._actor.tell(LINK, m.StreamTaken())
 
-    @handles(TicksEnded)
-    def on_ticks_ended(self, event: TicksEnded) -> None:
+    @handles(m.TicksEnded)
+    def on_ticks_ended(self, event: m.TicksEnded) -> None:
         """Feed by snapshots until the gateway streams again."""
         self._ticks_failed(event.con_id, event.reason)
 

@@ -10,13 +10,13 @@ from typing import Final
 
 import attrs
 
+from actors import messages as m
 from actors.errors import GatewayError, InsufficientDataError
 from actors.kernel.actor import SupervisedActor
 from actors.kernel.handlers import Part, handles
 from actors.logic.history import MAX_HISTORY_MINUTES
 from actors.market_data.bars import BarReads
 from actors.market_data.route import SourceRoute, failed_over
-from actors.messages.market_data import BarsRead, GetBars, GetIndicators, IndicatorsRead
 from actors.model.market import IndicatorReading
 
 LEFT_RATIO: Final = 0.05
@@ -27,9 +27,9 @@ LEFT_RATIO: Final = 0.05
 class _Gathering:
     """What has come of one request."""
 
-    request: GetIndicators
+    request: m.GetIndicators
     missing: int
-    bars: dict[str, BarsRead] = attrs.field(factory=dict)
+    bars: dict[str, m.BarsRead] = attrs.field(factory=dict)
     why_not: dict[str, str] = attrs.field(factory=dict)
 
 
@@ -41,8 +41,8 @@ class IndicatorReads(Part):
         self._route = route
         self._bars = bars
 
-    @handles(GetIndicators)
-    def on_get_indicators(self, request: GetIndicators) -> None:
+    @handles(m.GetIndicators)
+    def on_get_indicators(self, request: m.GetIndicators) -> None:
         """Read the bars of every symbol, from memory where no newer ones can exist."""
         symbols = tuple(dict.fromkeys(request.symbols))
         gathering = _Gathering(request, len(symbols))
@@ -63,19 +63,19 @@ class IndicatorReads(Part):
         if not gathering.missing:
             self._answer_indicators(gathering)
 
-    async def _read(self, request: GetIndicators, symbol: str) -> BarsRead:
+    async def _read(self, request: m.GetIndicators, symbol: str) -> m.BarsRead:
         if self._route.is_over(symbol):
             raise failed_over(symbol)
         header = self._actor.on_behalf(request, symbol)
         header["deadline"] -= LEFT_RATIO * (request.deadline - self._actor.clock.monotonic())
-        question = GetBars(**header, symbol=symbol, duration_minutes=MAX_HISTORY_MINUTES)
-        return await self._actor.asked(self._actor.name, question, BarsRead)
+        question = m.GetBars(**header, symbol=symbol, duration_minutes=MAX_HISTORY_MINUTES)
+        return await self._actor.asked(self._actor.name, question, m.BarsRead)
 
     def _answer_indicators(self, gathering: _Gathering) -> None:
         request = gathering.request
         self._actor.reply(
             request,
-            IndicatorsRead(
+            m.IndicatorsRead(
                 correlation_id=request.correlation_id,
                 readings=tuple(self._reading(gathering, symbol) for symbol in request.symbols),
             ),

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
+from actors import messages as m
 from actors.errors import CompetingSessionError, GatewayError, NotSubscribedError
 from actors.kernel.actor import SupervisedActor
 from actors.kernel.handlers import Part, handles
 from actors.market_data.remembered import Remembered
 from actors.market_data.route import SourceRoute
 from actors.messages.addresses import PUBLISHER
-from actors.messages.market_data import DataStatus, GetDataStatus, QuoteUpdated
-from actors.messages.publishing import PublishQuote
 from actors.model.contracts import Contract
 from actors.model.market import DataCondition, DataSource, DataTrouble, Quote
 from actors.ports import EventLog
@@ -54,11 +53,11 @@ class NewestQuotes(Part):
         self.newest.clear()
         self._troubles.clear()
 
-    @handles(GetDataStatus)
-    def on_get_data_status(self, request: GetDataStatus) -> None:
+    @handles(m.GetDataStatus)
+    def on_get_data_status(self, request: m.GetDataStatus) -> None:
         """Tell whose data is not live (MKT-11)."""
         troubles = tuple(self._troubles.values())
-        status = DataStatus(correlation_id=request.correlation_id, troubles=troubles)
+        status = m.DataStatus(correlation_id=request.correlation_id, troubles=troubles)
         self._actor.reply(request, status)
 
     def unanswered(self, contract: Contract, error: GatewayError) -> None:
@@ -94,7 +93,7 @@ class NewestQuotes(Part):
             return
         self.newest.keep(con_id, quote)
         if self._publishes:
-            self._actor.tell(PUBLISHER, PublishQuote(quote=quote))
+            self._actor.tell(PUBLISHER, m.PublishQuote(quote=quote))
 
     def publish(self, quote: Quote) -> None:
         """Remember the quote and tell those who judge by it."""
@@ -102,9 +101,9 @@ class NewestQuotes(Part):
         if quote.source is DataSource.IB:
             self._note(quote.contract, quote.condition)
         self.newest.keep(quote.contract.con_id, quote)
-        update = QuoteUpdated(quote=quote)
+        update = m.QuoteUpdated(quote=quote)
         for address in self._route.audience(quote):
             self._actor.tell(address, update)
         if self._publishes:
-            self._actor.tell(PUBLISHER, PublishQuote(quote=quote))
+            self._actor.tell(PUBLISHER, m.PublishQuote(quote=quote))
         self._log("quote_received", level="DEBUG", symbol=quote.symbol, source=quote.source.value)

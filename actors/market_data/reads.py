@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import contextmanager
 
+from actors import messages as m
 from actors.errors import GatewayError
 from actors.kernel.actor import SupervisedActor
 from actors.kernel.messages import Request
@@ -12,12 +13,6 @@ from actors.kernel.stories import RequestHeader
 from actors.market_data.quotes import NewestQuotes
 from actors.market_data.remembered import Remembered
 from actors.messages.addresses import LINK
-from actors.messages.market_data import (
-    ContractQualified,
-    QualifyContract,
-    SnapshotTaken,
-    TakeSnapshot,
-)
 from actors.model.contracts import Contract, ContractQuery
 from actors.model.market import Quote
 
@@ -50,8 +45,8 @@ class LinkReads:
 
     async def ask_contract(self, header: RequestHeader, query: ContractQuery) -> Contract:
         """Ask which contract fits, and remember nothing."""
-        question = QualifyContract(**header, query=query)
-        return (await self._actor.asked(LINK, question, ContractQualified)).contract
+        question = m.QualifyContract(**header, query=query)
+        return (await self._actor.asked(LINK, question, m.ContractQualified)).contract
 
     async def snapshot(self, request: Request, contract: Contract) -> Quote:
         """Read a fresh snapshot; it is published, and a read in vain is taken note of."""
@@ -64,9 +59,9 @@ class LinkReads:
         self, header: RequestHeader, contract: Contract, *, for_feed: bool = False
     ) -> Quote:
         """Ask for a snapshot; a read in vain is taken note of, a quote is the caller's to publish."""
-        question = TakeSnapshot(**header, contract=contract, for_feed=for_feed)
+        question = m.TakeSnapshot(**header, contract=contract, for_feed=for_feed)
         try:
-            return (await self._actor.asked(LINK, question, SnapshotTaken)).quote
+            return (await self._actor.asked(LINK, question, m.SnapshotTaken)).quote
         except GatewayError as error:
             self._quotes.unanswered(contract, error)
             raise

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from actors import messages as m
 from actors.errors import MarketDataUnavailableError
 from actors.kernel.actor import SupervisedActor
 from actors.logic.quality import quote_age_s
@@ -15,7 +16,6 @@ from actors.logic.sessions import is_session_open
 from actors.market_data import failover
 from actors.market_data.failover import Failover, FailoverLimits, Route, Step
 from actors.messages.addresses import EXECUTOR, FACADE, POSITION, RISK
-from actors.messages.feed import FailoverChanged
 from actors.model.connection import ConnectionState
 from actors.model.contracts import Contract, SecurityType
 from actors.model.market import DataSource, Quote
@@ -121,7 +121,9 @@ class SourceRoute:
 
     def announce(self) -> None:
         """Tell which symbols the second source serves."""
-        event = FailoverChanged(symbols=self._state.failed_over, everything=self._state.link_failed)
+        event = m.FailoverChanged(
+            symbols=self._state.failed_over, everything=self._state.link_failed
+        )
         for address in (RISK, FACADE):
             self._actor.tell(address, event)
 

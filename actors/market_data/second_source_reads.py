@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 
+from actors import messages as m
 from actors.errors import ContractQualificationError, GatewayError
 from actors.kernel.actor import SupervisedActor
 from actors.kernel.messages import Request
@@ -18,8 +19,6 @@ from actors.market_data.reads import LinkReads
 from actors.market_data.route import SourceRoute
 from actors.market_data.subscribers import Subscribers
 from actors.messages.addresses import FEED
-from actors.messages.feed import FeedBarsRead, FeedQuoteRead, ReadFeedBars, ReadFeedQuote
-from actors.messages.market_data import BarsRead, GetBars, GetMarketData, MarketDataRead
 from actors.model.contracts import Contract, ContractQuery
 from actors.model.market import Bar, FeedQuote
 from actors.ports import EventLog
@@ -121,9 +120,9 @@ class SecondSourceReads:
         self._actor.begin_story(self._feed(symbol))
 
     async def _feed(self, symbol: str) -> None:
-        question = ReadFeedQuote(**self._header("feed-stream"), symbol=symbol)
+        question = m.ReadFeedQuote(**self._header("feed-stream"), symbol=symbol)
         try:
-            self._take((await self._actor.asked(FEED, question, FeedQuoteRead)).quote)
+            self._take((await self._actor.asked(FEED, question, m.FeedQuoteRead)).quote)
         except GatewayError:
             return  # the feed's own status says what is the matter
 
@@ -138,10 +137,10 @@ class SecondSourceReads:
 
     # --- reads from the second source -------------------------------------------------------------------------------
 
-    async def read_market_data(self, request: GetMarketData) -> None:
+    async def read_market_data(self, request: m.GetMarketData) -> None:
         """Answer with the second source's price, and with indicators where it has bars; raises its errors."""
-        question = ReadFeedQuote(**self._actor.on_behalf(request, "feed"), symbol=request.symbol)
-        quote = (await self._actor.asked(FEED, question, FeedQuoteRead)).quote
+        question = m.ReadFeedQuote(**self._actor.on_behalf(request, "feed"), symbol=request.symbol)
+        quote = (await self._actor.asked(FEED, question, m.FeedQuoteRead)).quote
         self._take(quote)
         bars = await self._bars(request, request.symbol) if self._settings.intraday else ()
         self._answer(request, quote, bars)
@@ -152,10 +151,10 @@ class SecondSourceReads:
             return None
         return self._contract_of(symbol)
 
-    async def read_bars(self, request: GetBars, contract: Contract) -> None:
+    async def read_bars(self, request: m.GetBars, contract: Contract) -> None:
         """Answer with the second source's bars; raises its errors."""
         bars = await self._bars(request, request.symbol)
-        read = BarsRead(
+        read = m.BarsRead(
             correlation_id=request.correlation_id,
             contract=contract,
             bars=bars[-request.duration_minutes :],
@@ -163,14 +162,14 @@ class SecondSourceReads:
         self._actor.reply(request, read)
 
     async def _bars(self, request: Request, symbol: str) -> tuple[Bar, ...]:
-        question = ReadFeedBars(**self._actor.on_behalf(request, "feed-bars"), symbol=symbol)
-        return (await self._actor.asked(FEED, question, FeedBarsRead)).bars
+        question = m.ReadFeedBars(**self._actor.on_behalf(request, "feed-bars"), symbol=symbol)
+        return (await self._actor.asked(FEED, question, m.FeedBarsRead)).bars
 
-    def _answer(self, request: GetMarketData, quote: FeedQuote, bars: tuple[Bar, ...]) -> None:
+    def _answer(self, request: m.GetMarketData, quote: FeedQuote, bars: tuple[Bar, ...]) -> None:
         contract = self._contract_of(request.symbol)
         data = second_source.market_data(quote, bars, contract, self._actor.clock.now())
         self._actor.reply(
-            request, MarketDataRead(correlation_id=request.correlation_id, market_data=data)
+            request, m.MarketDataRead(correlation_id=request.correlation_id, market_data=data)
         )
         self._log(
             "quote_read",

@@ -8,14 +8,9 @@ from typing import Final
 
 import attrs
 
+from actors import messages as m
 from actors.kernel.actor import SupervisedActor
 from actors.kernel.addresses import Cancellable
-from actors.messages.market_data import (
-    QuotesInterrupted,
-    QuotesResumed,
-    QuotesUpdated,
-    SubscribeQuotes,
-)
 from actors.model.contracts import Contract
 from actors.model.market import FeedKind, Quote
 from actors.ports import EventLog
@@ -59,10 +54,10 @@ class Subscribers:
         self._actor = actor
         self._settings = settings
         self._log = log
-        self._subscriptions: dict[str, SubscribeQuotes] = {}
+        self._subscriptions: dict[str, m.SubscribeQuotes] = {}
         self.feeds: dict[str, Feed] = {}
 
-    def refusal(self, request: SubscribeQuotes) -> str | None:
+    def refusal(self, request: m.SubscribeQuotes) -> str | None:
         """Say which bound the subscription would break; None when it breaks none."""
         settings, known = self._settings, self._subscriptions
         if request.subscription_id not in known and len(known) >= settings.max_subscriptions:
@@ -87,18 +82,18 @@ class Subscribers:
         """Whether a subscription was begun and has not ended."""
         return subscription_id in self._subscriptions
 
-    def begin(self, request: SubscribeQuotes) -> None:
+    def begin(self, request: m.SubscribeQuotes) -> None:
         """Take a subscription in; `add` its symbols next."""
         self._subscriptions[request.subscription_id] = request
 
-    def add(self, symbol: str, request: SubscribeQuotes) -> Feed:
+    def add(self, symbol: str, request: m.SubscribeQuotes) -> Feed:
         """Give the feed of a symbol, from now on also for this subscription; says so where it stands still."""
         feed = self.feeds.get(symbol)
         if feed is None:
             broken = RESUMED if request.resumed else None
             feed = self.feeds[symbol] = Feed(symbol, interrupted_by=broken)
         elif feed.interrupted_by is not None:
-            standing = QuotesInterrupted(symbols=(symbol,), reason=feed.interrupted_by)
+            standing = m.QuotesInterrupted(symbols=(symbol,), reason=feed.interrupted_by)
             self._actor.tell(request.subscriber, standing)
         feed.subscriptions[request.subscription_id] = request.feed
         self._note_subscribers(feed)
@@ -142,7 +137,7 @@ class Subscribers:
             reason=reason,
         )
         for address, symbols in _by_subscriber(fresh).items():
-            self._actor.tell(address, QuotesInterrupted(symbols=symbols, reason=reason))
+            self._actor.tell(address, m.QuotesInterrupted(symbols=symbols, reason=reason))
 
     def resume(self, feeds: Iterable[Feed]) -> None:
         """Tell that feeds go on."""
@@ -153,7 +148,7 @@ class Subscribers:
             feed.interrupted_by = None
         self._log("quotes_resumed", symbols=tuple(feed.symbol for feed in held))
         for address, symbols in _by_subscriber(held).items():
-            self._actor.tell(address, QuotesResumed(symbols=symbols))
+            self._actor.tell(address, m.QuotesResumed(symbols=symbols))
 
     def tell_quotes(self, quotes: Iterable[Quote]) -> None:
         """Tell newer quotes of symbols that are subscribed to, in one message for each subscriber."""
@@ -162,7 +157,7 @@ class Subscribers:
             for address in self.feeds[quote.symbol].subscribers:
                 by_address[address].append(quote)
         for address, each in by_address.items():
-            self._actor.tell(address, QuotesUpdated(quotes=tuple(each)))
+            self._actor.tell(address, m.QuotesUpdated(quotes=tuple(each)))
 
     def tell_if_subscribed(self, quote: Quote) -> None:
         """Hand on what the second source says, too; its name is on it (MKT-10)."""

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 import attrs
 
+from actors import messages as m
 from actors.errors import (
     GatewayNotConnectedError,
 )
@@ -17,27 +18,6 @@ from actors.kernel.actor import ActorContext
 from actors.kernel.handlers import handles
 from actors.kernel.messages import Message, Reply
 from actors.messages.addresses import CONNECTION, FACADE, MARKET_DATA, RISK
-from actors.messages.connection import (
-    ConnectionStateChanged,
-    NothingToReconcile,
-    Reconcile,
-    Reconciled,
-    ReconciliationCompleted,
-    RequestReconciliation,
-)
-from actors.messages.market_data import GetQuote, QuoteRead, QuoteUpdated
-from actors.messages.positions import (
-    AccountChanged,
-    AccountRead,
-    CheckClosures,
-    ClosuresChecked,
-    GetAccount,
-    GetPositions,
-    HoldingReported,
-    PositionsChanged,
-    PositionsRead,
-)
-from actors.messages.risk import SyncRiskManager
 from actors.model.account import Holding
 from actors.model.connection import ConnectionState
 from actors.model.trading import Trading
@@ -82,7 +62,7 @@ class PositionActor(ClosureDesk):
 
     def started(self) -> None:
         """Ask for the broker's state, and begin to look at the positions."""
-        self.tell(CONNECTION, RequestReconciliation(sender=self.name))
+        self.tell(CONNECTION, m.RequestReconciliation(sender=self.name))
         self.schedule(self.settings.check_interval_s, _CheckDue())
         self.schedule(self.settings.reconcile_interval_s, _ReconciliationDue())
 
@@ -91,19 +71,19 @@ class PositionActor(ClosureDesk):
         """Compare with the broker on a timer, too: a push may have been lost."""
         self.schedule(self.settings.reconcile_interval_s, _ReconciliationDue())
         if self.connected:
-            self.tell(CONNECTION, RequestReconciliation(sender=self.name))
+            self.tell(CONNECTION, m.RequestReconciliation(sender=self.name))
 
-    @handles(NothingToReconcile)
-    def on_nothing_to_reconcile(self, _: NothingToReconcile) -> None:
+    @handles(m.NothingToReconcile)
+    def on_nothing_to_reconcile(self, _: m.NothingToReconcile) -> None:
         """There is no session: serve what needs none."""
         self.recovered()
 
-    @handles(ReconciliationCompleted)
-    def on_reconciliation_completed(self, _: ReconciliationCompleted) -> None:
+    @handles(m.ReconciliationCompleted)
+    def on_reconciliation_completed(self, _: m.ReconciliationCompleted) -> None:
         """Nothing is left to do: this actor took over its part in `on_reconcile`."""
 
-    @handles(Reconcile)
-    def on_reconcile(self, message: Reconcile) -> None:
+    @handles(m.Reconcile)
+    def on_reconcile(self, message: m.Reconcile) -> None:
         """Take over the broker's holdings: the broker wins (POS-4)."""
         told = {
             holding.contract.con_id: holding
@@ -117,10 +97,10 @@ class PositionActor(ClosureDesk):
         self.hours.want(holding.contract for holding in told.values())
         self.tell(
             CONNECTION,
-            Reconciled(number=message.number, sender=self.name, differences=differences),
+            m.Reconciled(number=message.number, sender=self.name, differences=differences),
         )
         self._publish()
-        self.tell(FACADE, AccountChanged(account=message.state.account))
+        self.tell(FACADE, m.AccountChanged(account=message.state.account))
         self.recovered()
 
     def _differences(self, told: Mapping[int, Holding]) -> tuple[str, ...]:
@@ -136,38 +116,38 @@ class PositionActor(ClosureDesk):
 
     # --- reads ----------------------------------------------------------------------------------------------------
 
-    @handles(GetPositions)
-    def on_get_positions(self, request: GetPositions) -> None:
+    @handles(m.GetPositions)
+    def on_get_positions(self, request: m.GetPositions) -> None:
         """Tell the positions; while the link is down those that were known, flagged as such (POS-5)."""
         if self.refuses_unknown(request):
             return
         is_cached = not self.connected
         self.reply(
             request,
-            PositionsRead(
+            m.PositionsRead(
                 correlation_id=request.correlation_id,
                 positions=self.views(is_cached=is_cached),
                 is_cached=is_cached,
             ),
         )
 
-    @handles(GetAccount)
-    def on_get_account(self, request: GetAccount) -> None:
+    @handles(m.GetAccount)
+    def on_get_account(self, request: m.GetAccount) -> None:
         """Tell the account's newest numbers."""
         if self.account is None:
             self.refuse(request, GatewayNotConnectedError("the account is not known yet"))
             return
         self.reply(
-            request, AccountRead(correlation_id=request.correlation_id, account=self.account)
+            request, m.AccountRead(correlation_id=request.correlation_id, account=self.account)
         )
 
-    @handles(CheckClosures)
-    def on_check_closures(self, request: CheckClosures) -> None:
+    @handles(m.CheckClosures)
+    def on_check_closures(self, request: m.CheckClosures) -> None:
         """Tell which positions are due to be closed."""
         if self.refuses_unknown(request):
             return
         due = tuple(view for view in self.views() if view.closure_trigger is not None)
-        self.reply(request, ClosuresChecked(correlation_id=request.correlation_id, due=due))
+        self.reply(request, m.ClosuresChecked(correlation_id=request.correlation_id, due=due))
 
     # --- the regular look -----------------------------------------------------------------------------------------
 
@@ -188,7 +168,7 @@ class PositionActor(ClosureDesk):
         self.asking.add(con_id)
         self.conversations.ask(
             MARKET_DATA,
-            GetQuote(
+            m.GetQuote(
                 **self.conversations.of_our_own("price", self.market_data.read_timeout_s),
                 contract=holding.contract,
                 max_age_s=self.settings.check_interval_s,
@@ -198,7 +178,7 @@ class PositionActor(ClosureDesk):
         )
 
     def _priced(self, holding: Holding, reply: Reply) -> None:
-        assert isinstance(reply, QuoteRead)  # noqa: S101 - market data answers in kind
+        assert isinstance(reply, m.QuoteRead)  # noqa: S101 - market data answers in kind
         self.asking.discard(holding.contract.con_id)
         if exit_price(holding, reply.quote) is None:
             self._unpriced(holding, "the broker has no price")
@@ -220,8 +200,8 @@ class PositionActor(ClosureDesk):
 
     # --- what changes positions -----------------------------------------------------------------------------------
 
-    @handles(HoldingReported)
-    def on_holding_reported(self, event: HoldingReported) -> None:
+    @handles(m.HoldingReported)
+    def on_holding_reported(self, event: m.HoldingReported) -> None:
         """Take over one position as the broker tells it, and let risk compare it with its ledger."""
         holding = event.holding
         self.tell(RISK, event)
@@ -233,20 +213,20 @@ class PositionActor(ClosureDesk):
         self.hours.want(held.contract for held in self.holdings.values())
         self._publish()
 
-    @handles(AccountChanged)
-    def on_account_changed(self, event: AccountChanged) -> None:
+    @handles(m.AccountChanged)
+    def on_account_changed(self, event: m.AccountChanged) -> None:
         """Take over the account's numbers and pass them on (GW-6)."""
         self.account = event.account
         self.tell(FACADE, event)
 
-    @handles(QuoteUpdated)
-    def on_quote_updated(self, event: QuoteUpdated) -> None:
+    @handles(m.QuoteUpdated)
+    def on_quote_updated(self, event: m.QuoteUpdated) -> None:
         """Remember the price of what is held."""
         if event.quote.contract.con_id in self.holdings:
             self.quotes[event.quote.contract.con_id] = event.quote
 
-    @handles(ConnectionStateChanged)
-    def on_connection_state_changed(self, event: ConnectionStateChanged) -> None:
+    @handles(m.ConnectionStateChanged)
+    def on_connection_state_changed(self, event: m.ConnectionStateChanged) -> None:
         """Flag what is told as cached while the link is down."""
         if event.state is not ConnectionState.CONNECTED:
             self.connected = False
@@ -255,6 +235,6 @@ class PositionActor(ClosureDesk):
 
     def _publish(self) -> None:
         views = self.views()
-        event = PositionsChanged(positions=views, at=self.clock.now())
+        event = m.PositionsChanged(positions=views, at=self.clock.now())
         self.tell(FACADE, event)
-        self.tell(FACADE, SyncRiskManager(positions=views))
+        self.tell(FACADE, m.SyncRiskManager(positions=views))

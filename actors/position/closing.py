@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 import attrs
 
+from actors import messages as m
 from actors.errors import (
     ErrorInfo,
     GatewayError,
@@ -28,18 +29,6 @@ from actors.kernel.messages import Message, Reply, Request
 from actors.kernel.stories import root_id
 from actors.logic.close_orders import close_order
 from actors.messages.addresses import EXECUTOR
-from actors.messages.orders import (
-    AllOrdersCancelled,
-    CancelRestingOrders,
-    OrderConcluded,
-    SubmitOrder,
-)
-from actors.messages.positions import (
-    AllPositionsClosed,
-    CloseAllPositions,
-    ClosePosition,
-    PositionClosed,
-)
 from actors.model.account import Holding
 from actors.model.orders import CloseReason, OrderAction, OrderResult, OrderStatus
 from actors.model.trading import Trading
@@ -66,7 +55,7 @@ class CloseAgain(Message):
 class _CloseAll:
     """A `CloseAllPositions` under way: results so far, and the positions whose close has not come back."""
 
-    request: CloseAllPositions
+    request: m.CloseAllPositions
     results: list[OrderResult] = attrs.field(factory=list)
     pending: set[int] = attrs.field(factory=set)
     closed: set[int] = attrs.field(factory=set)
@@ -109,7 +98,7 @@ class ClosingDesk(PositionDesk):
         con_id = holding.contract.con_id
 
         def cleared(reply: Reply) -> None:
-            assert isinstance(reply, AllOrdersCancelled)  # noqa: S101 - answers in kind
+            assert isinstance(reply, m.AllOrdersCancelled)  # noqa: S101 - answers in kind
             if reply.cancelled:
                 self.log(
                     "resting_orders_cancelled",
@@ -128,25 +117,27 @@ class ClosingDesk(PositionDesk):
             )
 
         def closed(reply: Reply) -> None:
-            assert isinstance(reply, OrderConcluded)  # noqa: S101 - answers in kind
+            assert isinstance(reply, m.OrderConcluded)  # noqa: S101 - answers in kind
             on_result(reply.result)
 
         self.conversations.ask(
             EXECUTOR, self._clear_the_way(request, holding, step), cleared, on_failure
         )
 
-    def _clear_the_way(self, request: Request, holding: Holding, step: str) -> CancelRestingOrders:
+    def _clear_the_way(
+        self, request: Request, holding: Holding, step: str
+    ) -> m.CancelRestingOrders:
         """Leave the close itself half of the time there is."""
         header = self.conversations.on_behalf(request, f"{step}-clear")
         now = self.clock.monotonic()
         header["deadline"] = now + (request.deadline - now) / 2
-        return CancelRestingOrders(
+        return m.CancelRestingOrders(
             **header, con_id=holding.contract.con_id, action=closing_side(holding)
         )
 
     def _close_order(
         self, request: Request, holding: Holding, reason: CloseReason, step: str
-    ) -> SubmitOrder:
+    ) -> m.SubmitOrder:
         return close_order(
             holding.contract,
             holding.quantity,
@@ -157,8 +148,8 @@ class ClosingDesk(PositionDesk):
 
     # --- what is asked for ----------------------------------------------------------------------------------------
 
-    @handles(ClosePosition)
-    def on_close_position(self, request: ClosePosition) -> None:
+    @handles(m.ClosePosition)
+    def on_close_position(self, request: m.ClosePosition) -> None:
         """Close one position by a market order of the opposite side, now or not at all (STC-7 is Strategy C's)."""
         if self.refuses_unknown(request):
             return
@@ -177,7 +168,7 @@ class ClosingDesk(PositionDesk):
         def closed(result: OrderResult) -> None:
             self.reply(
                 request,
-                PositionClosed(
+                m.PositionClosed(
                     correlation_id=request.correlation_id,
                     position_id=request.position_id,
                     result=result,
@@ -193,8 +184,8 @@ class ClosingDesk(PositionDesk):
             lambda error: self.refuse(request, restore(error)),
         )
 
-    @handles(CloseAllPositions)
-    def on_close_all_positions(self, request: CloseAllPositions) -> None:
+    @handles(m.CloseAllPositions)
+    def on_close_all_positions(self, request: m.CloseAllPositions) -> None:
         """Close everything side by side, and keep going past failures (POS-7)."""
         if self.refuses_unknown(request):
             return
@@ -284,7 +275,7 @@ class ClosingDesk(PositionDesk):
         remaining = tuple(view for view in self.views() if view.contract.con_id not in run.closed)
         self.reply(
             run.request,
-            AllPositionsClosed(
+            m.AllPositionsClosed(
                 correlation_id=run.request.correlation_id,
                 results=tuple(run.results),
                 remaining=remaining,

@@ -10,10 +10,10 @@ from typing import Final
 
 import attrs
 
+from actors import messages as m
 from actors.errors import ErrorInfo
 from actors.kernel.actor import ActorContext
 from actors.logic.backoff import retry_delay_s
-from actors.messages.positions import ClosePosition
 from actors.model.account import Position
 from actors.model.orders import OrderResult, OrderStatus
 from actors.model.trading import Trading
@@ -80,7 +80,7 @@ class ClosureDesk(ClosingDesk):
         )
         if self.trading.readonly:
             return
-        request = ClosePosition(
+        request = m.ClosePosition(
             **self.conversations.of_our_own("closure", CLOSE_TIMEOUT_S),
             position_id=view.position_id,
             reason=view.closure_trigger,

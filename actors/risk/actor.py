@@ -6,10 +6,9 @@ approves, and signs a permit that the link's gate checks. It fails closed: what 
 
 from __future__ import annotations
 
+from actors import messages as m
 from actors.kernel.actor import ActorContext, SupervisedActor
 from actors.kernel.handlers import handles
-from actors.messages.connection import ConnectionStateChanged
-from actors.messages.risk import ExposuresRead, GetExposures, LatchChanged
 from actors.model.connection import ConnectionState
 from actors.ports import EventLog, no_log
 from actors.risk import exposure
@@ -64,12 +63,12 @@ class RiskActor(SupervisedActor):
         self.permits.install_key()
         self.begin_story(self.recovery.recover())
 
-    @handles(GetExposures)
-    def on_get_exposures(self, request: GetExposures) -> None:
+    @handles(m.GetExposures)
+    def on_get_exposures(self, request: m.GetExposures) -> None:
         """Answer whose data has to be watched (STC-1)."""
         self.reply(
             request,
-            ExposuresRead(
+            m.ExposuresRead(
                 correlation_id=request.correlation_id,
                 known=self.book.ledger.known,
                 latched=self.openings.latched is not None,
@@ -77,15 +76,15 @@ class RiskActor(SupervisedActor):
             ),
         )
 
-    @handles(LatchChanged)
-    def on_latch_changed(self, event: LatchChanged) -> None:
+    @handles(m.LatchChanged)
+    def on_latch_changed(self, event: m.LatchChanged) -> None:
         """Reject openings from now on, or no longer. A latch confirms that the breaches arrived."""
         self.openings.latched = event.reason if event.latched else None
         if event.latched:
             self.losses.latched()
 
-    @handles(ConnectionStateChanged)
-    def on_connection_state_changed(self, event: ConnectionStateChanged) -> None:
+    @handles(m.ConnectionStateChanged)
+    def on_connection_state_changed(self, event: m.ConnectionStateChanged) -> None:
         """Trust the positions only while the link is up."""
         if event.previous is ConnectionState.CONNECTED:
             self.book.distrust()

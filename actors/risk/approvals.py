@@ -4,19 +4,12 @@ from __future__ import annotations
 
 import attrs
 
+from actors import messages as m
 from actors.errors import GatewayError
 from actors.kernel.actor import SupervisedActor
 from actors.kernel.handlers import Part, handles
 from actors.kernel.stories import root_id
 from actors.messages.addresses import FACADE
-from actors.messages.market_data import QuoteUpdated
-from actors.messages.risk import (
-    ConsultRiskManager,
-    OrderApproved,
-    OrderRejected,
-    RequestApproval,
-    RiskManagerAnswered,
-)
 from actors.model.market import Quote
 from actors.model.orders import Purpose, ValidationResult
 from actors.ports import EventLog
@@ -61,13 +54,13 @@ class Approvals(Part):
         self._quotes: dict[int, Quote] = {}
         self._recent: tuple[RecentOrder, ...] = ()
 
-    @handles(QuoteUpdated)
-    def on_quote_updated(self, event: QuoteUpdated) -> None:
+    @handles(m.QuoteUpdated)
+    def on_quote_updated(self, event: m.QuoteUpdated) -> None:
         """Remember the newest quote."""
         self._quotes[event.quote.contract.con_id] = event.quote
 
-    @handles(RequestApproval)
-    async def on_request_approval(self, request: RequestApproval) -> None:
+    @handles(m.RequestApproval)
+    async def on_request_approval(self, request: m.RequestApproval) -> None:
         """Judge, reserve, perhaps ask the orchestrator's own risk manager, and sign."""
         validation = self._judge(request)
         if not validation.approved:
@@ -84,14 +77,14 @@ class Approvals(Part):
 
     # --- the rules ------------------------------------------------------------------------------------------------
 
-    def _judge(self, request: RequestApproval) -> ValidationResult:
+    def _judge(self, request: m.RequestApproval) -> ValidationResult:
         inputs = self._inputs(request)
         replaced = self._consults and self._settings.external_replaces
         if replaced and request.order.purpose is Purpose.OPEN:
             return judge_replaced(inputs, self._settings)
         return judge(inputs, self._settings)
 
-    def _inputs(self, request: RequestApproval) -> RiskInputs:
+    def _inputs(self, request: m.RequestApproval) -> RiskInputs:
         now, account, ledger = self._actor.clock.now(), self._losses.account, self._book.ledger
         contract = request.order.contract
         worth = calendar.least_equity(self._losses.baselines, account, now)
@@ -119,27 +112,27 @@ class Approvals(Part):
             con_id: quote.price for con_id, quote in self._quotes.items() if quote.price is not None
         }
 
-    def _reserve(self, request: RequestApproval) -> None:
+    def _reserve(self, request: m.RequestApproval) -> None:
         """Reckon with the order from now on, whatever is judged meanwhile."""
         self._book.reserve(request.order, request.quote.price if request.quote else None)
         now = self._actor.clock.monotonic()
         recent = (*self._recent, recent_order(request.order, now))
         self._recent = still_recent(recent, now, self._settings)
 
-    def _take_back(self, request: RequestApproval) -> None:
+    def _take_back(self, request: m.RequestApproval) -> None:
         """Release what was reserved for an order that will not be sent; a changed order keeps what it had."""
         self._book.settle(request.order.order_ref, request.replaced)
 
     # --- the orchestrator's own risk manager ----------------------------------------------------------------------
 
-    async def _consulted(self, request: RequestApproval) -> ValidationResult:
+    async def _consulted(self, request: m.RequestApproval) -> ValidationResult:
         """Ask the orchestrator; its rejection, its error and its silence all reject an opening order (RSK-7)."""
         header = self._actor.on_behalf(request, "external")
         limit = self._actor.clock.monotonic() + self._settings.external_timeout_s
         header["deadline"] = min(header["deadline"], limit)
-        question = ConsultRiskManager(**header, request=request.request)
+        question = m.ConsultRiskManager(**header, request=request.request)
         try:
-            answer = await self._actor.asked(FACADE, question, RiskManagerAnswered)
+            answer = await self._actor.asked(FACADE, question, m.RiskManagerAnswered)
         except GatewayError as error:
             reason = f"the orchestrator's risk manager failed: {error}"
             return ValidationResult(
@@ -149,13 +142,13 @@ class Approvals(Part):
 
     # --- the answer -----------------------------------------------------------------------------------------------
 
-    def _approve(self, request: RequestApproval, validation: ValidationResult) -> None:
+    def _approve(self, request: m.RequestApproval, validation: ValidationResult) -> None:
         """Issue a permit for exactly this order (D13)."""
         order = request.order
         fills = self._book.ledger.fill_counts.get(order.contract.con_id, 0)
         self._actor.reply(
             request,
-            OrderApproved(
+            m.OrderApproved(
                 correlation_id=request.correlation_id,
                 order_ref=order.order_ref,
                 permit=self._permits.issue(order, fills),
@@ -164,10 +157,10 @@ class Approvals(Part):
         )
         self._note("risk_approved", request, validation)
 
-    def _reject(self, request: RequestApproval, validation: ValidationResult) -> None:
+    def _reject(self, request: m.RequestApproval, validation: ValidationResult) -> None:
         self._actor.reply(
             request,
-            OrderRejected(
+            m.OrderRejected(
                 correlation_id=request.correlation_id,
                 order_ref=request.order.order_ref,
                 validation=validation,
@@ -175,7 +168,7 @@ class Approvals(Part):
         )
         self._note("risk_rejected", request, validation)
 
-    def _note(self, event: str, request: RequestApproval, validation: ValidationResult) -> None:
+    def _note(self, event: str, request: m.RequestApproval, validation: ValidationResult) -> None:
         order = request.order
         self._log(
             event,

@@ -18,12 +18,11 @@ from typing import Final
 
 import attrs
 
+from actors import messages as m
 from actors.logic import executions as counting
 from actors.logic.executions import NO_EXECUTIONS, Executions
 from actors.logic.frozen import drop, evolve, put
 from actors.logic.order_ids import foreign_reference
-from actors.messages.orders import WorkingOrder
-from actors.messages.risk import ExposedContract
 from actors.model.account import Holding
 from actors.model.contracts import Contract
 from actors.model.orders import Execution, OrderAction, Purpose, WireOrder
@@ -52,7 +51,7 @@ class Ledger:
     positions: Mapping[int, Exposure] = MappingProxyType({})
     executions: Executions = NO_EXECUTIONS
     fill_counts: Mapping[int, int] = MappingProxyType({})
-    reservations: Mapping[str, WorkingOrder] = MappingProxyType({})
+    reservations: Mapping[str, m.WorkingOrder] = MappingProxyType({})
 
 
 EMPTY: Final = Ledger()
@@ -63,7 +62,7 @@ def reconcile(
     holdings: Iterable[Holding],
     executions: Iterable[Execution],
     fill_counts: Iterable[tuple[int, int]],
-    working: Iterable[WorkingOrder] | None = None,
+    working: Iterable[m.WorkingOrder] | None = None,
 ) -> Ledger:
     """Start from the broker's state: it wins over whatever was believed (POS-4).
 
@@ -89,7 +88,7 @@ def reconcile(
     )
 
 
-def exposed(ledger: Ledger) -> tuple[ExposedContract, ...]:
+def exposed(ledger: Ledger) -> tuple[m.ExposedContract, ...]:
     """List what is held, and what may come to be held by orders that can still fill."""
     found = {con_id: held.contract for con_id, held in ledger.positions.items() if held.quantity}
     held = frozenset(found)
@@ -99,7 +98,7 @@ def exposed(ledger: Ledger) -> tuple[ExposedContract, ...]:
         found.setdefault(con_id, order.contract)
         working.setdefault(con_id, []).append(order.order_ref)
     return tuple(
-        ExposedContract(
+        m.ExposedContract(
             contract=contract,
             is_held=con_id in held,
             order_refs=tuple(sorted(working.get(con_id, ()))),
@@ -113,18 +112,18 @@ def forget(ledger: Ledger) -> Ledger:
     return evolve(ledger, known=False)
 
 
-def with_working(ledger: Ledger, working: Iterable[WorkingOrder]) -> Ledger:
+def with_working(ledger: Ledger, working: Iterable[m.WorkingOrder]) -> Ledger:
     """Replace all reservations by the orders that can still fill."""
     return evolve(ledger, reservations=_by_reference(working))
 
 
-def reservation(ledger: Ledger, order: WireOrder, price: float | None = None) -> WorkingOrder:
+def reservation(ledger: Ledger, order: WireOrder, price: float | None = None) -> m.WorkingOrder:
     """Describe an order as a reservation: its limit or stop price, else ``price``, values it.
 
     What the ledger has seen executed of it (it is a modify then) does not remain.
     """
     own = order.limit_price if order.limit_price is not None else order.stop_price
-    return WorkingOrder(
+    return m.WorkingOrder(
         order_ref=order.order_ref,
         contract=order.contract,
         signed_remaining=order.action.sign * remaining(ledger, order),
@@ -143,7 +142,7 @@ def remaining(ledger: Ledger, order: WireOrder) -> float:
     return max(0.0, order.quantity - executed)
 
 
-def reserve(ledger: Ledger, order: WorkingOrder) -> Ledger:
+def reserve(ledger: Ledger, order: m.WorkingOrder) -> Ledger:
     """Reserve an order. For a reference that is reserved already (a modify) the larger remainder counts."""
     known = ledger.reservations.get(order.order_ref)
     if known is not None and abs(known.signed_remaining) > abs(order.signed_remaining):
@@ -372,7 +371,7 @@ def _take_off(ledger: Ledger, order_ref: str, change: float) -> Ledger:
     return settle(ledger, order_ref, left)
 
 
-def _by_reference(working: Iterable[WorkingOrder]) -> Mapping[str, WorkingOrder]:
+def _by_reference(working: Iterable[m.WorkingOrder]) -> Mapping[str, m.WorkingOrder]:
     return MappingProxyType(
         {order.order_ref: order for order in working if abs(order.signed_remaining) > _NOTHING}
     )

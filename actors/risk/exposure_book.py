@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from actors import messages as m
 from actors.kernel.actor import SupervisedActor
 from actors.kernel.handlers import Part, handles
 from actors.messages.addresses import CONNECTION
-from actors.messages.connection import RequestReconciliation
-from actors.messages.orders import ExecutionRecorded, OrderSettled, WorkingOrder
-from actors.messages.positions import HoldingReported
 from actors.model.connection import BrokerState
 from actors.model.orders import Execution, WireOrder
 from actors.ports import EventLog
@@ -26,7 +24,7 @@ class ExposureBook(Part):
     def __init__(self, actor: SupervisedActor, log: EventLog) -> None:
         self._actor = actor
         self._log = log
-        self._reported: dict[int, HoldingReported] = {}
+        self._reported: dict[int, m.HoldingReported] = {}
         self.ledger = exposure.EMPTY
 
     # --- the broker's state ---------------------------------------------------------------------------------------
@@ -35,7 +33,7 @@ class ExposureBook(Part):
         """Know executions of the past, so that they are not counted again."""
         self.ledger = exposure.remember(self.ledger, executions)
 
-    def take_over(self, state: BrokerState, working: Iterable[WorkingOrder]) -> tuple[str, ...]:
+    def take_over(self, state: BrokerState, working: Iterable[m.WorkingOrder]) -> tuple[str, ...]:
         """Start from the broker's state; gives the differences from what was believed."""
         differences = exposure.drift(self.ledger, state.holdings) if self.ledger.known else ()
         recent = exposure.without_old(self.ledger, first_day_begins(self._actor.clock.now()))
@@ -58,20 +56,20 @@ class ExposureBook(Part):
         """Reckon with what of an order can still fill."""
         self.ledger = exposure.settle(self.ledger, order_ref, signed_remaining)
 
-    @handles(OrderSettled)
-    def on_order_settled(self, event: OrderSettled) -> None:
+    @handles(m.OrderSettled)
+    def on_order_settled(self, event: m.OrderSettled) -> None:
         """Adjust a reservation to what can still fill."""
         self.settle(event.order_ref, event.signed_remaining)
 
-    @handles(ExecutionRecorded)
-    def on_execution_recorded(self, event: ExecutionRecorded) -> None:
+    @handles(m.ExecutionRecorded)
+    def on_execution_recorded(self, event: m.ExecutionRecorded) -> None:
         """Turn a reservation into a position."""
         self.ledger = exposure.apply_execution(self.ledger, event.execution)
 
     # --- what others trade ----------------------------------------------------------------------------------------
 
-    @handles(HoldingReported)
-    async def on_holding_reported(self, event: HoldingReported) -> None:
+    @handles(m.HoldingReported)
+    async def on_holding_reported(self, event: m.HoldingReported) -> None:
         """Compare what the broker reports of a position with the ledger, once its executions had time to come.
 
         Has the broker's state read when somebody else has traded: closes are sized from the ledger (POS-4).
@@ -92,4 +90,4 @@ class ExposureBook(Part):
             ledger=ours,
             broker=broker,
         )
-        self._actor.tell(CONNECTION, RequestReconciliation(sender=self._actor.name))
+        self._actor.tell(CONNECTION, m.RequestReconciliation(sender=self._actor.name))

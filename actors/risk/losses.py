@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from actors import messages as m
 from actors.kernel.actor import SupervisedActor
 from actors.kernel.handlers import Part, handles
 from actors.messages.addresses import JOURNAL, STRATEGY_C
-from actors.messages.journal import RecordBaseline
-from actors.messages.positions import AccountChanged
-from actors.messages.risk import LossLimitBreached
 from actors.model.account import Account
 from actors.risk import baselines as calendar
 from actors.risk.baselines import Baselines
@@ -31,8 +29,8 @@ class Losses(Part):
         """Go on with the baselines of the journal."""
         self.baselines = calendar.from_journal(baselines)
 
-    @handles(AccountChanged)
-    def on_account_changed(self, event: AccountChanged) -> None:
+    @handles(m.AccountChanged)
+    def on_account_changed(self, event: m.AccountChanged) -> None:
         """Take over the account's numbers, and look at the losses."""
         self.take_over(event.account)
 
@@ -44,7 +42,9 @@ class Losses(Part):
         for baseline in begun:
             self._actor.tell(
                 JOURNAL,
-                RecordBaseline(kind=baseline.kind, key=baseline.key, value=baseline.value, at=now),
+                m.RecordBaseline(
+                    kind=baseline.kind, key=baseline.key, value=baseline.value, at=now
+                ),
             )
         self._check()
 
@@ -56,7 +56,7 @@ class Losses(Part):
                 continue
             self._actor.tell(
                 STRATEGY_C,
-                LossLimitBreached(
+                m.LossLimitBreached(
                     reason=breach.reason,
                     loss=breach.loss_ratio,
                     limit=breach.limit_ratio,

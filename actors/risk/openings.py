@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from actors import messages as m
 from actors.kernel.handlers import Part, handles
-from actors.messages.connection import OpeningReadinessChanged
 from actors.messages.feed import NOT_FAILED_OVER, FailoverChanged
 from actors.model.contracts import Contract
 
@@ -26,8 +26,8 @@ class Openings(Part):
         """Let nothing be opened until the connection says that it is ready again."""
         self._blocked_by = reason
 
-    @handles(OpeningReadinessChanged)
-    def on_opening_readiness_changed(self, event: OpeningReadinessChanged) -> None:
+    @handles(m.OpeningReadinessChanged)
+    def on_opening_readiness_changed(self, event: m.OpeningReadinessChanged) -> None:
         """Know whether market data answers (CON-4)."""
         self._blocked_by = None if event.ready else event.reason
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from actors import messages as m
 from actors.kernel.actor import SupervisedActor
 from actors.logic.permits import issue_permit
 from actors.messages.addresses import LINK
-from actors.messages.orders import InstallPermitKey
 from actors.model.orders import Permit, Purpose, WireOrder
 
 
@@ -24,7 +24,7 @@ class PermitIssuer:
 
     def install_key(self) -> None:
         """Have the gate check by this incarnation's key from now on."""
-        self._actor.tell(LINK, InstallPermitKey(key=self._key))
+        self._actor.tell(LINK, m.InstallPermitKey(key=self._key))
 
     def issue(self, order: WireOrder, fill_count: int) -> Permit:
         """Sign a permit for exactly this order; one to close also holds for ``fill_count`` executions only."""

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
+from actors import messages as m
 from actors.kernel.actor import SupervisedActor
 from actors.kernel.handlers import Part, handles
 from actors.messages.addresses import CONNECTION
-from actors.messages.connection import (
-    NothingToReconcile,
-    Reconcile,
-    Reconciled,
-    ReconciliationCompleted,
-)
-from actors.messages.orders import WorkingOrdersKnown
 from actors.recovery import Past
 from actors.risk.exposure_book import ExposureBook
 from actors.risk.losses import Losses
@@ -39,8 +33,8 @@ class Recovery(Part):
         self._losses = losses
         self._openings = openings
         self._past = Past(actor, "risk", self._keep)
-        self._broker: Reconcile | None = None
-        self._working: WorkingOrdersKnown | None = None
+        self._broker: m.Reconcile | None = None
+        self._working: m.WorkingOrdersKnown | None = None
 
     async def recover(self) -> None:
         """Learn from the journal the day's baselines, the executions and the latch."""
@@ -51,29 +45,29 @@ class Recovery(Part):
         self._past.learnt()
         self._past.ask_for_reconciliation()
 
-    @handles(NothingToReconcile)
-    def on_nothing_to_reconcile(self, _: NothingToReconcile) -> None:
+    @handles(m.NothingToReconcile)
+    def on_nothing_to_reconcile(self, _: m.NothingToReconcile) -> None:
         """There is no session: serve, and reject what needs to know the positions."""
         self._actor.recovered()
 
-    @handles(ReconciliationCompleted)
-    def on_reconciliation_completed(self, _: ReconciliationCompleted) -> None:
+    @handles(m.ReconciliationCompleted)
+    def on_reconciliation_completed(self, _: m.ReconciliationCompleted) -> None:
         """Nothing is left to do: this actor took over its part in `on_reconcile`."""
 
-    @handles(Reconcile)
-    def on_reconcile(self, message: Reconcile) -> None:
+    @handles(m.Reconcile)
+    def on_reconcile(self, message: m.Reconcile) -> None:
         """Take over the broker's positions, once the executor has named its working orders too."""
         self._permits.install_key()
         if not self._past.keeps_waiting(message):
             self._keep(message)
 
-    @handles(WorkingOrdersKnown)
-    def on_working_orders_known(self, message: WorkingOrdersKnown) -> None:
+    @handles(m.WorkingOrdersKnown)
+    def on_working_orders_known(self, message: m.WorkingOrdersKnown) -> None:
         """Take over the orders that can still fill."""
         self._working = message
         self._take_over()
 
-    def _keep(self, message: Reconcile) -> None:
+    def _keep(self, message: m.Reconcile) -> None:
         self._broker = message
         self._take_over()
 
@@ -84,7 +78,7 @@ class Recovery(Part):
         self._broker = self._working = None
         differences = self._book.take_over(broker.state, working.orders)
         self._losses.take_over(broker.state.account)
-        reconciled = Reconciled(
+        reconciled = m.Reconciled(
             number=broker.number, sender=self._actor.name, differences=differences
         )
         self._actor.tell(CONNECTION, reconciled)

@@ -15,8 +15,8 @@ from bisect import bisect_right
 from collections.abc import Callable
 from typing import Final
 
+from actors import messages as m
 from actors.logic import quality
-from actors.messages.orders import WorkingOrder
 from actors.model.contracts import Contract, SecurityType
 from actors.model.orders import OrderAction, Purpose, WireOrder
 from actors.risk import baselines, exposure
@@ -307,7 +307,7 @@ def _loss_ratio(case: Case) -> float:
     return case.limits.assumed_loss_ratio
 
 
-def _cost_in_flight(case: Case, item: WorkingOrder) -> float:
+def _cost_in_flight(case: Case, item: m.WorkingOrder) -> float:
     """What another opening order will take from the funds when it fills; NaN when no price of it is known."""
     price = item.price
     if price is None:

@@ -10,16 +10,10 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from actors import messages as m
 from actors.kernel.clock import Clock
 from actors.logic.quality import market_data
 from actors.messages.addresses import LINK
-from actors.messages.connection import BrokerStateRead, ReadBrokerState
-from actors.messages.market_data import (
-    ContractQualified,
-    QualifyContract,
-    SnapshotTaken,
-    TakeSnapshot,
-)
 from actors.model.account import Position
 from actors.model.contracts import ContractQuery
 from actors.model.market import MarketData, Quote
@@ -46,15 +40,19 @@ class DirectBroker:
         """Find the contract and read a snapshot of it, both within one deadline."""
         loop = asyncio.get_running_loop()
         ends_at = loop.time() + timeout_s
-        found = await self._read(LINK, QualifyContract, ContractQualified, timeout_s, query=query)
+        found = await self._read(
+            LINK, m.QualifyContract, m.ContractQualified, timeout_s, query=query
+        )
         left_s = ends_at - loop.time()
-        taken = await self._read(LINK, TakeSnapshot, SnapshotTaken, left_s, contract=found.contract)
+        taken = await self._read(
+            LINK, m.TakeSnapshot, m.SnapshotTaken, left_s, contract=found.contract
+        )
         quote: Quote = taken.quote
         return quote
 
     async def positions(self, timeout_s: float, clock: Clock) -> list[Position]:
         """Read the broker's holdings."""
         read = await self._read(
-            LINK, ReadBrokerState, BrokerStateRead, timeout_s, account=self._account
+            LINK, m.ReadBrokerState, m.BrokerStateRead, timeout_s, account=self._account
         )
         return list(position_views(read.state.holdings, {}, clock.now(), Positions()))

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sized
 from typing import Any, TypeVar
 
+from actors import messages as m
 from actors.errors import GatewayError
 from actors.kernel.messages import Message
-from actors.messages.liquidation import LiquidationReport
-from actors.messages.orders import ExecutionRecorded, OrderChanged
-from actors.messages.positions import AccountChanged
 from actors.model.account import Account, Position
 from actors.model.orders import Execution, OrderResult
 from supervision.facade.streams import ConflatedStream, EventStream
@@ -31,19 +29,19 @@ class EventStreams:
         self._positions: list[ConflatedStream[tuple[Position, ...]]] = []
         self.newest_positions: tuple[Position, ...] = ()
         """The last that was told, for when nobody answers (POS-5)."""
-        self.reports: list[LiquidationReport] = []
+        self.reports: list[m.LiquidationReport] = []
         """Of liquidations that ended since this was made."""
         self.routes: Mapping[type[Message], Callable[[Any], None]] = {
-            OrderChanged: lambda event: _push(self._orders, event.result),
-            ExecutionRecorded: lambda event: _push(self._fills, event.execution),
-            AccountChanged: lambda event: _push(self._accounts, event.account),
-            LiquidationReport: self.reports.append,
+            m.OrderChanged: lambda event: _push(self._orders, event.result),
+            m.ExecutionRecorded: lambda event: _push(self._fills, event.execution),
+            m.AccountChanged: lambda event: _push(self._accounts, event.account),
+            m.LiquidationReport: self.reports.append,
         }
         """What happens on the loop to each message."""
         self.listeners: Mapping[type[Message], Sized] = {
-            OrderChanged: self._orders,
-            ExecutionRecorded: self._fills,
-            AccountChanged: self._accounts,
+            m.OrderChanged: self._orders,
+            m.ExecutionRecorded: self._fills,
+            m.AccountChanged: self._accounts,
         }
         """Who wants the messages that come with every order."""
 

@@ -15,6 +15,7 @@ from typing import Final, Self, TypeVar
 
 import attrs
 
+from actors import messages as m
 from actors.errors import (
     ActorFailedError,
     GatewayTimeoutError,
@@ -33,46 +34,6 @@ from actors.messages.addresses import (
     RECORDS,
     STRATEGY_C,
 )
-from actors.messages.connection import (
-    ConnectionStatus,
-    GetConnectionStatus,
-)
-from actors.messages.feed import FeedStatus, GetFeedStatus
-from actors.messages.liquidation import (
-    GetLiquidationStatus,
-    Liquidate,
-    LiquidationAccepted,
-    LiquidationReport,
-    LiquidationStatus,
-    Rearm,
-    Rearmed,
-)
-from actors.messages.market_data import (
-    DataStatus,
-    GetDataStatus,
-)
-from actors.messages.orders import (
-    CancelOrder,
-    GetOpenOrders,
-    ModifyOrder,
-    OpenOrdersRead,
-    OrderConcluded,
-    SubmitOrder,
-)
-from actors.messages.positions import (
-    AccountRead,
-    AllPositionsClosed,
-    CheckClosures,
-    CloseAllPositions,
-    ClosePosition,
-    ClosuresChecked,
-    GetAccount,
-    GetPositions,
-    PositionClosed,
-    PositionsRead,
-)
-from actors.messages.publishing import GetPublishStatus, PublishStatus
-from actors.messages.records import GetRecordsStatus, RecordsStatus
 from actors.model.account import Account, Position
 from actors.model.market import (
     BarList,
@@ -111,13 +72,13 @@ ORDER_GRACE_S = 0.03
 BESIDE_ANSWER_S = 1.0
 """So long `IBKRGateway.status` waits for those who work beside the trading, on whom nothing depends."""
 
-NO_RECORDS: Final = RecordsStatus(correlation_id="", degraded_by=None, waiting=0, dropped=0)
-NO_DATA_STATUS: Final = DataStatus(correlation_id="")
-NO_FEED: Final = FeedStatus(correlation_id="", degraded_by=None, requests_today=0)
-NO_PUBLISHING: Final = PublishStatus(
+NO_RECORDS: Final = m.RecordsStatus(correlation_id="", degraded_by=None, waiting=0, dropped=0)
+NO_DATA_STATUS: Final = m.DataStatus(correlation_id="")
+NO_FEED: Final = m.FeedStatus(correlation_id="", degraded_by=None, requests_today=0)
+NO_PUBLISHING: Final = m.PublishStatus(
     correlation_id="", degraded_by=None, waiting=0, dropped=0, published=0
 )
-R = TypeVar("R", bound=RecordsStatus | FeedStatus | PublishStatus | DataStatus)
+R = TypeVar("R", bound=m.RecordsStatus | m.FeedStatus | m.PublishStatus | m.DataStatus)
 
 
 class IBKRGateway:
@@ -288,8 +249,8 @@ class IBKRGateway:
         try:
             concluded = await self.ask(
                 EXECUTOR,
-                SubmitOrder,
-                OrderConcluded,
+                m.SubmitOrder,
+                m.OrderConcluded,
                 timeout,
                 grace_s=ORDER_GRACE_S,
                 request=request,
@@ -337,8 +298,8 @@ class IBKRGateway:
         """Change a working order; it needs a permit for its new content (ORD-3)."""
         concluded = await self.command(
             EXECUTOR,
-            ModifyOrder,
-            OrderConcluded,
+            m.ModifyOrder,
+            m.OrderConcluded,
             timeout,
             order_id=order_id,
             quantity=quantity,
@@ -350,13 +311,13 @@ class IBKRGateway:
     async def cancel_order(self, order_id: str, timeout: float = 30.0) -> OrderResult:
         """Cancel a working order and wait until it is terminal."""
         concluded = await self.command(
-            EXECUTOR, CancelOrder, OrderConcluded, timeout, order_id=order_id
+            EXECUTOR, m.CancelOrder, m.OrderConcluded, timeout, order_id=order_id
         )
         return concluded.result
 
     async def get_open_orders(self, timeout: float = 30.0) -> list[OrderResult]:
         """The orders that work or whose fate is being asked for."""
-        read = await self.command(EXECUTOR, GetOpenOrders, OpenOrdersRead, timeout)
+        read = await self.command(EXECUTOR, m.GetOpenOrders, m.OpenOrdersRead, timeout)
         return list(read.orders)
 
     def orders(self) -> EventStream[OrderResult]:
@@ -375,7 +336,7 @@ class IBKRGateway:
         if self._session.direct is not None:
             return await self._session.direct.positions(timeout, process.clock)
         try:
-            read = await self.ask(POSITION, GetPositions, PositionsRead, timeout)
+            read = await self.ask(POSITION, m.GetPositions, m.PositionsRead, timeout)
         except GatewayTimeoutError:
             known = self._session.events.newest_positions
             if not known:
@@ -395,8 +356,8 @@ class IBKRGateway:
         """
         closed = await self.command(
             POSITION,
-            ClosePosition,
-            PositionClosed,
+            m.ClosePosition,
+            m.PositionClosed,
             timeout,
             position_id=position_id,
             reason=_close_reason(reason),
@@ -414,8 +375,8 @@ class IBKRGateway:
         """
         closed = await self.command(
             POSITION,
-            CloseAllPositions,
-            AllPositionsClosed,
+            m.CloseAllPositions,
+            m.AllPositionsClosed,
             timeout,
             reason=_close_reason(reason),
         )
@@ -423,12 +384,12 @@ class IBKRGateway:
 
     async def check_strategy_c_closures(self, timeout: float = 10.0) -> list[Position]:
         """The positions that are due to be closed: 3 DTE or emergency stop (POS-3)."""
-        checked = await self.command(POSITION, CheckClosures, ClosuresChecked, timeout)
+        checked = await self.command(POSITION, m.CheckClosures, m.ClosuresChecked, timeout)
         return list(checked.due)
 
     async def get_account(self, timeout: float = 10.0) -> Account:
         """The account's newest numbers, pushed by the broker (GW-6)."""
-        read = await self.read(POSITION, GetAccount, AccountRead, timeout)
+        read = await self.read(POSITION, m.GetAccount, m.AccountRead, timeout)
         return read.account
 
     def account_updates(self) -> ConflatedStream[Account]:
@@ -444,27 +405,29 @@ class IBKRGateway:
     async def rearm(self, who: str, why: str, timeout: float = 10.0) -> None:
         """Take Strategy C's latch back, with a name and a reason for the audit trail (STC-4)."""
         await self._session.ensure_started()
-        await self.ask(STRATEGY_C, Rearm, Rearmed, timeout, who=who, why=why)
+        await self.ask(STRATEGY_C, m.Rearm, m.Rearmed, timeout, who=who, why=why)
 
     async def liquidate(self, reason: str, timeout: float = 10.0) -> str:
         """Trigger Strategy C; returns its id once the latch is durable (STC-2)."""
         await self._session.ensure_started()
         accepted = await self.ask(
-            STRATEGY_C, Liquidate, LiquidationAccepted, timeout, reason=reason
+            STRATEGY_C, m.Liquidate, m.LiquidationAccepted, timeout, reason=reason
         )
         return accepted.liquidation_id
 
     async def status(self, timeout: float = 5.0) -> ProcessStatus:
         """Where everything stands."""
         process = await self._session.ensure_started()
-        connection = await self.ask(CONNECTION, GetConnectionStatus, ConnectionStatus, timeout)
-        liquidation = await self.ask(STRATEGY_C, GetLiquidationStatus, LiquidationStatus, timeout)
+        connection = await self.ask(CONNECTION, m.GetConnectionStatus, m.ConnectionStatus, timeout)
+        liquidation = await self.ask(
+            STRATEGY_C, m.GetLiquidationStatus, m.LiquidationStatus, timeout
+        )
         wait_s = min(timeout, BESIDE_ANSWER_S)
         records, feed, publishing, data = await asyncio.gather(
-            self._beside(RECORDS, GetRecordsStatus, RecordsStatus, NO_RECORDS, wait_s),
-            self._beside(FEED, GetFeedStatus, FeedStatus, NO_FEED, wait_s),
-            self._beside(PUBLISHER, GetPublishStatus, PublishStatus, NO_PUBLISHING, wait_s),
-            self._beside(MARKET_DATA, GetDataStatus, DataStatus, NO_DATA_STATUS, wait_s),
+            self._beside(RECORDS, m.GetRecordsStatus, m.RecordsStatus, NO_RECORDS, wait_s),
+            self._beside(FEED, m.GetFeedStatus, m.FeedStatus, NO_FEED, wait_s),
+            self._beside(PUBLISHER, m.GetPublishStatus, m.PublishStatus, NO_PUBLISHING, wait_s),
+            self._beside(MARKET_DATA, m.GetDataStatus, m.DataStatus, NO_DATA_STATUS, wait_s),
         )
         return process.describe(
             connection, liquidation, records, feed, publishing, data, self._session.failover.symbols
@@ -485,7 +448,7 @@ class IBKRGateway:
             return attrs.evolve(silent, degraded_by=str(error))
 
     @property
-    def liquidation_reports(self) -> tuple[LiquidationReport, ...]:
+    def liquidation_reports(self) -> tuple[m.LiquidationReport, ...]:
         """The reports of liquidations that ended since this facade was made."""
         return tuple(self._session.events.reports)
 

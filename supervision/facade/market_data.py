@@ -5,24 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
+from actors import messages as m
 from actors.errors import GatewayError, GatewayNotConnectedError, SnapshotModeViolationError
 from actors.logic.history import history_violation
 from actors.logic.order_validation import option_query
 from actors.messages.addresses import FACADE, MARKET_DATA
-from actors.messages.market_data import (
-    BarsRead,
-    GetBars,
-    GetIndicators,
-    GetMarketData,
-    GetOptionChain,
-    GetOptionQuote,
-    IndicatorsRead,
-    MarketDataRead,
-    OptionChainRead,
-    QuoteRead,
-    QuotesSubscribed,
-    SubscribeQuotes,
-)
 from actors.model.market import (
     BarList,
     FeedKind,
@@ -48,7 +35,12 @@ class MarketDataCalls:
             process = self._session.require_asked()
             return await self._session.direct.market_data(symbol, timeout, process.clock)
         read = await self._session.read(
-            MARKET_DATA, GetMarketData, MarketDataRead, timeout, without_link=True, symbol=symbol
+            MARKET_DATA,
+            m.GetMarketData,
+            m.MarketDataRead,
+            timeout,
+            without_link=True,
+            symbol=symbol,
         )
         return read.market_data
 
@@ -65,8 +57,8 @@ class MarketDataCalls:
             raise violation
         read = await self._session.read(
             MARKET_DATA,
-            GetBars,
-            BarsRead,
+            m.GetBars,
+            m.BarsRead,
             timeout,
             symbol=symbol,
             duration_minutes=duration_minutes,
@@ -80,14 +72,19 @@ class MarketDataCalls:
         """Read the indicators of many symbols at once, without quotes."""
         wanted = _symbols(symbols)
         read = await self._session.read(
-            MARKET_DATA, GetIndicators, IndicatorsRead, timeout, without_link=True, symbols=wanted
+            MARKET_DATA,
+            m.GetIndicators,
+            m.IndicatorsRead,
+            timeout,
+            without_link=True,
+            symbols=wanted,
         )
         return {reading.symbol: reading for reading in read.readings}
 
     async def option_chain(self, symbol: str, timeout: float) -> OptionChain:
         """Read the expiries and strikes that can be traded on ``symbol``."""
         read = await self._session.read(
-            MARKET_DATA, GetOptionChain, OptionChainRead, timeout, symbol=symbol
+            MARKET_DATA, m.GetOptionChain, m.OptionChainRead, timeout, symbol=symbol
         )
         return read.chain
 
@@ -107,7 +104,7 @@ class MarketDataCalls:
         if self._session.direct is not None:
             return await self._session.direct.quote(query, timeout)
         read = await self._session.read(
-            MARKET_DATA, GetOptionQuote, QuoteRead, timeout, query=query
+            MARKET_DATA, m.GetOptionQuote, m.QuoteRead, timeout, query=query
         )
         return read.quote
 
@@ -131,8 +128,8 @@ class MarketDataCalls:
         try:
             await self._session.ask(
                 MARKET_DATA,
-                SubscribeQuotes,
-                QuotesSubscribed,
+                m.SubscribeQuotes,
+                m.QuotesSubscribed,
                 ends_at - asyncio.get_running_loop().time(),
                 subscription_id=subscription_id,
                 subscriber=FACADE,

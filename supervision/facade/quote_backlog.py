@@ -18,10 +18,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from enum import Enum
 
-from actors.messages.market_data import QuotesInterrupted, QuotesResumed
+from actors import messages as m
 from actors.model.market import Quote
 
-QuoteEvent = Quote | QuotesInterrupted | QuotesResumed
+QuoteEvent = Quote | m.QuotesInterrupted | m.QuotesResumed
 """What a subscriber may read."""
 
 
@@ -79,8 +79,8 @@ class QuoteBacklog:
             return found
         symbols = tuple(self._take_alike(kind, found))
         if kind is _RESUMED:
-            return QuotesResumed(symbols=symbols)
-        return QuotesInterrupted(symbols=symbols, reason=found)
+            return m.QuotesResumed(symbols=symbols)
+        return m.QuotesInterrupted(symbols=symbols, reason=found)
 
     def _take_alike(self, kind: _Kind, reason: str) -> Iterator[str]:
         """Take the symbols out of whom the same is to be said next."""

@@ -20,8 +20,8 @@ from contextlib import suppress
 from types import MappingProxyType, TracebackType
 from typing import Self
 
+from actors import messages as m
 from actors.kernel.messages import Message
-from actors.messages.market_data import QuotesInterrupted, QuotesResumed, QuotesUpdated
 from actors.model.market import FeedKind, Quote
 from supervision.facade.quote_backlog import QuoteBacklog, QuoteEvent
 
@@ -200,12 +200,12 @@ class QuoteStreams:
 
     def _keep(self, message: Message) -> None:
         backlog = self._backlog
-        if isinstance(message, QuotesUpdated):
+        if isinstance(message, m.QuotesUpdated):
             for quote in message.quotes:
                 backlog.put(quote)
-        elif isinstance(message, QuotesInterrupted):
+        elif isinstance(message, m.QuotesInterrupted):
             backlog.interrupted(message.symbols, message.reason)
-        elif isinstance(message, QuotesResumed):
+        elif isinstance(message, m.QuotesResumed):
             backlog.resumed(message.symbols)
 
     def _abandon(self) -> None:
@@ -232,13 +232,13 @@ class QuoteStreams:
         for inbox in woken:
             inbox.ready.set()
 
-    def _announce(self, event: QuotesInterrupted | QuotesResumed) -> Iterable[_Inbox]:
+    def _announce(self, event: m.QuotesInterrupted | m.QuotesResumed) -> Iterable[_Inbox]:
         concerned: defaultdict[_Inbox, list[str]] = defaultdict(list)
         for symbol in event.symbols:
             for inbox in self._by_symbol.get(symbol, ()):
                 concerned[inbox].append(symbol)
         for inbox, symbols in concerned.items():
-            if isinstance(event, QuotesResumed):
+            if isinstance(event, m.QuotesResumed):
                 inbox.resume(symbols)
             else:
                 inbox.interrupt(symbols, event.reason)

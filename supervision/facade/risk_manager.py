@@ -14,9 +14,9 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping
 from concurrent.futures import Executor, Future
 from typing import Any, Final, Protocol, TypeVar
 
+from actors import messages as m
 from actors.errors import GatewayError, describe
 from actors.kernel.messages import Message, RequestFailed
-from actors.messages.risk import ConsultRiskManager, RiskManagerAnswered, SyncRiskManager
 from actors.model.account import Position
 from actors.model.orders import TradeRequest, ValidationResult
 from actors.ports import EventLog
@@ -60,18 +60,18 @@ class RiskManagerHost:
         self._newest: tuple[Position, ...] | None = None
         self._is_syncing = False
 
-    def on_consult(self, request: ConsultRiskManager) -> None:
+    def on_consult(self, request: m.ConsultRiskManager) -> None:
         """Ask whether a trade may be made; the answer goes to who asked."""
         self._spawn(self._consult(request))
 
-    def on_sync(self, event: SyncRiskManager) -> None:
+    def on_sync(self, event: m.SyncRiskManager) -> None:
         """Tell the positions."""
         self._newest = event.positions
         if not self._is_syncing:
             self._is_syncing = True
             self._spawn(self._sync())
 
-    async def _consult(self, request: ConsultRiskManager) -> None:
+    async def _consult(self, request: m.ConsultRiskManager) -> None:
         try:
             answer = await self._call(self._manager.validate_trade, request.request)
             validation = understood(answer)
@@ -85,7 +85,7 @@ class RiskManagerHost:
             return
         self._tell(
             request.reply_to,
-            RiskManagerAnswered(correlation_id=request.correlation_id, validation=validation),
+            m.RiskManagerAnswered(correlation_id=request.correlation_id, validation=validation),
         )
 
     async def _sync(self) -> None:

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import attrs
 
+from actors import messages as m
 from actors.errors import (
     GatewayConnectionError,
     GatewayError,
@@ -30,28 +31,7 @@ from actors.messages.addresses import (
     FACADE,
     MARKET_DATA,
 )
-from actors.messages.connection import (
-    Connect,
-    Connected,
-    ConnectionStateChanged,
-    ConnectionVerified,
-    Disconnect,
-    Disconnected,
-    VerifyConnection,
-)
 from actors.messages.feed import NOT_FAILED_OVER, FailoverChanged
-from actors.messages.market_data import (
-    FeedsLost,
-    QuotesInterrupted,
-    QuotesResumed,
-    QuotesUpdated,
-    SubscribeQuotes,
-    UnsubscribeQuotes,
-)
-from actors.messages.positions import (
-    PositionsChanged,
-)
-from actors.messages.risk import ConsultRiskManager, SyncRiskManager
 from actors.model.connection import ConnectionState
 from actors.model.orders import (
     ExecutionMode,
@@ -123,7 +103,7 @@ class GatewaySession:
             )
         await self.ensure_started()
         self._asked_to_connect = True
-        await self.ask(CONNECTION, Connect, Connected, timeout_s)
+        await self.ask(CONNECTION, m.Connect, m.Connected, timeout_s)
 
     async def disconnect(self) -> None:
         """End the session in order and stop the tree; does nothing when it is not running."""
@@ -133,7 +113,7 @@ class GatewaySession:
         shutdown_s = self.config.supervision.shutdown_s
         try:
             if process.is_running:
-                await self.ask(CONNECTION, Disconnect, Disconnected, shutdown_s)
+                await self.ask(CONNECTION, m.Disconnect, m.Disconnected, shutdown_s)
         except GatewayError as error:
             process.log("disconnect_incomplete", level="WARNING", error=str(error))
         finally:
@@ -152,7 +132,7 @@ class GatewaySession:
     async def verify_connection(self, timeout_s: float) -> bool:
         """Make a round trip to the broker now (GW-11)."""
         try:
-            await self.ask(CONNECTION, VerifyConnection, ConnectionVerified, timeout_s)
+            await self.ask(CONNECTION, m.VerifyConnection, m.ConnectionVerified, timeout_s)
         except (GatewayError, OSError):
             return False
         return True
@@ -276,8 +256,10 @@ class GatewaySession:
             self._routes(process),
             self.events.listeners,
             {
-                **dict.fromkeys((QuotesUpdated, QuotesInterrupted, QuotesResumed), quotes.receive),
-                PositionsChanged: self._on_positions_changed,
+                **dict.fromkeys(
+                    (m.QuotesUpdated, m.QuotesInterrupted, m.QuotesResumed), quotes.receive
+                ),
+                m.PositionsChanged: self._on_positions_changed,
             },
             process.masker.text,
         )
@@ -294,14 +276,14 @@ class GatewaySession:
     def _routes(self, process: Process) -> Mapping[type[Message], Callable[[Any], None]]:
         """What happens on the caller's loop to messages that are no replies."""
         routes: dict[type[Message], Callable[[Any], None]] = {
-            ConnectionStateChanged: self._on_connection_state,
+            m.ConnectionStateChanged: self._on_connection_state,
             FailoverChanged: self._on_failover_changed,
-            FeedsLost: self._on_feeds_lost,
+            m.FeedsLost: self._on_feeds_lost,
             **self.events.routes,
         }
         if self._risk_manager is not None:
             host = RiskManagerHost(self._risk_manager, process.tell, process.log)
-            routes |= {ConsultRiskManager: host.on_consult, SyncRiskManager: host.on_sync}
+            routes |= {m.ConsultRiskManager: host.on_consult, m.SyncRiskManager: host.on_sync}
         return routes
 
     async def ask(
@@ -335,7 +317,7 @@ class GatewaySession:
         if self.quotes is not None:
             self.quotes.end(error)
 
-    def _on_connection_state(self, event: ConnectionStateChanged) -> None:
+    def _on_connection_state(self, event: m.ConnectionStateChanged) -> None:
         for account in event.accounts:
             self.process.masker.hide_account(account)
         if event.state is ConnectionState.CONNECTED:
@@ -346,7 +328,7 @@ class GatewaySession:
 
     def _on_positions_changed(self, event: Message) -> None:
         """Remember the positions, in their sender's thread; the loop is woken only for those who stream them."""
-        assert isinstance(event, PositionsChanged)  # noqa: S101 - the inlet's kind
+        assert isinstance(event, m.PositionsChanged)  # noqa: S101 - the inlet's kind
         is_streamed = self.events.note_positions(event.positions)
         if is_streamed and self._bridge is not None:
             self._bridge.call_soon(self.events.push_positions, event.positions)
@@ -361,14 +343,14 @@ class GatewaySession:
         else:
             self._served.clear()
 
-    def _on_feeds_lost(self, _: FeedsLost) -> None:
+    def _on_feeds_lost(self, _: m.FeedsLost) -> None:
         """Subscribe again at a market-data actor that was restarted."""
         if self.quotes is None:
             return
         for held in self.quotes.lost("the market-data actor was restarted"):
             self.process.tell(
                 MARKET_DATA,
-                SubscribeQuotes(
+                m.SubscribeQuotes(
                     correlation_id=self.process.entropy.uuid4(),
                     deadline=self.process.clock.monotonic() + RESUBSCRIBE_S,
                     reply_to=FACADE,
@@ -385,7 +367,7 @@ def _unsubscribe(process: Process, subscription_id: str) -> None:
     """End a subscription, from any thread; a tree that has stopped has none."""
     with suppress(GatewayError):
         if process.is_running:
-            process.tell(MARKET_DATA, UnsubscribeQuotes(subscription_id=subscription_id))
+            process.tell(MARKET_DATA, m.UnsubscribeQuotes(subscription_id=subscription_id))
 
 
 def checked_mode(mode: ExecutionMode | str) -> ExecutionMode:

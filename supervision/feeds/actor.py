@@ -19,6 +19,7 @@ from typing import Any, Final
 
 import attrs
 
+from actors import messages as m
 from actors.errors import (
     FeedDailyLimitError,
     FeedError,
@@ -30,14 +31,6 @@ from actors.kernel.actor import ActorContext
 from actors.kernel.handlers import handles
 from actors.kernel.loop_actor import LoopActor
 from actors.kernel.messages import Reply, Request
-from actors.messages.feed import (
-    FeedBarsRead,
-    FeedQuoteRead,
-    FeedStatus,
-    GetFeedStatus,
-    ReadFeedBars,
-    ReadFeedQuote,
-)
 from actors.model.market import Bar, FeedQuote
 from actors.ports import EventLog, no_log
 from actors.sections.market_data import Failover, MarketData
@@ -104,25 +97,25 @@ class FeedActor(LoopActor):
 
     # --- what is asked ----------------------------------------------------------------------------------------------
 
-    @handles(ReadFeedQuote)
-    def on_read_feed_quote(self, request: ReadFeedQuote) -> None:
+    @handles(m.ReadFeedQuote)
+    def on_read_feed_quote(self, request: m.ReadFeedQuote) -> None:
         """Answer with the price of a symbol."""
         symbol = request.symbol
         self._serve(("quote", symbol), request, lambda source: source.quote(symbol))
 
-    @handles(ReadFeedBars)
-    def on_read_feed_bars(self, request: ReadFeedBars) -> None:
+    @handles(m.ReadFeedBars)
+    def on_read_feed_bars(self, request: m.ReadFeedBars) -> None:
         """Answer with the bars of a symbol."""
         symbol = request.symbol
         self._serve(("bars", symbol), request, lambda source: source.bars(symbol))
 
-    @handles(GetFeedStatus)
-    def on_get_feed_status(self, request: GetFeedStatus) -> None:
+    @handles(m.GetFeedStatus)
+    def on_get_feed_status(self, request: m.GetFeedStatus) -> None:
         """Tell how the source answers."""
         memory = self._memory
         self.reply(
             request,
-            FeedStatus(
+            m.FeedStatus(
                 correlation_id=request.correlation_id,
                 degraded_by=memory.degraded_by,
                 requests_today=memory.budget.today(self.clock.monotonic()),
@@ -234,6 +227,6 @@ class FeedActor(LoopActor):
 
 def _reply(request: Request, found: _Found) -> Reply:
     if isinstance(found, FeedQuote):
-        return FeedQuoteRead(correlation_id=request.correlation_id, quote=found)
-    assert isinstance(request, ReadFeedBars)  # noqa: S101 - what was asked for bars
-    return FeedBarsRead(correlation_id=request.correlation_id, symbol=request.symbol, bars=found)
+        return m.FeedQuoteRead(correlation_id=request.correlation_id, quote=found)
+    assert isinstance(request, m.ReadFeedBars)  # noqa: S101 - what was asked for bars
+    return m.FeedBarsRead(correlation_id=request.correlation_id, symbol=request.symbol, bars=found)

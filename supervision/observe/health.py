@@ -20,6 +20,7 @@ from typing import Any, Final, TypeVar
 
 import attrs
 
+from actors import messages as m
 from actors.errors import GatewayError
 from actors.kernel.messages import Reply, Request
 from actors.messages.addresses import (
@@ -30,12 +31,6 @@ from actors.messages.addresses import (
     RECORDS,
     STRATEGY_C,
 )
-from actors.messages.connection import ConnectionStatus, GetConnectionStatus
-from actors.messages.feed import FeedStatus, GetFeedStatus
-from actors.messages.liquidation import GetLiquidationStatus, LiquidationStatus
-from actors.messages.market_data import DataStatus, GetDataStatus
-from actors.messages.publishing import GetPublishStatus, PublishStatus
-from actors.messages.records import GetRecordsStatus, RecordsStatus
 from actors.model.connection import ConnectionState, HealthLayer, LayerHealth
 from supervision.tree.children import ChildStatus
 from supervision.tree.tree import Tree
@@ -70,12 +65,12 @@ class Trouble:
 class Answers:
     """What the actors said; a text is why one did not."""
 
-    connection: ConnectionStatus | str
-    liquidation: LiquidationStatus | str
-    records: RecordsStatus | str | None
-    feed: FeedStatus | str | None = None
-    publishing: PublishStatus | str | None = None
-    data: DataStatus | str | None = None
+    connection: m.ConnectionStatus | str
+    liquidation: m.LiquidationStatus | str
+    records: m.RecordsStatus | str | None
+    feed: m.FeedStatus | str | None = None
+    publishing: m.PublishStatus | str | None = None
+    data: m.DataStatus | str | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -112,8 +107,8 @@ class Health:
         self._trouble = trouble
         self._asked_at = 0.0
         self._asking: asyncio.Task[Readiness] | None = None
-        self.records: RecordsStatus | None = None
-        self.publishing: PublishStatus | None = None
+        self.records: m.RecordsStatus | None = None
+        self.publishing: m.PublishStatus | None = None
 
     def why_not_alive(self) -> str | None:
         """Give the reason; None: alive."""
@@ -143,9 +138,9 @@ class Health:
                 Answers(connection=dead, liquidation=dead, records=None), (), self._trouble()
             )
         connection, liquidation, data, (records, feed, publishing) = await asyncio.gather(
-            self._ask(CONNECTION, GetConnectionStatus, ConnectionStatus),
-            self._ask(STRATEGY_C, GetLiquidationStatus, LiquidationStatus),
-            self._ask(MARKET_DATA, GetDataStatus, DataStatus),
+            self._ask(CONNECTION, m.GetConnectionStatus, m.ConnectionStatus),
+            self._ask(STRATEGY_C, m.GetLiquidationStatus, m.LiquidationStatus),
+            self._ask(MARKET_DATA, m.GetDataStatus, m.DataStatus),
             self.ask_beside(),
         )
         answers = Answers(
@@ -160,7 +155,9 @@ class Health:
 
     async def ask_beside(
         self,
-    ) -> tuple[RecordsStatus | str | None, FeedStatus | str | None, PublishStatus | str | None]:
+    ) -> tuple[
+        m.RecordsStatus | str | None, m.FeedStatus | str | None, m.PublishStatus | str | None
+    ]:
         """Ask those who work beside the trading how it goes; None: there is no such actor."""
         names = {actor.name for actor in self._tree.status()}
 
@@ -168,13 +165,13 @@ class Health:
             return await self._ask(address, kind, expected) if address in names else None
 
         records, feed, publishing = await asyncio.gather(
-            ask(RECORDS, GetRecordsStatus, RecordsStatus),
-            ask(FEED, GetFeedStatus, FeedStatus),
-            ask(PUBLISHER, GetPublishStatus, PublishStatus),
+            ask(RECORDS, m.GetRecordsStatus, m.RecordsStatus),
+            ask(FEED, m.GetFeedStatus, m.FeedStatus),
+            ask(PUBLISHER, m.GetPublishStatus, m.PublishStatus),
         )
-        if isinstance(records, RecordsStatus):
+        if isinstance(records, m.RecordsStatus):
             self.records = records
-        if isinstance(publishing, PublishStatus):
+        if isinstance(publishing, m.PublishStatus):
             self.publishing = publishing
         return records, feed, publishing
 
@@ -211,7 +208,7 @@ def judge(answers: Answers, actors: tuple[ChildStatus, ...], trouble: Trouble) -
     )
 
 
-def _against_the_link(connection: ConnectionStatus | str) -> tuple[str, ...]:
+def _against_the_link(connection: m.ConnectionStatus | str) -> tuple[str, ...]:
     if isinstance(connection, str):
         return (connection,)
     if connection.state is not ConnectionState.CONNECTED:
@@ -232,9 +229,9 @@ def _why_down(actor: ChildStatus) -> str | None:
 def _against_opening(answers: Answers, reasons: list[str], trouble: Trouble) -> tuple[str, ...]:
     connection, liquidation = answers.connection, answers.liquidation
     refused = list(reasons)
-    if isinstance(liquidation, LiquidationStatus) and liquidation.latched:
+    if isinstance(liquidation, m.LiquidationStatus) and liquidation.latched:
         refused.append(f"Strategy C is latched: {liquidation.reason}")
-    if isinstance(connection, ConnectionStatus) and connection.opening_blocked_by:
+    if isinstance(connection, m.ConnectionStatus) and connection.opening_blocked_by:
         refused.append(connection.opening_blocked_by)
     if trouble.journal is not None:
         refused.append(f"the journal does not write: {trouble.journal}")

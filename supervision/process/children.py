@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
+from actors import messages as m
 from actors.connection.actor import ConnectionActor
 from actors.connection.gateway_ports import GatewayPorts
 from actors.connection.memory import ConnectionMemory, Remembered
@@ -33,8 +34,6 @@ from actors.messages.addresses import (
     RISK,
     STRATEGY_C,
 )
-from actors.messages.connection import EndSession
-from actors.messages.liquidation import RestartLimitExceeded
 from actors.model.connection import DisconnectCause
 from actors.model.orders import ExecutionMode
 from actors.ports import EventLog, MemoryReading, no_log, no_memory_reading
@@ -281,7 +280,7 @@ _HEARS_THE_BROKER: Final = frozenset({CONNECTION, EXECUTOR, POSITION, RISK})
 
 
 def _overflow(name: str) -> Message:
-    return EndSession(
+    return m.EndSession(
         cause=DisconnectCause.OVERFLOW,
         reason=f"the mailbox of {name} overflowed with broker events",
     )
@@ -314,4 +313,4 @@ def product_tree(
 
 
 def _escalated(event: Escalated) -> Message:
-    return RestartLimitExceeded(actor=event.offender, reason=event.reason)
+    return m.RestartLimitExceeded(actor=event.offender, reason=event.reason)

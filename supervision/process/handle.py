@@ -8,16 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+from actors import messages as m
 from actors.errors import GatewayStoppedError
 from actors.kernel.addresses import Cancellable, Tap
 from actors.kernel.clock import Clock, Entropy
 from actors.kernel.messages import Message, TreeStopped
-from actors.messages.connection import ConnectionStatus
-from actors.messages.feed import FeedStatus
-from actors.messages.liquidation import LiquidationStatus
-from actors.messages.market_data import DataStatus
-from actors.messages.publishing import PublishStatus
-from actors.messages.records import RecordsStatus
 from actors.ports import EventLog
 from supervision.observe.masking import Masker
 from supervision.process.status import ProcessStatus, describe_process
@@ -141,12 +136,12 @@ class Process:
 
     def describe(
         self,
-        connection: ConnectionStatus,
-        liquidation: LiquidationStatus,
-        records: RecordsStatus,
-        feed: FeedStatus,
-        publishing: PublishStatus,
-        data: DataStatus,
+        connection: m.ConnectionStatus,
+        liquidation: m.LiquidationStatus,
+        records: m.RecordsStatus,
+        feed: m.FeedStatus,
+        publishing: m.PublishStatus,
+        data: m.DataStatus,
         failed_over: tuple[str, ...],
     ) -> ProcessStatus:
         """Put the actors' answers together with what the tree knows."""

@@ -7,13 +7,8 @@ from typing import Any
 
 import attrs
 
+from actors import messages as m
 from actors.connection.accounts import masked
-from actors.messages.connection import ConnectionStatus
-from actors.messages.feed import FeedStatus
-from actors.messages.liquidation import LiquidationStatus
-from actors.messages.market_data import DataStatus
-from actors.messages.publishing import PublishStatus
-from actors.messages.records import RecordsStatus
 from supervision.observe.masking import Masker
 from supervision.tree.children import ChildStatus
 
@@ -49,14 +44,14 @@ def describe_process(
     *,
     mode: str,
     endpoint: str,
-    connection: ConnectionStatus,
-    liquidation: LiquidationStatus,
+    connection: m.ConnectionStatus,
+    liquidation: m.LiquidationStatus,
     actors: tuple[ChildStatus, ...],
     dead_letters: int,
-    records: RecordsStatus,
-    feed: FeedStatus,
-    publishing: PublishStatus,
-    data: DataStatus,
+    records: m.RecordsStatus,
+    feed: m.FeedStatus,
+    publishing: m.PublishStatus,
+    data: m.DataStatus,
     failed_over: tuple[str, ...],
     degraded: tuple[str, ...],
     masker: Masker,

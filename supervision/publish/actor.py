@@ -18,12 +18,12 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
+from actors import messages as m
 from actors.errors import PublishError
 from actors.kernel.actor import ActorContext
 from actors.kernel.handlers import handles
 from actors.kernel.loop_actor import LoopActor
 from actors.logic.backoff import retry_delay_s
-from actors.messages.publishing import GetPublishStatus, PublishQuote, PublishStatus
 from actors.ports import EventLog, no_log
 from supervision.config.sections import Publish
 from supervision.publish.outbox import Outbox
@@ -65,19 +65,19 @@ class PublisherActor(LoopActor):
         self._wake.set()
         self._writer = self.spawn(self._write())
 
-    @handles(PublishQuote)
-    def on_publish_quote(self, message: PublishQuote) -> None:
+    @handles(m.PublishQuote)
+    def on_publish_quote(self, message: m.PublishQuote) -> None:
         """Put the quote into the outbox."""
         self._outbox.put(message.quote)
         self._wake.set()
 
-    @handles(GetPublishStatus)
-    def on_get_publish_status(self, request: GetPublishStatus) -> None:
+    @handles(m.GetPublishStatus)
+    def on_get_publish_status(self, request: m.GetPublishStatus) -> None:
         """Tell how the publishing goes."""
         outbox = self._outbox
         self.reply(
             request,
-            PublishStatus(
+            m.PublishStatus(
                 correlation_id=request.correlation_id,
                 degraded_by=outbox.degraded_by,
                 waiting=outbox.waiting,

@@ -12,12 +12,12 @@ from datetime import timedelta
 
 import attrs
 
+from actors import messages as m
 from actors.errors import GatewayError, WriterReplacedError
 from actors.kernel.actor import ActorContext, SupervisedActor
 from actors.kernel.handlers import handles
 from actors.kernel.messages import Message, Reply, Request
 from actors.logic.executions import LISTED_FOR
-from actors.messages.journal import ReadJournal
 from actors.ports import EventLog, no_log
 from supervision.store.entries import ENTRIES
 from supervision.store.entries.kind import Horizon, nothing_known
@@ -178,8 +178,8 @@ class JournalActor(SupervisedActor):
             self.log("journal_forgot", level="DEBUG", rows=gone)
         self.schedule(0.0 if gone else FORGET_EVERY_S, _ForgetDue())
 
-    @handles(ReadJournal)
-    def on_read_journal(self, request: ReadJournal) -> None:
+    @handles(m.ReadJournal)
+    def on_read_journal(self, request: m.ReadJournal) -> None:
         """Tell what still matters, after making durable what was gathered before the question."""
         self._commit()
         now = self.clock.now()

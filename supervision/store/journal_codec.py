@@ -15,8 +15,8 @@ import attrs
 from cattrs import Converter
 from cattrs.gen import make_dict_structure_fn
 
+from actors import messages as m
 from actors.errors import JournalError
-from actors.messages.journal import Approval, JournaledOrder, RecordNotSent
 from actors.model.market import Quote
 from actors.model.orders import (
     CloseReason,
@@ -72,7 +72,7 @@ def execution_content(execution: Execution) -> Any:
     return _CONVERTER.unstructure(execution)
 
 
-def approval_content(approval: Approval | None) -> Any:
+def approval_content(approval: m.Approval | None) -> Any:
     """Write how an order got its permit; None where nobody said."""
     if approval is None:
         return None
@@ -87,7 +87,7 @@ def approval_content(approval: Approval | None) -> Any:
     }
 
 
-def not_sent_content(record: RecordNotSent) -> Any:
+def not_sent_content(record: m.RecordNotSent) -> Any:
     """Write what is known of an order that was not sent."""
     return {
         "request": _CONVERTER.unstructure(record.request),
@@ -123,11 +123,11 @@ def _time(at: datetime | None) -> str | None:
     return None if at is None else at.isoformat()
 
 
-def read_order(stored: StoredOrder) -> JournaledOrder:
+def read_order(stored: StoredOrder) -> m.JournaledOrder:
     """Read an order back; raises `JournalError` naming it when that cannot be done."""
     intent = _read(stored.content, Intent, stored.order_ref)
     detail = stored.last.detail if stored.last and isinstance(stored.last.detail, dict) else {}
-    return JournaledOrder(
+    return m.JournaledOrder(
         order=intent.order,
         request=intent.request,
         order_id=stored.order_id,

@@ -20,18 +20,13 @@ from typing import Any, Final, TypeVar
 
 import attrs
 
+from actors import messages as m
 from actors.errors import InvalidRecordError, RecordsError
 from actors.kernel.actor import ActorContext
 from actors.kernel.handlers import handles
 from actors.kernel.loop_actor import LoopActor
 from actors.kernel.messages import Message
 from actors.logic.backoff import retry_delay_s
-from actors.messages.records import (
-    GetRecordsStatus,
-    RecordsStatus,
-    SessionFinished,
-    SessionStarted,
-)
 from actors.ports import EventLog, no_log
 from supervision.config.sections import Database
 from supervision.store.records_backlog import Backlog
@@ -102,8 +97,8 @@ class RecordsActor(LoopActor):
 
     # --- what is told ---------------------------------------------------------------------------------------------
 
-    @handles(SessionStarted)
-    def on_session_started(self, message: SessionStarted) -> None:
+    @handles(m.SessionStarted)
+    def on_session_started(self, message: m.SessionStarted) -> None:
         """Put the session into the backlog."""
         try:
             record = SessionRecord(
@@ -122,8 +117,8 @@ class RecordsActor(LoopActor):
         self._backlog.start(record)
         self._wake.set()
 
-    @handles(SessionFinished)
-    def on_session_finished(self, message: SessionFinished) -> None:
+    @handles(m.SessionFinished)
+    def on_session_finished(self, message: m.SessionFinished) -> None:
         """Put its end there."""
         known = self._backlog.finish(
             message.session_id, message.final_state.value, message.error_count, message.at
@@ -139,13 +134,13 @@ class RecordsActor(LoopActor):
             self._wake.set()
         self.schedule(self.settings.alive_every_s, _SignOfLifeDue())
 
-    @handles(GetRecordsStatus)
-    def on_get_records_status(self, request: GetRecordsStatus) -> None:
+    @handles(m.GetRecordsStatus)
+    def on_get_records_status(self, request: m.GetRecordsStatus) -> None:
         """Tell how the writing goes."""
         backlog = self._backlog
         self.reply(
             request,
-            RecordsStatus(
+            m.RecordsStatus(
                 correlation_id=request.correlation_id,
                 degraded_by=backlog.degraded_by,
                 waiting=backlog.waiting,

@@ -5,10 +5,10 @@ It answers like the real one, at once, and what it holds survives its own actor 
 
 from __future__ import annotations
 
+from actors import messages as m
 from actors.kernel.actor import ActorContext, SupervisedActor
 from actors.kernel.handlers import handles
 from actors.kernel.messages import Message, Request
-from actors.messages.journal import ReadJournal
 from supervision.store.entries import ENTRIES
 from supervision.store.entries.kind import nothing_known
 from supervision.store.volatile_store import VolatileStore
@@ -29,8 +29,8 @@ class VolatileJournalActor(SupervisedActor):
         if kind.answer is not None and isinstance(message, Request):
             self.reply(message, kind.answer(message))
 
-    @handles(ReadJournal)
-    def on_read_journal(self, request: ReadJournal) -> None:
+    @handles(m.ReadJournal)
+    def on_read_journal(self, request: m.ReadJournal) -> None:
         """Tell what is held."""
         told = nothing_known(request.correlation_id)
         for kind in ENTRIES.values():

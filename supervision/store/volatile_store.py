@@ -7,8 +7,8 @@ from typing import Final
 
 import attrs
 
+from actors import messages as m
 from actors.logic.order_table import TERMINAL
-from actors.messages.journal import JournaledOrder, RecordLatch
 from actors.model.orders import Execution
 
 ENDED: Final = frozenset(state.value for state in TERMINAL)
@@ -18,15 +18,15 @@ ENDED: Final = frozenset(state.value for state in TERMINAL)
 class VolatileStore:
     """Belongs to the process, since actors come and go."""
 
-    orders: dict[str, JournaledOrder] = attrs.field(factory=dict)
+    orders: dict[str, m.JournaledOrder] = attrs.field(factory=dict)
     executions: dict[str, Execution] = attrs.field(factory=dict)
-    latch: RecordLatch | None = None
+    latch: m.RecordLatch | None = None
     step: str | None = None
     baselines: dict[tuple[str, str], float] = attrs.field(factory=dict)
     floors: dict[int, int] = attrs.field(factory=dict)
     grace: tuple[str, datetime] | None = None
 
 
-def has_ended(order: JournaledOrder) -> bool:
+def has_ended(order: m.JournaledOrder) -> bool:
     """Whether nothing more is expected of an order."""
     return order.state in ENDED

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from actors import messages as m
 from actors.errors import ErrorInfo, GatewayError
 from actors.kernel.handlers import handles
 from actors.kernel.messages import Reply
@@ -22,26 +23,6 @@ from actors.messages.addresses import (
     CONNECTION,
     JOURNAL,
 )
-from actors.messages.connection import (
-    ConnectionStateChanged,
-    NothingToReconcile,
-    Reconcile,
-    Reconciled,
-    ReconciliationCompleted,
-)
-from actors.messages.journal import (
-    JournalRead,
-    ReadJournal,
-)
-from actors.messages.liquidation import (
-    DataQuarantined,
-    GetLiquidationStatus,
-    Liquidate,
-    LiquidationStatus,
-    RestartLimitExceeded,
-)
-from actors.messages.positions import HoldingReported
-from actors.messages.risk import LossLimitBreached
 from actors.model.account import Holding
 from actors.model.connection import BrokerState, ConnectionState, DisconnectCause
 from actors.model.orders import CloseReason
@@ -65,7 +46,7 @@ class StrategyCActor(RearmDesk):
         """Learn from the journal whether the latch is on: it survives everything (STC-4)."""
         self.ask(
             JOURNAL,
-            ReadJournal(**self.own_header("journal", RECOVERY_S)),
+            m.ReadJournal(**self.own_header("journal", RECOVERY_S)),
             self._on_journal,
             self._cannot_recover,
         )
@@ -74,7 +55,7 @@ class StrategyCActor(RearmDesk):
         raise GatewayError(f"Strategy C cannot read its latch: {error.text}")
 
     def _on_journal(self, reply: Reply) -> None:
-        assert isinstance(reply, JournalRead)  # noqa: S101 - the journal answers in kind
+        assert isinstance(reply, m.JournalRead)  # noqa: S101 - the journal answers in kind
         self.is_ready = True
         self.learn_traded(reply)
         if reply.latched:
@@ -100,8 +81,8 @@ class StrategyCActor(RearmDesk):
             self.request_reconciliation()  # its end says that the link is up
         self.recovered()
 
-    @handles(Reconcile)
-    def on_reconcile(self, message: Reconcile) -> None:
+    @handles(m.Reconcile)
+    def on_reconcile(self, message: m.Reconcile) -> None:
         """Say where the latch stands before the gate opens, and keep the broker's state for whoever reads it."""
         if not self.is_ready:
             self.early_reconcile = message
@@ -112,10 +93,10 @@ class StrategyCActor(RearmDesk):
         for holding in message.state.holdings:
             self._watch(holding)
         self.tell_latch()
-        self.tell(CONNECTION, Reconciled(number=message.number, sender=self.name))
+        self.tell(CONNECTION, m.Reconciled(number=message.number, sender=self.name))
 
-    @handles(HoldingReported)
-    def on_holding_reported(self, event: HoldingReported) -> None:
+    @handles(m.HoldingReported)
+    def on_holding_reported(self, event: m.HoldingReported) -> None:
         """Stay on watch after flat was said: a fill may come late (STC-2)."""
         self._watch(event.holding)
 
@@ -131,8 +112,8 @@ class StrategyCActor(RearmDesk):
         if unanswered and self.latched is None and not self.in_grace:
             self._begin("disconnect: noticed at the reconnection", CloseReason.DISCONNECT)
 
-    @handles(ReconciliationCompleted)
-    def on_reconciliation_completed(self, message: ReconciliationCompleted) -> None:
+    @handles(m.ReconciliationCompleted)
+    def on_reconciliation_completed(self, message: m.ReconciliationCompleted) -> None:
         """Go on with a state that everybody has taken over."""
         if not self.linked:
             self.linked = True
@@ -168,14 +149,14 @@ class StrategyCActor(RearmDesk):
             if operator_of(execution.order_ref) == ours
         )
 
-    @handles(NothingToReconcile)
-    def on_nothing_to_reconcile(self, _: NothingToReconcile) -> None:
+    @handles(m.NothingToReconcile)
+    def on_nothing_to_reconcile(self, _: m.NothingToReconcile) -> None:
         """The link is gone; the next session begins with a reconciliation anyway."""
 
     # --- triggers -------------------------------------------------------------------------------------------------
 
-    @handles(ConnectionStateChanged)
-    def on_connection_state_changed(self, event: ConnectionStateChanged) -> None:
+    @handles(m.ConnectionStateChanged)
+    def on_connection_state_changed(self, event: m.ConnectionStateChanged) -> None:
         """A detected disconnect is the first trigger; a restored link lets a latched liquidation run (STC-1, STC-3)."""
         if event.state is ConnectionState.CONNECTED:
             self.disconnects += 1
@@ -203,41 +184,41 @@ class StrategyCActor(RearmDesk):
             self._trigger(message.trigger, CloseReason.DISCONNECT)
             self.end_grace()
 
-    @handles(LossLimitBreached)
-    def on_loss_limit_breached(self, event: LossLimitBreached) -> None:
+    @handles(m.LossLimitBreached)
+    def on_loss_limit_breached(self, event: m.LossLimitBreached) -> None:
         """A loss limit was passed."""
         self._trigger(
             f"{event.reason}: loss of {event.loss:.2%} passed the limit of {event.limit:.2%}",
             event.reason,
         )
 
-    @handles(DataQuarantined)
-    def on_data_quarantined(self, event: DataQuarantined) -> None:
+    @handles(m.DataQuarantined)
+    def on_data_quarantined(self, event: m.DataQuarantined) -> None:
         """The data of a held or traded symbol is too old to be trusted."""
         if self.settings.whole_account or self._is_managed(event):
             self._quarantine(event)
             return
 
         def read(reply: Reply) -> None:
-            assert isinstance(reply, JournalRead)  # noqa: S101 - the journal answers in kind
+            assert isinstance(reply, m.JournalRead)  # noqa: S101 - the journal answers in kind
             self.learn_traded(reply)
             if self._is_managed(event):
                 self._quarantine(event)
 
         self.ask(
             JOURNAL,
-            ReadJournal(**self.own_header("managed", self.settings.step_timeout_s)),
+            m.ReadJournal(**self.own_header("managed", self.settings.step_timeout_s)),
             read,
             lambda _: None,  # it is told again
         )
 
-    def _is_managed(self, event: DataQuarantined) -> bool:
+    def _is_managed(self, event: m.DataQuarantined) -> bool:
         ours = self.trading.operator_id
         return event.contract.con_id in self.managed or any(
             operator_of(reference) == ours for reference in event.order_refs
         )
 
-    def _quarantine(self, event: DataQuarantined) -> None:
+    def _quarantine(self, event: m.DataQuarantined) -> None:
         """Latch, unless the link is down: then the rules for disconnects answer, grace and all."""
         if not self.linked or self.in_grace:
             return
@@ -247,8 +228,8 @@ class StrategyCActor(RearmDesk):
             CloseReason.DATA_QUARANTINE,
         )
 
-    @handles(RestartLimitExceeded)
-    def on_restart_limit_exceeded(self, event: RestartLimitExceeded) -> None:
+    @handles(m.RestartLimitExceeded)
+    def on_restart_limit_exceeded(self, event: m.RestartLimitExceeded) -> None:
         """An actor cannot be kept alive: liquidate, then stop (D7)."""
         self.stop_when_done = f"{event.actor} passed its restart limit: {event.reason}"
         # The reason is named like the stop of a position that has lost too much; it is none.
@@ -256,8 +237,8 @@ class StrategyCActor(RearmDesk):
         if self.state is not None and self.state.step is Step.DONE and self.state.recorded:
             self.stop_tree()
 
-    @handles(Liquidate)
-    def on_liquidate(self, request: Liquidate) -> None:
+    @handles(m.Liquidate)
+    def on_liquidate(self, request: m.Liquidate) -> None:
         """An operator asks for it; the answer comes with the durable latch."""
         self.accepting.append(request)
         running = self.state is not None and self.state.step is not Step.DONE
@@ -297,13 +278,13 @@ class StrategyCActor(RearmDesk):
 
     # --- status ---------------------------------------------------------------------------------------------------
 
-    @handles(GetLiquidationStatus)
-    def on_get_liquidation_status(self, request: GetLiquidationStatus) -> None:
+    @handles(m.GetLiquidationStatus)
+    def on_get_liquidation_status(self, request: m.GetLiquidationStatus) -> None:
         """Tell where Strategy C stands."""
         state = self.state
         self.reply(
             request,
-            LiquidationStatus(
+            m.LiquidationStatus(
                 correlation_id=request.correlation_id,
                 latched=self.latched is not None,
                 reason=self.latched,

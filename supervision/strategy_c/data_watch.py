@@ -14,13 +14,11 @@ from __future__ import annotations
 import threading
 from typing import Final
 
+from actors import messages as m
 from actors.errors import GatewayError, describe
 from actors.hours import HoursKeeper
 from actors.kernel.actor import ActorContext, SupervisedActor
 from actors.messages.addresses import MARKET_DATA, RISK, STRATEGY_C
-from actors.messages.liquidation import DataQuarantined
-from actors.messages.market_data import GetQuote, QuoteRead
-from actors.messages.risk import ExposedContract, ExposuresRead, GetExposures
 from actors.model.contracts import Contract, SecurityType
 from actors.model.market import DataSource, Quote
 from actors.ports import EventLog, no_log
@@ -72,7 +70,7 @@ class DataWatchActor(SupervisedActor):
         self.log = log
         self._memory = memory or WatchMemory()
         self._state = DataWatch()
-        self._exposures: dict[int, ExposedContract] = {}
+        self._exposures: dict[int, m.ExposedContract] = {}
         self._reading: set[int] = set()
         self._why: dict[int, str] = {}
         self._hours = HoursKeeper(self)
@@ -89,9 +87,9 @@ class DataWatchActor(SupervisedActor):
         """Ask risk what has to be watched; look again when what it says is known, or does not come."""
         await self.sleep(self.settings.data_watch_every_s)
         while True:
-            question = GetExposures(**self.of_our_own("exposures", ASK_RISK_S))
+            question = m.GetExposures(**self.of_our_own("exposures", ASK_RISK_S))
             try:
-                exposures = await self.asked(RISK, question, ExposuresRead)
+                exposures = await self.asked(RISK, question, m.ExposuresRead)
             except GatewayError:
                 pass  # risk answers next time
             else:
@@ -100,7 +98,7 @@ class DataWatchActor(SupervisedActor):
             now = self.clock.monotonic()
             await self.sleep(data_watch.next_look_s(self._state, now, self.settings))
 
-    def _look(self, reply: ExposuresRead) -> None:
+    def _look(self, reply: m.ExposuresRead) -> None:
         self._exposures = {
             each.contract.con_id: each
             for each in reply.exposures
@@ -157,7 +155,7 @@ class DataWatchActor(SupervisedActor):
             )
             self.tell(
                 STRATEGY_C,
-                DataQuarantined(
+                m.DataQuarantined(
                     contract=exposed.contract,
                     age_s=stale_s,
                     order_refs=exposed.order_refs,
@@ -175,14 +173,14 @@ class DataWatchActor(SupervisedActor):
 
     async def _read(self, contract: Contract) -> None:
         con_id = contract.con_id
-        question = GetQuote(
+        question = m.GetQuote(
             **self.of_our_own(f"watch-{con_id}", self._market_data.read_timeout_s),
             contract=contract,
             max_age_s=MAX_AGE_S,
         )
         self._reading.add(con_id)
         try:
-            quote = (await self.asked(MARKET_DATA, question, QuoteRead)).quote
+            quote = (await self.asked(MARKET_DATA, question, m.QuoteRead)).quote
         except GatewayError as error:
             self._reading.discard(con_id)
             self._why[con_id] = describe(error).text

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import attrs
 
+from actors import messages as m
 from actors.errors import ErrorInfo
 from actors.hours import HoursKeeper
 from actors.kernel.actor import ActorContext
@@ -29,24 +30,6 @@ from actors.messages.addresses import (
     RISK,
     SUPERVISOR,
 )
-from actors.messages.connection import (
-    Reconcile,
-    RequestReconciliation,
-)
-from actors.messages.journal import (
-    JournalRead,
-    ReadJournal,
-    RecordLatch,
-    RecordStep,
-)
-from actors.messages.liquidation import (
-    Liquidate,
-    LiquidationAccepted,
-    LiquidationReport,
-)
-from actors.messages.market_data import ContractDescribed
-from actors.messages.orders import AllOrdersCancelled, CancelAllOrders, OrderConcluded
-from actors.messages.risk import LatchChanged
 from actors.model.orders import CloseReason, OrderResult, OrderStatus, WaitFor
 from actors.model.trading import Trading
 from actors.ports import EventLog, no_log
@@ -88,22 +71,22 @@ class LiquidationDesk(ConversingActor):
         self.log = log
         self.state: LiquidationState | None = None
         self.latched: str | None = None
-        self.report: LiquidationReport | None = None
+        self.report: m.LiquidationReport | None = None
         self.linked = False
         self.disconnects = 0
         self.in_grace = False
         self.answered_disconnects = 0
         self.managed: set[int] = set()
         self.reading: int | None = None
-        self.last_read: Reconcile | None = None
-        self.early_reconcile: Reconcile | None = None
+        self.last_read: m.Reconcile | None = None
+        self.early_reconcile: m.Reconcile | None = None
         self.is_ready = False
-        self.accepting: list[Liquidate] = []
+        self.accepting: list[m.Liquidate] = []
         self.stop_when_done: str | None = None
         self.hours = HoursKeeper(self)
 
-    @handles(ContractDescribed)
-    def on_contract_described(self, event: ContractDescribed) -> None:
+    @handles(m.ContractDescribed)
+    def on_contract_described(self, event: m.ContractDescribed) -> None:
         """Learn the hours of what may come to be held."""
         self.hours.learn(event.contract)
 
@@ -125,7 +108,7 @@ class LiquidationDesk(ConversingActor):
 
     def tell_latch(self) -> None:
         """Tell those who refuse opening orders whether the latch is on."""
-        change = LatchChanged(
+        change = m.LatchChanged(
             latched=self.latched is not None,
             reason=self.latched or "",
             at=self.clock.now(),
@@ -141,7 +124,7 @@ class LiquidationDesk(ConversingActor):
 
         self.ask(
             JOURNAL,
-            RecordLatch(
+            m.RecordLatch(
                 **self.own_header("latch", self.settings.step_timeout_s),
                 latched=True,
                 liquidation_id=effect.liquidation_id,
@@ -161,7 +144,7 @@ class LiquidationDesk(ConversingActor):
         for request in self.accepting:
             self.reply(
                 request,
-                LiquidationAccepted(
+                m.LiquidationAccepted(
                     correlation_id=request.correlation_id,
                     liquidation_id=state.liquidation_id if state else "",
                 ),
@@ -180,7 +163,7 @@ class LiquidationDesk(ConversingActor):
         )
         self.ask(
             JOURNAL,
-            RecordStep(
+            m.RecordStep(
                 **self.own_header("step", self.settings.step_timeout_s),
                 liquidation_id=state.liquidation_id,
                 step=effect.step.value,
@@ -193,12 +176,12 @@ class LiquidationDesk(ConversingActor):
 
     def _cancel_all(self, effect: events.CancelAll) -> None:
         def cancelled(reply: Reply) -> None:
-            assert isinstance(reply, AllOrdersCancelled)  # noqa: S101 - answered in kind
+            assert isinstance(reply, m.AllOrdersCancelled)  # noqa: S101 - answered in kind
             self.advance(events.CancelsDone(turn=effect.turn, cancelled=reply.cancelled))
 
         self.ask(
             EXECUTOR,
-            CancelAllOrders(
+            m.CancelAllOrders(
                 **self.own_header("cancel-all", self.settings.step_timeout_s),
                 whole_account=effect.whole_account,
                 why="Strategy C cancels all orders",
@@ -216,24 +199,24 @@ class LiquidationDesk(ConversingActor):
             return
         self.ask(
             JOURNAL,
-            ReadJournal(**self.own_header("managed", self.settings.step_timeout_s)),
+            m.ReadJournal(**self.own_header("managed", self.settings.step_timeout_s)),
             self._on_traded,
             lambda error: self.read_failed(effect.turn, error.text),
         )
 
     def _on_traded(self, reply: Reply) -> None:
-        assert isinstance(reply, JournalRead)  # noqa: S101 - the journal answers in kind
+        assert isinstance(reply, m.JournalRead)  # noqa: S101 - the journal answers in kind
         self.learn_traded(reply)
         self.request_reconciliation()
 
-    def learn_traded(self, read: JournalRead) -> None:
+    def learn_traded(self, read: m.JournalRead) -> None:
         """Learn which contracts are ours: those that this operator's orders ever traded."""
         ours = self.trading.operator_id
         self.managed |= {con_id for operator, con_id in read.traded if operator == ours}
 
     def request_reconciliation(self) -> None:
         """Have the broker's state read and taken over by everybody."""
-        self.tell(CONNECTION, RequestReconciliation(sender=self.name))
+        self.tell(CONNECTION, m.RequestReconciliation(sender=self.name))
 
     @handles(ReadOverdue)
     def on_read_overdue(self, message: ReadOverdue) -> None:
@@ -274,7 +257,7 @@ class LiquidationDesk(ConversingActor):
         waits = close.opens_at is not None
 
         def concluded(reply: Reply) -> None:
-            assert isinstance(reply, OrderConcluded)  # noqa: S101 - the executor answers in kind
+            assert isinstance(reply, m.OrderConcluded)  # noqa: S101 - the executor answers in kind
             is_queued = waits and reply.result.status is OrderStatus.PENDING
             note(close, str(close) if is_queued else _said(close, reply.result), is_queued)
 

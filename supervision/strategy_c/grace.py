@@ -11,11 +11,10 @@ from datetime import datetime, timedelta
 
 import attrs
 
+from actors import messages as m
 from actors.kernel.addresses import Cancellable
 from actors.kernel.messages import Message
 from actors.messages.addresses import JOURNAL
-from actors.messages.connection import ConnectionStateChanged
-from actors.messages.journal import JournalRead, RecordGrace
 from supervision.strategy_c.effects import LiquidationDesk
 
 
@@ -32,7 +31,7 @@ class GraceDesk(LiquidationDesk):
 
     grace_timer: Cancellable | None = None
 
-    def tolerates(self, event: ConnectionStateChanged, trigger: str) -> bool:
+    def tolerates(self, event: m.ConnectionStateChanged, trigger: str) -> bool:
         """Begin a grace for a loss of the link; False where it has to trigger now."""
         until = event.at + timedelta(seconds=self.settings.grace_seconds)
         if event.planned_until is not None and event.planned_until > until:
@@ -40,7 +39,7 @@ class GraceDesk(LiquidationDesk):
         if until <= event.at or self.latched is not None:
             return False
         self.log("disconnect_tolerated", trigger=trigger, until=until.isoformat())
-        self.tell(JOURNAL, RecordGrace(trigger=trigger, until=until, at=self.clock.now()))
+        self.tell(JOURNAL, m.RecordGrace(trigger=trigger, until=until, at=self.clock.now()))
         self._wait(trigger, until)
         return True
 
@@ -51,9 +50,9 @@ class GraceDesk(LiquidationDesk):
             self.grace_timer = None
         if self.in_grace:
             self.in_grace = False
-            self.tell(JOURNAL, RecordGrace(trigger="", until=None, at=self.clock.now()))
+            self.tell(JOURNAL, m.RecordGrace(trigger="", until=None, at=self.clock.now()))
 
-    def resume_grace(self, journal: JournalRead) -> None:
+    def resume_grace(self, journal: m.JournalRead) -> None:
         """Take up a grace that an earlier incarnation or process left."""
         if journal.grace is not None:
             trigger, until = journal.grace

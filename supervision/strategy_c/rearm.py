@@ -5,15 +5,13 @@ Closes that wait at the broker for the open are cancelled first: they would trad
 
 from __future__ import annotations
 
+from actors import messages as m
 from actors.errors import ErrorInfo, GatewayError, OrderValidationError
 from actors.kernel.handlers import handles
 from actors.kernel.messages import Reply
 from actors.logic import liquidation_events as events
 from actors.logic.liquidation_events import LiquidationState, Step
 from actors.messages.addresses import EXECUTOR, JOURNAL
-from actors.messages.journal import RecordLatch
-from actors.messages.liquidation import Rearm, Rearmed
-from actors.messages.orders import CancelAllOrders
 from supervision.strategy_c import steps as liquidation
 from supervision.strategy_c.grace import GraceDesk
 
@@ -21,8 +19,8 @@ from supervision.strategy_c.grace import GraceDesk
 class RearmDesk(GraceDesk):
     """What follows on `Rearm`."""
 
-    @handles(Rearm)
-    def on_rearm(self, request: Rearm) -> None:
+    @handles(m.Rearm)
+    def on_rearm(self, request: m.Rearm) -> None:
         """Take the latch back, durably first: a crash in between leaves it on."""
         if not request.who.strip() or not request.why.strip():
             self.refuse(
@@ -39,13 +37,13 @@ class RearmDesk(GraceDesk):
             self.refuse(request, GatewayError(f"a liquidation is under way ({state.step})"))
             return
         if self.latched is None:
-            self.reply(request, Rearmed(correlation_id=request.correlation_id))
+            self.reply(request, m.Rearmed(correlation_id=request.correlation_id))
         elif state is not None and state.step is Step.QUEUED:
             self._call_off(request, state)
         else:
             self._take_latch_back(request, state)
 
-    def _call_off(self, request: Rearm, queued: LiquidationState) -> None:
+    def _call_off(self, request: m.Rearm, queued: LiquidationState) -> None:
         """Cancel the closes that wait for the open before the latch comes off: they would trade without it."""
         self.state = state = liquidation.call_off(queued)
 
@@ -63,7 +61,7 @@ class RearmDesk(GraceDesk):
 
         self.ask(
             EXECUTOR,
-            CancelAllOrders(
+            m.CancelAllOrders(
                 **self.own_header("call-off", self.settings.step_timeout_s),
                 whole_account=False,
                 why=f"{request.who} takes Strategy C's latch back",
@@ -72,7 +70,7 @@ class RearmDesk(GraceDesk):
             failed,
         )
 
-    def _take_latch_back(self, request: Rearm, state: LiquidationState | None) -> None:
+    def _take_latch_back(self, request: m.Rearm, state: LiquidationState | None) -> None:
         def refused(error: ErrorInfo) -> None:
             if state is not None:
                 self.advance(events.DelayPassed(turn=state.turn))  # a queue is looked at again
@@ -80,7 +78,7 @@ class RearmDesk(GraceDesk):
 
         self.ask(
             JOURNAL,
-            RecordLatch(
+            m.RecordLatch(
                 **self.conversations.on_behalf(request, "latch"),
                 latched=False,
                 liquidation_id=state.liquidation_id if state else "",
@@ -93,7 +91,7 @@ class RearmDesk(GraceDesk):
             refused,
         )
 
-    def _rearmed(self, request: Rearm, before: LiquidationState | None) -> None:
+    def _rearmed(self, request: m.Rearm, before: LiquidationState | None) -> None:
         state = self.state
         if state is not None and (before is None or state.liquidation_id != before.liquidation_id):
             self.refuse(request, GatewayError("another liquidation was begun meanwhile"))
@@ -102,4 +100,4 @@ class RearmDesk(GraceDesk):
         self.state = None
         self.tell_latch()
         self.log("rearmed", level="WARNING", who=request.who, why=request.why)
-        self.reply(request, Rearmed(correlation_id=request.correlation_id))
+        self.reply(request, m.Rearmed(correlation_id=request.correlation_id))

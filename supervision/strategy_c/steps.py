@@ -27,6 +27,7 @@ from typing import Any, Final
 
 import attrs
 
+from actors import messages as m
 from actors.logic.liquidation_events import (
     MOST_READS_IN_DISAGREEMENT,
     NO_QUEUE,
@@ -63,7 +64,6 @@ from actors.logic.liquidation_queue import (
     queue_of,
 )
 from actors.logic.liquidation_sizing import closes_for
-from actors.messages.liquidation import LiquidationReport
 from actors.model.orders import CloseReason
 from actors.sections.strategy_c import StrategyC
 
@@ -342,8 +342,8 @@ def _describe(event: BrokerRead) -> tuple[str, ...]:
     return (*held, *(f"order {name}" for name in event.working))
 
 
-def _report(state: LiquidationState, ended_at: datetime) -> LiquidationReport:
-    return LiquidationReport(
+def _report(state: LiquidationState, ended_at: datetime) -> m.LiquidationReport:
+    return m.LiquidationReport(
         liquidation_id=state.liquidation_id,
         trigger=state.trigger,
         flat=state.flat,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, TypeVar
 
+from actors import messages as m
 from actors.kernel.messages import Message, Reply, Request
 from actors.logic.broker_codes import NoticeMeaning, notice_meaning
 from actors.messages.addresses import CONNECTION, EXECUTOR, LINK, POSITION, RISK
-from actors.messages.connection import EndSession, NoticeReceived, OpenSession, SessionOpened
 from actors.model.connection import DisconnectCause
 from supervision.process.handle import Process
 
@@ -26,13 +26,13 @@ class LinkUnderTest:
     def __init__(self, process: Process, timeout_s: float) -> None:
         self.process = process
         self.timeout_s = timeout_s
-        self.notices: list[NoticeReceived] = []
+        self.notices: list[m.NoticeReceived] = []
         process.register(CONNECTION, self._hear)
         for name in (EXECUTOR, POSITION, RISK):
             process.register(name, lambda _: None)
 
     def _hear(self, message: Message) -> None:
-        if isinstance(message, NoticeReceived) and len(self.notices) < MOST_NOTICES:
+        if isinstance(message, m.NoticeReceived) and len(self.notices) < MOST_NOTICES:
             self.notices.append(message)
 
     def heard(self, meaning: NoticeMeaning) -> str | None:
@@ -45,11 +45,13 @@ class LinkUnderTest:
                 return None
         return None
 
-    async def open(self, host: str, port: int, client_id: int, *, readonly: bool) -> SessionOpened:
+    async def open(
+        self, host: str, port: int, client_id: int, *, readonly: bool
+    ) -> m.SessionOpened:
         """Open a session under this client id; one that is open ends. Raises the errors of CON-7."""
         return await self.ask(
-            OpenSession,
-            SessionOpened,
+            m.OpenSession,
+            m.SessionOpened,
             host=host,
             port=port,
             client_id=client_id,
@@ -60,7 +62,7 @@ class LinkUnderTest:
         """End the session in order."""
         self.process.tell(
             LINK,
-            EndSession(cause=DisconnectCause.ASKED, reason="the check is done", graceful=True),
+            m.EndSession(cause=DisconnectCause.ASKED, reason="the check is done", graceful=True),
         )
 
     async def ask(self, kind: Callable[..., Request], expected: type[R], **fields: object) -> R:

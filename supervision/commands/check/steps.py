@@ -15,22 +15,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from actors import messages as m
 from actors.connection.accounts import choose_account, masked_list
 from actors.errors import ClientIDInUseError, GatewayError
 from actors.logic.broker_codes import NoticeMeaning
-from actors.messages.connection import (
-    BrokerStateRead,
-    Probe,
-    Probed,
-    ReadBrokerState,
-    SessionOpened,
-)
-from actors.messages.market_data import (
-    ContractQualified,
-    QualifyContract,
-    SnapshotTaken,
-    TakeSnapshot,
-)
 from actors.model.contracts import ContractQuery
 from actors.model.orders import ExecutionMode
 from supervision.commands.check import remedies
@@ -113,7 +101,7 @@ class _Check:
         self._mode = mode
         self._say = say
         self._host, self._port_number = config.gateway.host, config.gateway.port
-        self._session: SessionOpened | None = None
+        self._session: m.SessionOpened | None = None
         self._account: str | None = None
 
     def locate(self, host: str, port: int) -> None:
@@ -192,7 +180,7 @@ class _Check:
             ClientIDInUseError,
         )
 
-    async def _open(self, client_id: int) -> SessionOpened:
+    async def _open(self, client_id: int) -> m.SessionOpened:
         return await self.link.open(
             self._host, self._port_number, client_id, readonly=self.config.gateway.readonly
         )
@@ -240,7 +228,7 @@ class _Check:
     async def _round_trip(self) -> Outcome:
         latencies_ms: list[float] = []
         for _ in range(ROUND_TRIPS):
-            probed = await self.link.ask(Probe, Probed)
+            probed = await self.link.ask(m.Probe, m.Probed)
             latencies_ms.append(probed.latency_ms)
         now = self.link.process.clock.now()
         skew_s = (probed.gateway_time - now).total_seconds()
@@ -253,7 +241,7 @@ class _Check:
         return ok(f"{detail}; the clocks agree within {CLOCK_TOLERANCE_S:.0f} s")
 
     async def _state(self) -> Outcome:
-        read = await self.link.ask(ReadBrokerState, BrokerStateRead, account=self._account)
+        read = await self.link.ask(m.ReadBrokerState, m.BrokerStateRead, account=self._account)
         state = read.state
         detail = (
             f"{_count(len(state.holdings), 'position')}, "
@@ -267,9 +255,9 @@ class _Check:
     async def _market_data(self) -> Outcome:
         symbol = self.config.general.symbols[0]
         found = await self.link.ask(
-            QualifyContract, ContractQualified, query=ContractQuery(symbol=symbol)
+            m.QualifyContract, m.ContractQualified, query=ContractQuery(symbol=symbol)
         )
-        taken = await self.link.ask(TakeSnapshot, SnapshotTaken, contract=found.contract)
+        taken = await self.link.ask(m.TakeSnapshot, m.SnapshotTaken, contract=found.contract)
         return judge_quote(taken.quote)
 
 

@@ -11,6 +11,7 @@ from typing import Any, Final, NoReturn, TextIO
 
 import attrs
 
+from actors import messages as m
 from actors.errors import (
     ConfigurationError,
     ContractQualificationError,
@@ -18,7 +19,6 @@ from actors.errors import (
     GatewayStoppedError,
 )
 from actors.messages.addresses import LINK
-from actors.messages.market_data import ContractQualified, QualifyContract, QuotesInterrupted
 from actors.model.contracts import ContractQuery
 from actors.model.market import Quote
 from actors.model.orders import ExecutionMode
@@ -181,8 +181,8 @@ class _View:
     async def _qualify(self, symbol: str) -> str:
         found = await self._gateway.read(
             LINK,
-            QualifyContract,
-            ContractQualified,
+            m.QualifyContract,
+            m.ContractQualified,
             self._config.gateway.timeout_s,
             query=ContractQuery(symbol=symbol),
         )
@@ -196,7 +196,7 @@ class _View:
             if isinstance(event, Quote):
                 board.quoted(event)
                 self._note((event.symbol,))
-            elif isinstance(event, QuotesInterrupted):
+            elif isinstance(event, m.QuotesInterrupted):
                 board.interrupted(event.symbols, event.reason)
                 self._note(event.symbols)
             else:

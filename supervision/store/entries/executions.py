@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import attrs
 
+from actors import messages as m
 from actors.logic.order_ids import operator_of
-from actors.messages.journal import JournalRead, RecordExecution
 from supervision.store.entries.kind import EntryKind, Horizon
 from supervision.store.journal_codec import execution_content, read_execution
 from supervision.store.journal_rows import Query, Rows, as_text, decode, insert
@@ -44,7 +44,7 @@ def execution_rows(
     return Rows(statements=(row, (_TRADED, {"exec_id": exec_id})))
 
 
-def _rows(message: RecordExecution, now: datetime) -> Rows:
+def _rows(message: m.RecordExecution, now: datetime) -> Rows:
     execution = message.execution
     return execution_rows(
         exec_id=execution.exec_id,
@@ -55,11 +55,11 @@ def _rows(message: RecordExecution, now: datetime) -> Rows:
     )
 
 
-def _hold(store: VolatileStore, message: RecordExecution) -> None:
+def _hold(store: VolatileStore, message: m.RecordExecution) -> None:
     store.executions.setdefault(message.execution.exec_id, message.execution)
 
 
-def _read(told: JournalRead, query: Query, horizon: Horizon) -> JournalRead:
+def _read(told: m.JournalRead, query: Query, horizon: Horizon) -> m.JournalRead:
     return attrs.evolve(
         told,
         executions=tuple(map(read_execution, executions(query, since=horizon.executions_since))),
@@ -67,7 +67,7 @@ def _read(told: JournalRead, query: Query, horizon: Horizon) -> JournalRead:
     )
 
 
-def _recall(told: JournalRead, store: VolatileStore) -> JournalRead:
+def _recall(told: m.JournalRead, store: VolatileStore) -> m.JournalRead:
     held = tuple(store.executions.values())
     return attrs.evolve(
         told,
@@ -77,7 +77,7 @@ def _recall(told: JournalRead, store: VolatileStore) -> JournalRead:
 
 
 EXECUTION: Final = EntryKind(
-    message=RecordExecution, rows=_rows, hold=_hold, read=_read, recall=_recall
+    message=m.RecordExecution, rows=_rows, hold=_hold, read=_read, recall=_recall
 )
 
 

@@ -8,8 +8,8 @@ from typing import Any, Generic, TypeVar
 
 import attrs
 
+from actors import messages as m
 from actors.kernel.messages import Message, Reply
-from actors.messages.journal import JournalRead
 from supervision.store.journal_rows import Query, Rows
 from supervision.store.volatile_store import VolatileStore
 
@@ -24,7 +24,7 @@ class Horizon:
     ended_since: datetime
 
 
-def _no_more(told: JournalRead, *_: Any) -> JournalRead:
+def _no_more(told: m.JournalRead, *_: Any) -> m.JournalRead:
     return told
 
 
@@ -50,16 +50,16 @@ class EntryKind(Generic[M]):
     from_the_dead: Callable[[M], bool] = lambda _: False
     """Whether it is accepted from an incarnation that was replaced right after it said so."""
 
-    read: Callable[[JournalRead, Query, Horizon], JournalRead] = _no_more
+    read: Callable[[m.JournalRead, Query, Horizon], m.JournalRead] = _no_more
     """Adds to what a restarted actor is told, from the rows."""
 
-    recall: Callable[[JournalRead, VolatileStore], JournalRead] = _no_more
+    recall: Callable[[m.JournalRead, VolatileStore], m.JournalRead] = _no_more
     """Adds to what a restarted actor is told, without a disk."""
 
 
-def nothing_known(correlation_id: str) -> JournalRead:
+def nothing_known(correlation_id: str) -> m.JournalRead:
     """Begin an answer that each kind of entry adds to."""
-    return JournalRead(
+    return m.JournalRead(
         correlation_id=correlation_id,
         orders=(),
         executions=(),

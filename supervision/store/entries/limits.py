@@ -8,7 +8,7 @@ from typing import Final
 
 import attrs
 
-from actors.messages.journal import JournalRead, RaiseOrderIdFloor, RecordBaseline
+from actors import messages as m
 from supervision.store.entries.kind import EntryKind, Horizon
 from supervision.store.journal_rows import Query, Rows, decode, insert
 from supervision.store.journal_values import StoredBaseline
@@ -25,22 +25,22 @@ def baseline_rows(*, kind: str, key: str, value: float, at: datetime) -> Rows:
     return Rows(statements=(row,))
 
 
-def _hold_baseline(store: VolatileStore, message: RecordBaseline) -> None:
+def _hold_baseline(store: VolatileStore, message: m.RecordBaseline) -> None:
     store.baselines[message.kind, message.key] = message.value
 
 
-def _read_baselines(told: JournalRead, query: Query, _: Horizon) -> JournalRead:
+def _read_baselines(told: m.JournalRead, query: Query, _: Horizon) -> m.JournalRead:
     found = tuple((row.kind, row.key, row.value) for row in baselines(query))
     return attrs.evolve(told, baselines=found)
 
 
-def _recall_baselines(told: JournalRead, store: VolatileStore) -> JournalRead:
+def _recall_baselines(told: m.JournalRead, store: VolatileStore) -> m.JournalRead:
     held = tuple((*key, value) for key, value in store.baselines.items())
     return attrs.evolve(told, baselines=held)
 
 
 BASELINE: Final = EntryKind(
-    message=RecordBaseline,
+    message=m.RecordBaseline,
     rows=lambda message, _: baseline_rows(
         kind=message.kind, key=message.key, value=message.value, at=message.at
     ),
@@ -72,17 +72,17 @@ def floor_rows(*, client_id: int, highest: int) -> Rows:
     return Rows(statements=((_RAISE, {"client_id": client_id, "highest": highest}),))
 
 
-def _hold_floor(store: VolatileStore, message: RaiseOrderIdFloor) -> None:
+def _hold_floor(store: VolatileStore, message: m.RaiseOrderIdFloor) -> None:
     held = store.floors.get(message.client_id, 0)
     store.floors[message.client_id] = max(held, message.floor)
 
 
-def _read_floors(told: JournalRead, query: Query, _: Horizon) -> JournalRead:
+def _read_floors(told: m.JournalRead, query: Query, _: Horizon) -> m.JournalRead:
     return attrs.evolve(told, order_id_floors=floors(query))
 
 
 ORDER_ID_FLOOR: Final = EntryKind(
-    message=RaiseOrderIdFloor,
+    message=m.RaiseOrderIdFloor,
     rows=lambda message, _: floor_rows(client_id=message.client_id, highest=message.floor),
     hold=_hold_floor,
     read=_read_floors,

@@ -7,14 +7,7 @@ from typing import Any, Final
 
 import attrs
 
-from actors.messages.journal import (
-    JournalRead,
-    LatchDurable,
-    RecordGrace,
-    RecordLatch,
-    RecordStep,
-    StepDurable,
-)
+from actors import messages as m
 from actors.model.orders import CloseReason
 from supervision.store.entries.kind import EntryKind, Horizon
 from supervision.store.journal_rows import Query, Rows, decode, insert
@@ -53,7 +46,7 @@ def audit_rows(*, at: datetime, kind: str, who: str, why: str, detail: Any = Non
     return Rows(statements=(insert("audit", at=at, kind=kind, who=who, why=why, detail=detail),))
 
 
-def _latch_rows(message: RecordLatch, _: datetime) -> Rows:
+def _latch_rows(message: m.RecordLatch, _: datetime) -> Rows:
     latch = latch_rows(
         latched=message.latched,
         liquidation_id=message.liquidation_id,
@@ -73,23 +66,23 @@ def _latch_rows(message: RecordLatch, _: datetime) -> Rows:
     return Rows(statements=latch.statements + audit.statements)
 
 
-def _hold_latch(store: VolatileStore, message: RecordLatch) -> None:
+def _hold_latch(store: VolatileStore, message: m.RecordLatch) -> None:
     store.latch, store.step = message, None
 
 
-def _read_latch(told: JournalRead, query: Query, _: Horizon) -> JournalRead:
+def _read_latch(told: m.JournalRead, query: Query, _: Horizon) -> m.JournalRead:
     latch = newest_latch(query)
     return told if latch is None else _with_latch(told, latch, CloseReason(latch.close_reason))
 
 
-def _recall_latch(told: JournalRead, store: VolatileStore) -> JournalRead:
+def _recall_latch(told: m.JournalRead, store: VolatileStore) -> m.JournalRead:
     latch = store.latch
     return told if latch is None else _with_latch(told, latch, latch.close_reason)
 
 
 def _with_latch(
-    told: JournalRead, latch: RecordLatch | StoredLatch, close_reason: CloseReason
-) -> JournalRead:
+    told: m.JournalRead, latch: m.RecordLatch | StoredLatch, close_reason: CloseReason
+) -> m.JournalRead:
     return attrs.evolve(
         told,
         latched=latch.latched,
@@ -100,9 +93,9 @@ def _with_latch(
 
 
 LATCH: Final = EntryKind(
-    message=RecordLatch,
+    message=m.RecordLatch,
     rows=_latch_rows,
-    answer=lambda message: LatchDurable(
+    answer=lambda message: m.LatchDurable(
         correlation_id=message.correlation_id, latched=message.latched
     ),
     # Latching is always safe: it is accepted from an incarnation that failed right after it said so.
@@ -120,11 +113,11 @@ def step_rows(*, run_id: str, step: str, detail: Any, at: datetime) -> Rows:
     return Rows(statements=(insert("steps", run_id=run_id, step=step, detail=detail, at=at),))
 
 
-def _hold_step(store: VolatileStore, message: RecordStep) -> None:
+def _hold_step(store: VolatileStore, message: m.RecordStep) -> None:
     store.step = message.step
 
 
-def _read_step(told: JournalRead, query: Query, _: Horizon) -> JournalRead:
+def _read_step(told: m.JournalRead, query: Query, _: Horizon) -> m.JournalRead:
     """Tell the last step of the newest latch's liquidation."""
     latch = newest_latch(query)
     taken = [step for step in steps(query) if latch and step.run_id == latch.liquidation_id]
@@ -132,11 +125,11 @@ def _read_step(told: JournalRead, query: Query, _: Horizon) -> JournalRead:
 
 
 STEP: Final = EntryKind(
-    message=RecordStep,
+    message=m.RecordStep,
     rows=lambda message, _: step_rows(
         run_id=message.liquidation_id, step=message.step, detail=message.detail, at=message.at
     ),
-    answer=lambda message: StepDurable(correlation_id=message.correlation_id, step=message.step),
+    answer=lambda message: m.StepDurable(correlation_id=message.correlation_id, step=message.step),
     hold=_hold_step,
     read=_read_step,
     recall=lambda told, store: attrs.evolve(told, liquidation_step=store.step),
@@ -150,17 +143,17 @@ def grace_rows(*, trigger: str, until: datetime | None, at: datetime) -> Rows:
     return Rows(statements=(insert("graces", reason=trigger, until=until, at=at),))
 
 
-def _hold_grace(store: VolatileStore, message: RecordGrace) -> None:
+def _hold_grace(store: VolatileStore, message: m.RecordGrace) -> None:
     store.grace = None if message.until is None else (message.trigger, message.until)
 
 
-def _read_grace(told: JournalRead, query: Query, _: Horizon) -> JournalRead:
+def _read_grace(told: m.JournalRead, query: Query, _: Horizon) -> m.JournalRead:
     running = grace(query)
     return attrs.evolve(told, grace=(running.trigger, running.until) if running else None)
 
 
 GRACE: Final = EntryKind(
-    message=RecordGrace,
+    message=m.RecordGrace,
     rows=lambda message, _: grace_rows(trigger=message.trigger, until=message.until, at=message.at),
     hold=_hold_grace,
     read=_read_grace,

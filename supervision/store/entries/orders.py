@@ -7,18 +7,9 @@ from typing import Any, Final
 
 import attrs
 
+from actors import messages as m
 from actors.kernel.stories import root_id
 from actors.logic.order_table import TERMINAL, OrderState
-from actors.messages.journal import (
-    IntentDurable,
-    JournaledOrder,
-    JournalRead,
-    RecordIntent,
-    RecordModification,
-    RecordNote,
-    RecordNotSent,
-    RecordTransition,
-)
 from supervision.store.entries.kind import EntryKind, Horizon
 from supervision.store.journal_codec import (
     approval_content,
@@ -65,7 +56,7 @@ def intent_rows(
     return Rows(statements=(row,), new_order=order_ref)
 
 
-def _intent_rows(message: RecordIntent, _: datetime) -> Rows:
+def _intent_rows(message: m.RecordIntent, _: datetime) -> Rows:
     return intent_rows(
         order_ref=message.order.order_ref,
         order_id=message.order_id,
@@ -77,13 +68,13 @@ def _intent_rows(message: RecordIntent, _: datetime) -> Rows:
     )
 
 
-def _terms(message: RecordIntent | RecordModification) -> Any:
+def _terms(message: m.RecordIntent | m.RecordModification) -> Any:
     return intent_content(message.order, message.request, message.close_reason, message.wait_for)
 
 
-def _hold_intent(store: VolatileStore, message: RecordIntent) -> None:
+def _hold_intent(store: VolatileStore, message: m.RecordIntent) -> None:
     _let_go_of_the_oldest(store.orders)
-    store.orders[message.order.order_ref] = JournaledOrder(
+    store.orders[message.order.order_ref] = m.JournaledOrder(
         order=message.order,
         request=message.request,
         order_id=message.order_id,
@@ -97,7 +88,7 @@ def _hold_intent(store: VolatileStore, message: RecordIntent) -> None:
     )
 
 
-def _let_go_of_the_oldest(orders: dict[str, JournaledOrder]) -> None:
+def _let_go_of_the_oldest(orders: dict[str, m.JournaledOrder]) -> None:
     """Of those that ended, when there are many."""
     if len(orders) > MOST_ENDED:
         for order_ref in [key for key, held in orders.items() if has_ended(held)]:
@@ -106,11 +97,11 @@ def _let_go_of_the_oldest(orders: dict[str, JournaledOrder]) -> None:
             del orders[order_ref]
 
 
-def _intent_durable(message: RecordIntent | RecordModification) -> IntentDurable:
-    return IntentDurable(correlation_id=message.correlation_id, order_ref=message.order.order_ref)
+def _intent_durable(message: m.RecordIntent | m.RecordModification) -> m.IntentDurable:
+    return m.IntentDurable(correlation_id=message.correlation_id, order_ref=message.order.order_ref)
 
 
-def _read_orders(told: JournalRead, query: Query, horizon: Horizon) -> JournalRead:
+def _read_orders(told: m.JournalRead, query: Query, horizon: Horizon) -> m.JournalRead:
     return attrs.evolve(
         told,
         orders=tuple(map(read_order, open_orders(query))),
@@ -118,7 +109,7 @@ def _read_orders(told: JournalRead, query: Query, horizon: Horizon) -> JournalRe
     )
 
 
-def _recall_orders(told: JournalRead, store: VolatileStore) -> JournalRead:
+def _recall_orders(told: m.JournalRead, store: VolatileStore) -> m.JournalRead:
     held = store.orders.values()
     return attrs.evolve(
         told,
@@ -128,7 +119,7 @@ def _recall_orders(told: JournalRead, store: VolatileStore) -> JournalRead:
 
 
 INTENT: Final = EntryKind(
-    message=RecordIntent,
+    message=m.RecordIntent,
     rows=_intent_rows,
     answer=_intent_durable,
     hold=_hold_intent,
@@ -157,7 +148,7 @@ def modification_rows(*, order_ref: str, content: Any, at: datetime, approval: A
     )
 
 
-def _modification_rows(message: RecordModification, _: datetime) -> Rows:
+def _modification_rows(message: m.RecordModification, _: datetime) -> Rows:
     return modification_rows(
         order_ref=message.order.order_ref,
         content=_terms(message),
@@ -166,7 +157,7 @@ def _modification_rows(message: RecordModification, _: datetime) -> Rows:
     )
 
 
-def _hold_modification(store: VolatileStore, message: RecordModification) -> None:
+def _hold_modification(store: VolatileStore, message: m.RecordModification) -> None:
     order = message.order
     held = store.orders.get(order.order_ref)
     if held is not None:
@@ -174,7 +165,7 @@ def _hold_modification(store: VolatileStore, message: RecordModification) -> Non
 
 
 MODIFICATION: Final = EntryKind(
-    message=RecordModification,
+    message=m.RecordModification,
     rows=_modification_rows,
     answer=_intent_durable,
     hold=_hold_modification,
@@ -208,7 +199,7 @@ def transition_rows(
     return Rows(statements=(row, (_OPEN_OR_ENDED, ended)))
 
 
-def _transition_rows(message: RecordTransition, _: datetime) -> Rows:
+def _transition_rows(message: m.RecordTransition, _: datetime) -> Rows:
     return transition_rows(
         order_ref=message.order_ref,
         at=message.at,
@@ -224,7 +215,7 @@ def _transition_rows(message: RecordTransition, _: datetime) -> Rows:
     )
 
 
-def _hold_transition(store: VolatileStore, message: RecordTransition) -> None:
+def _hold_transition(store: VolatileStore, message: m.RecordTransition) -> None:
     held = store.orders.get(message.order_ref)
     if held is not None:
         store.orders[message.order_ref] = attrs.evolve(
@@ -238,7 +229,7 @@ def _hold_transition(store: VolatileStore, message: RecordTransition) -> None:
 
 
 TRANSITION: Final = EntryKind(
-    message=RecordTransition, rows=_transition_rows, hold=_hold_transition
+    message=m.RecordTransition, rows=_transition_rows, hold=_hold_transition
 )
 
 # --- for the audit trail --------------------------------------------------------------------------------------------
@@ -275,7 +266,7 @@ def not_sent_rows(
     return Rows(statements=(row,))
 
 
-def _not_sent_rows(message: RecordNotSent, _: datetime) -> Rows:
+def _not_sent_rows(message: m.RecordNotSent, _: datetime) -> Rows:
     return not_sent_rows(
         order_ref=message.order_ref,
         order_id=message.order_id,
@@ -287,12 +278,12 @@ def _not_sent_rows(message: RecordNotSent, _: datetime) -> Rows:
     )
 
 
-def _let_go(_: VolatileStore, __: RecordNote | RecordNotSent) -> None:
+def _let_go(_: VolatileStore, __: m.RecordNote | m.RecordNotSent) -> None:
     """Without a file there is no audit trail."""
 
 
 NOTE: Final = EntryKind(
-    message=RecordNote,
+    message=m.RecordNote,
     rows=lambda message, _: note_rows(
         order_ref=message.order_ref,
         kind=message.kind,
@@ -303,7 +294,9 @@ NOTE: Final = EntryKind(
     urgent=False,
 )
 
-NOT_SENT: Final = EntryKind(message=RecordNotSent, rows=_not_sent_rows, hold=_let_go, urgent=False)
+NOT_SENT: Final = EntryKind(
+    message=m.RecordNotSent, rows=_not_sent_rows, hold=_let_go, urgent=False
+)
 
 # --- reading back ---------------------------------------------------------------------------------------------------
 
