@@ -23,7 +23,7 @@ Refuses: an answer of a type that was not named (`TypeError`), and awaiting anyt
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Coroutine, Generator
 from types import CoroutineType
 from typing import Any, ClassVar, TypedDict
 
@@ -123,9 +123,6 @@ class _Wait:
 
     def __await__(self) -> Generator[_Wait, Any, Any]:
         return (yield self)
-
-
-Schedule = Callable[[float, Message], Cancellable]
 
 
 class Stories:
