@@ -11,14 +11,42 @@ from actors.errors import OrderValidationError
 
 
 class SecurityType(StrEnum):
-    """The two kinds of contract that the product trades, and OTHER for whatever else an account may hold.
+    """The kinds of contract that an account may hold, by IB's names; OTHER for one that IB has added since.
 
-    A position in something else is reported and counted, so that nobody calls the account flat; it is never ordered.
+    What is opened, what is only closed, and what is named for a hand: `actors.logic.closable`. Every position is
+    reported and counted, so that nobody calls the account flat.
     """
 
     STOCK = "STK"
     OPTION = "OPT"
+    FUTURE = "FUT"
+    FUTURE_OPTION = "FOP"
+    WARRANT = "WAR"
+    BOND = "BOND"
+    CURRENCY = "CASH"
+    COMMODITY = "CMDTY"
+    COMBINATION = "BAG"
+    FUND = "FUND"
+    CFD = "CFD"
+    CRYPTO = "CRYPTO"
+    INDEX = "IND"
     OTHER = "OTHER"
+
+    @classmethod
+    def from_ib(cls, text: str) -> SecurityType:
+        """Read IB's name of a kind; whatever is not known is OTHER."""
+        try:
+            return cls(text)
+        except ValueError:
+            return cls.OTHER
+
+    @property
+    def has_strike(self) -> bool:
+        """Whether contracts of this kind have a strike and a right."""
+        return self in _WITH_STRIKE
+
+
+_WITH_STRIKE = frozenset({SecurityType.OPTION, SecurityType.FUTURE_OPTION, SecurityType.WARRANT})
 
 
 class Right(StrEnum):
@@ -58,10 +86,7 @@ class ContractQuery:
     currency: str = "USD"
 
     def __str__(self) -> str:
-        if self.security_type is not SecurityType.OPTION:
-            return self.symbol
-        expiry = self.expiry.strftime("%Y%m%d") if self.expiry else "?"
-        return f"{self.symbol} {expiry} {self.strike or 0:g}{self.right or '?'}"
+        return _words(self)
 
 
 @attrs.frozen(kw_only=True)
@@ -91,7 +116,15 @@ class Contract:
         return f"{self.symbol}_{self.con_id}"
 
     def __str__(self) -> str:
-        if self.security_type is not SecurityType.OPTION:
-            return self.symbol
-        expiry = self.expiry.strftime("%Y%m%d") if self.expiry else "?"
-        return f"{self.symbol} {expiry} {self.strike or 0:g}{self.right or '?'}"
+        return _words(self)
+
+
+def _words(contract: ContractQuery | Contract) -> str:
+    """Name a contract for people: ``SPY``, ``ES 20261218``, ``SPY 20261218 600C``."""
+    kind = contract.security_type
+    if not kind.has_strike and kind is not SecurityType.FUTURE:
+        return contract.symbol
+    expiry = contract.expiry.strftime("%Y%m%d") if contract.expiry else "?"
+    if not kind.has_strike:
+        return f"{contract.symbol} {expiry}"
+    return f"{contract.symbol} {expiry} {contract.strike or 0:g}{contract.right or '?'}"
