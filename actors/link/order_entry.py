@@ -22,7 +22,7 @@ from actors.link.pacing import PacingLane
 from actors.link.session import Session
 from actors.link.sessions import Sessions
 from actors.model.connection import GateState
-from actors.model.orders import Purpose, WireOrder
+from actors.model.orders import GateRefusal, Purpose, WireOrder
 from actors.ports import EventLog
 
 
@@ -145,11 +145,11 @@ class OrderEntry(Part):
             deadline=request.deadline,
             sender_superseded=sender.superseded,
         )
-        reason = self._gate.refusal(attempt, self._link.clock.monotonic())
-        if reason is None and (session is None or not session.client.can_write):
-            reason = self._gate.give_up(order, "the connection takes no bytes")
-        if reason is not None or session is None:
-            self._refuse(request, reason or "there is no session")
+        refusal = self._gate.refusal(attempt, self._link.clock.monotonic())
+        if refusal is not None:
+            self._refuse(request, refusal.reason, refusal.kind)
+        elif session is None or not session.client.can_write:
+            self._refuse(request, self._gate.give_up(order, "the connection takes no bytes"))
         elif self._sender is None:
             self._simulate(request, order)
         else:
@@ -190,13 +190,16 @@ class OrderEntry(Part):
             ),
         )
 
-    def _refuse(self, request: m.SendOrder, reason: str) -> None:
+    def _refuse(
+        self, request: m.SendOrder, reason: str, kind: GateRefusal = GateRefusal.OTHER
+    ) -> None:
         self._link.reply(
             request,
             m.OrderRefusedAtGate(
                 correlation_id=request.correlation_id,
                 order_ref=request.order.order_ref,
                 reason=reason,
+                kind=kind,
             ),
         )
 

@@ -28,7 +28,7 @@ from actors.logic.order_ids import ORDER_REF_SEPARATOR
 from actors.logic.permits import MAX_KEY_BYTES, MIN_KEY_BYTES, is_genuine
 from actors.model.connection import GateState
 from actors.model.contracts import SecurityType
-from actors.model.orders import Permit, Purpose, WireOrder
+from actors.model.orders import GateRefusal, Permit, Purpose, WireOrder
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -45,6 +45,14 @@ class Attempt:
     permit: Permit
     deadline: float
     sender_superseded: bool = False
+
+
+@attrs.frozen
+class Refusal:
+    """Why an order may not pass, in words and in kind."""
+
+    reason: str
+    kind: GateRefusal = GateRefusal.OTHER
 
 
 @attrs.frozen(kw_only=True)
@@ -176,18 +184,19 @@ class OrderGate:
 
     # --- passing --------------------------------------------------------------------------------------------------
 
-    def refusal(self, attempt: Attempt, now: float) -> str | None:
+    def refusal(self, attempt: Attempt, now: float) -> Refusal | None:
         """Say why the order may not pass, or None.
 
         A refused permit is used up and a refused new order is void: neither can pass later.
         """
-        reason = self._judge(attempt, now)
-        if reason is None:
+        found = self._judge(attempt, now)
+        if found is None:
             return None
-        self.give_up(attempt.order, reason)
+        refusal = found if isinstance(found, Refusal) else Refusal(found)
+        self.give_up(attempt.order, refusal.reason)
         if self._key is not None and is_genuine(self._key, attempt.permit, attempt.order):
             self._use(attempt.permit, now)
-        return reason
+        return refusal
 
     def give_up(self, order: WireOrder, reason: str) -> str:
         """Make a new order void; returns the reason. One that was sent, or the change of one, is left alone."""
@@ -195,11 +204,12 @@ class OrderGate:
             self._remember(self._void, order.order_ref, None)
         return reason
 
-    def _judge(self, attempt: Attempt, now: float) -> str | None:
+    def _judge(self, attempt: Attempt, now: float) -> str | Refusal | None:
         order, permit = attempt.order, attempt.permit
         return (
             self._fault_of_state(attempt, now)
             or self._fault_of_permit(order, permit, now)
+            or self._fault_of_size(order, permit)
             or self._fault_of_order(order)
             or self._fault_of_identity(order)
         )
@@ -234,14 +244,20 @@ class OrderGate:
         if permit.permit_id in self._permits:
             return "the permit has been used"
         self._use(permit, now)
-        if order.purpose is Purpose.CLOSE:
-            counted = self.fill_count(order.contract.con_id)
-            if permit.fill_count != counted:
-                return (
-                    f"the position moved: the permit counts {permit.fill_count} executions of the contract, "
-                    f"the gate {counted}"
-                )
         return None
+
+    def _fault_of_size(self, order: WireOrder, permit: Permit) -> Refusal | None:
+        """A close was sized from a position; it may be another one by now."""
+        if order.purpose is not Purpose.CLOSE:
+            return None
+        counted = self.fill_count(order.contract.con_id)
+        if permit.fill_count == counted:
+            return None
+        reason = (
+            f"the position moved: the permit counts {permit.fill_count} executions of the contract, "
+            f"the gate {counted}"
+        )
+        return Refusal(reason, GateRefusal.POSITION_MOVED)
 
     def _fault_of_order(self, order: WireOrder) -> str | None:
         if not self._operator_id or order.operator_id != self._operator_id:

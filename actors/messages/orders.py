@@ -12,6 +12,7 @@ from actors.model.orders import (
     BrokerOrder,
     CloseReason,
     Execution,
+    GateRefusal,
     OrderAction,
     OrderResult,
     Permit,
@@ -215,6 +216,7 @@ class OrderRefusedAtGate(Reply):
 
     order_ref: str
     reason: str
+    kind: GateRefusal = GateRefusal.OTHER
 
 
 @attrs.frozen(kw_only=True)

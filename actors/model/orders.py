@@ -83,6 +83,16 @@ class Purpose(StrEnum):
     CLOSE = "close"
 
 
+class GateRefusal(StrEnum):
+    """Why the gate refused an order, as far as somebody acts upon the difference."""
+
+    OTHER = "other"
+    POSITION_MOVED = "position_moved"
+    """The position is another one than the permit counts: size the close anew, at once."""
+    BEYOND_POSITION = "beyond_position"
+    """With the closes that are not proved dead it could turn the position: try again once one of them ended."""
+
+
 class OrderStatus(StrEnum):
     """What a caller is told of an order (ORD-5): coarser than `OrderState`, the executor's own step by step."""
 

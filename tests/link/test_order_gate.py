@@ -14,7 +14,7 @@ from actors.link.order_gate import Attempt, OrderGate
 from actors.logic.permits import issue_permit
 from actors.model.connection import GateState
 from actors.model.contracts import Contract, SecurityType
-from actors.model.orders import OrderAction, OrderType, Permit, Purpose, WireOrder
+from actors.model.orders import GateRefusal, OrderAction, OrderType, Permit, Purpose, WireOrder
 
 KEY = b"0123456789abcdef"
 OTHER_KEY = b"fedcba9876543210"
@@ -64,9 +64,9 @@ def _state(gate: OrderGate) -> GateState:
 
 
 def _refusal(gate: OrderGate, attempt: Attempt, now: float = 100.0) -> str:
-    reason = gate.refusal(attempt, now)
-    assert reason is not None
-    return reason
+    refusal = gate.refusal(attempt, now)
+    assert refusal is not None
+    return refusal.reason
 
 
 @pytest.mark.req("ORD-3")
@@ -256,7 +256,11 @@ def test_a_close_is_refused_when_the_position_moved_since_it_was_sized(counted: 
     gate.count_execution(SPY.con_id, "a")
     close = _order("CLOSE_1", purpose=Purpose.CLOSE)
 
-    assert "the position moved" in _refusal(gate, _attempt(close, fill_count=counted))
+    refusal = gate.refusal(_attempt(close, fill_count=counted), 100.0)
+
+    assert refusal is not None
+    assert "the position moved" in refusal.reason
+    assert refusal.kind is GateRefusal.POSITION_MOVED
 
 
 def test_an_execution_counts_once_and_so_do_its_corrections() -> None:
