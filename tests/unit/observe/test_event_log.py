@@ -164,11 +164,16 @@ def test_a_blocked_stdout_stops_neither_the_caller_nor_the_file(
     reader, stream = full_pipe
     log = log_to(stream, tmp_path / "x", queue_bound=BOUND)
 
+    times = 1
     longest = say_many(log)
+    while (
+        not log.not_shown
+    ):  # a busy machine drops so much that the little which is left finds room
+        times += 1
+        longest = max(longest, say_many(log))
 
-    until(lambda: len(events_in(tmp_path / "x")) + log.dropped >= MANY)
+    until(lambda: len(events_in(tmp_path / "x")) + log.dropped >= times * MANY)
     assert longest < LONGEST_CALL_S
-    assert log.not_shown > 0
 
     shown = ""
     while "log_lines_not_shown" not in shown:
