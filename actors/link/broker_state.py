@@ -74,7 +74,7 @@ class BrokerStateReader:
 
 async def _read_once(session: Session, gate: OrderGate, account: str) -> BrokerState | None:
     session.account.account_id = account
-    losses = gate.losses
+    losses, began_at = gate.losses, session.clock.monotonic()
     before = await _executions(session)
     counted = gate.executions_counted
     await _leave_account(session)
@@ -101,6 +101,7 @@ async def _read_once(session: Session, gate: OrderGate, account: str) -> BrokerS
         fill_counts=gate.fill_counts,
         disconnects=gate.disconnects,
         answered_disconnects=gate.answered_disconnects,
+        began_at=began_at,
     )
 
 

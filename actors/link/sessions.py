@@ -55,6 +55,8 @@ class Sessions(Part):
         """The session that is open or being opened."""
         self.undecodable_count = 0
         """So many messages of the current session could not be decoded."""
+        self.flattening = m.FlatteningChanged(running=False)
+        """What Strategy C said last of its work."""
         self._link = link
         self._settings = settings
         self._gate = gate

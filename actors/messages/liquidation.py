@@ -57,6 +57,20 @@ class LiquidationStatus(Reply):
 
 
 @attrs.frozen(kw_only=True)
+class FlatteningChanged(Message):
+    """Told to the link by Strategy C: whether it works now on something that can be closed now.
+
+    While it does, data pauses at the wire, and reads of the broker's state go with the closes (D9); the quotes of
+    ``prices_of`` (con_ids, for limits that are walked) go with them. ``running`` is False while it only waits: for a
+    session to open, for a human, or because all is flat. Tell it whenever it changes, and once at every start of
+    Strategy C; the link forgets it when it is restarted itself, which only makes data flow again.
+    """
+
+    running: bool
+    prices_of: tuple[int, ...] = ()
+
+
+@attrs.frozen(kw_only=True)
 class LiquidationReport(Message):
     """How a liquidation ended. ``flat`` only when two reads of the broker agreed on it (MODE-6: never in dry run)."""
 

@@ -73,7 +73,13 @@ class LayerHealth:
 
 @attrs.frozen(kw_only=True)
 class BrokerState:
-    """What the broker says of the world at one moment: every part was read to its end marker (CON-11)."""
+    """What the broker says of the world at one moment: every part was read to its end marker (CON-11).
+
+    ``silent`` names the parts that were not, since the gateway did not end their answers (D23): completed orders,
+    executions or the account's values. Positions and open orders are always whole. ``began_at`` (monotonic seconds) is
+    when the first question was asked: an order's fate is settled by reads that began late enough (RULES 1).
+    ``moving``: the con_ids of which executions came in while it was read: their holdings may be older than those.
+    """
 
     read_at: datetime
     holdings: tuple[Holding, ...]
@@ -86,3 +92,11 @@ class BrokerState:
     disconnects: int = 0
     """How many unplanned disconnects the gate has seen, and how many of them Strategy C has dealt with."""
     answered_disconnects: int = 0
+    began_at: float = 0.0
+    silent: tuple[str, ...] = ()
+    moving: tuple[int, ...] = ()
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the read proves anything of what it does not show."""
+        return not self.silent
