@@ -44,7 +44,7 @@ from actors.executor.order_book import OrderBook, Tracked
 from actors.executor.publishing import Publishing
 from actors.executor.record import mark_sent, move, new_record
 from actors.executor.recovery import Recovery
-from actors.executor.result import result
+from actors.executor.result import KIND_OF_REFUSAL, result
 from actors.executor.session_facts import SessionFacts
 from actors.kernel.actor import ActorContext, SupervisedActor
 from actors.kernel.handlers import handles
@@ -56,7 +56,7 @@ from actors.logic.order_validation import contract_query, request_fault
 from actors.messages.addresses import JOURNAL, LINK, RISK
 from actors.model.contracts import Contract
 from actors.model.market import Quote
-from actors.model.orders import OrderStatus, Purpose, TradeRequest, WireOrder
+from actors.model.orders import OrderStatus, Purpose, RejectionKind, TradeRequest, WireOrder
 from actors.model.trading import Trading
 from actors.ports import EventLog, no_log
 from actors.sections.orders import Orders
@@ -76,9 +76,10 @@ class NotTakenError(Exception):
 class StoppedShortError(Exception):
     """The order ends in ``state`` before it reached the broker."""
 
-    def __init__(self, state: OrderState, reason: str) -> None:
+    def __init__(self, state: OrderState, reason: str, kind: RejectionKind) -> None:
         super().__init__(reason)
         self.state = state
+        self.kind = kind
 
 
 class GivenUpError(Exception):
@@ -266,7 +267,7 @@ class ExecutorActor(SupervisedActor):
         tracked.validation = judged.validation
         if isinstance(judged, m.OrderRejected):
             reasons = "; ".join(judged.validation.rejection_reasons)
-            raise StoppedShortError(OrderState.REJECTED, reasons)
+            raise StoppedShortError(OrderState.REJECTED, reasons, RejectionKind.RISK)
         _expect_wanted(tracked, OrderState.AWAITING_APPROVAL)
         return judged
 
@@ -312,7 +313,8 @@ class ExecutorActor(SupervisedActor):
             self._ask_for_fate(tracked, error)
             return
         if isinstance(passed, m.OrderRefusedAtGate):
-            raise StoppedShortError(OrderState.REJECTED, passed.reason)
+            kind = KIND_OF_REFUSAL[passed.kind]
+            raise StoppedShortError(OrderState.REJECTED, passed.reason, kind)
         if isinstance(passed, m.OrderSimulated):
             simulated = move(tracked.record, OrderState.SIMULATED, self.clock.now())
             self.publishing.update(tracked, simulated, "simulated")
@@ -345,7 +347,7 @@ class ExecutorActor(SupervisedActor):
             self.answers.settle(tracked)
             return
         reason = str(ending)
-        record = move(tracked.record, ending.state, self.clock.now(), reason)
+        record = move(tracked.record, ending.state, self.clock.now(), reason, ending.kind)
         self.publishing.update(tracked, record, reason)
 
     def _ask_for_fate(self, tracked: Tracked, error: GatewayError) -> None:
@@ -360,8 +362,8 @@ def _not_answered(tracked: Tracked, error: GatewayError, what: str = "") -> Stop
     """Risk or the journal did not answer in kind; when that is for want of time, it is the deadline's end."""
     if isinstance(error, GatewayTimeoutError):
         tracked.cancel = tracked.cancel.by_deadline()
-        return StoppedShortError(OrderState.CANCELLED, f"{what}{error}")
-    return StoppedShortError(OrderState.FAILED, f"{what}{error}")
+        return StoppedShortError(OrderState.CANCELLED, f"{what}{error}", RejectionKind.NOT_SENT)
+    return StoppedShortError(OrderState.FAILED, f"{what}{error}", RejectionKind.NOT_SENT)
 
 
 def _expect_wanted(tracked: Tracked, state: OrderState) -> None:

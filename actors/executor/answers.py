@@ -14,7 +14,7 @@ from actors.kernel.handlers import Part, handles
 from actors.kernel.messages import Message, Request
 from actors.kernel.stories import root_id
 from actors.logic.order_table import WORKING
-from actors.model.orders import OrderResult, OrderStatus, WaitFor
+from actors.model.orders import OrderResult, OrderStatus, RejectionKind, WaitFor
 from actors.model.trading import Trading
 
 REASON_S = 0.1
@@ -109,6 +109,7 @@ class Answers(Part):
             action=request.action,
             quantity=request.quantity,
             rejection_reason=reason,
+            rejection_kind=RejectionKind.NOT_SENT,
             execution_mode=self._trading.mode,
             timestamp=self._actor.clock.now(),
             correlation_id=root_id(submit.correlation_id),

@@ -31,6 +31,7 @@ from actors.model.orders import (
     CloseReason,
     Execution,
     Purpose,
+    RejectionKind,
     TradeRequest,
     WireOrder,
     base_id_of,
@@ -68,8 +69,11 @@ class OrderRecord:
     unlisted_filled: float = 0.0
     reported_price: float | None = None
     rejection_reason: str | None = None
+    rejection_kind: RejectionKind | None = None
+    rejection_code: int | None = None
     last_status: str = ""
     last_notice: str | None = None
+    last_code: int | None = None
     cancel_requested: bool = False
     pending_change: WireOrder | None = None
     created_at: datetime
@@ -137,17 +141,24 @@ def new_record(
 
 
 def move(
-    record: OrderRecord, to: OrderState, now: datetime, reason: str | None = None
+    record: OrderRecord,
+    to: OrderState,
+    now: datetime,
+    reason: str | None = None,
+    kind: RejectionKind | None = None,
+    code: int | None = None,
 ) -> OrderRecord:
     """Take a step of the table and date it; raise `IllegalTransitionError` for one that does not exist.
 
-    ``reason`` becomes the rejection reason; None keeps the one there is.
+    ``reason``, ``kind`` and ``code`` become those of the rejection; None keeps what there is.
     """
     check_step(record.state, to)
     return evolve(
         record,
         state=to,
         rejection_reason=record.rejection_reason if reason is None else reason,
+        rejection_kind=record.rejection_kind if kind is None else kind,
+        rejection_code=record.rejection_code if code is None else code,
         sent_at=now if to is OrderState.SENT and record.sent_at is None else record.sent_at,
         acknowledged_at=(
             now if to in WORKING and record.acknowledged_at is None else record.acknowledged_at
@@ -252,16 +263,23 @@ def apply_error(record: OrderRecord, code: int, text: str, now: datetime) -> Ord
     """
     said = f"{code}: {text}"
     meaning = broker_codes.meaning(code, request_kind(record), record.state in WORKING)
-    noted = evolve(record, last_notice=said)
+    noted = evolve(record, last_notice=said, last_code=code)
     if meaning is Meaning.LIVES_ON:
         return evolve(noted, pending_change=None)
     to = NEXT_BY_MEANING.get(meaning)
     if to is not None and lacks_reason(record):
-        return evolve(noted, rejection_reason=said)
+        return evolve(
+            noted,
+            rejection_reason=said,
+            rejection_kind=RejectionKind.BROKER,
+            rejection_code=code,
+        )
     if to is None or record.state not in LIVE or to is record.state:
         return noted
     if to is OrderState.HELD and record.state is OrderState.CANCELLING:
         return noted
+    if to is OrderState.FAILED:
+        return move(noted, to, now, said, RejectionKind.BROKER, code)
     return move(noted, to, now, said if to in TERMINAL else None)
 
 

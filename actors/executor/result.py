@@ -11,7 +11,21 @@ from typing import Final
 from actors.executor.record import QUANTITY_TOLERANCE, OrderRecord
 from actors.logic import executions
 from actors.logic.order_table import LIVE, UNSENT, OrderState
-from actors.model.orders import ExecutionMode, OrderResult, OrderStatus, ValidationResult
+from actors.model.orders import (
+    ExecutionMode,
+    GateRefusal,
+    OrderResult,
+    OrderStatus,
+    RejectionKind,
+    ValidationResult,
+)
+
+KIND_OF_REFUSAL: Final = {
+    GateRefusal.OTHER: RejectionKind.GATE,
+    GateRefusal.POSITION_MOVED: RejectionKind.POSITION_MOVED,
+    GateRefusal.BEYOND_POSITION: RejectionKind.BEYOND_POSITION,
+}
+"""What the caller is told of the gate's own kinds."""
 
 _TIMED_OUT: Final = {False: OrderStatus.TIMEOUT, True: OrderStatus.PARTIAL}
 
@@ -67,6 +81,8 @@ def result(
         fill_quantity=filled,
         commission=executions.commission_of(record.executions),
         rejection_reason=reason,
+        rejection_kind=record.rejection_kind,
+        rejection_code=record.rejection_code,
         execution_mode=mode,
         risk_validation=validation,
         timestamp=now,

@@ -11,7 +11,7 @@ from actors.errors import IllegalTransitionError
 from actors.executor.record import QUANTITY_TOLERANCE, SENT_ONCE, OrderRecord, complete, move
 from actors.logic.frozen import evolve
 from actors.logic.order_table import LIVE, BrokerStatus, OrderState, next_by_status, status_of
-from actors.model.orders import BrokerOrder, WireOrder
+from actors.model.orders import BrokerOrder, RejectionKind, WireOrder
 
 
 def apply_status(record: OrderRecord, reported: BrokerOrder, now: datetime) -> OrderRecord:
@@ -33,8 +33,12 @@ def apply_status(record: OrderRecord, reported: BrokerOrder, now: datetime) -> O
     if is_news and to is OrderState.FILLED and not _claims_everything(known, reported):
         # "Filled" with a remainder contradicts itself; the broker is asked.
         to = OrderState.UNKNOWN
-    reason = _ending_reason(known, reported, to)
-    moved = known if to is record.state else move(known, to, now, reason)
+    moved = known
+    if is_news and to is OrderState.FAILED:
+        reason, code = _ending_reason(known, reported), known.last_code
+        moved = move(known, to, now, reason, RejectionKind.BROKER, code)
+    elif to is not record.state:
+        moved = move(known, to, now)
     return complete(moved, now)
 
 
@@ -105,8 +109,8 @@ def _claims_everything(record: OrderRecord, reported: BrokerOrder) -> bool:
     return record.known_filled >= record.order.quantity - QUANTITY_TOLERANCE
 
 
-def _ending_reason(record: OrderRecord, reported: BrokerOrder, to: OrderState) -> str | None:
-    if to is not OrderState.FAILED or record.rejection_reason is not None:
+def _ending_reason(record: OrderRecord, reported: BrokerOrder) -> str | None:
+    if record.rejection_reason is not None:
         return None
     return (
         record.last_notice

@@ -108,6 +108,21 @@ class OrderStatus(StrEnum):
     LOST = "LOST"
 
 
+class RejectionKind(StrEnum):
+    """Who turned an order away, for those who act on it; the reason in words is for people.
+
+    NOT_SENT: it ended before the gate (nonsense, no contract, link down, no durable intent). POSITION_MOVED and
+    BEYOND_POSITION are the gate's (`GateRefusal` says what to do then), GATE is its every other refusal.
+    """
+
+    NOT_SENT = "NOT_SENT"
+    RISK = "RISK"
+    GATE = "GATE"
+    POSITION_MOVED = "POSITION_MOVED"
+    BEYOND_POSITION = "BEYOND_POSITION"
+    BROKER = "BROKER"
+
+
 class WaitFor(StrEnum):
     """What ``submit_order`` waits for: the order's end, or the broker's acknowledgement (ORD-6)."""
 
@@ -305,7 +320,10 @@ class BrokerOrder:
 @attrs.frozen(kw_only=True)
 class OrderResult:
     """What came of an order (ORD-5). ``fill_price`` is volume weighted; ``cancel_confirmed`` is None unless a
-    remainder had to be cancelled at the deadline (ORD-6)."""
+    remainder had to be cancelled at the deadline (ORD-6).
+
+    ``rejection_kind`` says who turned it away, None when nobody did; ``rejection_code`` is the broker's code where
+    it was the broker and gave one."""
 
     order_id: str
     status: OrderStatus
@@ -317,6 +335,8 @@ class OrderResult:
     fill_quantity: float = 0.0
     commission: float | None = None
     rejection_reason: str | None = None
+    rejection_kind: RejectionKind | None = None
+    rejection_code: int | None = None
     execution_mode: ExecutionMode
     risk_validation: ValidationResult | None = None
     timestamp: datetime

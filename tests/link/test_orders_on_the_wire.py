@@ -34,6 +34,7 @@ from actors.model.connection import DisconnectCause
 from actors.model.contracts import ContractQuery
 from actors.model.orders import (
     OPERATOR_ID,
+    GateRefusal,
     OrderAction,
     OrderType,
     Permit,
@@ -375,6 +376,7 @@ def test_a_close_that_was_sized_before_a_fill_is_refused() -> None:
             )
 
             assert "the position moved" in refused.reason
+            assert refused.kind is GateRefusal.POSITION_MOVED
 
     run(scenario)
 
@@ -392,6 +394,7 @@ def test_an_order_of_an_executor_that_was_replaced_is_refused() -> None:
 
             assert isinstance(reply, OrderRefusedAtGate)
             assert "replaced" in reply.reason
+            assert reply.kind is GateRefusal.OTHER
             assert simulator.ledger == ()
 
     run(scenario)

@@ -9,7 +9,7 @@ import pytest
 
 from actors.errors import GatewayError
 from actors.messages.connection import RequestReconciliation
-from actors.model.orders import OrderStatus
+from actors.model.orders import OrderStatus, RejectionKind
 from supervision.config.sections import Orders
 from tests.walk.watching import ending, tapped
 from tests.worlds import CONTEXT, LENIENT, ProofWorld, a_config, buy, prove
@@ -82,6 +82,8 @@ def test_a_new_order_that_is_refused_has_failed_with_the_brokers_reason(
 
         assert ended.result.status is OrderStatus.FAILED
         assert f"{code}: no, by {code}" in ended.result.rejection_reason
+        said = (ended.result.rejection_kind, ended.result.rejection_code)
+        assert said == (RejectionKind.BROKER, code)
         assert ended.after_s < 1.0
         assert world.simulator.positions() == {}
         assert len(world.simulator.ledger) == 1, "it is never sent again"

@@ -10,6 +10,7 @@ import pytest
 from actors.executor.record import OrderRecord, apply_error, begin_change, request_cancel
 from actors.logic.broker_codes import KNOWN_CODES, Meaning, RequestKind, meaning
 from actors.logic.order_table import LIVE, TERMINAL, OrderState
+from actors.model.orders import RejectionKind
 from tests.unit.logic.values import LATER, record
 
 pytestmark = pytest.mark.req("ORD-8")
@@ -94,6 +95,7 @@ def test_a_code_is_decided_for_each_request_and_state(code: int, column: int) ->
     assert after.last_notice == f"{code}: text"
     if after.state is S.FAILED:
         assert after.rejection_reason == f"{code}: text"
+        assert (after.rejection_kind, after.rejection_code) == (RejectionKind.BROKER, code)
     if expected is M.LIVES_ON:
         assert (after.pending_change, after.order) == (None, before.order)
 
