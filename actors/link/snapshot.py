@@ -46,15 +46,16 @@ _SIZE_OF: Final = {
 }
 _TRADED_AT: Final = (45, 88)
 _HALTED: Final = 49
-_COMPUTATIONS: Final = (13, 83, 12, 82, 10, 80, 11, 81)
+_MODEL: Final = (13, 83)
+_COMPUTATIONS: Final = (*_MODEL, 12, 82, 10, 80, 11, 81)
 """Option computations, the best first: model, last, bid, ask; each live before delayed."""
 _PARTIAL: Final = frozenset({10090, 10091})
 """A part of the data is not subscribed to; the rest comes."""
 
 _NO_GREEK: Final = -2.0
 
-Computation = tuple[float, float, float, float, float, float]
-"""Implied volatility, delta, gamma, vega, theta, price of the underlying."""
+Computation = tuple[float, float, float, float, float, float, float]
+"""Implied volatility, delta, gamma, vega, theta, price of the underlying; price of the option by this computation."""
 
 
 class SnapshotPending(Pending):
@@ -128,7 +129,7 @@ class SnapshotPending(Pending):
         best = next(
             (self._computations[tick] for tick in _COMPUTATIONS if tick in self._computations), None
         )
-        volatility, delta, gamma, vega, theta, underlying = best or (_NO_GREEK,) * 6
+        volatility, delta, gamma, vega, theta, underlying, _ = best or (_NO_GREEK,) * 7
         return Quote(
             contract=contract,
             received_at=received_at,
@@ -143,7 +144,13 @@ class SnapshotPending(Pending):
             vega=_greek(vega),
             theta=_greek(theta),
             underlying_price=positive(underlying),
+            model_price=self._model_price(),
         )
+
+    def _model_price(self) -> float | None:
+        """What the option is worth by the gateway's model; the other computations hold prices of the market."""
+        found = (self._computations[tick][-1] for tick in _MODEL if tick in self._computations)
+        return next((price for price in map(positive, found) if price is not None), None)
 
 
 def _greek(value: float) -> float | None:

@@ -142,16 +142,18 @@ class RawWrapper:
         _attribute: int,
         volatility: float,
         delta: float,
-        _option_price: float,
+        option_price: float,
         _present_dividend: float,
         gamma: float,
         vega: float,
         theta: float,
         underlying: float,
     ) -> None:
-        """Volatility and greeks."""
+        """Volatility, greeks and prices."""
         if snapshot := self._snapshot(request_id):
-            snapshot.on_computation(tick, (volatility, delta, gamma, vega, theta, underlying))
+            snapshot.on_computation(
+                tick, (volatility, delta, gamma, vega, theta, underlying, option_price)
+            )
 
     def marketDataType(self, request_id: int, kind: int) -> None:
         """Live, frozen or delayed."""

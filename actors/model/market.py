@@ -69,7 +69,10 @@ _CONDITIONS: Final = {
 
 @attrs.frozen(kw_only=True)
 class Quote:
-    """One snapshot of a contract's market. Prices in the contract's currency, sizes in units."""
+    """One snapshot of a contract's market. Prices in the contract's currency, sizes in units.
+
+    ``model_price`` is what the gateway's model makes of an option; None where it was not computed.
+    """
 
     contract: Contract
     received_at: datetime
@@ -95,6 +98,7 @@ class Quote:
     vega: float | None = None
     theta: float | None = None
     underlying_price: float | None = None
+    model_price: float | None = None
 
     @property
     def symbol(self) -> str:

@@ -13,6 +13,7 @@ from typing import ClassVar, Final
 
 import attrs
 
+from actors.sections.close import Close
 from actors.sections.connection import Connection
 from actors.sections.fields import (
     DAY_S,
@@ -38,6 +39,7 @@ from actors.sections.risk import Risk
 from actors.sections.strategy_c import StrategyC
 
 __all__ = [
+    "Close",
     "Config",
     "Connection",
     "Control",
@@ -356,6 +358,7 @@ class Config:
     orders: Orders = attrs.field(factory=Orders)
     risk: Risk = attrs.field(factory=Risk)
     positions: Positions = attrs.field(factory=Positions)
+    close: Close = attrs.field(factory=Close)
     strategy_c: StrategyC = attrs.field(factory=StrategyC)
     supervision: Supervision = attrs.field(factory=Supervision)
     journal: Journal = attrs.field(factory=Journal)

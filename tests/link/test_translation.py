@@ -230,12 +230,25 @@ def test_a_volume_that_overflowed_is_none() -> None:
 @pytest.mark.req("MKT-8")
 def test_the_model_computation_is_preferred_and_what_was_not_computed_is_none() -> None:
     snapshot = _snapshot()
-    snapshot.on_computation(10, (0.2, 0.5, 0.1, 0.1, -0.1, 600.0))
-    snapshot.on_computation(13, (-1.0, -2.0, 0.02, -2.0, -0.05, -1.0))
+    snapshot.on_computation(10, (0.2, 0.5, 0.1, 0.1, -0.1, 600.0, 9.9))
+    snapshot.on_computation(13, (-1.0, -2.0, 0.02, -2.0, -0.05, -1.0, -1.0))
     quote = snapshot.quote(SPY, NOW)
 
     assert (quote.implied_volatility, quote.delta, quote.vega) == (None, None, None)
     assert (quote.gamma, quote.theta, quote.underlying_price) == (0.02, -0.05, None)
+    assert quote.model_price is None
+
+
+@pytest.mark.parametrize("model", [13, 83])
+@pytest.mark.req("MKT-8")
+def test_the_model_price_is_that_of_the_model_and_of_no_other_computation(model: int) -> None:
+    snapshot = _snapshot()
+    snapshot.on_computation(10, (0.2, 0.5, 0.1, 0.1, -0.1, 600.0, 9.9))
+    without = snapshot.quote(SPY, NOW)
+    snapshot.on_computation(model, (0.2, 0.5, 0.1, 0.1, -0.1, 600.0, 10.4))
+
+    assert without.model_price is None
+    assert snapshot.quote(SPY, NOW).model_price == 10.4
 
 
 def test_an_unknown_data_type_counts_as_the_least_fresh() -> None:

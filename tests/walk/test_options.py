@@ -79,6 +79,7 @@ def test_a_call_and_a_put_are_quoted_with_volatility_and_all_greeks() -> None:
     assert call.implied_volatility > 0
     assert call.theta < 0
     assert call.underlying_price == pytest.approx(put.underlying_price, rel=0.01)
+    assert call.bid <= call.model_price <= call.ask
 
 
 @pytest.mark.req("GW-10", "MKT-8", "ORD-10")
