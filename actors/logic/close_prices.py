@@ -1,8 +1,8 @@
 """How a close is priced (RULES 2, "Order type"): a market order, or a limit that goes as far as it has to.
 
 =====================================  ======================================================================
-stock; future in regular hours         market
-future outside regular hours           limit a few ticks beyond the side that deals (a market order would wait)
+stock, future in regular hours         market
+future, outside regular hours           limit a few ticks beyond the side that deals (a market order would wait)
 option, narrow spread                  market in regular hours, else as a future
 option, wide or unknown spread         limit: from the middle to the side that deals in ``walk_s``; never more than
                                        ``beyond_model_ratio`` beyond the model price; there it *rests*
@@ -29,13 +29,12 @@ from typing import Final
 import attrs
 
 from actors.logic.zones import NEW_YORK, zone_of
-from actors.model.contracts import Contract
+from actors.model.contracts import Contract, SecurityType
 from actors.model.market import Quote
 from actors.model.orders import OrderAction, OrderType
 from actors.sections.close import ALWAYS, LAST_RESORT, Close
 
-_BY_SPREAD: Final = frozenset({"OPT", "FOP", "WAR"})
-_ROUND_THE_CLOCK: Final = frozenset({"FUT", "FOP"})
+_ROUND_THE_CLOCK: Final = frozenset({SecurityType.FUTURE, SecurityType.FUTURE_OPTION})
 _COARSER_FROM: Final = 3.0
 """From this price on an option deals in steps of 0.05 for 0.01, and of 0.10 for 0.05."""
 
@@ -78,14 +77,14 @@ def close_price(
     are taken which every US option deals in.
     """
     close = _Close(contract, action, quote or _nothing(contract), elapsed_s, settings, coarse_ticks)
-    kind = contract.security_type.value
-    if kind in _BY_SPREAD and close.is_wide and (regular_hours or kind in _ROUND_THE_CLOCK):
+    kind = contract.security_type
+    if kind.has_strike and close.is_wide and (regular_hours or kind in _ROUND_THE_CLOCK):
         return _walked(close, any_price)
     if kind in _ROUND_THE_CLOCK and not regular_hours:
         return _beyond_the_far_side(close, any_price)
     if not regular_hours:
         return _market("waits at the broker for regular hours")
-    return _market("in regular hours, and the spread is narrow" if kind in _BY_SPREAD else kind)
+    return _market("in regular hours, and the spread is narrow" if kind.has_strike else str(kind))
 
 
 def takes_any_price(
@@ -105,7 +104,7 @@ def takes_any_price(
 def tick_at(contract: Contract, price: float, *, coarse: bool = False) -> float:
     """Say in which steps ``contract`` deals at ``price``; ``coarse`` gives steps that hold for every US option."""
     tick = contract.min_tick if contract.min_tick > 0 else 0.01
-    if contract.security_type.value != "OPT":
+    if contract.security_type is not SecurityType.OPTION:
         return tick
     if coarse:
         tick = max(tick, 0.05)

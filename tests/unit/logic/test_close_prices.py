@@ -25,12 +25,9 @@ AT_LAST_S = SETTINGS.any_price_after_s
 LONG_AFTER_S = 100 * AT_LAST_S
 
 
-def future(**changes: Any) -> Contract:
-    """ES, or what may stand for a future until contracts have that kind."""
-    kind = next((each for each in SecurityType if each.value == "FUT"), None)
-    if kind is None:
-        pytest.skip("contracts have no futures yet")
-    return attrs.evolve(SPY, con_id=1, symbol="ES", security_type=kind, min_tick=0.25, **changes)
+ES = Contract(
+    con_id=1, symbol="ES", security_type=SecurityType.FUTURE, min_tick=0.25, multiplier=50.0
+)
 
 
 def option_quote(bid: float | None, ask: float | None, **changes: Any) -> Quote:
@@ -116,9 +113,11 @@ def test_a_limit_walks_from_the_middle_and_rests_at_a_quarter_beyond_the_model_p
 def test_a_limit_goes_no_further_than_the_side_that_deals(
     action: OrderAction, limit: float
 ) -> None:
-    found = priced(option_quote(1.6, 2.4, model_price=2.0), SETTINGS.walk_s, action)
+    told = option_quote(1.6, 2.4, model_price=2.0)
 
-    assert found.limit_price == limit
+    found, later = (priced(told, after_s, action) for after_s in (SETTINGS.walk_s, LONG_AFTER_S))
+
+    assert found.limit_price == later.limit_price == limit
     assert "at the side that deals" in found.why
 
 
@@ -194,11 +193,10 @@ def test_without_a_model_price_a_trade_of_the_last_minute_bounds_the_limit(
 
 @pytest.mark.parametrize(("action", "limit"), [(SELL, 5999.5), (BUY, 6001.0)])
 def test_a_future_is_limited_outside_regular_hours_only(action: OrderAction, limit: float) -> None:
-    es = future()
-    told = quote(es, bid=6000.0, ask=6000.5)
+    told = quote(ES, bid=6000.0, ask=6000.5)
 
-    by_day = priced(told, 0.0, action, es)
-    by_night = priced(told, 0.0, action, es, regular_hours=False)
+    by_day = priced(told, 0.0, action, ES)
+    by_night = priced(told, 0.0, action, ES, regular_hours=False)
 
     assert by_day.order_type is OrderType.MARKET
     assert (by_night.order_type, by_night.limit_price) == (OrderType.LIMIT, limit)
@@ -207,10 +205,9 @@ def test_a_future_is_limited_outside_regular_hours_only(action: OrderAction, lim
 
 
 def test_a_future_without_a_bid_is_offered_at_the_best_price_known_and_somebody_is_called() -> None:
-    es = future()
-    told = quote(es, bid=None, ask=6000.5, last=6000.0)
+    told = quote(ES, bid=None, ask=6000.5, last=6000.0)
 
-    found = priced(told, SETTINGS.walk_s, SELL, es, regular_hours=False)
+    found = priced(told, SETTINGS.walk_s, SELL, ES, regular_hours=False)
 
     assert found.limit_price == 6000.0
     assert found.rests
