@@ -16,9 +16,10 @@ import attrs
 from actors import messages as m
 from actors.errors import GatewayError
 from actors.kernel.actor import SupervisedActor
+from actors.logic.order_validation import query_of
 from actors.logic.sessions import waits_until
 from actors.messages.addresses import LINK
-from actors.model.contracts import Contract, ContractQuery, SecurityType
+from actors.model.contracts import Contract
 
 KEPT_FOR: Final = timedelta(hours=12)
 RETRIED_AFTER: Final = timedelta(minutes=5)
@@ -59,16 +60,14 @@ class HoursKeeper:
             if con_id in held or (known.contract is not None and now < known.until)
         }
         self._missing = {
-            con_id: contract
-            for con_id, contract in held.items()
-            if contract.security_type is not SecurityType.OTHER and self._is_old(con_id, now)
+            con_id: contract for con_id, contract in held.items() if self._is_old(con_id, now)
         }
         if self._missing and not self._is_asking:
             self._is_asking = True
             self._actor.begin_story(self._ask_for_missing())
 
     def described(self, contract: Contract) -> Contract:
-        """Give a contract with its hours where they were learnt, else as it is."""
+        """Give a contract with its hours and its exchange where they were learnt, else as it is."""
         known = self._known.get(contract.con_id)
         return contract if known is None or known.contract is None else known.contract
 
@@ -87,9 +86,7 @@ class HoursKeeper:
         """Ask about the missing, one after the other; what is wanted may change meanwhile."""
         while self._missing:
             con_id, contract = self._missing.popitem()
-            query = ContractQuery(
-                symbol=contract.symbol, security_type=contract.security_type, con_id=con_id
-            )
+            query = query_of(contract)
             header = self._actor.of_our_own(f"hours-{con_id}", TIMEOUT_S)
             question = m.QualifyContract(**header, query=query)
             try:

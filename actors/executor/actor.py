@@ -52,7 +52,7 @@ from actors.kernel.messages import Message, Request
 from actors.kernel.stories import root_id
 from actors.logic.order_ids import close_order_id, new_order_id, order_ref
 from actors.logic.order_table import UNSENT, OrderState
-from actors.logic.order_validation import contract_query, request_fault
+from actors.logic.order_validation import contract_query, query_of, request_fault
 from actors.messages.addresses import JOURNAL, LINK, RISK
 from actors.model.contracts import Contract
 from actors.model.market import Quote
@@ -196,10 +196,12 @@ class ExecutorActor(SupervisedActor):
             raise NotTakenError(ModeError(f"orders.max_working is reached ({most})"))
 
     async def _qualified(self, submit: m.SubmitOrder) -> Contract:
-        if submit.contract is not None:
-            return submit.contract
+        known = submit.contract
+        if known is not None and known.exchange:
+            return known
+        query = contract_query(submit.request) if known is None else query_of(known)
         try:
-            return await self.market.qualified(submit, contract_query(submit.request))
+            return await self.market.qualified(submit, query)
         except ContractQualificationError as error:
             raise NotTakenError(str(error), OrderStatus.FAILED) from error
         except GatewayTimeoutError as error:

@@ -31,6 +31,7 @@ from actors.link.session import Session
 from actors.link.snapshot import SnapshotPending
 from actors.link.translation import bar_from_ib, contract_from_details, date_from_ib, positive
 from actors.logic.broker_codes import RequestKind
+from actors.logic.closable import SMART, is_smart
 from actors.logic.history import history_violation
 from actors.model.contracts import Contract, ContractQuery, SecurityType
 from actors.model.market import Bar, OptionChain, Quote
@@ -81,7 +82,9 @@ def _advised(query: ContractQuery, text: str) -> str:
 
 def _describe(query: ContractQuery) -> IbContract:
     if query.con_id is not None:
-        return IbContract(conId=query.con_id, exchange=query.exchange)
+        # What the router does not take is looked up without an exchange, and answered with one that lists it (assumed).
+        routed = is_smart(query.security_type) or query.exchange != SMART
+        return IbContract(conId=query.con_id, exchange=query.exchange if routed else "")
     option = query.security_type is SecurityType.OPTION
     return IbContract(
         symbol=query.symbol,

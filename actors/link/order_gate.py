@@ -24,10 +24,10 @@ from typing import Final, TypeVar
 
 import attrs
 
+from actors.logic.closable import is_openable, why_by_hand
 from actors.logic.order_ids import ORDER_REF_SEPARATOR
 from actors.logic.permits import MAX_KEY_BYTES, MIN_KEY_BYTES, is_genuine
 from actors.model.connection import GateState
-from actors.model.contracts import SecurityType
 from actors.model.orders import GateRefusal, Permit, Purpose, WireOrder
 
 K = TypeVar("K")
@@ -267,11 +267,20 @@ class OrderGate:
             return f"order_ref must begin with {head!r} and go on"
         if not all(map(str.isprintable, _texts(order))):
             return "a text of the order has characters that cannot be printed"
-        if order.contract.security_type is SecurityType.OTHER:
-            return "only stocks and options are ordered"
+        fault = self._fault_of_contract(order)
+        if fault is not None:
+            return fault
         if not order.account or order.account not in self._accounts:
             return "account must be one that the session manages"
         return None
+
+    def _fault_of_contract(self, order: WireOrder) -> str | None:
+        contract = order.contract
+        if order.purpose is Purpose.OPEN and not is_openable(contract.security_type):
+            return "only stocks and options are opened"
+        if not contract.exchange:
+            return f"{contract} has no exchange: it was not looked up"
+        return why_by_hand(contract)
 
     def _fault_of_identity(self, order: WireOrder) -> str | None:
         reference = order.order_ref

@@ -1,6 +1,6 @@
 """Orders on the wire. Only an instance of `OrderSender` can write one, and in dry run there is none (MODE-1).
 
-An order has 115 fields, of which 10 are ours and 12 its contract's. The library's `placeOrder` runs once per server
+An order has 115 fields, of which 11 are ours and 12 its contract's. The library's `placeOrder` runs once per server
 version, with marks in the places of ours; each order then fills those places. The bytes are the library's (a test
 compares them), for a fraction of the time.
 """
@@ -19,6 +19,7 @@ from ib_insync.order import Order as IbOrder
 
 from actors.errors import GatewayError
 from actors.link.client import NULS_IN_CONTRACT, SessionClient, encode_field
+from actors.logic.closable import trades_all_hours
 from actors.model.contracts import Contract, SecurityType
 from actors.model.orders import WireOrder
 
@@ -34,6 +35,7 @@ _MARKED: Final = (
     "extOperator",
 )
 _ORDER_ID: Final = "<orderId>"
+_OUTSIDE: Final = "<outsideRth>"
 _LONGER_FOR: Final = "IBKRATS"
 """The one exchange for which the library writes one field more."""
 
@@ -72,7 +74,7 @@ class _Form:
     def __init__(self, version: int) -> None:
         recorder = _Recorder(version)
         contract = IbContract(secType="STK", exchange="SMART")
-        order = IbOrder(transmit=True, outsideRth=False)
+        order = IbOrder(transmit=True, outsideRth=_OUTSIDE)  # type: ignore[arg-type] # a mark
         for name in _MARKED:
             setattr(order, name, f"<{name}>")
         recorder.placeOrder(_ORDER_ID, contract, order)
@@ -81,6 +83,7 @@ class _Form:
         self._nuls = len(fields) + NULS_IN_CONTRACT
         self._contract = next(at for at, field in enumerate(fields) if field is contract)
         self._places = tuple(fields.index(f"<{name}>") for name in ("orderId", *_MARKED))
+        self._outside = fields.index(_OUTSIDE)
 
     def fill(self, broker_order_id: int, order: WireOrder) -> str:
         """Write the order's message; raises `GatewayError` when a text would shift its fields."""
@@ -104,6 +107,8 @@ class _Form:
             strict=True,
         ):
             parts[place] = value
+        # In regular hours a future's order is not changed by it; outside them it would not work without it (assumed).
+        parts[self._outside] = "1" if trades_all_hours(order.contract.security_type) else "0"
         text = "\0".join(parts)
         if text.count("\0") != self._nuls or order.contract.exchange == _LONGER_FOR:
             raise GatewayError(f"the order {order.order_ref!r} does not fit its message")

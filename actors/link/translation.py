@@ -9,6 +9,7 @@ import math
 from datetime import UTC, date, datetime
 from typing import Any, Final
 
+from actors.logic.closable import SMART, is_smart
 from actors.logic.zones import zone_of
 from actors.model.account import Holding
 from actors.model.contracts import Contract, Right, SecurityType
@@ -18,7 +19,6 @@ from actors.model.orders import BrokerOrder, Execution, OrderAction
 UNSET_FROM: Final = 1e300
 """IB prints an unset double as 1.7976931348623157E308."""
 
-_TYPES = {"STK": SecurityType.STOCK, "OPT": SecurityType.OPTION}
 _RIGHTS = {"C": Right.CALL, "CALL": Right.CALL, "P": Right.PUT, "PUT": Right.PUT}
 _SIDES = {"BOT": OrderAction.BUY, "SLD": OrderAction.SELL}
 _ACTIONS = {"BUY": OrderAction.BUY, "SELL": OrderAction.SELL, "SSHORT": OrderAction.SELL}
@@ -59,20 +59,19 @@ def credible(value: float, what: str) -> float:
 
 def contract_from_ib(raw: Any, *, exchange: str | None = None) -> Contract:
     """Read the contract of a message; ``exchange`` replaces the one in it. Raises ValueError without a conId."""
-    kind = _TYPES.get(raw.secType, SecurityType.OTHER)
-    option = kind is SecurityType.OPTION
+    kind = SecurityType.from_ib(raw.secType)
     return Contract(
         con_id=raw.conId,
         symbol=raw.symbol,
         security_type=kind,
-        exchange=exchange or raw.exchange or "SMART",
+        exchange=_route(raw, kind, exchange),
         primary_exchange=raw.primaryExchange,
         currency=raw.currency or "USD",
         local_symbol=raw.localSymbol,
         trading_class=raw.tradingClass,
         expiry=date_from_ib(raw.lastTradeDateOrContractMonth),
-        strike=positive(raw.strike) if option else None,
-        right=_RIGHTS.get(raw.right.upper()) if option else None,
+        strike=positive(raw.strike) if kind.has_strike else None,
+        right=_RIGHTS.get(raw.right.upper()) if kind.has_strike else None,
         multiplier=_multiplier(raw.multiplier, kind),
     )
 
@@ -80,26 +79,35 @@ def contract_from_ib(raw: Any, *, exchange: str | None = None) -> Contract:
 def contract_from_details(details: Any) -> Contract:
     """Read a qualified contract with its tick, hours and zone."""
     raw = details.contract
-    kind = _TYPES.get(raw.secType, SecurityType.OTHER)
-    option = kind is SecurityType.OPTION
+    kind = SecurityType.from_ib(raw.secType)
     return Contract(
         con_id=raw.conId,
         symbol=raw.symbol,
         security_type=kind,
-        exchange=raw.exchange or "SMART",
+        exchange=_route(raw, kind),
         primary_exchange=raw.primaryExchange,
         currency=raw.currency or "USD",
         local_symbol=raw.localSymbol,
         trading_class=raw.tradingClass,
         expiry=date_from_ib(raw.lastTradeDateOrContractMonth),
-        strike=positive(raw.strike) if option else None,
-        right=_RIGHTS.get(raw.right.upper()) if option else None,
+        strike=positive(raw.strike) if kind.has_strike else None,
+        right=_RIGHTS.get(raw.right.upper()) if kind.has_strike else None,
         multiplier=_multiplier(raw.multiplier, kind),
         min_tick=positive(float(details.minTick)) or 0.01,
         time_zone=details.timeZoneId or "US/Eastern",
         trading_hours=details.tradingHours,
         liquid_hours=details.liquidHours,
     )
+
+
+def _route(raw: Any, kind: SecurityType, exchange: str | None = None) -> str:
+    """Where orders of a contract go: the router, or for a kind that it does not take the exchange that was told.
+
+    Empty where none was told, as in a position: the contract has to be looked up before it is quoted or ordered.
+    """
+    if is_smart(kind):
+        return exchange or raw.exchange or SMART
+    return str(raw.exchange or raw.primaryExchange)
 
 
 def _multiplier(text: str, kind: SecurityType) -> float:
@@ -186,7 +194,7 @@ def _status(text: str) -> str:
 
 
 def execution_from_ib(raw_contract: Any, raw: Any, executed_at: datetime | None) -> Execution:
-    """Read an execution. Its exchange is where it happened, not where the contract trades: we name SMART instead."""
+    """Read an execution. A stock's or an option's exchange is where it happened: we name SMART instead."""
     if not raw.execId:
         raise ValueError("an execution must have an id")
     quantity = credible(float(raw.shares), "shares")
@@ -197,7 +205,7 @@ def execution_from_ib(raw_contract: Any, raw: Any, executed_at: datetime | None)
         raise ValueError(f"price must be >= 0 (was {price})")
     return Execution(
         exec_id=raw.execId,
-        contract=contract_from_ib(raw_contract, exchange="SMART"),
+        contract=contract_from_ib(raw_contract, exchange=SMART),
         order_id=raw.orderId,
         client_id=raw.clientId,
         perm_id=raw.permId,
@@ -214,7 +222,7 @@ def holding_from_ib(account: str, raw_contract: Any, quantity: float, cost: floa
     """Read a position; the average cost is per unit and includes multiplier and commission."""
     return Holding(
         account=account,
-        contract=contract_from_ib(raw_contract, exchange="SMART"),
+        contract=contract_from_ib(raw_contract, exchange=SMART),
         quantity=credible(quantity, "position"),
         average_cost=credible(cost, "avgCost"),
     )

@@ -23,6 +23,9 @@ import attrs
 
 from actors.model.contracts import Contract, SecurityType
 
+SMART: Final = "SMART"
+"""IB's router, which finds the exchange."""
+
 _SAME: Final = 1e-6
 """Quantities that differ by less are one: IB counts in ten-thousandths of a unit, sums of floats leave a residue."""
 
@@ -32,20 +35,24 @@ class Kind:
     """What is done with one kind of contract. ``name`` is its plural in a sentence.
 
     ``is_smart``: orders go to IB's router, "SMART"; the others only to an exchange that lists the contract.
+    ``trades_all_hours``: our orders work in all trading hours (outsideRth), not in the liquid ones alone.
     """
 
     name: str
     closes: bool = False
     opens: bool = False
     is_smart: bool = False
+    trades_all_hours: bool = False
 
 
 KINDS: Final[Mapping[SecurityType, Kind]] = MappingProxyType(
     {
         SecurityType.STOCK: Kind(name="stocks", closes=True, opens=True, is_smart=True),
         SecurityType.OPTION: Kind(name="options", closes=True, opens=True, is_smart=True),
-        SecurityType.FUTURE: Kind(name="futures", closes=True),
-        SecurityType.FUTURE_OPTION: Kind(name="options on futures", closes=True),
+        SecurityType.FUTURE: Kind(name="futures", closes=True, trades_all_hours=True),
+        SecurityType.FUTURE_OPTION: Kind(
+            name="options on futures", closes=True, trades_all_hours=True
+        ),
         SecurityType.WARRANT: Kind(name="warrants", closes=True),
         SecurityType.BOND: Kind(name="bonds"),
         SecurityType.CURRENCY: Kind(name="currencies"),
@@ -81,6 +88,11 @@ def is_openable(kind: SecurityType) -> bool:
 def is_smart(kind: SecurityType) -> bool:
     """Tell whether contracts of this kind are looked up, quoted and ordered by way of IB's router."""
     return KINDS[kind].is_smart
+
+
+def trades_all_hours(kind: SecurityType) -> bool:
+    """Tell whether our orders for this kind work outside the liquid hours too."""
+    return KINDS[kind].trades_all_hours
 
 
 def why_by_hand(contract: Contract) -> str | None:

@@ -18,7 +18,7 @@ from typing import Final, TypeVar
 import attrs
 
 from actors.errors import OrderValidationError
-from actors.model.contracts import ContractQuery, Right, SecurityType
+from actors.model.contracts import Contract, ContractQuery, Right, SecurityType
 from actors.model.orders import (
     OrderAction,
     OrderType,
@@ -170,6 +170,13 @@ def contract_query(request: TradeRequest) -> ContractQuery:
         expiry=parse_expiry(request.expiry),
         strike=request.strike,
         right=request.right,
+    )
+
+
+def query_of(contract: Contract) -> ContractQuery:
+    """Describe a contract that is known by its id, to learn where it trades and when."""
+    return ContractQuery(
+        symbol=contract.symbol, security_type=contract.security_type, con_id=contract.con_id
     )
 
 

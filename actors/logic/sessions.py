@@ -24,6 +24,7 @@ from zoneinfo import ZoneInfo
 
 import attrs
 
+from actors.logic.closable import trades_all_hours
 from actors.logic.zones import utc_of, zone_of
 from actors.model.contracts import Contract
 
@@ -109,22 +110,35 @@ def parse_hours(hours: str, zone_name: str) -> TradingCalendar:
 
 
 def calendar_of(contract: Contract) -> TradingCalendar | None:
-    """The calendar of a contract's liquid hours, in which market orders trade; None when it is not known.
+    """The calendar of the hours in which orders of ours trade; None when it is not known.
 
-    Orders of ours never ask for trading outside those hours, so that they wait for them even where quotes do not.
+    Those are the liquid hours: an order never asks for trading outside them, and waits for them even where quotes do
+    not. Futures and their options are traded in all their hours (`is_regular` says whether a market order will do).
     """
-    if not contract.liquid_hours:
-        return None
-    try:
-        return parse_hours(contract.liquid_hours, contract.time_zone)
-    except UnreadableHoursError:
-        return None
+    if trades_all_hours(contract.security_type) and contract.trading_hours:
+        return _calendar(contract.trading_hours, contract)
+    return _calendar(contract.liquid_hours, contract)
 
 
 def is_session_open(contract: Contract, now: datetime) -> bool | None:
     """Tell whether a contract trades at ``now``; None when its hours are not known."""
     calendar = calendar_of(contract)
     return None if calendar is None else calendar.is_open(now)
+
+
+def is_regular(contract: Contract, now: datetime) -> bool | None:
+    """Tell whether ``now`` lies in the liquid hours, in which market orders are used; None when they are not known."""
+    calendar = _calendar(contract.liquid_hours, contract)
+    return None if calendar is None else calendar.is_open(now)
+
+
+def _calendar(hours: str, contract: Contract) -> TradingCalendar | None:
+    if not hours:
+        return None
+    try:
+        return parse_hours(hours, contract.time_zone)
+    except UnreadableHoursError:
+        return None
 
 
 def waits_until(contract: Contract, now: datetime) -> datetime | None:

@@ -163,14 +163,15 @@ class PositionActor(ClosureDesk):
 
     def _refresh(self, holding: Holding) -> None:
         con_id = holding.contract.con_id
-        if con_id in self.asking:
+        contract = self.hours.described(holding.contract)
+        if con_id in self.asking or not contract.exchange:
             return
         self.asking.add(con_id)
         self.conversations.ask(
             MARKET_DATA,
             m.GetQuote(
                 **self.conversations.of_our_own("price", self.market_data.read_timeout_s),
-                contract=holding.contract,
+                contract=contract,
                 max_age_s=self.settings.check_interval_s,
             ),
             lambda reply: self._priced(holding, reply),

@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
+from actors.logic.closable import is_closable
 from actors.model.account import Holding, Position
 from actors.model.market import Quote
 from actors.position.closures import (
@@ -74,7 +75,11 @@ def position_view(
         contract=holding.contract,
         should_close_3_dte=is_near_expiry(days, settings),
         should_close_emergency=is_emergency(percent, settings),
-        closure_trigger=closure_trigger(days, percent, settings),
+        closure_trigger=(
+            closure_trigger(days, percent, settings)
+            if is_closable(holding.contract.security_type)
+            else None
+        ),
         is_cached=is_cached,
     )
 

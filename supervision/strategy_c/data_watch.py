@@ -18,8 +18,9 @@ from actors import messages as m
 from actors.errors import GatewayError, describe
 from actors.hours import HoursKeeper
 from actors.kernel.actor import ActorContext, SupervisedActor
+from actors.logic.closable import is_openable
 from actors.messages.addresses import MARKET_DATA, RISK, STRATEGY_C
-from actors.model.contracts import Contract, SecurityType
+from actors.model.contracts import Contract
 from actors.model.market import DataSource, Quote
 from actors.ports import EventLog, no_log
 from actors.sections.market_data import MarketData
@@ -102,7 +103,7 @@ class DataWatchActor(SupervisedActor):
         self._exposures = {
             each.contract.con_id: each
             for each in reply.exposures
-            if each.contract.security_type is not SecurityType.OTHER
+            if is_openable(each.contract.security_type)
         }
         contracts = [each.contract for each in self._exposures.values()]
         self._hours.want(contracts)

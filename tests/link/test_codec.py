@@ -145,6 +145,63 @@ def test_an_order_is_written_as_the_library_writes_it(version: int, quantity: fl
     assert our_bytes.written == their_bytes.written
 
 
+@pytest.mark.req("STC-9")
+@pytest.mark.parametrize("version", [157, 176])
+def test_an_order_for_a_future_goes_to_its_exchange_and_works_in_all_its_hours(
+    version: int,
+) -> None:
+    ours, our_bytes = _ours(version)
+    theirs, their_bytes = _theirs(version)
+    contract = Contract(
+        con_id=701,
+        symbol="ES",
+        security_type=SecurityType.FUTURE,
+        exchange="CME",
+        local_symbol="ESZ6",
+        trading_class="ES",
+        expiry=date(2026, 12, 18),
+        multiplier=50.0,
+    )
+    order = WireOrder(
+        order_ref="CSATSPRIM:ORD_2",
+        contract=contract,
+        action=OrderAction.SELL,
+        quantity=1.0,
+        order_type=OrderType.MARKET,
+        account="DU1234567",
+        operator_id="CSATSPRIM",
+        purpose=Purpose.CLOSE,
+    )
+
+    OrderSender().place(ours, 18, order)
+    theirs.placeOrder(
+        18,
+        IbContract(
+            conId=701,
+            symbol="ES",
+            secType="FUT",
+            lastTradeDateOrContractMonth="20261218",
+            exchange="CME",
+            currency="USD",
+            localSymbol="ESZ6",
+            tradingClass="ES",
+        ),
+        IbOrder(
+            action="SELL",
+            totalQuantity=1,
+            orderType="MKT",
+            tif="DAY",
+            account="DU1234567",
+            orderRef="CSATSPRIM:ORD_2",
+            extOperator="CSATSPRIM",
+            transmit=True,
+            outsideRth=True,
+        ),
+    )
+
+    assert our_bytes.written == their_bytes.written
+
+
 @given(
     st.lists(
         st.one_of(

@@ -22,6 +22,8 @@ OPERATOR = "CSATSPRIM"
 ACCOUNT = "DU1234567"
 START = datetime(2026, 3, 2, 15, tzinfo=UTC)
 SPY = Contract(con_id=756733, symbol="SPY", security_type=SecurityType.STOCK)
+OPENED = {"STK", "OPT"}
+CLOSED = {"STK", "OPT", "FUT", "FOP", "WAR"}
 
 
 def _gate(max_remembered: int = 100, *, is_open: bool = True) -> OrderGate:
@@ -113,11 +115,25 @@ def test_it_starts_closed_and_without_a_key() -> None:
             ),
             "only stocks and options",
         ),
+        (_attempt(_order(contract=attrs.evolve(SPY, exchange=""))), "was not looked up"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_a_refusal_says_why(attempt: Attempt, reason: str) -> None:
     assert reason in _refusal(_gate(), attempt)
+
+
+@pytest.mark.req("STC-9")
+@pytest.mark.parametrize("kind", SecurityType)
+@pytest.mark.parametrize("purpose", Purpose)
+def test_every_kind_of_contract_passes_or_not_by_what_the_order_is_for(
+    kind: SecurityType, purpose: Purpose
+) -> None:
+    allowed = OPENED if purpose is Purpose.OPEN else CLOSED
+    order = _order(purpose=purpose, contract=attrs.evolve(SPY, security_type=kind))
+    reason = _gate().refusal(_attempt(order, fill_count=0), 100.0)
+
+    assert (reason is None) == (kind.value in allowed)
 
 
 @pytest.mark.req("ORD-3")

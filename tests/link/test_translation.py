@@ -131,9 +131,64 @@ def test_a_holding_in_something_else_is_kept_so_that_nobody_calls_the_account_fl
     raw = _raw(secType="FUT", symbol="ES", multiplier="50", lastTradeDateOrContractMonth="20261218")
     holding = holding_from_ib("DU1", raw, 2.0, 300_000.0)
 
-    assert holding.contract.security_type is SecurityType.OTHER
+    assert holding.contract.security_type is SecurityType.FUTURE
     assert holding.contract.multiplier == 50.0
-    assert str(holding.contract) == "ES"
+    assert str(holding.contract) == "ES 20261218"
+
+
+@pytest.mark.req("STC-2", "STC-9")
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ("FUT", SecurityType.FUTURE),
+        ("FOP", SecurityType.FUTURE_OPTION),
+        ("WAR", SecurityType.WARRANT),
+        ("BOND", SecurityType.BOND),
+        ("CASH", SecurityType.CURRENCY),
+        ("BAG", SecurityType.COMBINATION),
+        ("BILL", SecurityType.OTHER),
+    ],
+)
+def test_every_kind_of_holding_is_named_by_what_it_is(told: str, expected: SecurityType) -> None:
+    contract = contract_from_ib(_raw(secType=told))
+
+    assert contract.security_type is expected
+
+
+@pytest.mark.req("STC-9")
+@pytest.mark.parametrize(
+    ("kind", "exchange", "primary", "expected"),
+    [
+        ("STK", "", "", "SMART"),
+        ("OPT", "", "CBOE", "SMART"),
+        ("FUT", "", "", ""),
+        ("FUT", "CME", "", "CME"),
+        ("FOP", "", "NYMEX", "NYMEX"),
+        ("WAR", "FWB", "", "FWB"),
+    ],
+)
+def test_what_the_router_does_not_take_goes_to_the_exchange_that_was_told(
+    kind: str, exchange: str, primary: str, expected: str
+) -> None:
+    raw = _raw(secType=kind, exchange=exchange, primaryExchange=primary)
+
+    assert holding_from_ib("DU1", raw, 2.0, 300_000.0).contract.exchange == expected
+
+
+@pytest.mark.req("STC-9")
+def test_an_option_on_a_future_has_strike_and_right() -> None:
+    raw = _raw(
+        secType="FOP",
+        symbol="ES",
+        right="P",
+        strike=6000.0,
+        multiplier="50",
+        lastTradeDateOrContractMonth="20261218",
+    )
+    contract = contract_from_ib(raw)
+
+    assert (contract.strike, contract.right, contract.multiplier) == (6000.0, Right.PUT, 50.0)
+    assert str(contract) == "ES 20261218 6000P"
 
 
 @pytest.mark.parametrize("con_id", [0, -1])

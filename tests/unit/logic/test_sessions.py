@@ -16,10 +16,12 @@ from actors.logic.sessions import (
     Session,
     UnreadableHoursError,
     calendar_of,
+    is_regular,
     is_session_open,
     parse_hours,
     waits_until,
 )
+from actors.model.contracts import SecurityType
 from tests.unit.logic.values import SPY
 
 pytestmark = pytest.mark.req("STC-7", "MKT-12")
@@ -175,6 +177,41 @@ def test_unknown_hours_are_neither_open_nor_closed_and_make_nobody_wait(
 
     assert is_session_open(contract, at("2025-11-28 10:00")) is None
     assert waits_until(contract, at("2025-11-28 10:00")) is None
+
+
+@pytest.mark.req("STC-9")
+@pytest.mark.parametrize(
+    ("kind", "trades", "regular"),
+    [
+        (SecurityType.STOCK, False, False),
+        (SecurityType.OPTION, False, False),
+        (SecurityType.WARRANT, False, False),
+        (SecurityType.FUTURE, True, False),
+        (SecurityType.FUTURE_OPTION, True, False),
+    ],
+)
+def test_futures_and_their_options_trade_outside_their_liquid_hours(
+    kind: SecurityType, trades: bool, regular: bool
+) -> None:
+    contract = attrs.evolve(
+        SPY,
+        security_type=kind,
+        time_zone="US/Central",
+        trading_hours="20251125:1700-20251126:1600",
+        liquid_hours="20251126:0830-20251126:1500",
+    )
+    before_the_bell = at("2025-11-26 03:00")
+
+    assert is_session_open(contract, before_the_bell) is trades
+    assert is_regular(contract, before_the_bell) is regular
+    assert is_session_open(contract, at("2025-11-26 10:00")) is True
+    assert is_regular(contract, at("2025-11-26 10:00")) is True
+
+
+def test_whether_hours_are_regular_is_not_known_without_them() -> None:
+    future = attrs.evolve(SPY, security_type=SecurityType.FUTURE)
+
+    assert is_regular(future, at("2025-11-26 10:00")) is None
 
 
 def test_an_order_waits_for_the_open_of_the_liquid_hours_only() -> None:
