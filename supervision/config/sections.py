@@ -182,6 +182,15 @@ class Journal(Section):
         36_500,
         "orders that ended longer ago are forgotten; what recovery needs never is",
     )
+    kept_bound: int = whole(
+        10_000,
+        100,
+        1_000_000,
+        "entries kept in memory while the disk refuses them; beyond it notes go first, then the oldest",
+    )
+    hang_limit_s: float = number(
+        60.0, 1.0, 3600.0, "a disk that takes longer is given up: the journal is replaced"
+    )
     durable_volume: str = choice(
         "auto",
         "required",

@@ -87,6 +87,7 @@ def child_specs(config: Config, parts: TreeParts) -> tuple[ChildSpec, ...]:
     link = settings.link(config, trading)
     connection = settings.connection(config, trading, parts.host, parts.port)
     section = config.supervision
+    limits = {JOURNAL: config.journal.hang_limit_s}
 
     def child(
         name: str, factory: Callable[[ActorContext], SupervisedActor], *depends_on: str
@@ -97,7 +98,7 @@ def child_specs(config: Config, parts: TreeParts) -> tuple[ChildSpec, ...]:
             depends_on=depends_on,
             shutdown_s=section.shutdown_s,
             mailbox_bound=section.mailbox_bound,
-            handler_limit_s=section.handler_limit_s,
+            handler_limit_s=limits.get(name, section.handler_limit_s),
             on_overflow=(LINK, _overflow(name)) if name in _HEARS_THE_BROKER else None,
         )
 

@@ -22,6 +22,7 @@ from supervision.store import volume
 from supervision.store.journal import JournalActor
 from supervision.store.journal_file import JournalFile
 from supervision.store.journal_lock import JOURNAL_FILE, JournalLock
+from supervision.store.uncommitted import Uncommitted
 from supervision.store.volatile_journal import VolatileJournalActor
 from supervision.store.volatile_store import VolatileStore
 
@@ -109,6 +110,7 @@ class JournalKeeper:
         self._log = log
         self._open_journal = open_journal
         self._store = VolatileStore()
+        self._uncommitted = Uncommitted(config.journal.kept_bound)
         self._lock = JournalLock(Path(config.general.state_dir) / JOURNAL_FILE)
 
     def lock(self) -> None:
@@ -129,6 +131,7 @@ class JournalKeeper:
             context,
             open_file=self._open,
             retention=timedelta(days=self._config.journal.retention_days),
+            uncommitted=self._uncommitted,
             log=self._log,
         )
 

@@ -2,7 +2,11 @@
 
 Records that arrive together become durable together: handlers only gather, and `drained` commits once for all of them
 and then answers those who wait. A record that is refused does not spoil the batch, and a commit that fails answers
-every waiting request with its reason: no durable intent, no order.
+every waiting request with its reason: no durable intent, no opening order.
+
+A disk that refuses (full, read-only, broken) makes nobody fail. What has happened is kept in memory, in order, and
+written with the next commit that succeeds; until then reads tell it beside what the file says (`uncommitted`). A slow
+disk is borne for as long as the child's handler limit says (60 s); whoever asks has a patience of its own.
 """
 
 from __future__ import annotations
@@ -13,17 +17,20 @@ from datetime import timedelta
 import attrs
 
 from actors import messages as m
-from actors.errors import GatewayError, WriterReplacedError
+from actors.errors import GatewayError, JournalError, WriterReplacedError
 from actors.kernel.actor import ActorContext, SupervisedActor
 from actors.kernel.handlers import handles
 from actors.kernel.messages import Message, Reply, Request
 from actors.logic.executions import LISTED_FOR
 from actors.ports import EventLog, no_log
-from supervision.store.entries import ENTRIES
-from supervision.store.entries.kind import Horizon, nothing_known
-from supervision.store.journal_batch import Batch
-from supervision.store.journal_file import JournalFile
+from supervision.store.entries import ENTRIES, with_uncommitted
+from supervision.store.entries.kind import EntryKind, Horizon, nothing_known
+from supervision.store.entries.liquidations import audit_rows
+from supervision.store.journal_batch import Batch, signed
+from supervision.store.journal_file import JournalFile, contradicts, numbered
+from supervision.store.journal_rows import Rows
 from supervision.store.journal_values import Writer
+from supervision.store.uncommitted import Gathered, Uncommitted
 
 RETENTION = timedelta(days=400)
 """What is older and over is forgotten, unless the configuration says otherwise."""
@@ -34,6 +41,9 @@ ENDED_READ_BACK = timedelta(days=1)
 FORGET_EVERY_S = 3600.0
 NOTES_WAIT_S = 0.1
 """So long a note waits for a commit that it can share: one of its own would stand in the way of the next intent."""
+
+AGAIN_S = 1.0
+"""A disk that refused is tried again after so long."""
 
 FORGET_AT_A_TIME = 500
 """Orders that go in one transaction, so that an intent never waits long behind it."""
@@ -46,11 +56,19 @@ class _ForgetDue(Message):
 
 @attrs.frozen(kw_only=True)
 class _CommitDue(Message):
-    """What was gathered without haste shall become durable."""
+    """What was gathered without haste, or was refused before, shall become durable."""
+
+
+@attrs.frozen(kw_only=True)
+class _OpenDue(Message):
+    """The file could not be opened; it is tried again."""
 
 
 class JournalActor(SupervisedActor):
-    """See the module's docstring. ``open_file`` opens the file for one incarnation and supersedes earlier owners."""
+    """See the module's docstring. ``open_file`` opens the file for one incarnation and supersedes earlier owners.
+
+    ``uncommitted`` belongs to the process; None: this actor has no predecessor that could have left anything.
+    """
 
     def __init__(
         self,
@@ -58,28 +76,56 @@ class JournalActor(SupervisedActor):
         *,
         open_file: Callable[[int], JournalFile],
         retention: timedelta = RETENTION,
+        uncommitted: Uncommitted | None = None,
         log: EventLog = no_log,
     ) -> None:
         super().__init__(context)
         self.log = log
         self._retention = retention
         self._open_file = open_file
+        self._uncommitted = uncommitted if uncommitted is not None else Uncommitted()
         self._file: JournalFile | None = None
         self._gathered: Batch | None = None
-        self._commits = True
+        self._trouble: str | None = None
         self._urgent = False
         self._commit_is_due = False
         self._answers: list[tuple[Request, Reply]] = []
         self._incarnations: dict[str, int] = {}
 
     def started(self) -> None:
-        """Open the file in this actor's own thread."""
-        self._file = self._open_file(self.incarnation)
+        """Open the file in this actor's own thread.
+
+        At the start of a process a file that cannot be opened stops it, with the remedy. Later it is a disk that
+        refuses: it is tried again, and meanwhile what happens is kept.
+        """
         self.schedule(FORGET_EVERY_S, _ForgetDue())
+        if self._uncommitted.was_open:
+            self.on_open_due(_OpenDue())
+        else:
+            self._open()
+
+    @handles(_OpenDue)
+    def on_open_due(self, _: _OpenDue) -> None:
+        """Open the file, now or later."""
+        try:
+            self._open()
+        except WriterReplacedError:
+            raise
+        except JournalError as error:
+            self._note_trouble(str(error))
+            self.schedule(AGAIN_S, _OpenDue())
+
+    def _open(self) -> None:
+        self._file = self._open_file(self.incarnation)
+        self._uncommitted.take_over(self._file.last_batch)
+        if len(self._uncommitted):
+            self._commit()
 
     def stopping(self) -> None:
-        """Make durable what was gathered, and close."""
+        """Make durable what was gathered, and close; what the disk does not take even now is lost, and said."""
         self._commit()
+        if len(self._uncommitted):
+            self.log("journal_lost", level="CRITICAL", entries=len(self._uncommitted))
         if self._file is not None:
             self._file.close()
 
@@ -98,8 +144,7 @@ class JournalActor(SupervisedActor):
         """
         kind = ENTRIES[type(message)]
         try:
-            writer = self._writer(from_the_dead=kind.from_the_dead(message))
-            self._open_batch().add(writer, kind.rows(message, self.clock.now()))
+            self._gather(message, kind)
         except (GatewayError, ValueError, TypeError) as error:
             self.log("journal_refused", level="ERROR", what=type(message).__name__, why=str(error))
             if isinstance(message, Request):
@@ -109,9 +154,26 @@ class JournalActor(SupervisedActor):
         if kind.answer is not None and isinstance(message, Request):
             self._answers.append((message, kind.answer(message)))
 
-    def _open_batch(self) -> Batch:
-        if self._gathered is None:
-            self._gathered = self._opened().batch()
+    def _gather(self, message: Message, kind: EntryKind[Message]) -> None:
+        rows = kind.rows(message, self.clock.now())
+        is_kept = kind.is_kept(message)
+        if self._file is None and not is_kept:
+            raise JournalError(self._trouble or "the journal is not open")
+        writer = self._writer(from_the_dead=kind.from_the_dead(message))
+        batch = self._open_batch()
+        statements = signed(writer, rows) if batch is None else batch.add(writer, rows)
+        self._uncommitted.gather(
+            Gathered(
+                message=message, statements=statements, is_kept=is_kept, is_note=not kind.urgent
+            )
+        )
+
+    def _open_batch(self) -> Batch | None:
+        """The batch that is being gathered, behind what an earlier one left; None while the file is not open."""
+        if self._gathered is None and self._file is not None:
+            self._gathered = self._file.batch()
+            for entry in self._uncommitted.entries:
+                self._gathered.put(entry.statements)
         return self._gathered
 
     def _writer(self, *, from_the_dead: bool = False) -> Writer:
@@ -122,14 +184,17 @@ class JournalActor(SupervisedActor):
                 f"incarnation {sender.incarnation} of {sender.name} was replaced"
             )
         known = self._incarnations.get(sender.name, 1)
-        if sender.incarnation > known:
-            self._opened().begin_incarnation(sender.name, sender.incarnation)
+        batch = self._open_batch()
+        if sender.incarnation > known and self._file is not None and batch is not None:
+            statement = self._file.shut_out(sender.name, sender.incarnation)
+            batch.put((statement,))
+            self._uncommitted.gather(Gathered(message=None, statements=(statement,)))
             self._incarnations[sender.name] = sender.incarnation
         return Writer(name=sender.name, incarnation=sender.incarnation)
 
     def _opened(self) -> JournalFile:
         if self._file is None:
-            raise GatewayError("the journal is not open")
+            raise JournalError(self._trouble or "the journal is not open")
         return self._file
 
     # --- committing -----------------------------------------------------------------------------------------------
@@ -138,9 +203,13 @@ class JournalActor(SupervisedActor):
         """Commit what has been gathered, then answer; what nobody is in a hurry for may wait a moment."""
         if self._urgent:
             self._commit()
-        elif self._gathered is not None and not self._commit_is_due:
+        elif self._gathered is not None:
+            self._commit_later(NOTES_WAIT_S)
+
+    def _commit_later(self, delay_s: float) -> None:
+        if not self._commit_is_due:
             self._commit_is_due = True
-            self.schedule(NOTES_WAIT_S, _CommitDue())
+            self.schedule(delay_s, _CommitDue())
 
     @handles(_CommitDue)
     def on_commit_due(self, _: _CommitDue) -> None:
@@ -150,30 +219,84 @@ class JournalActor(SupervisedActor):
 
     def _commit(self) -> None:
         self._urgent = False
-        batch, self._gathered = self._gathered, None
+        batch, self._gathered = self._batch_to_commit(), None
         answers, self._answers = self._answers, []
         if batch is None:
+            self._refuse(answers, JournalError(self._trouble or "the journal is not open"))
             return
+        number = self._uncommitted.begin()
+        lost = self._uncommitted.lost
+        batch.put((numbered(number), *self._losses(lost)))
         try:
             with batch:
                 pass
         except GatewayError as error:
-            self._commits = False
-            self.log("journal_commit_failed", level="ERROR", why=str(error))
-            for request, _ in answers:
-                self.refuse(request, error)
+            self._not_committed(number, error, answers)
             return
-        if not self._commits:
-            self._commits = True
-            self.log("journal_commits_again")
+        self._uncommitted.committed(number)
+        self._uncommitted.told_of_losses(lost)
+        if self._trouble is not None:
+            self._trouble = None
+            self.log("journal_commits_again", lost=lost)
         for request, answer in answers:
             self.reply(request, answer)
+
+    def _batch_to_commit(self) -> Batch | None:
+        return self._open_batch() if len(self._uncommitted) else None
+
+    def _losses(self, lost: int) -> tuple[tuple[str, dict[str, object]], ...]:
+        """Say in the audit trail that the journal has a gap."""
+        if not lost:
+            return ()
+        why = f"{lost} entries were lost while the disk refused them"
+        rows: Rows = audit_rows(at=self.clock.now(), kind="journal_gap", who=self.name, why=why)
+        return signed(Writer(name=self.name, incarnation=self.incarnation), rows)
+
+    def _not_committed(
+        self, number: int, error: GatewayError, answers: list[tuple[Request, Reply]]
+    ) -> None:
+        """Keep what has happened, refuse what was asked for, and try again later."""
+        self._uncommitted.refused(number)
+        self._note_trouble(str(error))
+        if contradicts(error):
+            self._part_with_what_contradicts()
+        if len(self._uncommitted):
+            self._commit_later(AGAIN_S)
+        self._refuse(answers, error)
+
+    def _refuse(self, answers: list[tuple[Request, Reply]], error: GatewayError) -> None:
+        for request, _ in answers:
+            self.refuse(request, error)
+
+    def _part_with_what_contradicts(self) -> None:
+        """Write entry by entry: one that the file never takes must not keep the others out.
+
+        Where none goes through it is the file that refuses, and all are kept.
+        """
+        entries = self._uncommitted.entries
+        went = self._opened().each_alone(entry.statements for entry in entries)
+        if not any(went):
+            return
+        for entry, is_in in zip(entries, went, strict=True):
+            if not is_in:
+                self.log("journal_refused", level="ERROR", what=type(entry.message).__name__)
+        self._uncommitted.replace(())
+
+    def _note_trouble(self, why: str) -> None:
+        """Log what is wrong with the disk, once until that changes; each further try is a detail."""
+        level = "DEBUG" if why == self._trouble else "ERROR"
+        self._trouble = why
+        self.log("journal_commit_failed", level=level, why=why, kept=len(self._uncommitted))
 
     @handles(_ForgetDue)
     def on_forget_due(self, _: _ForgetDue) -> None:
         """Let go of what ended longer ago than the retention, a part at a time."""
         self._commit()
-        gone = self._opened().forget(self.clock.now() - self._retention, FORGET_AT_A_TIME)
+        try:
+            gone = self._opened().forget(self.clock.now() - self._retention, FORGET_AT_A_TIME)
+        except JournalError as error:
+            self._note_trouble(str(error))
+            gone = 0
         if gone:
             self.log("journal_forgot", level="DEBUG", rows=gone)
         self.schedule(0.0 if gone else FORGET_EVERY_S, _ForgetDue())
@@ -185,7 +308,12 @@ class JournalActor(SupervisedActor):
         now = self.clock.now()
         horizon = Horizon(executions_since=now - LISTED_FOR, ended_since=now - ENDED_READ_BACK)
         told = nothing_known(request.correlation_id)
-        with self._opened().reading() as query:
-            for kind in ENTRIES.values():
-                told = kind.read(told, query, horizon)
-        self.reply(request, told)
+        try:
+            with self._opened().reading() as query:
+                for kind in ENTRIES.values():
+                    told = kind.read(told, query, horizon)
+        except JournalError as error:
+            self.refuse(request, error)
+            return
+        uncommitted = self._uncommitted.messages
+        self.reply(request, with_uncommitted(told, uncommitted) if uncommitted else told)

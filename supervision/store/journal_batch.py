@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 
 from actors.errors import JournalError
@@ -48,8 +48,8 @@ class Batch:
         """Count the statements gathered so far."""
         return len(self._statements)
 
-    def add(self, writer: Writer, rows: Rows) -> None:
-        """Gather an entry.
+    def add(self, writer: Writer, rows: Rows) -> tuple[Statement, ...]:
+        """Gather an entry; returns its statements as they will be executed.
 
         Refuses at once, and leaves the batch as it was: `WriterReplacedError` when ``writer`` has been replaced,
         `JournalError` when the entry contradicts the journal.
@@ -61,10 +61,21 @@ class Batch:
         if rows.known_order is not None and not self._has_intent(rows.known_order):
             raise JournalError(f"order_ref {rows.known_order} has no intent that could be modified")
         self._refuse_superseded(writer)
-        who = {"writer": writer.name, "incarnation": writer.incarnation}
-        self._statements.extend((sql, values | who) for sql, values in rows.statements)
+        statements = signed(writer, rows)
+        self._statements.extend(statements)
         if rows.new_order is not None:
             self._new_orders.add(rows.new_order)
+        return statements
+
+    def put(self, statements: Iterable[Statement]) -> None:
+        """Gather what was checked before."""
+        self._statements.extend(statements)
 
     def _has_intent(self, order_ref: str) -> bool:
         return order_ref in self._new_orders or self._knows(order_ref)
+
+
+def signed(writer: Writer, rows: Rows) -> tuple[Statement, ...]:
+    """Put the writer's name into an entry's statements."""
+    who = {"writer": writer.name, "incarnation": writer.incarnation}
+    return tuple((sql, values | who) for sql, values in rows.statements)

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Final
@@ -32,6 +32,9 @@ from supervision.store.journal_values import Writer
 
 OWN_NAME: Final = "journal"
 """The name under which the journal's own incarnations are counted."""
+
+BATCH: Final = "journal batch"
+"""Under this name stands the number of the last numbered batch that was committed."""
 
 PATIENCE_S: Final = 1.0
 """So long `abandon` waits for a transaction that it has interrupted."""
@@ -81,9 +84,31 @@ class JournalFile:
 
     def begin_incarnation(self, name: str, incarnation: int) -> None:
         """Announce, durably, that ``incarnation`` of an actor writes from now on; earlier ones are refused."""
+        self._commit([self.shut_out(name, incarnation)])
+
+    def shut_out(self, name: str, incarnation: int) -> Statement:
+        """Refuse earlier incarnations of an actor from now on; returns what makes that durable with the next batch."""
         self.refuse_superseded(Writer(name=name, incarnation=incarnation))
-        self._commit([_set_writer(name, incarnation)])
         self._floors[name] = incarnation
+        return _set_writer(name, incarnation)
+
+    @property
+    def last_batch(self) -> int:
+        """The number of the last numbered batch in the file, when it was opened; 0 where this process wrote none."""
+        return self._floors.get(BATCH, 0)
+
+    def each_alone(self, entries: Iterable[Iterable[Statement]]) -> list[bool]:
+        """Commit entry by entry, and tell which went through: one that contradicts the file keeps no other out."""
+        return [self._goes_through(list(statements)) for statements in entries]
+
+    def _goes_through(self, statements: list[Statement]) -> bool:
+        try:
+            self._commit(statements)
+        except WriterReplacedError:
+            raise
+        except JournalError:
+            return False
+        return True
 
     def refuse_superseded(self, writer: Writer) -> None:
         """Raise `WriterReplacedError` when a later incarnation of the writer has begun."""
@@ -199,6 +224,16 @@ class JournalFile:
                     f"{self._path}: this journal was closed or replaced"
                 ) from error
             raise explain(self._path, error) from error
+
+
+def contradicts(error: BaseException) -> bool:
+    """Whether an entry was refused for what it says, and not by the disk."""
+    return isinstance(error.__cause__, sqlite3.IntegrityError)
+
+
+def numbered(batch: int) -> Statement:
+    """Write the number of a batch, with it."""
+    return _set_writer(BATCH, batch)
 
 
 def _set_writer(name: str, incarnation: int) -> Statement:

@@ -26,6 +26,18 @@ class VolatileStore:
     floors: dict[int, int] = attrs.field(factory=dict)
     grace: tuple[str, datetime] | None = None
 
+    @classmethod
+    def of(cls, told: m.JournalRead) -> VolatileStore:
+        """Hold what was read of a file, so that what is not in it yet can be added."""
+        return cls(
+            orders={order.order.order_ref: order for order in (*told.ended, *told.orders)},
+            executions={execution.exec_id: execution for execution in told.executions},
+            step=told.liquidation_step,
+            baselines={(kind, key): value for kind, key, value in told.baselines},
+            floors=dict(told.order_id_floors),
+            grace=told.grace,
+        )
+
 
 def has_ended(order: m.JournaledOrder) -> bool:
     """Whether nothing more is expected of an order."""

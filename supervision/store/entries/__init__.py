@@ -7,16 +7,20 @@ without a disk and what a restarted actor reads back all walk this table.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
+import attrs
+
+from actors import messages as m
 from actors.kernel.messages import Message
 from supervision.store.entries.executions import EXECUTION
 from supervision.store.entries.kind import EntryKind
 from supervision.store.entries.limits import BASELINE, ORDER_ID_FLOOR
 from supervision.store.entries.liquidations import GRACE, LATCH, STEP
 from supervision.store.entries.orders import INTENT, MODIFICATION, NOT_SENT, NOTE, TRANSITION
+from supervision.store.volatile_store import VolatileStore
 
 _KINDS: Final[tuple[EntryKind[Any], ...]] = (
     INTENT,
@@ -36,3 +40,14 @@ ENTRIES: Final[Mapping[type[Message], EntryKind[Any]]] = MappingProxyType(
     {kind.message: kind for kind in _KINDS}
 )
 """By the message that records one."""
+
+
+def with_uncommitted(told: m.JournalRead, messages: Iterable[Message]) -> m.JournalRead:
+    """Add to what was read of the file what is kept in memory until the disk takes it."""
+    store = VolatileStore.of(told)
+    for message in messages:
+        ENTRIES[type(message)].hold(store, message)
+    added = told
+    for kind in ENTRIES.values():
+        added = kind.recall(added, store)
+    return attrs.evolve(added, traded=tuple(dict.fromkeys((*told.traded, *added.traded))))

@@ -47,6 +47,9 @@ class EntryKind(Generic[M]):
     urgent: bool = True
     """False: it may wait a moment for a commit that it can share; nobody needs it at once."""
 
+    is_kept: Callable[[M], bool] = lambda _: True
+    """Whether it is written later when the disk refuses it now: what has happened is; what is only asked for is not."""
+
     from_the_dead: Callable[[M], bool] = lambda _: False
     """Whether it is accepted from an incarnation that was replaced right after it said so."""
 

@@ -98,7 +98,8 @@ LATCH: Final = EntryKind(
     answer=lambda message: m.LatchDurable(
         correlation_id=message.correlation_id, latched=message.latched
     ),
-    # Latching is always safe: it is accepted from an incarnation that failed right after it said so.
+    # Latching is always safe: it is accepted from an incarnation that failed right after it said so, and kept.
+    is_kept=lambda message: message.latched,
     from_the_dead=lambda message: message.latched,
     hold=_hold_latch,
     read=_read_latch,

@@ -122,6 +122,7 @@ INTENT: Final = EntryKind(
     message=m.RecordIntent,
     rows=_intent_rows,
     answer=_intent_durable,
+    is_kept=lambda _: False,
     hold=_hold_intent,
     read=_read_orders,
     recall=_recall_orders,
@@ -168,6 +169,7 @@ MODIFICATION: Final = EntryKind(
     message=m.RecordModification,
     rows=_modification_rows,
     answer=_intent_durable,
+    is_kept=lambda _: False,
     hold=_hold_modification,
 )
 
