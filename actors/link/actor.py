@@ -113,11 +113,6 @@ class LinkActor(LoopActor):
         """Let only closes pass while latched."""
         self.gate.set_latched(message.latched, message.answered_disconnects)
 
-    @handles(m.FlatteningChanged)
-    def on_flattening_changed(self, message: m.FlatteningChanged) -> None:
-        """Let data wait while something is being closed."""
-        self.sessions.flattening = message
-
     @handles(m.QueryGate)
     def on_query_gate(self, request: m.QueryGate) -> None:
         """Tell which orders were sent; the others never will be."""

@@ -107,7 +107,7 @@ async def _read_once(session: Session, gate: OrderGate, account: str) -> BrokerS
 
 async def _executions(session: Session) -> dict[str, Execution]:
     with session.expecting("executions", RequestKind.NONE) as (request_id, pending):
-        await session.pacer.turn(PacingLane.ORDER)
+        await session.pacer.turn(PacingLane.STATE)
         session.client.reqExecutions(request_id, _READ_AT_ALL)
         await pending.done
     return {item.exec_id: item for item in cast("list[Execution]", pending.items)}
@@ -166,7 +166,7 @@ async def _completed_orders(session: Session) -> tuple[BrokerOrder, ...]:
 async def _leave_account(session: Session) -> None:
     """Give up the account that is watched: asked for again, its numbers come whole."""
     if session.account.values is not None:
-        await session.pacer.turn(PacingLane.ORDER)
+        await session.pacer.turn(PacingLane.STATE)
         session.client.reqAccountUpdates(False, session.account.values.account_id)
 
 

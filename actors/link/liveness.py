@@ -113,7 +113,7 @@ class Liveness:
     async def _travel(self, trip: _Trip) -> None:
         self._under_way.append(trip)
         try:
-            await self._pacer.turn(PacingLane.PRIORITY)
+            await self._pacer.turn(PacingLane.CLOSE)
             trip.began_at = began_at = self._clock.monotonic()
             self._client.reqCurrentTime()
             await asyncio.wait((trip.done,), timeout=self._limit_s)

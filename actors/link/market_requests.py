@@ -52,7 +52,7 @@ _KEEP_UP_TO_DATE: Final = False
 async def qualify(session: Session, query: ContractQuery) -> Contract:
     """Find exactly one contract; raises `ContractQualificationError` for none or several (ORD-2)."""
     with session.expecting(f"contract {query}", RequestKind.DATA) as (request_id, pending):
-        await session.pacer.turn(PacingLane.DATA)
+        await session.pacer.turn(PacingLane.STATE)
         session.client.reqContractDetails(request_id, _describe(query))
         try:
             await pending.done

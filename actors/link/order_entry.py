@@ -55,7 +55,7 @@ class OrderEntry(Part):
         """Pass the gate and write in one step; or wait for a proof of life and a turn at the wire first."""
         sender, session = self._link.sender, self._sessions.current
         closing = request.order.purpose is Purpose.CLOSE
-        lane = PacingLane.PRIORITY if closing else PacingLane.ORDER
+        lane = PacingLane.CLOSE if closing else PacingLane.OPENING
         closed = self._gate.state is GateState.CLOSED and not self._gate.is_paused
         if session is None or closed or (self._gate.is_restricted and not closing):
             self._pass(request, sender)  # which says why not
@@ -224,7 +224,7 @@ class OrderEntry(Part):
         session = self._sessions.current
         if session is None or not session.is_ready or session.readonly:
             self._log("cancel_not_sent", level="WARNING", reason="no session takes orders")
-        elif session.pacer.try_now(PacingLane.PRIORITY):
+        elif session.pacer.try_now(PacingLane.CLOSE):
             with suppress(GatewayError):  # the end of the session follows, and is reported
                 write(session)
         else:
@@ -234,5 +234,5 @@ class OrderEntry(Part):
         with suppress(
             GatewayError
         ):  # the session ended: its orders are read again after the next one began
-            await session.pacer.turn(PacingLane.PRIORITY)
+            await session.pacer.turn(PacingLane.CLOSE)
             write(session)

@@ -113,13 +113,20 @@ class Requests(Part):
         """Read one snapshot."""
 
         async def work(session: Session) -> Reply:
-            lane = PacingLane.FEED if request.for_feed else PacingLane.DATA
+            lane = self._lane_of(request)
             quote = await take_snapshot(
                 session, request.contract, snapshot=request.snapshot, lane=lane
             )
             return m.SnapshotTaken(correlation_id=request.correlation_id, quote=quote)
 
         self._serve(request, work)
+
+    def _lane_of(self, request: m.TakeSnapshot) -> PacingLane:
+        """A price that a close needs goes with the reads of the broker's state: data may pause now."""
+        flattening = self._sessions.flattening
+        if flattening.running and request.contract.con_id in flattening.prices_of:
+            return PacingLane.STATE
+        return PacingLane.FEED if request.for_feed else PacingLane.DATA
 
     @handles(m.StartTicks)
     def on_start_ticks(self, request: m.StartTicks) -> None:

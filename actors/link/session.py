@@ -93,8 +93,11 @@ class Session:
             PacingLimits(
                 rate_per_s=settings.pacing.messages_per_s,
                 reserve_per_s=settings.pacing.reserve_messages,
+                opening_reserve_per_s=settings.pacing.opening_reserve_messages,
+                data_burst=settings.pacing.data_burst,
             ),
             settings.pacing.max_waiting,
+            settings.pacing.data_pause_s,
         )
         self.account = TradedAccount(
             client_id=request.client_id,
@@ -181,7 +184,7 @@ class Session:
 
     def on_ready(self) -> None:
         """The handshake is done; called by the client."""
-        self.pacer.try_now(PacingLane.PRIORITY)  # startApi counts, too
+        self.pacer.try_now(PacingLane.CLOSE)  # startApi counts, too
         self.is_ready = True
         if not self.settled.done():
             self.settled.set_result(None)
@@ -237,7 +240,7 @@ class Session:
             self.loop, key, RequestKind.NONE, self.settings.max_items_per_answer, ends
         )
         for _ in range(ends):
-            await self.pacer.turn(PacingLane.ORDER)
+            await self.pacer.turn(PacingLane.STATE)
         self.answers.expect(key, pending)
         try:
             yield pending

@@ -92,6 +92,7 @@ class Sessions(Part):
             listener=self,
             reports=self._reports,
         )
+        self.current.pacer.set_flattening(self.flattening.running)
         self._link.spawn(self._open(self.current, request))
 
     async def _open(self, session: Session, request: m.OpenSession) -> None:
@@ -113,7 +114,7 @@ class Sessions(Part):
         floor = max(session.client.next_valid_id, request.order_id_floor)
         self._order_ids.raise_floor(floor)
         self._gate.session_opened(session.accounts, readonly=session.readonly)
-        if self._settings.market_data_type != 1 and session.pacer.try_now(PacingLane.PRIORITY):
+        if self._settings.market_data_type != 1 and session.pacer.try_now(PacingLane.CLOSE):
             session.client.reqMarketDataType(int(self._settings.market_data_type))
         self._link.reply(request, self._describe_session(session, request))
 
@@ -128,6 +129,13 @@ class Sessions(Part):
             elapsed_ms=(self._link.clock.monotonic() - self._began_at) * 1000,
             upstream_lost=session.is_cut_off,
         )
+
+    @handles(m.FlatteningChanged)
+    def on_flattening_changed(self, message: m.FlatteningChanged) -> None:
+        """Let data wait while something is being closed, in this session and in those that follow."""
+        self.flattening = message
+        if self.current is not None:
+            self.current.pacer.set_flattening(message.running)
 
     @handles(m.AdoptSession)
     def on_adopt_session(self, request: m.AdoptSession) -> None:
@@ -247,7 +255,7 @@ class Sessions(Part):
 
     async def _ask_next_id(self, session: Session) -> None:
         with suppress(GatewayError):  # the next session begins with the gateway's floor anyway
-            await session.pacer.turn(PacingLane.PRIORITY)
+            await session.pacer.turn(PacingLane.CLOSE)
             session.client.reqIds(1)
 
     def next_id(self, session: Session, order_id: int) -> None:

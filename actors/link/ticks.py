@@ -192,7 +192,7 @@ class TickStreams:
         """Cancel what the rate still allows; the rest ends with the socket (CON-13)."""
         open_ids = [line.request_id for held in self._streams.values() for line in held.lines]
         for request_id in (*self._unwanted, *open_ids):
-            if not self._pacer.try_now(PacingLane.PRIORITY):
+            if not self._pacer.try_now(PacingLane.CLOSE):
                 return
             self._client.cancelTickByTickData(request_id)
 

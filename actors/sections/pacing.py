@@ -1,4 +1,4 @@
-"""The section ``[pacing]``: IB's limits, kept by us. Orders and cancels may use the reserve; data may not."""
+"""The section ``[pacing]``: IB's limits, kept by us, with reserves for closes and for openings."""
 
 from __future__ import annotations
 
@@ -21,7 +21,14 @@ class Pacing(Section):
     messages_per_s: int = whole(
         45, 1, 1000, "IB allows 50, more (half the lines) with more market data lines"
     )
-    reserve_messages: int = whole(10, 0, 49, "of these, kept for orders and cancels")
+    reserve_messages: int = whole(10, 0, 49, "of these, kept for closes and cancels")
+    opening_reserve_messages: int = whole(
+        5, 0, 49, "of the rest, kept from data for opening orders; one message is left"
+    )
+    data_burst: int = whole(5, 1, 100, "messages of data that may go at once; more flow evenly")
+    data_pause_s: float = number(
+        60.0, 0.0, 3600.0, "data pauses at most so long while a liquidation runs"
+    )
     max_waiting: int = whole(
         1000, 1, 100_000, "messages that may wait for their turn, in each lane"
     )

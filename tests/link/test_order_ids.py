@@ -88,7 +88,7 @@ def test_a_gateway_that_falls_behind_is_not_followed() -> None:
 @pytest.mark.req("CON-14")
 def test_after_the_gateway_found_the_rate_exceeded_half_of_it_is_used_for_a_while() -> None:
     """The gateway allows less than IB does; as if somebody else sent beside us."""
-    slow_s, stricter = 20.0, 30
+    slow_s, stricter = 20.0, 25
 
     async def scenario() -> None:
         settings = LinkSettings(

@@ -434,6 +434,7 @@ def test_no_stream_of_a_killed_market_data_actor_outlives_it() -> None:
         await other.aclose()
         await killing
         await _events_until(stream, QuotesInterrupted, QuotesResumed, Quote)
+        await asyncio.sleep(0.1)  # data flows evenly: the second line follows the first
         return before, _by_tick(world)
 
     before, after = prove(scenario)
