@@ -12,8 +12,8 @@ What the executor knows is owned by its parts, made in this order, each from tho
     market            contracts, quotes                     acknowledgements  silence about what was sent
     session           connected, account, ids, the latch    reports           what the broker says; executions
     answers           who waits for what of an order        cancels, changes  what callers want of orders that work
-    publishing        who is told of every change           deadlines         what happens when time is up
-                                                            recovery          what became of orders, by the broker
+    telling           the one message; notes that wait      deadlines         what happens when time is up
+    publishing        who is told of every change           recovery          what became of orders, by the broker
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ from actors.executor.record import mark_sent, move, new_record
 from actors.executor.recovery import Recovery
 from actors.executor.result import KIND_OF_REFUSAL, result
 from actors.executor.session_facts import SessionFacts
+from actors.executor.telling import Telling
 from actors.kernel.actor import ActorContext, SupervisedActor
 from actors.kernel.handlers import handles
 from actors.kernel.messages import Message, Request
@@ -98,6 +99,7 @@ class ExecutorActor(SupervisedActor):
         MarketFacts,
         SessionFacts,
         Answers,
+        Telling,
         Publishing,
         Acknowledgements,
         BrokerReports,
@@ -122,7 +124,8 @@ class ExecutorActor(SupervisedActor):
         self.market = market = self.own(MarketFacts(self))
         self.session = session = self.own(SessionFacts(self, book, market))
         self.answers = answers = self.own(Answers(self, trading, book, market))
-        self.publishing = publishing = self.own(Publishing(self, log, book, answers))
+        self.telling = telling = self.own(Telling(self))
+        self.publishing = publishing = self.own(Publishing(self, log, book, answers, telling))
         self.acknowledgements = acknowledgements = self.own(
             Acknowledgements(self, settings, book, session, publishing)
         )
@@ -143,6 +146,10 @@ class ExecutorActor(SupervisedActor):
     def started(self) -> None:
         """Learn from the journal what was under way (SUP-6)."""
         self.begin_story(self.recovery.recover())
+
+    def stopping(self) -> None:
+        """Leave no note behind."""
+        self.telling.tell_notes()
 
     def failure_answer(self, message: Message, error: BaseException) -> Message | None:
         """What had passed the gate has an unknown outcome; its successor will ask for it (D5)."""
@@ -327,12 +334,12 @@ class ExecutorActor(SupervisedActor):
         """The bytes are on the wire: from now on the broker tells what becomes of the order."""
         client_id = self.session.client_id
         record = mark_sent(tracked.record, sent.broker_order_id, self.clock.now(), client_id)
-        self.publishing.update(tracked, record, "sent", at=sent.sent_at)
-        self.acknowledgements.expect_acknowledgement(tracked)
-        self.cancels.cancel_what_is_owed(tracked)
+        floor = None
         if client_id is not None:
             floor = m.RaiseOrderIdFloor(client_id=client_id, floor=sent.broker_order_id)
-            self.tell(JOURNAL, floor)
+        self.publishing.update(tracked, record, "sent", at=sent.sent_at, floor=floor)
+        self.acknowledgements.expect_acknowledgement(tracked)
+        self.cancels.cancel_what_is_owed(tracked)
 
     # --- where the road ends early --------------------------------------------------------------------------------
 

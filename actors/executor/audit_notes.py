@@ -30,7 +30,7 @@ _ADDRESS: Final = ("order_id", "client_id", "perm_id")
 _Fact = str | float | None
 
 
-def order_note(order_ref: str, reported: BrokerOrder, at: datetime) -> m.RecordNote:
+def order_note(order_ref: str, reported: BrokerOrder, at: datetime) -> m.Note:
     """Keep an openOrder, which repeats the terms, or an orderStatus, which says how far it got."""
     has_terms = reported.contract is not None
     fields = ("status", *(_TERMS if has_terms else _PROGRESS), *_ADDRESS)
@@ -38,12 +38,12 @@ def order_note(order_ref: str, reported: BrokerOrder, at: datetime) -> m.RecordN
     return _note(order_ref, OPEN_ORDER if has_terms else ORDER_STATUS, facts, at)
 
 
-def error_note(order_ref: str, event: m.OrderErrorReported) -> m.RecordNote:
+def error_note(order_ref: str, event: m.OrderErrorReported) -> m.Note:
     """Keep an error or an advisory."""
     return _note(order_ref, ERROR, {"code": event.code, "text": event.text}, event.received_at)
 
 
-def commission_note(order_ref: str, event: m.CommissionReported, at: datetime) -> m.RecordNote:
+def commission_note(order_ref: str, event: m.CommissionReported, at: datetime) -> m.Note:
     """Keep the commission of an execution."""
     facts: dict[str, _Fact] = {
         "exec_id": event.exec_id,
@@ -53,7 +53,7 @@ def commission_note(order_ref: str, event: m.CommissionReported, at: datetime) -
     return _note(order_ref, COMMISSION_REPORT, facts, at)
 
 
-def change_sent(sent: m.OrderSent) -> m.RecordNote:
+def change_sent(sent: m.OrderSent) -> m.Note:
     """Keep when a change's bytes were handed to the socket."""
     facts: dict[str, _Fact] = {"broker_order_id": sent.broker_order_id}
     return _note(sent.order_ref, CHANGE_SENT, facts, sent.sent_at)
@@ -61,7 +61,7 @@ def change_sent(sent: m.OrderSent) -> m.RecordNote:
 
 def change_refused(
     order_ref: str, modify: m.ModifyOrder, error: GatewayError, at: datetime
-) -> m.RecordNote:
+) -> m.Note:
     """Keep that a change was asked for and not made."""
     facts: dict[str, _Fact] = {
         "reason": str(error),
@@ -70,6 +70,20 @@ def change_refused(
         "stop_price": modify.stop_price,
     }
     return _note(order_ref, CHANGE_REFUSED, facts, at)
+
+
+def transition(record: OrderRecord, detail: str, at: datetime) -> m.Transition:
+    """Keep the state that an order has taken, and how far it has got."""
+    return m.Transition(
+        order_ref=record.order_ref,
+        state=record.state,
+        detail=detail,
+        at=at,
+        broker_order_id=record.broker_order_id,
+        client_id=record.client_id,
+        perm_id=record.perm_id,
+        filled=record.known_filled,
+    )
 
 
 def not_sent(
@@ -115,6 +129,6 @@ def approval_of(
     )
 
 
-def _note(order_ref: str, kind: str, facts: dict[str, _Fact], at: datetime) -> m.RecordNote:
+def _note(order_ref: str, kind: str, facts: dict[str, _Fact], at: datetime) -> m.Note:
     said = tuple((name, fact) for name, fact in facts.items() if fact not in (None, ""))
-    return m.RecordNote(order_ref=order_ref, kind=kind, facts=said, at=at)
+    return m.Note(order_ref=order_ref, kind=kind, facts=said, at=at)

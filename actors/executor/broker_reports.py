@@ -107,7 +107,7 @@ class BrokerReports(Part):
         if modify is not None:
             why = f"the broker refused the change: {event.code} {event.text}"
             self._actor.refuse(modify, ModeError(why))
-            self._publishing.tell_risk(tracked, force=True)
+            self._publishing.correct_risk(tracked)
         self._ask_about_unknown(before, record)
 
     def _ask_about_unknown(self, before: OrderRecord, record: OrderRecord) -> None:
@@ -127,15 +127,21 @@ class BrokerReports(Part):
         counted = count(self._executions, execution)
         self._executions = counted.executions
         tracked = self._book.of_execution(execution, self._session.client_id)
-        if counted.counted:
-            correlation_id = tracked.record.correlation_id if tracked else ""
-            self._publishing.execution(execution, counted.replaces, correlation_id)
-        if tracked is not None:
-            record = apply_execution(tracked.record, execution, self._actor.clock.now())
-            if record is not tracked.record:
-                is_fill = record.filled != tracked.record.filled
-                filled = f"filled {execution.quantity:g} at {execution.price:g}"
-                self._publishing.update(tracked, record, filled if is_fill else "commission")
+        fill = execution if counted.counted else None
+        is_told = tracked is not None and self._put_on(tracked, execution, fill)
+        if fill is not None and not is_told:
+            self._publishing.execution(fill)
+
+    def _put_on(self, tracked: Tracked, execution: Execution, fill: Execution | None) -> bool:
+        """Put an execution on its order; False when the order knows it already. ``fill``: it is to be told of."""
+        before = tracked.record
+        record = apply_execution(before, execution, self._actor.clock.now())
+        if record is before:
+            return False
+        filled = f"filled {execution.quantity:g} at {execution.price:g}"
+        detail = filled if record.filled != before.filled else "commission"
+        self._publishing.update(tracked, record, detail, fill=fill)
+        return True
 
     def remember_executions(self, executions: Iterable[Execution]) -> None:
         """Take in what an earlier incarnation has counted and told."""
@@ -161,4 +167,4 @@ class BrokerReports(Part):
             tracked.record = record
             now = self._actor.clock.now()
             self._publishing.note(commission_note(record.order_ref, event, now))
-            self._publishing.tell_change(tracked, "commission", level="DEBUG")
+            self._publishing.show(tracked, "commission")

@@ -129,7 +129,7 @@ class Changes(Part):
         record = tracked.record
         if tracked.modify is not modify:
             if tracked.modify is None:
-                self._publishing.tell_risk(tracked, force=True)
+                self._publishing.correct_risk(tracked)
             return False
         if record.state in WORKING and not tracked.is_being_cancelled:
             return True
@@ -171,7 +171,7 @@ class Changes(Part):
             refused = change_refused(tracked.record.order_ref, modify, error, now)
             self._publishing.note(refused)
             self._actor.refuse(modify, error)
-        self._publishing.tell_risk(tracked, force=True)
+        self._publishing.correct_risk(tracked)
 
 
 def _new_terms(record: OrderRecord, modify: m.ModifyOrder) -> TradeRequest:

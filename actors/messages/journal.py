@@ -68,10 +68,8 @@ class IntentDurable(Reply):
 
 
 @attrs.frozen(kw_only=True)
-class RecordTransition(Message):
-    """Append an order's new state; not waited for."""
-
-    overflow = Overflow.SIGNAL
+class Transition:
+    """What the journal keeps of an order's new state; comes in an `OrderUpdated`."""
 
     order_ref: str
     state: str
@@ -84,23 +82,23 @@ class RecordTransition(Message):
 
 
 @attrs.frozen(kw_only=True)
-class RecordExecution(Message):
-    """Append an execution; a known ``exec_id`` is ignored. ``received_at``: IB's own time has whole seconds only."""
+class Executed:
+    """What the journal keeps of an execution; a known ``exec_id`` is ignored. Comes in an `OrderUpdated`.
 
-    overflow = Overflow.SIGNAL
+    ``received_at``: IB's own time has whole seconds only.
+    """
 
     execution: Execution
     received_at: datetime | None = None
 
 
 @attrs.frozen(kw_only=True)
-class RecordNote(Message):
-    """Keep for the audit trail what was said of an order, such as each message of the broker; nobody waits for it.
+class Note:
+    """What the audit trail keeps of what was said of an order, such as each message of the broker.
 
-    ``kind`` names the message, ``facts`` are its fields that were set.
+    ``kind`` names the message, ``facts`` are its fields that were set. Comes in an `OrderUpdated`, with the next change
+    or a moment later.
     """
-
-    overflow = Overflow.SIGNAL
 
     order_ref: str
     kind: str
@@ -192,10 +190,14 @@ class RecordBaseline(Message):
 
 @attrs.frozen(kw_only=True)
 class RaiseOrderIdFloor(Message):
-    """Never use a broker order id below this again (D15)."""
+    """Never use a broker order id below this again (D15). Rides in an `OrderUpdated` when an order was sent."""
 
     client_id: int
     floor: int
+
+
+OrderEntry = Transition | Executed | Note | RecordNotSent | RaiseOrderIdFloor
+"""What an `OrderUpdated` has for the journal."""
 
 
 @attrs.frozen(kw_only=True)

@@ -7,6 +7,7 @@ from datetime import datetime
 import attrs
 
 from actors.kernel.messages import Lane, Message, Overflow, Reply, Request
+from actors.messages.journal import OrderEntry
 from actors.model.contracts import Contract
 from actors.model.orders import (
     BrokerOrder,
@@ -109,23 +110,28 @@ class OpenOrdersRead(Reply):
 
 
 @attrs.frozen(kw_only=True)
-class OrderChanged(Message):
-    """An order took a new state (event stream, audit)."""
+class OrderUpdated(Message):
+    """What became of an order: one message for all whom it concerns, of which each takes what it needs.
 
-    result: OrderResult
-    detail: str
-    at: datetime
+    ============  ====================================================================================
+    journal       ``entries``, in the order in which they are to be kept
+    risk          ``execution`` first, then ``signed_remaining``: what of the order can still fill
+    facade        ``execution`` for the stream of fills, ``result`` for the stream of orders
+    ============  ====================================================================================
 
-
-@attrs.frozen(kw_only=True)
-class ExecutionRecorded(Message):
-    """An execution counted for the first time, or a correction of one (then ``replaces`` is the old one)."""
+    What is None or empty has not changed; an address for which nothing has is not told. ``execution`` counts for the
+    first time, or corrects the one with its ``base_id``; executions are also told of orders that are not ours.
+    """
 
     overflow = Overflow.SIGNAL
 
-    execution: Execution
-    replaces: Execution | None = None
-    correlation_id: str = ""
+    order_ref: str
+    at: datetime
+    detail: str = ""
+    entries: tuple[OrderEntry, ...] = ()
+    execution: Execution | None = None
+    signed_remaining: float | None = None
+    result: OrderResult | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -147,16 +153,6 @@ class WorkingOrdersKnown(Message):
 
     number: int
     orders: tuple[WorkingOrder, ...]
-
-
-@attrs.frozen(kw_only=True)
-class OrderSettled(Message):
-    """The order can fill no more, or not beyond ``signed_remaining``: risk adjusts its reservation."""
-
-    overflow = Overflow.SIGNAL
-
-    order_ref: str
-    signed_remaining: float
 
 
 # --- between the executor and the link ----------------------------------------------------------------------------

@@ -56,15 +56,13 @@ class ExposureBook(Part):
         """Reckon with what of an order can still fill."""
         self.ledger = exposure.settle(self.ledger, order_ref, signed_remaining)
 
-    @handles(m.OrderSettled)
-    def on_order_settled(self, event: m.OrderSettled) -> None:
-        """Adjust a reservation to what can still fill."""
-        self.settle(event.order_ref, event.signed_remaining)
-
-    @handles(m.ExecutionRecorded)
-    def on_execution_recorded(self, event: m.ExecutionRecorded) -> None:
-        """Turn a reservation into a position."""
-        self.ledger = exposure.apply_execution(self.ledger, event.execution)
+    @handles(m.OrderUpdated)
+    def on_order_updated(self, event: m.OrderUpdated) -> None:
+        """Turn a reservation into a position by what was executed, then adjust it to what can still fill."""
+        if event.execution is not None:
+            self.ledger = exposure.apply_execution(self.ledger, event.execution)
+        if event.signed_remaining is not None:
+            self.settle(event.order_ref, event.signed_remaining)
 
     # --- what others trade ----------------------------------------------------------------------------------------
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sized
 from typing import Any, TypeVar
 
+import attrs
+
 from actors import messages as m
 from actors.errors import GatewayError
 from actors.kernel.messages import Message
@@ -13,6 +15,17 @@ from actors.model.orders import Execution, OrderResult
 from supervision.facade.streams import ConflatedStream, EventStream
 
 S = TypeVar("S")
+
+
+@attrs.frozen
+class _Both:
+    """Two lists that are counted together."""
+
+    one: Sized
+    other: Sized
+
+    def __len__(self) -> int:
+        return len(self.one) + len(self.other)
 
 
 class EventStreams:
@@ -32,18 +45,22 @@ class EventStreams:
         self.reports: list[m.LiquidationReport] = []
         """Of liquidations that ended since this was made."""
         self.routes: Mapping[type[Message], Callable[[Any], None]] = {
-            m.OrderChanged: lambda event: _push(self._orders, event.result),
-            m.ExecutionRecorded: lambda event: _push(self._fills, event.execution),
+            m.OrderUpdated: self._push_update,
             m.AccountChanged: lambda event: _push(self._accounts, event.account),
             m.LiquidationReport: self.reports.append,
         }
         """What happens on the loop to each message."""
         self.listeners: Mapping[type[Message], Sized] = {
-            m.OrderChanged: self._orders,
-            m.ExecutionRecorded: self._fills,
+            m.OrderUpdated: _Both(self._orders, self._fills),
             m.AccountChanged: self._accounts,
         }
         """Who wants the messages that come with every order."""
+
+    def _push_update(self, event: m.OrderUpdated) -> None:
+        if event.execution is not None:
+            _push(self._fills, event.execution)
+        if event.result is not None:
+            _push(self._orders, event.result)
 
     def orders(self) -> EventStream[OrderResult]:
         """Open a stream of every change of every order."""

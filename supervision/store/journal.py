@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import attrs
 
@@ -23,7 +24,7 @@ from actors.kernel.handlers import handles
 from actors.kernel.messages import Message, Reply, Request
 from actors.logic.executions import LISTED_FOR
 from actors.ports import EventLog, no_log
-from supervision.store.entries import ENTRIES, with_uncommitted
+from supervision.store.entries import ENTRIES, TOLD_ALONE, with_uncommitted
 from supervision.store.entries.kind import EntryKind, Horizon, nothing_known
 from supervision.store.entries.liquidations import audit_rows
 from supervision.store.journal_batch import Batch, signed
@@ -136,8 +137,18 @@ class JournalActor(SupervisedActor):
 
     # --- gathering ------------------------------------------------------------------------------------------------
 
-    @handles(*ENTRIES)
+    @handles(*TOLD_ALONE)
     def on_entry(self, message: Message) -> None:
+        """Gather one entry."""
+        self._take(message)
+
+    @handles(m.OrderUpdated)
+    def on_order_updated(self, event: m.OrderUpdated) -> None:
+        """Gather what is to be kept of an order's change; an entry that cannot be kept takes no other with it."""
+        for entry in event.entries:
+            self._take(entry)
+
+    def _take(self, message: object) -> None:
         """Put an entry into the batch, unless its writer was replaced or it contradicts the journal.
 
         One that is not urgent becomes durable with the next that is, or `NOTES_WAIT_S` later.
@@ -154,7 +165,7 @@ class JournalActor(SupervisedActor):
         if kind.answer is not None and isinstance(message, Request):
             self._answers.append((message, kind.answer(message)))
 
-    def _gather(self, message: Message, kind: EntryKind[Message]) -> None:
+    def _gather(self, message: object, kind: EntryKind[Any]) -> None:
         rows = kind.rows(message, self.clock.now())
         is_kept = kind.is_kept(message)
         if self._file is None and not is_kept:

@@ -14,7 +14,6 @@ from typing import Final
 
 import attrs
 
-from actors.kernel.messages import Message
 from supervision.store.journal_rows import Statement
 
 MOST_KEPT: Final = 10_000
@@ -28,7 +27,7 @@ class Gathered:
     ``is_kept``: it is written later when the disk refuses it now. ``is_note``: it is the first to go beyond the bound.
     """
 
-    message: Message | None
+    message: object | None
     statements: tuple[Statement, ...]
     is_kept: bool = True
     is_note: bool = False
@@ -53,7 +52,7 @@ class Uncommitted:
         return len(self._entries)
 
     @property
-    def messages(self) -> tuple[Message, ...]:
+    def messages(self) -> tuple[object, ...]:
         """What a read of the file does not show yet, oldest first."""
         return tuple(entry.message for entry in self._entries if entry.message is not None)
 

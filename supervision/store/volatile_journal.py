@@ -9,7 +9,7 @@ from actors import messages as m
 from actors.kernel.actor import ActorContext, SupervisedActor
 from actors.kernel.handlers import handles
 from actors.kernel.messages import Message, Request
-from supervision.store.entries import ENTRIES
+from supervision.store.entries import ENTRIES, TOLD_ALONE
 from supervision.store.entries.kind import nothing_known
 from supervision.store.volatile_store import VolatileStore
 
@@ -21,7 +21,13 @@ class VolatileJournalActor(SupervisedActor):
         super().__init__(context)
         self.store = store
 
-    @handles(*ENTRIES)
+    @handles(m.OrderUpdated)
+    def on_order_updated(self, event: m.OrderUpdated) -> None:
+        """Hold what is to be kept of an order's change."""
+        for entry in event.entries:
+            ENTRIES[type(entry)].hold(self.store, entry)
+
+    @handles(*TOLD_ALONE)
     def on_entry(self, message: Message) -> None:
         """Hold an entry, and answer who waits for it."""
         kind = ENTRIES[type(message)]

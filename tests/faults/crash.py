@@ -23,19 +23,18 @@ from actors.messages.addresses import (
     STRATEGY_C,
 )
 from actors.messages.connection import EndSession, Reconciled
-from actors.messages.journal import RecordTransition
 from actors.messages.market_data import QuoteRead, UnsubscribeQuotes
-from actors.messages.orders import ExecutionReported, OrderSettled
+from actors.messages.orders import ExecutionReported, OrderUpdated
 from actors.messages.positions import HoldingReported
 from actors.messages.publishing import PublishQuote
 from actors.messages.records import SessionFinished
 from supervision.process.handle import Process
 
 POISON: Final[dict[str, type[Message]]] = {
-    JOURNAL: RecordTransition,
+    JOURNAL: OrderUpdated,
     LINK: EndSession,
     STRATEGY_C: HoldingReported,
-    RISK: OrderSettled,
+    RISK: OrderUpdated,
     EXECUTOR: ExecutionReported,
     MARKET_DATA: UnsubscribeQuotes,
     POSITION: HoldingReported,

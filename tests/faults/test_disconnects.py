@@ -30,10 +30,10 @@ from actors.messages.connection import (
     Probed,
     Reconcile,
 )
-from actors.messages.orders import ExecutionRecorded, InstallPermitKey, OrderSent
+from actors.messages.orders import InstallPermitKey, OrderSent, OrderUpdated
 from actors.messages.records import SessionFinished
 from actors.model.connection import ConnectionState, DisconnectCause
-from actors.model.orders import OrderStatus
+from actors.model.orders import Execution, OrderStatus
 from supervision.config.sections import Connection, GatewayConfig, StrategyC
 from supervision.simulator import Simulator
 from tests.faults.crash import crash
@@ -284,11 +284,13 @@ def test_a_link_that_is_lost_during_reconciliation_is_reconciled_again(pause_s: 
 @pytest.mark.req("CON-11")
 def test_what_was_filled_while_away_is_found_at_the_reconnect() -> None:
     async def scenario(world: ProofWorld) -> None:
-        fills: list[ExecutionRecorded] = []
+        fills: list[Execution] = []
         world.process.tap(
             lambda record: (
-                fills.append(record.message)
-                if type(record.message) is ExecutionRecorded and record.recipient == FACADE
+                fills.append(record.message.execution)
+                if type(record.message) is OrderUpdated
+                and record.recipient == FACADE
+                and record.message.execution is not None
                 else None
             )
         )
@@ -301,7 +303,7 @@ def test_what_was_filled_while_away_is_found_at_the_reconnect() -> None:
         result = await order
 
         assert result.status is OrderStatus.FILLED
-        assert [fill.execution.quantity for fill in fills] == [5.0]
+        assert [fill.quantity for fill in fills] == [5.0]
         assert [item.quantity for item in await world.gateway.get_positions()] == [5.0]
 
     prove(scenario, config=CALM)

@@ -21,11 +21,11 @@ from actors.kernel.messages import ActorFailed
 from actors.logic.order_ids import order_id_of
 from actors.messages.addresses import FACADE, LINK, RECORDS, RISK
 from actors.messages.connection import ConnectionStateChanged, OpeningReadinessChanged
-from actors.messages.orders import OrderChanged, OrderSent, SendOrder
+from actors.messages.orders import OrderSent, OrderUpdated, SendOrder
 from actors.messages.records import SessionFinished, SessionStarted
 from actors.messages.risk import LatchChanged, OrderApproved, RequestApproval
 from actors.model.connection import ConnectionState
-from actors.model.orders import OrderStatus, Purpose, WireOrder
+from actors.model.orders import OrderResult, OrderStatus, Purpose, WireOrder
 from supervision.simulator import LedgerEntry
 from tests.faults.contents import Content, content_of, content_received
 
@@ -88,13 +88,17 @@ class Witness:
             self._note_sent(message, record.at)
         elif kind is ActorFailed:
             self.failures.append(f"{message.offender}: {message.reason}, {message.trace}")
-        elif kind is OrderChanged and message.result.status is OrderStatus.LOST:
-            self.lost.add(message.result.order_id)
+        elif kind is OrderUpdated and message.result is not None:
+            self._note_lost(message.result)
 
     def _note_sent(self, message: OrderSent, at: datetime) -> None:
         self.sent.setdefault(message.order_ref, at)
         if self.passing[message.correlation_id].order.purpose is Purpose.OPEN:
             self.opened.append((at, message.order_ref))
+
+    def _note_lost(self, result: OrderResult) -> None:
+        if result.status is OrderStatus.LOST:
+            self.lost.add(result.order_id)
 
     def log(
         self,

@@ -18,14 +18,16 @@ from typing import Any, Final
 import attrs
 import pytest
 
-from actors.messages.addresses import EXECUTOR
-from actors.messages.journal import RecordNote
-from actors.messages.orders import BrokerOrderReported
+from actors.kernel.addresses import TapRecord
+from actors.messages.addresses import EXECUTOR, JOURNAL
+from actors.messages.journal import Note
+from actors.messages.orders import BrokerOrderReported, OrderUpdated
 from supervision import CloseReason, OrderStatus
 from supervision.commands.cli import ExitCode
 from supervision.commands.explain import explain_order
 from supervision.config.sections import Journal
 from supervision.observe.masking import Masker
+from supervision.process.handle import Process
 from supervision.simulator import SimulatorConfig
 from supervision.store.audit import open_audit
 from supervision.store.entries.liquidations import audit_rows, audit_trail
@@ -502,10 +504,22 @@ def test_an_id_that_several_orders_share_lists_them(tmp_path: Path) -> None:
     assert [line.split()[3] for line in ended.out.splitlines()[1:]] == ["A", "B"]
 
 
+def kept_notes(process: Process) -> list[Note]:
+    """Have every note written down that the journal is told of."""
+    found: list[Note] = []
+
+    def tap(record: TapRecord) -> None:
+        if isinstance(record.message, OrderUpdated) and record.recipient == JOURNAL:
+            found.extend(entry for entry in record.message.entries if isinstance(entry, Note))
+
+    process.tap(tap)
+    return found
+
+
 @pytest.mark.req("ORD-9")
 def test_a_message_that_the_broker_repeats_is_kept_once() -> None:
     async def scenario(world: ProofWorld) -> None:
-        notes = tapped(world.process, RecordNote)
+        notes = kept_notes(world.process)
         reports = tapped(world.process, BrokerOrderReported)
         low = buy(10, order_type="LMT", limit_price=560.0)
         await world.gateway.submit_order(low, CONTEXT, wait_for="ack")

@@ -13,7 +13,8 @@ import pytest
 
 from actors.kernel.messages import RequestFailed
 from actors.messages.addresses import JOURNAL
-from actors.messages.journal import IntentDurable, RecordIntent, RecordLatch, RecordNote
+from actors.messages.journal import IntentDurable, Note, RecordIntent, RecordLatch
+from actors.messages.orders import OrderUpdated
 from supervision.store.journal import JournalActor
 from supervision.store.journal_file import JournalFile
 from supervision.store.journal_lock import JournalLock
@@ -131,8 +132,9 @@ def test_the_latch_is_answered_once_another_reader_can_see_it(journal: JournalTr
 
 def record_note(journal: JournalTree, number: int) -> None:
     """Have something kept that was said of an order."""
-    note = RecordNote(order_ref=f"CSATSPRIM:{number}", kind="error", facts=(("code", 399),), at=NOW)
-    journal.tree.inject(JOURNAL, note)
+    note = Note(order_ref=f"CSATSPRIM:{number}", kind="error", facts=(("code", 399),), at=NOW)
+    told = OrderUpdated(order_ref=note.order_ref, at=NOW, entries=(note,))
+    journal.tree.inject(JOURNAL, told)
 
 
 @pytest.mark.req("ORD-9")

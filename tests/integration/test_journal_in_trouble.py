@@ -18,13 +18,14 @@ from actors.messages.journal import (
     IntentDurable,
     JournalRead,
     LatchDurable,
+    Note,
     ReadJournal,
     RecordIntent,
     RecordLatch,
     RecordModification,
-    RecordNote,
-    RecordTransition,
+    Transition,
 )
+from actors.messages.orders import OrderUpdated
 from actors.ports import EventLog
 from supervision.store.journal import JournalActor
 from supervision.store.journal_lock import JournalLock
@@ -110,14 +111,18 @@ class Journal:
             time.sleep(0.01)
 
 
-def state(number: int, state: str = "SENT") -> RecordTransition:
-    """Record a state of an order."""
-    return RecordTransition(order_ref=f"CSATSPRIM:{number}", state=state, detail="", at=NOW)
+def state(number: int, state: str = "SENT") -> OrderUpdated:
+    """Tell a state of an order."""
+    reference = f"CSATSPRIM:{number}"
+    entry = Transition(order_ref=reference, state=state, detail="", at=NOW)
+    return OrderUpdated(order_ref=reference, at=NOW, entries=(entry,))
 
 
-def note(number: int) -> RecordNote:
-    """Record what was said of an order."""
-    return RecordNote(order_ref=f"CSATSPRIM:{number}", kind="error", facts=(("code", 1),), at=NOW)
+def note(number: int) -> OrderUpdated:
+    """Tell what was said of an order."""
+    reference = f"CSATSPRIM:{number}"
+    entry = Note(order_ref=reference, kind="error", facts=(("code", 1),), at=NOW)
+    return OrderUpdated(order_ref=reference, at=NOW, entries=(entry,))
 
 
 def intent(number: int) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import attrs
 
 from actors.kernel.addresses import TapRecord
 from actors.messages.addresses import FACADE, LINK, RISK, STRATEGY_C
-from actors.messages.orders import OrderChanged, OrderConcluded, OrderSent, SendOrder
+from actors.messages.orders import OrderConcluded, OrderSent, OrderUpdated, SendOrder
 from actors.messages.risk import LatchChanged, OrderApproved, RequestApproval
 from actors.model.orders import OrderResult, OrderStatus, Purpose, WireOrder
 from supervision.simulator import Simulator
@@ -60,7 +60,7 @@ class Witness:
             self._note_attempt(message)
         elif kind is OrderSent and message.correlation_id in self.refused_from_here:
             self.opened_while_latched.append(message.order_ref)
-        elif kind is OrderChanged and record.recipient == FACADE:
+        elif kind is OrderUpdated and record.recipient == FACADE and message.result is not None:
             self.last_word[message.result.order_id] = message.result
         elif kind is OrderConcluded and record.recipient == FACADE:
             self.concluded.append(message.result)

@@ -8,8 +8,8 @@ import pytest
 
 from actors.errors import ModeError
 from actors.kernel.addresses import TapRecord
-from actors.messages.addresses import EXECUTOR
-from actors.messages.orders import ExecutionReported, OrderSent, OrderSettled
+from actors.messages.addresses import EXECUTOR, RISK
+from actors.messages.orders import ExecutionReported, OrderSent, OrderUpdated
 from actors.messages.risk import OrderApproved, RequestApproval
 from actors.model.orders import WireOrder
 from tests.unit.logic.values import execution
@@ -38,7 +38,8 @@ class BetweenApprovalAndWire:
             self.happens(self.asked)
         elif isinstance(message, OrderSent):
             self.is_sent = True
-        elif isinstance(message, OrderSettled) and not self.is_sent:
+        elif isinstance(message, OrderUpdated) and record.recipient == RISK and not self.is_sent:
+            assert message.signed_remaining is not None
             self.told.append(message.signed_remaining)
 
 

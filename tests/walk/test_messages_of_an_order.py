@@ -14,9 +14,9 @@ from actors.messages.market_data import QuoteUpdated
 from supervision import OrderStatus
 from tests.worlds import CONTEXT, ProofWorld, buy, prove
 
-MOST: Final = 34
-"""To and from the executor. Of these, 19 are what the executor tells the journal, risk and the facade, each message
-for one purpose; one message per change of an order, for all three, is what would make them fewer."""
+MOST: Final = 26
+"""To and from the executor: the caller's request, three more on its way with their answers, the reports of the broker,
+and one message for each change and each address that it concerns."""
 
 ENOUGH_S: Final = 1.0
 

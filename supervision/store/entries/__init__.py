@@ -36,17 +36,22 @@ _KINDS: Final[tuple[EntryKind[Any], ...]] = (
     ORDER_ID_FLOOR,
 )
 
-ENTRIES: Final[Mapping[type[Message], EntryKind[Any]]] = MappingProxyType(
+ENTRIES: Final[Mapping[type, EntryKind[Any]]] = MappingProxyType(
     {kind.message: kind for kind in _KINDS}
 )
-"""By the message that records one."""
+"""By what says one."""
+
+TOLD_ALONE: Final[tuple[type[Message], ...]] = tuple(
+    kind for kind in ENTRIES if issubclass(kind, Message)
+)
+"""The messages that are one entry each; the other kinds come in an `OrderUpdated` only."""
 
 
-def with_uncommitted(told: m.JournalRead, messages: Iterable[Message]) -> m.JournalRead:
+def with_uncommitted(told: m.JournalRead, entries: Iterable[object]) -> m.JournalRead:
     """Add to what was read of the file what is kept in memory until the disk takes it."""
     store = VolatileStore.of(told)
-    for message in messages:
-        ENTRIES[type(message)].hold(store, message)
+    for entry in entries:
+        ENTRIES[type(entry)].hold(store, entry)
     added = told
     for kind in ENTRIES.values():
         added = kind.recall(added, store)

@@ -44,7 +44,7 @@ def execution_rows(
     return Rows(statements=(row, (_TRADED, {"exec_id": exec_id})))
 
 
-def _rows(message: m.RecordExecution, now: datetime) -> Rows:
+def _rows(message: m.Executed, now: datetime) -> Rows:
     execution = message.execution
     return execution_rows(
         exec_id=execution.exec_id,
@@ -55,7 +55,7 @@ def _rows(message: m.RecordExecution, now: datetime) -> Rows:
     )
 
 
-def _hold(store: VolatileStore, message: m.RecordExecution) -> None:
+def _hold(store: VolatileStore, message: m.Executed) -> None:
     store.executions.setdefault(message.execution.exec_id, message.execution)
 
 
@@ -76,9 +76,7 @@ def _recall(told: m.JournalRead, store: VolatileStore) -> m.JournalRead:
     )
 
 
-EXECUTION: Final = EntryKind(
-    message=m.RecordExecution, rows=_rows, hold=_hold, read=_read, recall=_recall
-)
+EXECUTION: Final = EntryKind(message=m.Executed, rows=_rows, hold=_hold, read=_read, recall=_recall)
 
 
 def executions(query: Query, *, since: datetime | None = None) -> tuple[StoredExecution, ...]:

@@ -9,11 +9,11 @@ from typing import Any, Generic, TypeVar
 import attrs
 
 from actors import messages as m
-from actors.kernel.messages import Message, Reply
+from actors.kernel.messages import Reply
 from supervision.store.journal_rows import Query, Rows
 from supervision.store.volatile_store import VolatileStore
 
-M = TypeVar("M", bound=Message)
+M = TypeVar("M")
 
 
 @attrs.frozen(kw_only=True)
@@ -33,7 +33,7 @@ class EntryKind(Generic[M]):
     """One kind of entry: all that the journal, on the disk or without, has to know of it."""
 
     message: type[M]
-    """What is told to the journal to record one."""
+    """What says one: a message to the journal, or a part of an `OrderUpdated`."""
 
     rows: Callable[[M, datetime], Rows]
     """How it is put into rows, given the present time; raises ValueError or TypeError for what cannot be stored."""

@@ -201,7 +201,7 @@ def transition_rows(
     return Rows(statements=(row, (_OPEN_OR_ENDED, ended)))
 
 
-def _transition_rows(message: m.RecordTransition, _: datetime) -> Rows:
+def _transition_rows(message: m.Transition, _: datetime) -> Rows:
     return transition_rows(
         order_ref=message.order_ref,
         at=message.at,
@@ -217,7 +217,7 @@ def _transition_rows(message: m.RecordTransition, _: datetime) -> Rows:
     )
 
 
-def _hold_transition(store: VolatileStore, message: m.RecordTransition) -> None:
+def _hold_transition(store: VolatileStore, message: m.Transition) -> None:
     held = store.orders.get(message.order_ref)
     if held is not None:
         store.orders[message.order_ref] = attrs.evolve(
@@ -230,9 +230,7 @@ def _hold_transition(store: VolatileStore, message: m.RecordTransition) -> None:
         )
 
 
-TRANSITION: Final = EntryKind(
-    message=m.RecordTransition, rows=_transition_rows, hold=_hold_transition
-)
+TRANSITION: Final = EntryKind(message=m.Transition, rows=_transition_rows, hold=_hold_transition)
 
 # --- for the audit trail --------------------------------------------------------------------------------------------
 
@@ -280,12 +278,12 @@ def _not_sent_rows(message: m.RecordNotSent, _: datetime) -> Rows:
     )
 
 
-def _let_go(_: VolatileStore, __: m.RecordNote | m.RecordNotSent) -> None:
+def _let_go(_: VolatileStore, __: m.Note | m.RecordNotSent) -> None:
     """Without a file there is no audit trail."""
 
 
 NOTE: Final = EntryKind(
-    message=m.RecordNote,
+    message=m.Note,
     rows=lambda message, _: note_rows(
         order_ref=message.order_ref,
         kind=message.kind,
