@@ -11,6 +11,7 @@ from .account import Position
 from .config import Commissions, Limits, SimulatorConfig
 from .faults import Faults
 from .ledger import LedgerEntry
+from .order_faults import OrderFaults
 from .orders import Execution, Order
 from .replay import ReplayError
 from .scenario import ScenarioError, parse_scenario, read_scenario
@@ -26,6 +27,7 @@ __all__ = [
     "LedgerEntry",
     "Limits",
     "Order",
+    "OrderFaults",
     "Position",
     "ReplayError",
     "Scenario",

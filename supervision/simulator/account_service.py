@@ -17,6 +17,7 @@ from .world import World
 
 _UPDATES = ("updates", 0)
 _POSITIONS = ("positions", 0)
+_REQ_POSITIONS = 61
 _PNL_INTERVAL_S = 1.0
 _BUYING_POWER = 4.0
 Row = tuple[str, str, str]
@@ -30,6 +31,7 @@ class AccountService:
         self._config = world.config
         self._market = world.market
         self._books = world.books
+        self._faults = world.faults
         self._timers = world.timers
         self._loop = world.loop
         self._clock_text = world.clock_text
@@ -246,7 +248,8 @@ class AccountService:
         for account in self._config.managed_accounts:
             for held in self._books.positions(account).values():
                 session.send("61", "3", account, *_position_fields(held))
-        session.send("62", "1")
+        if _REQ_POSITIONS not in self._faults.orders.endless:
+            session.send("62", "1")
 
     def _drop_positions(self, session: Client) -> None:
         self._positions.pop(session, None)

@@ -6,12 +6,10 @@ state file before it is told.
 
 from __future__ import annotations
 
-import attrs
-
 from . import codes
-from .contracts import Contract
 from .fault_state import Rejection
 from .matching import Floor, Matcher
+from .order_fault_state import Refusing
 from .orders import Order, OrderTicket
 from .reports import completed_time
 from .tickets import Refusal, check_modification, check_ticket, margins
@@ -26,6 +24,7 @@ class Broker:
         self.matcher = Matcher(floor)
         self._floor = floor
         self._waiting_cancels: dict[int, Order] = {}
+        self._slow_cancels: dict[int, Order] = {}
 
     def match(self) -> None:
         """Compare every working order with the market."""
@@ -76,18 +75,57 @@ class Broker:
         )
         if ticket.what_if:
             return self._preview(order)
+        refusing = self._refusal_of(order)
+        if refusing is not None:
+            return self._refuse(order, refusing)
         rejection = self._next_rejection() or self._objection(order)
         if rejection is not None:
             return self._reject(order, rejection)
+        return self._take(order)
+
+    def _take(self, order: Order) -> str:
         self.store.save(order)
         if not order.transmit:
             return "held"
-        self._accept(order)
+        self.accept(order)
         for child in self.store.held_group(order):
             child.transmit = True
-            self._accept(child)
+            self.accept(child)
         self.match()
         return "accepted"
+
+    def _refusal_of(self, order: Order) -> Refusing | None:
+        held = self.books.accounts[order.account].positions.get(order.contract.con_id)
+        quantity = 0.0 if held is None else held.quantity
+        return self._floor.faults.orders.refusal_of(order, quantity)
+
+    def _refuse(self, order: Order, refusing: Refusing) -> str:
+        """Refuse an order in the manner that was asked for; see `OrderFaults.refuse_orders`."""
+        if refusing.manner in ("error", "inactive"):
+            inactive = refusing.manner == "inactive"
+            return self._reject(order, Rejection(refusing.code, refusing.text, inactive))
+        self.store.perm_id += 1
+        if refusing.manner == "late":
+            self._floor.later(refusing.appears_after_s, self._take, order)
+        if refusing.manner in ("silence", "late"):
+            return "ignored"
+        order.status = "Inactive"
+        if refusing.manner == "deactivated":
+            self._floor.faults.orders.deactivated.add(order.perm_id)
+            self.store.save(order)
+        self._floor.report.order_changed(order)
+        if refusing.manner == "deactivated":
+            self._floor.report.order_error(
+                order.client_id, order.order_id, refusing.code, refusing.text
+            )
+        return "inactive"
+
+    def listed(self) -> list[Order]:
+        """What is listed as open: the working orders, and the de-activated ones."""
+        deactivated = self._floor.faults.orders.deactivated
+        orders = self.store.orders
+        idle = [orders[perm_id] for perm_id in sorted(deactivated) if perm_id in orders]
+        return self.store.working() + idle
 
     def _preview(self, order: Order) -> str:
         values, _ = margins(
@@ -109,7 +147,8 @@ class Broker:
             return None
         return Rejection(codes.ORDER_REJECTED, codes.rejection(excess), None)
 
-    def _accept(self, order: Order) -> None:
+    def accept(self, order: Order) -> None:
+        """Let an order work, and say so."""
         waits = (
             order.is_stop
             or self.matcher.waits_for_open(order)
@@ -118,15 +157,17 @@ class Broker:
         order.status = "PreSubmitted" if waits or self._floor.config.pre_submitted else "Submitted"
         reasons = ["child"] if self.matcher.waits_for_parent(order) else []
         order.why_held = ",".join([*reasons, "trigger"] if order.is_stop else reasons)
-        order.ready_at_s = self._floor.market.elapsed_s + self._floor.config.fill_delay_s
+        delay_s = self._floor.config.fill_delay_s
+        delay_s += self._floor.faults.orders.fill_delay_s(order.contract.symbol)
+        order.ready_at_s = self._floor.market.elapsed_s + delay_s
         self.store.save(order)
         self._floor.report.order_changed(order)
         if self.matcher.waits_for_open(order):
             self._floor.report.order_error(
                 order.client_id, order.order_id, codes.ORDER_MESSAGE, self._closed_text(order)
             )
-        if self._floor.config.fill_delay_s > 0:
-            self._floor.later(self._floor.config.fill_delay_s, self.match)
+        if delay_s > 0:
+            self._floor.later(delay_s, self.match)
 
     def _reject(self, order: Order, rejection: Rejection) -> str:
         self.store.perm_id += 1
@@ -162,7 +203,12 @@ class Broker:
             check_modification(order, ticket)
         elif order.transmit:
             raise Refusal(codes.CANNOT_MODIFY_FILLED)
+        refusing = self._refusal_of(order)
+        if refusing is not None and refusing.manner in ("silence", "late"):
+            return "ignored"
         rejection = self._next_rejection()
+        if refusing is not None:
+            rejection = Rejection(refusing.code, refusing.text, None)
         if rejection is not None:
             self._floor.report.order_error(
                 order.client_id, order.order_id, rejection.code, rejection.text
@@ -181,7 +227,7 @@ class Broker:
         if not order.transmit:
             return "held"
         if held:
-            self._accept(order)
+            self.accept(order)
         else:
             self._floor.report.order_changed(order)
             self._floor.report.order_changed(order)
@@ -205,7 +251,7 @@ class Broker:
             )
             self._not_cancellable(order)
             return "cancelled"
-        if not order.is_working:
+        if not order.is_working and order.perm_id not in self._floor.faults.orders.deactivated:
             text = (
                 f"OrderId {order_id} that needs to be cancelled cannot be cancelled, "
                 f"state: {order.status}."
@@ -221,7 +267,7 @@ class Broker:
 
     def global_cancel(self) -> str:
         """Cancel every working order of every client."""
-        for order in self.store.working():
+        for order in self.listed():
             self._cancel_or_wait(order)
         return "cancelled"
 
@@ -229,8 +275,34 @@ class Broker:
         """Cancel, or keep the cancel until the gateway has its servers back."""
         if self._floor.faults.disconnected:
             self._waiting_cancels[order.perm_id] = order
-        elif order.is_working:
-            self.matcher.end(order, "Cancelled by Trader")
+        elif order.is_working or order.perm_id in self._floor.faults.orders.deactivated:
+            self._cancel_now_or_slowly(order)
+
+    def _cancel_now_or_slowly(self, order: Order) -> None:
+        slowness = self._floor.faults.orders.slowness_of(order)
+        if slowness is None:
+            self._end(order)
+            return
+        self._slow_cancels[order.perm_id] = order
+        order.status = "PendingCancel"
+        self.store.save(order)
+        if slowness.is_told:
+            self._floor.report.order_status(order)
+        if slowness.delay_s is not None:
+            self._floor.later(slowness.delay_s, self._end_slowly, order)
+
+    def _end_slowly(self, order: Order) -> None:
+        if self._slow_cancels.pop(order.perm_id, None) is not None and order.is_working:
+            self._end(order)
+
+    def _end(self, order: Order) -> None:
+        self._floor.faults.orders.deactivated.discard(order.perm_id)
+        self.matcher.end(order, "Cancelled by Trader")
+
+    def release_cancels(self) -> None:
+        """Cancel what was kept pending."""
+        for order in list(self._slow_cancels.values()):
+            self._end_slowly(order)
 
     def reconnected(self) -> None:
         """Do what waited while the servers were lost."""
@@ -239,104 +311,9 @@ class Broker:
             self._cancel_or_wait(order)
         self.match()
 
-    def cancel_from_venue(self, perm_id: int, reason: str) -> None:
-        """Cancel an order from the exchange's side. Raises `KeyError`."""
-        order = self.store.orders[perm_id]
-        order.status = "PendingCancel"
-        self._floor.report.order_status(order)
-        self.matcher.end(order, "Cancelled by System", reason)
-
     def _not_cancellable(self, order: Order) -> None:
         text = (
             "Cancel attempted when order is not in a cancellable state.  "
             f"Order permId ={order.perm_id}"
         )
         self._floor.report.order_error(order.client_id, order.order_id, codes.CANNOT_CANCEL, text)
-
-    # By hand ------------------------------------------------------------------------------------
-
-    def fill_by_hand(self, perm_id: int, quantity: float | None, price: float | None) -> None:
-        """Fill an order whatever the market says, a cancelled one too. Raises `KeyError`."""
-        order = self.store.orders[perm_id]
-        amount = order.remaining if quantity is None else min(quantity, order.remaining)
-        chosen = self.matcher.usual_price(order) if price is None else price
-        if amount > 0 and chosen is not None:
-            self.matcher.fill(order, amount, chosen)
-            self.match()
-
-    def trade_elsewhere(
-        self, symbol: str, quantity: float, price: float | None, con_id: int, account: str
-    ) -> None:
-        """Trade as another client would (client 0, order 0); `account` empty: the first one."""
-        contract = self._listed(symbol, con_id)
-        quote = self._floor.market.quote(contract)
-        usual = (quote.ask if quantity > 0 else quote.bid) or quote.last or contract.min_tick
-        order = self._hand_made(contract, quantity, account)
-        self.matcher.fill(order, order.quantity, usual if price is None else price)
-
-    def correct(self, exec_id: str, price: float | None, quantity: float | None) -> str:
-        """Replace an execution by a corrected one; returns its id. Raises `KeyError`."""
-        old = self.books.find(exec_id)
-        version = int(exec_id.rpartition(".")[2]) + 1
-        new = attrs.evolve(
-            old,
-            exec_id=f"{old.root_id}.{version:02d}",
-            price=old.price if price is None else price,
-            quantity=old.quantity if quantity is None else quantity,
-        )
-        self.books.replace(new)
-        self.store.save_correction(new)
-        self._floor.report.executed(new)
-        self._floor.report.commission(new)
-        self._floor.report.account_changed(new.account, new.contract.con_id)
-        return new.exec_id
-
-    def order_by_hand(self, symbol: str, quantity: float, limit_price: float, account: str) -> int:
-        """Place a resting order as if in the gateway's own window; returns its permId."""
-        order = self._hand_made(self._listed(symbol, 0), quantity, account)
-        order.order_type, order.limit_price = "LMT", limit_price
-        self.store.keep(order)
-        self._accept(order)
-        self.match()
-        return order.perm_id
-
-    def double(self, perm_id: int, client_id: int | None) -> int:
-        """Place an order once more under the same reference; returns the permId of the copy. Raises `KeyError`."""
-        order = self.store.orders[perm_id]
-        owner = order.client_id if client_id is None else client_id
-        copy = attrs.evolve(
-            order,
-            perm_id=self.store.perm_id + 1,
-            client_id=owner,
-            order_id=self.store.next_order_id(owner),
-        )
-        self.store.keep(copy)
-        self._accept(copy)
-        self.match()
-        return copy.perm_id
-
-    def _listed(self, symbol: str, con_id: int) -> Contract:
-        found = (
-            self._floor.universe.by_con_id(con_id) if con_id else self._floor.universe.stock(symbol)
-        )
-        if found is None:
-            raise ValueError(f"no instrument {symbol or con_id}")
-        return found
-
-    def _hand_made(self, contract: Contract, quantity: float, account: str) -> Order:
-        if not quantity:
-            raise ValueError("quantity must not be 0")
-        return Order(
-            perm_id=self.store.perm_id + 1,
-            client_id=0,
-            order_id=0,
-            contract=contract,
-            action="BUY" if quantity > 0 else "SELL",
-            quantity=abs(quantity),
-            order_type="MKT",
-            limit_price=None,
-            stop_price=None,
-            tif="DAY",
-            account=account or self._floor.config.managed_accounts[0],
-            order_ref="",
-        )

@@ -6,6 +6,8 @@ import datetime as dt
 
 import attrs
 
+from .order_fault_state import OrderFaultState
+
 
 @attrs.frozen
 class Rejection:
@@ -54,6 +56,8 @@ class FaultState:
     unlisted: set[str] = attrs.field(factory=set)
     ambiguous: set[str] = attrs.field(factory=set)
     held: bool = False
+    suspended: bool = False
+    orders: OrderFaultState = attrs.field(factory=OrderFaultState)
     messages_sent: int = 0
     messages_received: int = 0
 

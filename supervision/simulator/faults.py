@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
-from typing import Literal, Protocol, TypeVar
+from typing import Literal, TypeVar
 
 from . import codes
 from .broker import Broker
 from .fault_state import Drop, FaultState, Rejection
+from .others import Others
 from .requests import numbers_of
+from .sockets import Network
 from .world import World
 
 _T = TypeVar("_T")
@@ -23,45 +25,6 @@ MISSING_MODES = ("minus_one", "zero", "silent", "end_only")
 LOST_MODES = ("silent", "drop_before", "drop_after")
 
 
-class Network(Protocol):
-    """The sockets, as far as faults break them."""
-
-    def stop_listening(self) -> None:
-        """Refuse new connections."""
-        ...
-
-    def listen_again(self) -> None:
-        """Accept connections again, on the same port."""
-        ...
-
-    def pause_reading(self) -> None:
-        """Leave what clients send in their sockets."""
-        ...
-
-    def resume_reading(self) -> None:
-        """Read again."""
-        ...
-
-    def drop(self, client_id: int | None, *, reset: bool) -> None:
-        """Close the connections of a client, or of all."""
-        ...
-
-    def reset_port(self, *, moves: bool) -> None:
-        """Tell everybody to reconnect, perhaps on another port, and close their connections."""
-        ...
-
-    def notice(
-        self,
-        code: int,
-        text: str | None = None,
-        *,
-        request_id: int = -1,
-        client_id: int | None = None,
-    ) -> None:
-        """Send an error or notice to a client, or to all."""
-        ...
-
-
 class Faults:
     """Commands that break the gateway, and those that mend it."""
 
@@ -69,6 +32,7 @@ class Faults:
         self,
         world: World,
         broker: Broker,
+        others: Others,
         network: Network,
         *,
         end_subscriptions: Callable[[int | None], None],
@@ -82,6 +46,7 @@ class Faults:
         self._books = world.books
         self._timers = world.timers
         self._broker = broker
+        self._others = others
         self._network = network
         self._end_subscriptions = end_subscriptions
         self._report_backlog = report_backlog
@@ -89,15 +54,19 @@ class Faults:
     def clear(self) -> None:
         """Take back every fault except prices that were moved."""
         reading_stopped, refusing = self.state.reading_stopped, self.state.refusing
+        suspended = self.state.suspended
         if self.state.disconnected:
             self.connectivity_restored()
         self.state.clear()
         self._market.thaw(None)
         self._market.halted.clear()
+        if suspended:
+            self._network.release()
         if reading_stopped:
             self._network.resume_reading()
         if refusing:
             self._network.listen_again()
+        self._broker.release_cancels()
         self._broker.match()
 
     # The connection -----------------------------------------------------------------------------
@@ -129,6 +98,21 @@ class Faults:
         """End a silence. What was not said stays unsaid."""
         self.state.silent = False
         self.state.reading_stopped = False
+        self._network.resume_reading()
+
+    def suspend(self, duration_s: float | None = None) -> None:
+        """Stand still like a process that got SIGSTOP: nothing is read, nothing said; the market goes on. What came
+        meanwhile is then acted on, and what was to be said is said.
+        """
+        self.state.suspended = self.state.reading_stopped = True
+        self._network.pause_reading()
+        if duration_s is not None:
+            self._timers.later(duration_s, self.wake)
+
+    def wake(self) -> None:
+        """End `suspend`."""
+        self.state.suspended = self.state.reading_stopped = False
+        self._network.release()
         self._network.resume_reading()
 
     def drop_connections(self, client_id: int | None = None, reset: bool = True) -> None:
@@ -258,9 +242,11 @@ class Faults:
         """
         self.state.ambiguous.add(symbol)
 
-    def halt(self, symbol: str) -> None:
-        """Halt a symbol: tick 49 says so, and its orders rest."""
+    def halt(self, symbol: str, duration_s: float | None = None) -> None:
+        """Halt a symbol, for good or for `duration_s`: tick 49 says so, and its orders rest."""
         self._market.halted.add(symbol)
+        if duration_s is not None:
+            self._timers.later(duration_s, self.resume_trading, symbol)
 
     def resume_trading(self, symbol: str) -> None:
         """End a halt."""
@@ -313,11 +299,11 @@ class Faults:
         self, exec_id: str, price: float | None = None, quantity: float | None = None
     ) -> str:
         """Correct an execution; returns the id of the correction. Raises `KeyError`."""
-        return self._broker.correct(exec_id, price=price, quantity=quantity)
+        return self._others.correct(exec_id, price=price, quantity=quantity)
 
     def cancel_order(self, perm_id: int, reason: str = "") -> None:
         """Cancel an order from the exchange's side. Raises `KeyError`."""
-        self._broker.cancel_from_venue(perm_id, reason)
+        self._others.cancel_from_venue(perm_id, reason)
 
     def hold_orders(self) -> None:
         """Let every order rest unfilled, market orders too."""
@@ -330,7 +316,7 @@ class Faults:
 
     def fill(self, perm_id: int, quantity: float | None = None, price: float | None = None) -> None:
         """Fill an order by hand, all of it or `quantity`, at `price` or the market."""
-        self._broker.fill_by_hand(perm_id, quantity, price)
+        self._others.fill_by_hand(perm_id, quantity, price)
 
     def unlist_executions(self) -> None:
         """Let the day end: an execution so far is in the positions, but is not listed any more."""
@@ -345,19 +331,19 @@ class Faults:
         account: str = "",
     ) -> None:
         """Change a position as if somebody traded by hand: positive buys, negative sells."""
-        self._broker.trade_elsewhere(symbol, quantity, price, con_id, account)
+        self._others.trade_elsewhere(symbol, quantity, price, con_id, account)
 
     def double_order(self, perm_id: int, client_id: int | None = None) -> int:
         """Have a working order twice, as after a modify that was sent during an outage: same reference, an id of its
         own, of the same client or another. Returns its permId. Raises `KeyError`.
         """
-        return self._broker.double(perm_id, client_id)
+        return self._others.double(perm_id, client_id)
 
     def order_by_hand(
         self, symbol: str, quantity: float, limit_price: float, account: str = ""
     ) -> int:
         """Let a limit order rest as if placed in the gateway's own window; returns its permId."""
-        return self._broker.order_by_hand(symbol, quantity, limit_price, account)
+        return self._others.order_by_hand(symbol, quantity, limit_price, account)
 
     def ignore_requests(self, *names: str) -> None:
         """Never answer these kinds of request, such as "reqCurrentTime" or "reqPositions"."""

@@ -6,12 +6,15 @@ from .account_service import AccountService
 from .broker import Broker
 from .client_reports import ClientReports
 from .contract_service import ContractService
-from .faults import Faults, Network
+from .faults import Faults
 from .history_service import HistoryService
 from .market_data_service import MarketDataService
 from .matching import Floor
+from .order_faults import OrderFaults
 from .order_service import OrderService
+from .others import Others
 from .requests import Handler
+from .sockets import Network
 from .world import World
 
 
@@ -23,16 +26,20 @@ class Gateway:
         accounts = AccountService(world)
         self.world = world
         self.reports = ClientReports(world, accounts.changed)
-        self.broker = Broker(_floor(world, self.reports))
+        floor = _floor(world, self.reports)
+        self.broker = Broker(floor)
+        others = Others(floor, self.broker)
         self.orders = OrderService(world, self.broker)
         self._market_data = MarketDataService(world)
         self.faults = Faults(
             world,
             self.broker,
+            others,
             network,
             end_subscriptions=self.end_subscriptions,
             report_backlog=self.reports.reconnected,
         )
+        self.order_faults = OrderFaults(world, self.broker, others)
         self.handlers: dict[int, Handler] = {
             **self.orders.handlers(),
             **accounts.handlers(),

@@ -138,7 +138,7 @@ class Matcher:
             order.status = "Filled"
             order.completed_at = completed_time(self._floor.now())
             order.completed_status = f"Filled Size: {order.filled:g}"
-        execution = self._floor.books.add(self._make_execution(order, quantity, price))
+        execution = self._floor.books.add(self.execution(order, quantity, price))
         commission = round((order.commission or 0.0) + execution.commission, 6)
         after = attrs.evolve(order, commission=commission)
         self._floor.store.save(order, execution, as_=after)
@@ -171,7 +171,8 @@ class Matcher:
             if child.parent_id == order.order_id and child.client_id == order.client_id:
                 self._try(child)
 
-    def _make_execution(self, order: Order, quantity: float, price: float) -> Execution:
+    def execution(self, order: Order, quantity: float, price: float) -> Execution:
+        """Describe a fill under the next execution id."""
         return Execution(
             exec_id=f"{self._floor.config.seed & 0xFFFFFFFF:08x}.{self._floor.books.count + 1:08x}.01.01",
             perm_id=order.perm_id,

@@ -144,6 +144,11 @@ class Network:
         for session in self.sessions:
             session.pause_reading()
 
+    def release(self) -> None:
+        """Send what was kept back."""
+        for session in self.sessions:
+            session.release()
+
     def resume_reading(self) -> None:
         """Read again."""
         for session in self.sessions:

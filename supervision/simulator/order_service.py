@@ -117,19 +117,19 @@ class OrderService:
     def open_orders(self, session: Client, fields: Fields) -> None:
         """List the working orders of this client."""
         self._refuse_when_read_only()
-        for order in self._store.working():
+        for order in self._listed():
             if session.client_id == 0 and order.client_id == 0 and order.order_id == 0:
                 self._bind(session, order)
             if order.client_id == session.client_id:
                 self._tell(session, order)
-        session.send("53", "1")
+        self._end(session, 5, "53", "1")
 
     def all_open_orders(self, session: Client, fields: Fields) -> None:
         """List the working orders of all clients."""
         self._refuse_when_read_only()
-        for order in self._store.working():
+        for order in self._listed():
             self._tell(session, order)
-        session.send("53", "1")
+        self._end(session, 16, "53", "1")
 
     def auto_open_orders(self, session: Client, fields: Fields) -> None:
         """Bind orders made by hand to client 0."""
@@ -142,9 +142,11 @@ class OrderService:
         self._refuse_when_read_only()
         api_only = fields.flag()
         for order in self._store.orders.values():
-            if order.completed_at and not order.discarded and (order.order_id or not api_only):
+            is_wanted = bool(order.order_id) or not api_only
+            hidden = self._faults.orders.is_hidden("completed_orders", order.contract.symbol)
+            if order.completed_at and not order.discarded and is_wanted and not hidden:
                 session.send_message(reports.completed_order(order, session.version))
-        session.send("102")
+        self._end(session, 99, "102")
 
     def executions(self, session: Client, fields: Fields) -> None:
         """List executions: all of them, then their commissions, then the end."""
@@ -157,20 +159,34 @@ class OrderService:
             if client_id in (0, execution.client_id)
             and _matches(execution, wanted)
             and execution.exec_id not in self._faults.unlisted
+            and not self._faults.orders.is_hidden("executions", execution.contract.symbol)
         ]
         for execution in chosen:
             session.send_message(reports.execution_data(execution, request_id))
         for execution in chosen:
             session.send_message(reports.commission_report(execution))
-        session.send("55", "1", str(request_id))
+        self._end(session, 7, "55", "1", str(request_id))
 
     def announce(self, session: Client) -> None:
         """Push the live orders of a client that has come back, before anything else."""
-        own = [o for o in self._store.working() if o.client_id == session.client_id]
+        own = [o for o in self._listed() if o.client_id == session.client_id]
         for order in own:
             self._tell(session, order)
         if own:
             session.send("53", "1")
+
+    def _listed(self) -> list[Order]:
+        hidden = self._faults.orders
+        return [
+            order
+            for order in self._broker.listed()
+            if not hidden.is_hidden("open_orders", order.contract.symbol)
+        ]
+
+    def _end(self, session: Client, request: int, *marker: str) -> None:
+        """Send the end of a list, unless it shall have none."""
+        if request not in self._faults.orders.endless:
+            session.send(*marker)
 
     def _refuse_when_read_only(self) -> None:
         if self._config.read_only:

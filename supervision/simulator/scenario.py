@@ -6,7 +6,7 @@ hours = "0930-1600"          # optional; without it the market never closes; day
 
 [[fault]]
 at_s = 5.0                   # seconds after the start
-kind = "connectivity_lost"   # any public method of `Faults`
+kind = "connectivity_lost"   # any public method of `Faults` or `OrderFaults`
 
 [[fault]]
 at_s = 8.0
@@ -23,10 +23,17 @@ from typing import Any, get_type_hints
 
 from .calendar import Hours
 from .faults import Faults
+from .order_faults import OrderFaults
 from .timers import Timers
 from .timetable import Scenario, TimedFault
 
-KINDS = tuple(sorted(name for name in vars(Faults) if not name.startswith("_")))
+_METHODS: dict[str, Any] = {
+    name: method
+    for faults in (Faults, OrderFaults)
+    for name, method in vars(faults).items()
+    if not name.startswith("_")
+}
+KINDS = tuple(sorted(_METHODS))
 """The kinds of fault a scenario may name."""
 
 
@@ -34,16 +41,17 @@ class ScenarioError(ValueError):
     """A scenario cannot be used; says where and what is expected."""
 
 
-def begin(scenario: Scenario, faults: Faults, timers: Timers) -> None:
+def begin(scenario: Scenario, faults: tuple[Faults, OrderFaults], timers: Timers) -> None:
     """Set the timers for what will go wrong (called by the gateway when it starts)."""
     for fault in sorted(scenario.faults, key=lambda fault: fault.at_s):
         timers.later(fault.at_s, _apply, faults, fault)
 
 
-def _apply(faults: Faults, fault: TimedFault) -> None:
+def _apply(faults: tuple[Faults, OrderFaults], fault: TimedFault) -> None:
     arguments = dict(fault.arguments)
     positional = arguments.pop("names", ())
-    getattr(faults, fault.kind)(*positional, **arguments)
+    owner = next(each for each in faults if hasattr(each, fault.kind))
+    getattr(owner, fault.kind)(*positional, **arguments)
 
 
 def read_scenario(path: Path) -> Scenario:
@@ -115,7 +123,7 @@ def _read_fault(place: str, table: Any, mistakes: list[str]) -> TimedFault | Non
 
 
 def _check_arguments(place: str, kind: str, arguments: dict[str, Any], mistakes: list[str]) -> None:
-    method = getattr(Faults, kind)
+    method = _METHODS[kind]
     parameters = dict(inspect.signature(method).parameters)
     parameters.pop("self")
     hints = get_type_hints(method)

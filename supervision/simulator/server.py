@@ -29,6 +29,7 @@ from .gateway import Gateway
 from .ledger import CANCEL_ORDER, GLOBAL_CANCEL, PLACE_ORDER, LedgerEntry
 from .market import Market
 from .network import Network
+from .order_faults import OrderFaults
 from .orders import Execution, Order
 from .requests import REQUESTS
 from .scenario import begin
@@ -88,7 +89,7 @@ class Simulator:
             self._state.close()
             raise
         if self.config.scenario is not None:
-            begin(self.config.scenario, self.faults, timers)
+            begin(self.config.scenario, (self.faults, self.order_faults), timers)
         return self.port
 
     async def stop(self) -> None:
@@ -180,6 +181,11 @@ class Simulator:
     def faults(self) -> Faults:
         """Everything that can be made to go wrong (after `start`)."""
         return self._running.faults
+
+    @property
+    def order_faults(self) -> OrderFaults:
+        """What can be made to go wrong with orders (after `start`)."""
+        return self._running.order_faults
 
     @property
     def ledger(self) -> tuple[LedgerEntry, ...]:

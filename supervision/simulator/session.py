@@ -160,7 +160,9 @@ class Session(asyncio.Protocol):
         if self._closing or self._muted or faults.silent:
             return
         frame = encode(fields)
-        if faults.latency_s > 0 or self._delayed:
+        if faults.suspended:
+            self._delayed.append(frame)
+        elif faults.latency_s > 0 or self._delayed:
             self._delayed.append(frame)
             self._world.timers.later(faults.latency_s, self._release)
         else:
@@ -169,6 +171,11 @@ class Session(asyncio.Protocol):
     def _release(self) -> None:
         if self._delayed:
             self._queue(self._delayed.popleft())
+
+    def release(self) -> None:
+        """Send at once what was kept back."""
+        while self._delayed:
+            self._release()
 
     def mute(self) -> None:
         """Say nothing more on this connection."""

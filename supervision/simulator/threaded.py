@@ -138,15 +138,18 @@ class ThreadedSimulator:
 
 
 class RemoteFaults:
-    """`Faults` from another thread: the same methods, the same arguments."""
+    """`Faults` and `OrderFaults` from another thread: the same methods, the same arguments."""
 
     def __init__(self, simulator: ThreadedSimulator) -> None:
         self._simulator = simulator
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         def command(*args: Any, **kwargs: Any) -> Any:
-            return self._simulator.call(
-                lambda simulator: getattr(simulator.faults, name)(*args, **kwargs)
-            )
+            def act(simulator: Simulator) -> Any:
+                ours = simulator.order_faults
+                faults = ours if hasattr(ours, name) else simulator.faults
+                return getattr(faults, name)(*args, **kwargs)
+
+            return self._simulator.call(act)
 
         return command
