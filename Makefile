@@ -7,7 +7,7 @@ ifeq ($(OS),Windows_NT)
 BIN := .venv/Scripts
 endif
 
-.PHONY: run gateway test lint audit types contracts tests crash-points random-operations interop-environments requirements trouble performance benchmarks coverage clean
+.PHONY: run gateway test lint audit types contracts tests crash-points random-operations interop-environments requirements trouble performance benchmarks mutation coverage clean
 
 run: .venv/.ready-to-run  ## start the supervised process with the sample orchestrator
 	@$(BIN)/python -m supervision run $(ARGS)
@@ -52,6 +52,9 @@ performance: .venv/.ready-to-test  ## five hundred connections: p50, p95, p99, a
 
 benchmarks: .venv/.ready-to-test  ## ratios to floors that are measured in the same run
 	$(BIN)/python -m tests.benchmarks $(ARGS)
+
+mutation: .venv/.ready-to-test  ## how many mutants the tests kill; ARGS="--sample 40 --seed 1", or ARGS=actors/risk/rules.py
+	$(BIN)/python -m tests.mutation $(ARGS)
 
 paper-gateway: .venv/.ready-to-test  ## one share at a real paper gateway: IBKR_PAPER_GATEWAY=HOST:PORT make paper-gateway
 	$(BIN)/python -m pytest -q tests/paper_gateway $(ARGS)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 if TYPE_CHECKING:
     from tests.databases import Place, PostgresServer
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 settings.register_profile("ours", deadline=None)
 settings.load_profile("ours")
 """Property tests judge results; how long an example takes is the machine's matter."""
+
+settings.register_profile("mutation", deadline=None, phases=(Phase.explicit, Phase.generate))
+"""For `make mutation`: that a mutant fails is all it asks, so no smaller example is looked for."""
 
 REQUIREMENTS = Path(__file__).parents[1] / "docs" / "requirements.md"
 
