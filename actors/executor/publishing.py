@@ -18,8 +18,8 @@ from actors.kernel.actor import SupervisedActor
 from actors.kernel.handlers import Part
 from actors.kernel.stories import root_id
 from actors.logic.order_table import LIVE, OrderState
-from actors.messages.addresses import JOURNAL
-from actors.model.orders import Execution, OrderResult, OrderStatus
+from actors.messages.addresses import JOURNAL, LINK
+from actors.model.orders import Execution, OrderResult, OrderStatus, Purpose
 from actors.ports import EventLog
 
 NEVER_JOURNALED = frozenset({OrderState.NEW, OrderState.AWAITING_APPROVAL})
@@ -87,7 +87,13 @@ class Publishing(Part):
         if outcome is not None:
             level = "INFO" if is_step else "DEBUG"
             self._log_state(tracked, outcome, detail, before.state, level=level)
+        self._tell_gate(record, before)
         self._answers.settle(tracked)
+
+    def _tell_gate(self, record: OrderRecord, before: OrderRecord) -> None:
+        """Let the gate reckon no longer with a close that is settled; it believes nobody else who says so (RSK-4)."""
+        if record.purpose is Purpose.CLOSE and is_settled(record) and not is_settled(before):
+            self._actor.tell(LINK, m.CloseSettled(order_ref=record.order_ref))
 
     def show(self, tracked: Tracked, detail: str) -> None:
         """Tell the event stream and the log what is new of an order besides its state."""

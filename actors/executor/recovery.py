@@ -148,7 +148,12 @@ class Recovery(Part):
         working = working_orders(tracked.committed for tracked in self._book)
         foreign = foreign_working((*outcome.foreign, *outcome.extras))
         orders = (*working, *foreign)
-        self._actor.tell(RISK, m.WorkingOrdersKnown(number=message.number, orders=orders))
+        known = m.WorkingOrdersKnown(number=message.number, orders=orders)
+        for address in (
+            RISK,
+            LINK,
+        ):  # the gate opens once everybody has taken over, with these closes known
+            self._actor.tell(address, known)
         reconciled = m.Reconciled(
             number=message.number, sender=self._actor.name, differences=outcome.differences
         )

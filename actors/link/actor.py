@@ -45,7 +45,9 @@ class LinkActor(LoopActor):
         super().__init__(context)
         self.memory = memory or LinkMemory()
         self._log = log
-        self.gate = OrderGate(settings.trading.operator_id, self.clock.now())
+        self.gate = OrderGate(
+            settings.trading.operator_id, self.clock.now(), positions=self.memory.positions
+        )
         self.sessions = self.own(
             Sessions(
                 self, settings=settings, gate=self.gate, order_ids=self.memory.order_ids, log=log
@@ -112,6 +114,17 @@ class LinkActor(LoopActor):
     def on_latch_changed(self, message: m.LatchChanged) -> None:
         """Let only closes pass while latched."""
         self.gate.set_latched(message.latched, message.answered_disconnects)
+
+    @handles(m.CloseSettled)
+    def on_close_settled(self, message: m.CloseSettled) -> None:
+        """Reckon no longer with a close that the executor knows to be dead."""
+        self.gate.positions.close_is_dead(message.order_ref)
+
+    @handles(m.WorkingOrdersKnown)
+    def on_working_orders_known(self, message: m.WorkingOrdersKnown) -> None:
+        """Reckon with the closes that the executor cannot prove dead; those of earlier processes are among them."""
+        for order in message.orders:
+            self.gate.positions.close_reserved(order)
 
     @handles(m.QueryGate)
     def on_query_gate(self, request: m.QueryGate) -> None:

@@ -76,7 +76,7 @@ async def _read_once(session: Session, gate: OrderGate, account: str) -> BrokerS
     session.account.account_id = account
     losses, began_at = gate.losses, session.clock.monotonic()
     before = await _executions(session)
-    counted = gate.executions_counted
+    counted = gate.positions.executions_counted
     await _leave_account(session)
     async with AsyncExitStack() as asked:
         holdings = await asked.enter_async_context(session.single(POSITIONS))
@@ -85,20 +85,24 @@ async def _read_once(session: Session, gate: OrderGate, account: str) -> BrokerS
         await asked.enter_async_context(session.single(ACCOUNT))
         session.account.watch_values(account)
         session.client.reqAccountUpdates(True, account)
+    complete_at = gate.positions.position_sequences
     open_orders = merge_orders(orders.items) if orders is not None else ()
     completed = await _completed_orders(session) if orders is not None else ()
     after = await _executions(session)
-    if counted != gate.executions_counted or before.keys() != after.keys():
+    if counted != gate.positions.executions_counted or before.keys() != after.keys():
         return None
+    held = _held(holdings.items)
     gate.state_was_read(losses)
+    sequences = gate.positions.state_was_read(held, open_orders, complete_at)
     return BrokerState(
         read_at=session.clock.now(),
-        holdings=_held(holdings.items),
+        holdings=held,
         open_orders=open_orders,
         completed_orders=completed,
         executions=tuple(_with_commission(session, item) for item in after.values()),
         account=_account(session),
-        fill_counts=gate.fill_counts,
+        fill_counts=gate.positions.fill_counts,
+        position_sequences=sequences,
         disconnects=gate.disconnects,
         answered_disconnects=gate.answered_disconnects,
         began_at=began_at,

@@ -1,4 +1,4 @@
-"""What one incarnation of the link leaves to the next: which order ids were used, and what was asked of history.
+"""What one incarnation of the link leaves to the next: used order ids, what was asked of history, closes in flight.
 
 It belongs to the process. Only one incarnation at a time writes to it: the one before was fenced, its socket cut.
 """
@@ -12,6 +12,7 @@ import attrs
 from actors.errors import GatewayError
 from actors.link.answers import FIRST_REQUEST_ID
 from actors.link.history_pacer import HistoryPacer
+from actors.link.position_guard import PositionGuard
 
 HIGHEST_ORDER_ID: Final = FIRST_REQUEST_ID - 1
 """The gateway reports errors of orders and of requests under one number, so the two never meet."""
@@ -65,3 +66,4 @@ class LinkMemory:
 
     history: HistoryPacer = attrs.field(factory=HistoryPacer)
     order_ids: OrderIds = attrs.field(factory=OrderIds)
+    positions: PositionGuard = attrs.field(factory=PositionGuard)

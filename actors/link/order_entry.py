@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Final
 
 from actors import messages as m
 from actors.errors import GatewayError, GatewayTimeoutError
@@ -24,6 +25,9 @@ from actors.link.sessions import Sessions
 from actors.model.connection import GateState
 from actors.model.orders import GateRefusal, Purpose, WireOrder
 from actors.ports import EventLog
+
+POSITION_CONFIRMED_S: Final = 5.0
+"""Positions come as they change, in the order of all bytes: any byte says that none had changed before it."""
 
 
 class OrderEntry(Part):
@@ -62,7 +66,7 @@ class OrderEntry(Part):
         elif self._gate.is_paused:
             self._waiting += 1
             self._link.spawn(self._pass_later(request, sender, session, lane))
-        elif not self._waiting and session.liveness.is_proved and session.pacer.try_now(lane):
+        elif not self._waiting and _is_proved(session, closing) and session.pacer.try_now(lane):
             self._pass(request, sender)
         else:
             self._waiting += 1
@@ -77,16 +81,17 @@ class OrderEntry(Part):
             await self._wait_while_paused(request)
             await self._prove_life(request, session)
             await self._take_turn(request, session, lane)
-            while not session.liveness.is_proved:  # the turn was long in coming
+            closing = request.order.purpose is Purpose.CLOSE
+            while not _is_proved(session, closing):  # the turn was long in coming
                 await self._prove_life(request, session)
                 await self._take_turn(request, session, lane)
         except GatewayError as error:
-            self._refuse(request, self._gate.give_up(request.order, str(error)))
+            self._give_up(request, str(error))
         else:
             forbidden = restrictions != self._gate.restrictions and not self._gate.is_restricted
             if forbidden and request.order.purpose is Purpose.OPEN:
                 why = "opening was forbidden while the order waited at the gate"
-                self._refuse(request, self._gate.give_up(request.order, why))
+                self._give_up(request, why)
             else:
                 self._pass(request, sender)
         finally:
@@ -122,7 +127,7 @@ class OrderEntry(Part):
 
         Raises `GatewayTimeoutError` when its deadline or its permit ends first, or the gateway does not answer.
         """
-        if session.liveness.is_proved:
+        if _is_proved(session, request.order.purpose is Purpose.CLOSE):
             return
         silent_s = session.liveness.silent_s
         began_at = self._link.clock.monotonic()
@@ -149,7 +154,7 @@ class OrderEntry(Part):
         if refusal is not None:
             self._refuse(request, refusal.reason, refusal.kind)
         elif session is None or not session.client.can_write:
-            self._refuse(request, self._gate.give_up(order, "the connection takes no bytes"))
+            self._give_up(request, "the connection takes no bytes")
         elif self._sender is None:
             self._simulate(request, order)
         else:
@@ -163,7 +168,7 @@ class OrderEntry(Part):
             try:
                 order_id = self._order_ids.draw()
             except GatewayError as error:
-                self._refuse(request, self._gate.give_up(order, str(error)))
+                self._give_up(request, str(error))
                 return
         now = self._link.clock.now()
         sequence = self._gate.passed(order, order_id, now)
@@ -189,6 +194,10 @@ class OrderEntry(Part):
                 gate_sequence=sequence,
             ),
         )
+
+    def _give_up(self, request: m.SendOrder, reason: str) -> None:
+        now = self._link.clock.monotonic()
+        self._refuse(request, self._gate.give_up(request.order, request.permit, reason, now))
 
     def _refuse(
         self, request: m.SendOrder, reason: str, kind: GateRefusal = GateRefusal.OTHER
@@ -236,3 +245,9 @@ class OrderEntry(Part):
         ):  # the session ended: its orders are read again after the next one began
             await session.pacer.turn(PacingLane.CLOSE)
             write(session)
+
+
+def _is_proved(session: Session, closing: bool) -> bool:
+    """Whether the gateway lives, and for a close, that the stream of positions was heard of lately."""
+    heard = session.liveness.silent_s <= POSITION_CONFIRMED_S
+    return session.liveness.is_proved and (heard or not closing)

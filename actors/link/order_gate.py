@@ -24,17 +24,18 @@ from typing import Final, TypeVar
 
 import attrs
 
+from actors.link.position_guard import MAX_REMEMBERED, PositionGuard
 from actors.logic.closable import is_openable, why_by_hand
 from actors.logic.order_ids import ORDER_REF_SEPARATOR
 from actors.logic.permits import MAX_KEY_BYTES, MIN_KEY_BYTES, is_genuine
 from actors.model.connection import GateState
-from actors.model.orders import GateRefusal, Permit, Purpose, WireOrder
+from actors.model.orders import BrokerOrder, GateRefusal, Permit, Purpose, WireOrder
 
 K = TypeVar("K")
 V = TypeVar("V")
 
-MAX_REMEMBERED: Final = 100_000
-"""So many orders, and so many executions, are remembered; the oldest are forgotten first."""
+_NOTHING: Final = 1e-9
+"""Quantities below this are 0: they are numbers of units carried as floats."""
 
 
 @attrs.frozen(kw_only=True)
@@ -68,9 +69,18 @@ class OrderGate:
     """The state of the gate. It belongs to one incarnation of the link and outlives its sessions."""
 
     def __init__(
-        self, operator_id: str, started_at: datetime, max_remembered: int = MAX_REMEMBERED
+        self,
+        operator_id: str,
+        started_at: datetime,
+        max_remembered: int = MAX_REMEMBERED,
+        positions: PositionGuard | None = None,
     ) -> None:
-        """Start closed, without a key. ``started_at`` is when this gate began to remember (UTC)."""
+        """Start closed, without a key. ``started_at`` is when this gate began to remember (UTC).
+
+        ``positions`` is what an earlier gate of this process knew of positions and closes.
+        """
+        self.positions = positions or PositionGuard(max_remembered)
+        """What is held, and which closes can still fill: the last line."""
         self._operator_id = operator_id
         self._knows_since = started_at
         self._max = max_remembered
@@ -86,15 +96,12 @@ class OrderGate:
         self._sent: dict[str, SentOrder] = {}
         self._void: dict[str, None] = {}
         self._by_broker_id: dict[int, str] = {}
-        self._counted: dict[str, int] = {}
-        self._fill_counts: dict[int, int] = {}
         self.sequence = 0
         self.losses = 0
         self.latchings = 0
         self.disconnects = 0
         self.answered_disconnects = 0
         self._is_established = False
-        self.executions_counted = 0
 
     # --- opening and closing --------------------------------------------------------------------------------------
 
@@ -193,15 +200,15 @@ class OrderGate:
         if found is None:
             return None
         refusal = found if isinstance(found, Refusal) else Refusal(found)
-        self.give_up(attempt.order, refusal.reason)
-        if self._key is not None and is_genuine(self._key, attempt.permit, attempt.order):
-            self._use(attempt.permit, now)
+        self.give_up(attempt.order, attempt.permit, refusal.reason, now)
         return refusal
 
-    def give_up(self, order: WireOrder, reason: str) -> str:
-        """Make a new order void; returns the reason. One that was sent, or the change of one, is left alone."""
+    def give_up(self, order: WireOrder, permit: Permit, reason: str, now: float) -> str:
+        """Use up the permit, and make a new order void; returns the reason. What was sent, or its change, is left."""
         if order.broker_order_id is None and order.order_ref not in self._sent:
             self._remember(self._void, order.order_ref, None)
+        if self._key is not None and is_genuine(self._key, permit, order):
+            self._use(permit, now)
         return reason
 
     def _judge(self, attempt: Attempt, now: float) -> str | Refusal | None:
@@ -209,9 +216,9 @@ class OrderGate:
         return (
             self._fault_of_state(attempt, now)
             or self._fault_of_permit(order, permit, now)
-            or self._fault_of_size(order, permit)
             or self._fault_of_order(order)
             or self._fault_of_identity(order)
+            or self._fault_of_size(order, permit)
         )
 
     def _fault_of_state(self, attempt: Attempt, now: float) -> str | None:
@@ -246,18 +253,40 @@ class OrderGate:
         self._use(permit, now)
         return None
 
-    def _fault_of_size(self, order: WireOrder, permit: Permit) -> Refusal | None:
-        """A close was sized from a position; it may be another one by now."""
-        if order.purpose is not Purpose.CLOSE:
-            return None
-        counted = self.fill_count(order.contract.con_id)
-        if permit.fill_count == counted:
+    def _fault_of_size(self, order: WireOrder, permit: Permit) -> str | Refusal | None:
+        """No close turns a position, and nothing opens on the side of one that can still fill (RSK-4)."""
+        con_id = order.contract.con_id
+        closing = self.positions.in_flight(con_id, order.action, apart_from=order.order_ref)
+        if order.purpose is Purpose.CLOSE:
+            return self._fault_of_close(order, permit, closing)
+        if closing > 0.0 and order.broker_order_id is None:
+            return f"a close of the same side can still take {closing:g}: nothing opens beside it"
+        return None
+
+    def _fault_of_close(self, order: WireOrder, permit: Permit, others: float) -> Refusal | None:
+        """A close was sized from a position, which may be another one by now; and the position is the limit."""
+        con_id = order.contract.con_id
+        moved = _moved(
+            "executions of the contract", permit.fill_count, self.positions.fill_count(con_id)
+        )
+        moved = moved or _moved(
+            "changes of the position",
+            permit.position_sequence,
+            self.positions.position_sequence(con_id),
+        )
+        if moved is not None:
+            return moved
+        closable = self.positions.closable(con_id, order.action)
+        quantity = order.quantity
+        if order.broker_order_id is not None:
+            quantity -= self.positions.executed(order.order_ref)
+        if quantity <= closable - others + _NOTHING:
             return None
         reason = (
-            f"the position moved: the permit counts {permit.fill_count} executions of the contract, "
-            f"the gate {counted}"
+            f"{order.action} {quantity:g} goes beyond the position: {closable:g} can be closed on this side, "
+            f"and closes that are not proved dead can take {others:g} of it"
         )
-        return Refusal(reason, GateRefusal.POSITION_MOVED)
+        return Refusal(reason, GateRefusal.BEYOND_POSITION)
 
     def _fault_of_order(self, order: WireOrder) -> str | None:
         if not self._operator_id or order.operator_id != self._operator_id:
@@ -304,12 +333,20 @@ class OrderGate:
         self._sent[order.order_ref] = known
         if broker_order_id is not None:
             self._know(broker_order_id, order.order_ref)
+            if order.purpose is Purpose.CLOSE:
+                self.positions.close_passed(order, broker_order_id)
         return self.sequence
 
     def learn(self, order_ref: str, broker_order_id: int) -> None:
         """Take note of an order of ours that the broker reported, so that it can be modified."""
         if order_ref and broker_order_id > 0:
             self._know(broker_order_id, order_ref)
+
+    def order_told(self, order: BrokerOrder, *, ours: bool) -> None:
+        """Hear what the broker says of an order in the account; ``ours``: of this session's client id."""
+        if ours:
+            self.learn(order.order_ref, order.order_id)
+        self.positions.order_told(order, ours=ours, operator_id=self._operator_id)
 
     def _know(self, broker_order_id: int, order_ref: str) -> None:
         self._remember(self._by_broker_id, broker_order_id, order_ref)
@@ -343,28 +380,17 @@ class OrderGate:
         """The moment since which it remembers every order."""
         return self._knows_since
 
-    def count_execution(self, con_id: int, base_id: str) -> bool:
-        """Count an execution of a contract once, corrections included; True when it is new."""
-        if base_id in self._counted:
-            return False
-        self._remember(self._counted, base_id, con_id)
-        self._fill_counts[con_id] = self._fill_counts.get(con_id, 0) + 1
-        self.executions_counted += 1
-        return True
-
-    def fill_count(self, con_id: int) -> int:
-        """Tell how many executions of the contract were counted."""
-        return self._fill_counts.get(con_id, 0)
-
-    @property
-    def fill_counts(self) -> tuple[tuple[int, int], ...]:
-        """Every contract's count, by contract id."""
-        return tuple(sorted(self._fill_counts.items()))
-
     def _remember(self, memory: dict[K, V], key: K, value: V) -> None:
         if key not in memory and len(memory) >= self._max:
             del memory[next(iter(memory))]
         memory[key] = value
+
+
+def _moved(what: str, permitted: int | None, counted: int) -> Refusal | None:
+    if permitted == counted:
+        return None
+    reason = f"the position moved: the permit counts {permitted} {what}, the gate {counted}"
+    return Refusal(reason, GateRefusal.POSITION_MOVED)
 
 
 def _texts(order: WireOrder) -> tuple[str, ...]:

@@ -22,10 +22,13 @@ class Reports:
         self._tell = tell
         self._gate = gate
 
-    def order(self, order: BrokerOrder, *, ours: bool, at: datetime) -> None:
-        """Hand on an order's terms or state; one of ours can be modified from now on."""
-        if ours and order.order_ref:
-            self._gate.learn(order.order_ref, order.order_id)
+    def order(self, order: BrokerOrder, *, ours: bool, in_account: bool, at: datetime) -> None:
+        """Hand on an order's terms or state; one of ours can be modified from now on.
+
+        An order of another account than the one that is traded holds up nothing at the gate.
+        """
+        if in_account:
+            self._gate.order_told(order, ours=ours)
         self._tell(EXECUTOR, m.BrokerOrderReported(order=order, received_at=at))
 
     def order_error(self, broker_order_id: int, code: int, text: str, *, at: datetime) -> None:
@@ -39,7 +42,7 @@ class Reports:
 
     def execution(self, execution: Execution, *, asked: bool, at: datetime) -> None:
         """Count an execution at the gate; hand it on when nobody asked for it."""
-        self._gate.count_execution(execution.contract.con_id, execution.base_id)
+        self._gate.positions.count_execution(execution)
         if not asked:
             self._tell(EXECUTOR, m.ExecutionReported(execution=execution, received_at=at))
 
@@ -51,9 +54,10 @@ class Reports:
         )
 
     def holding(self, holding: Holding) -> None:
-        """Hand on a position that changed."""
-        for address in (POSITION, STRATEGY_C):
-            self._tell(address, m.HoldingReported(holding=holding))
+        """Hand on a position that changed, with the number of its changes that a closing permit has to name."""
+        sequence = self._gate.positions.position_told(holding)
+        for address in (POSITION, RISK, STRATEGY_C):
+            self._tell(address, m.HoldingReported(holding=holding, sequence=sequence))
 
     def market(self, address: str, message: Message) -> None:
         """Hand on what streams of market data say."""

@@ -56,7 +56,8 @@ class TradedAccount:
     def on_order(self, order: BrokerOrder, at: datetime) -> None:
         """An order's terms or state; it may be the answer to a question."""
         self._answers.add(OPEN_ORDERS, order)
-        self._reports.order(order, ours=order.client_id == self._client_id, at=at)
+        ours, in_account = order.client_id == self._client_id, self._concerns(order.account)
+        self._reports.order(order, ours=ours, in_account=in_account, at=at)
 
     def on_execution(self, request_id: int, execution: Execution, at: datetime) -> None:
         """An execution, live or asked for; one in another account moves nothing here."""

@@ -23,7 +23,7 @@ from actors.model.orders import Permit, Purpose, WireOrder
 MIN_KEY_BYTES: Final = 16
 MAX_KEY_BYTES: Final = 64
 SIGNATURE_BYTES: Final = 32
-_CONTEXT: Final = "ibkr-actors permit 1"
+_CONTEXT: Final = "ibkr-actors permit 2"
 
 
 def issue_permit(
@@ -33,10 +33,12 @@ def issue_permit(
     permit_id: str,
     expires_at: float,
     fill_count: int | None = None,
+    position_sequence: int | None = None,
 ) -> Permit:
     """Make a permit for exactly ``order``; ``expires_at`` in monotonic seconds of the tree's clock.
 
-    ``fill_count`` belongs on closing permits: the count of executions of the contract that its size was computed from.
+    ``fill_count`` and ``position_sequence`` belong on closing permits: how many executions of the contract, and how
+    many changes of its position, its size was computed from.
     """
     signature = sign_permit(
         key,
@@ -45,6 +47,7 @@ def issue_permit(
         purpose=order.purpose,
         expires_at=expires_at,
         fill_count=fill_count,
+        position_sequence=position_sequence,
         order=order,
     )
     return Permit(
@@ -53,6 +56,7 @@ def issue_permit(
         purpose=order.purpose,
         expires_at=expires_at,
         fill_count=fill_count,
+        position_sequence=position_sequence,
         signature=signature,
     )
 
@@ -65,6 +69,7 @@ def sign_permit(
     purpose: Purpose,
     expires_at: float,
     fill_count: int | None,
+    position_sequence: int | None,
     order: WireOrder,
 ) -> bytes:
     """Sign the fields of a permit together with its order."""
@@ -75,6 +80,7 @@ def sign_permit(
         purpose.value,
         expires_at,
         fill_count,
+        position_sequence,
         _order_content(order),
     )
     return blake2b(_encode(content), key=key, digest_size=SIGNATURE_BYTES).digest()
@@ -89,6 +95,7 @@ def is_genuine(key: bytes, permit: Permit, order: WireOrder) -> bool:
         purpose=permit.purpose,
         expires_at=permit.expires_at,
         fill_count=permit.fill_count,
+        position_sequence=permit.position_sequence,
         order=order,
     )
     return hmac.compare_digest(expected, permit.signature)

@@ -147,12 +147,24 @@ class WorkingOrder(Message):
 
 @attrs.frozen(kw_only=True)
 class WorkingOrdersKnown(Message):
-    """Every order that can still fill, after reconciliation ``number``; replaces what risk had reserved."""
+    """Every order that can still fill, after reconciliation ``number``; replaces what risk had reserved.
+
+    The gate only learns from it which closes to reckon with: its own last line is no copy of risk's.
+    """
 
     lane = Lane.RECOVERY
 
     number: int
     orders: tuple[WorkingOrder, ...]
+
+
+@attrs.frozen(kw_only=True)
+class CloseSettled(Message):
+    """Told to the gate: this close can fill no more, and its executions add up to what it filled (RSK-4)."""
+
+    overflow = Overflow.SIGNAL
+
+    order_ref: str
 
 
 # --- between the executor and the link ----------------------------------------------------------------------------

@@ -96,11 +96,12 @@ class PositionsChanged(Message):
 
 @attrs.frozen(kw_only=True)
 class HoldingReported(Message):
-    """The broker pushed one position."""
+    """The broker pushed one position; ``sequence`` is how often it told another one of this contract."""
 
     overflow = Overflow.SIGNAL
 
     holding: Holding
+    sequence: int = 0
 
 
 @attrs.frozen(kw_only=True)

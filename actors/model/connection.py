@@ -89,6 +89,8 @@ class BrokerState:
     account: Account
     fill_counts: tuple[tuple[int, int], ...] = ()
     """Per con_id the number of executions that the gate had counted when the read ended."""
+    position_sequences: tuple[tuple[int, int], ...] = ()
+    """Per con_id how often the broker had told the gate another position."""
     disconnects: int = 0
     """How many unplanned disconnects the gate has seen, and how many of them Strategy C has dealt with."""
     answered_disconnects: int = 0

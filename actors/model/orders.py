@@ -222,8 +222,8 @@ class WireOrder:
 class Permit:
     """The risk actor's approval of exactly one `WireOrder`, to be used once before ``expires_at`` (D13).
 
-    ``fill_count`` is set on closing permits: the number of executions of the contract that the size was computed
-    from. ``signature`` covers every other field and the order.
+    ``fill_count`` and ``position_sequence`` are set on closing permits: how many executions of the contract, and how
+    many changes of its position, the size was computed from. ``signature`` covers every other field and the order.
     """
 
     permit_id: str
@@ -231,6 +231,7 @@ class Permit:
     purpose: Purpose
     expires_at: float
     fill_count: int | None
+    position_sequence: int | None = None
     signature: bytes = attrs.field(repr=False)
 
 

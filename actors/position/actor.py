@@ -17,7 +17,7 @@ from actors.errors import (
 from actors.kernel.actor import ActorContext
 from actors.kernel.handlers import handles
 from actors.kernel.messages import Message, Reply
-from actors.messages.addresses import CONNECTION, FACADE, MARKET_DATA, RISK
+from actors.messages.addresses import CONNECTION, FACADE, MARKET_DATA
 from actors.model.account import Holding
 from actors.model.connection import ConnectionState
 from actors.model.trading import Trading
@@ -203,9 +203,8 @@ class PositionActor(ClosureDesk):
 
     @handles(m.HoldingReported)
     def on_holding_reported(self, event: m.HoldingReported) -> None:
-        """Take over one position as the broker tells it, and let risk compare it with its ledger."""
+        """Take over one position as the broker tells it."""
         holding = event.holding
-        self.tell(RISK, event)
         if holding.quantity:
             self.holdings[holding.contract.con_id] = holding
         else:

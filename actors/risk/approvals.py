@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import attrs
 
 from actors import messages as m
@@ -23,6 +25,9 @@ from actors.risk.openings import Openings
 from actors.risk.permits import PermitIssuer
 from actors.risk.rules import needs_day_trades
 from actors.sections.risk import Risk
+
+MAX_QUOTES: Final = 2_000
+"""Quotes of so many contracts are remembered; without one a holding counts at its cost."""
 
 
 class Approvals(Part):
@@ -56,8 +61,12 @@ class Approvals(Part):
 
     @handles(m.QuoteUpdated)
     def on_quote_updated(self, event: m.QuoteUpdated) -> None:
-        """Remember the newest quote."""
-        self._quotes[event.quote.contract.con_id] = event.quote
+        """Remember the newest quote; of too many contracts, those that were quoted last."""
+        con_id = event.quote.contract.con_id
+        self._quotes.pop(con_id, None)
+        if len(self._quotes) >= MAX_QUOTES:
+            del self._quotes[next(iter(self._quotes))]
+        self._quotes[con_id] = event.quote
 
     @handles(m.RequestApproval)
     async def on_request_approval(self, request: m.RequestApproval) -> None:
@@ -145,13 +154,12 @@ class Approvals(Part):
     def _approve(self, request: m.RequestApproval, validation: ValidationResult) -> None:
         """Issue a permit for exactly this order (D13)."""
         order = request.order
-        fills = self._book.ledger.fill_counts.get(order.contract.con_id, 0)
         self._actor.reply(
             request,
             m.OrderApproved(
                 correlation_id=request.correlation_id,
                 order_ref=order.order_ref,
-                permit=self._permits.issue(order, fills),
+                permit=self._permits.issue(order, self._book.ledger),
                 validation=validation,
             ),
         )

@@ -44,13 +44,17 @@ class Exposure:
 class Ledger:
     """Positions and reservations, with the executions that they already include.
 
-    ``fill_counts`` is per con_id the number of executions that positions include; a closing permit carries it (D16).
+    ``fill_counts`` is per con_id the number of executions that positions include, ``sequences`` how often the broker
+    told another position; a closing permit carries both (D16). ``disputed`` is what the broker told of a position that
+    is another one here: an execution is on its way, or somebody else has traded.
     """
 
     known: bool = False
     positions: Mapping[int, Exposure] = MappingProxyType({})
     executions: Executions = NO_EXECUTIONS
     fill_counts: Mapping[int, int] = MappingProxyType({})
+    sequences: Mapping[int, int] = MappingProxyType({})
+    disputed: Mapping[int, float] = MappingProxyType({})
     reservations: Mapping[str, m.WorkingOrder] = MappingProxyType({})
 
 
@@ -63,12 +67,20 @@ def reconcile(
     executions: Iterable[Execution],
     fill_counts: Iterable[tuple[int, int]],
     working: Iterable[m.WorkingOrder] | None = None,
+    sequences: Iterable[tuple[int, int]] = (),
 ) -> Ledger:
     """Start from the broker's state: it wins over whatever was believed (POS-4).
 
     ``executions`` are those the holdings already include; they, and those counted before, will not count again.
-    ``working`` replaces the reservations; None keeps them until the executor tells its working orders.
+    ``working`` replaces the reservations; None keeps them until the executor tells its working orders. ``sequences``
+    count the changes of positions that the holdings include; what was heard of a later one stays a dispute.
     """
+    included = dict(sequences)
+    newer = {
+        con_id: sequence
+        for con_id, sequence in ledger.sequences.items()
+        if sequence > included.get(con_id, 0)
+    }
     seen = remember(ledger, executions).executions
     positions = {
         holding.contract.con_id: Exposure(
@@ -79,13 +91,35 @@ def reconcile(
         for holding in holdings
         if abs(holding.quantity) > _NOTHING
     }
-    return Ledger(
+    read = Ledger(
         known=True,
         positions=MappingProxyType(positions),
         executions=seen,
         fill_counts=MappingProxyType(dict(fill_counts)),
+        sequences=MappingProxyType(included | newer),
         reservations=ledger.reservations if working is None else _by_reference(working),
     )
+    for con_id in newer:
+        told = ledger.disputed.get(con_id, position(ledger, con_id))
+        read = _settle_dispute(read, con_id, told)
+    return read
+
+
+def hear(ledger: Ledger, con_id: int, quantity: float, sequence: int) -> Ledger:
+    """Take note of what the broker tells of a position; what is older than the newest that was heard changes nothing.
+
+    It moves no position: executions and reads do. But closes are sized by the smaller of the two (RSK-4).
+    """
+    if sequence <= ledger.sequences.get(con_id, 0):
+        return ledger
+    heard = evolve(ledger, sequences=put(ledger.sequences, con_id, sequence))
+    return _settle_dispute(heard, con_id, quantity)
+
+
+def _settle_dispute(ledger: Ledger, con_id: int, told: float) -> Ledger:
+    if abs(told - position(ledger, con_id)) <= _NOTHING:
+        return evolve(ledger, disputed=drop(ledger.disputed, con_id))
+    return evolve(ledger, disputed=put(ledger.disputed, con_id, told))
 
 
 def exposed(ledger: Ledger) -> tuple[m.ExposedContract, ...]:
@@ -179,6 +213,10 @@ def apply_execution(ledger: Ledger, execution: Execution) -> Ledger:
         fill_counts=counts,
         positions=_moved(ledger.positions, execution, change),
     )
+    if (
+        con_id in moved.disputed
+    ):  # what was told includes this execution; without a dispute it is told yet
+        moved = _settle_dispute(moved, con_id, moved.disputed[con_id])
     ours = execution.order_ref in moved.reservations
     reference = execution.order_ref if ours else foreign_reference(execution.perm_id)
     return _take_off(moved, reference, change)
@@ -204,14 +242,32 @@ def holdings(ledger: Ledger, account: str) -> tuple[Holding, ...]:
 
 
 def reducible(ledger: Ledger, con_id: int, action: OrderAction) -> float:
-    """How much an order on this side may reduce: |position| minus what is reserved to reduce it already.
+    """How much an order on this side may reduce: what is held minus all that can still fill on that side.
 
-    0 when the side would not reduce the position, and when positions are unknown.
+    An order that opens counts like one that closes: it takes from the position, too, when it fills. 0 when the side
+    would not reduce the position, and when positions are unknown.
     """
-    held = position(ledger, con_id)
-    if not ledger.known or held * action.sign >= 0.0:
+    if not ledger.known:
         return 0.0
-    return max(0.0, abs(held) - reserved(ledger, con_id, action))
+    return max(0.0, closable(ledger, con_id, action) - reserved(ledger, con_id, action))
+
+
+def closable(ledger: Ledger, con_id: int, action: OrderAction) -> float:
+    """How much of a position this side would close, were nothing reserved; the smaller one where it is disputed."""
+    here = position(ledger, con_id)
+    told = ledger.disputed.get(con_id, here)
+    return max(0.0, min(-action.sign * here, -action.sign * told))
+
+
+def closing(ledger: Ledger, con_id: int, action: OrderAction) -> float:
+    """What closes on this side can still take from the position."""
+    return sum(
+        abs(order.signed_remaining)
+        for order in ledger.reservations.values()
+        if order.contract.con_id == con_id
+        and order.purpose is Purpose.CLOSE
+        and order.signed_remaining * action.sign > 0.0
+    )
 
 
 def reserved(ledger: Ledger, con_id: int, action: OrderAction) -> float:

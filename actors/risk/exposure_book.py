@@ -38,7 +38,12 @@ class ExposureBook(Part):
         differences = exposure.drift(self.ledger, state.holdings) if self.ledger.known else ()
         recent = exposure.without_old(self.ledger, first_day_begins(self._actor.clock.now()))
         self.ledger = exposure.reconcile(
-            recent, state.holdings, state.executions, state.fill_counts, working
+            recent,
+            state.holdings,
+            state.executions,
+            state.fill_counts,
+            working,
+            state.position_sequences,
         )
         return differences
 
@@ -72,7 +77,8 @@ class ExposureBook(Part):
 
         Has the broker's state read when somebody else has traded: closes are sized from the ledger (POS-4).
         """
-        contract = event.holding.contract
+        contract, quantity = event.holding.contract, event.holding.quantity
+        self.ledger = exposure.hear(self.ledger, contract.con_id, quantity, event.sequence)
         self._reported[contract.con_id] = event
         await self._actor.sleep(DRIFT_AFTER_S)
         if self._reported.get(contract.con_id) is not event:

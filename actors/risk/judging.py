@@ -15,6 +15,7 @@ from typing import Final
 
 import attrs
 
+from actors.logic.closable import whole_units
 from actors.model.account import Account
 from actors.model.orders import CloseReason, Purpose, ValidationResult
 from actors.risk import baselines, exposure
@@ -68,7 +69,7 @@ def judge_closing(inputs: RiskInputs, limits: Risk | None = None) -> ValidationR
     """Judge an order that can only reduce (RSK-4); with ``limits``, what else was found is noted (RSK-7)."""
     order, ledger = inputs.order, inputs.ledger
     con_id = order.contract.con_id
-    held = exposure.position(ledger, con_id)
+    held = exposure.closable(ledger, con_id, order.action)
     quantity = exposure.remaining(ledger, order)
     # A modify of a close may use again what the order itself has reserved.
     free = exposure.reducible(exposure.settle(ledger, order.order_ref), con_id, order.action)
@@ -77,12 +78,17 @@ def judge_closing(inputs: RiskInputs, limits: Risk | None = None) -> ValidationR
         reasons.append(f"purpose must be close to be judged as one (was {order.purpose})")
     if not ledger.known:
         reasons.append("positions are unknown; wait for the reconciliation")
-    elif held * order.action.sign >= 0.0:
-        reasons.append(f"{order.action} does not reduce a position of {held:g}")
+    elif held <= 0.0:
+        position = exposure.position(ledger, con_id)
+        reasons.append(f"{order.action} does not reduce a position of {position:g}")
     elif not 0.0 < quantity <= free:
         reasons.append(
-            f"closing quantity ({quantity:g}) exceeds what is reducible ({free:g}): of {abs(held):g} held, other orders"
-            f" may take {max(0.0, abs(held) - free):g}"
+            f"closing quantity ({quantity:g}) exceeds what is reducible ({free:g}): of {held:g} held, other orders"
+            f" may take {max(0.0, held - free):g}"
+        )
+    elif whole_units(quantity).fraction:
+        reasons.append(
+            f"closing quantity ({quantity:g}) must be of whole units: IB takes no others"
         )
     notes: tuple[str, ...] = ()
     if limits is not None:

@@ -261,6 +261,20 @@ def no_short(case: Case) -> Finding:
     return f"short selling is not allowed: the position could fall to ({lowest:g}), limit (0)", {}
 
 
+def no_close_beside(case: Case) -> Finding:
+    """No close of this contract and side can still fill: together they could turn the position (RSK-4).
+
+    Of an order that is there already only the part that a change would add counts.
+    """
+    con_id, action = case.contract.con_id, case.order.action
+    closing = exposure.closing(case.before, con_id, action)
+    if not closing or exposure.reserved(case.after, con_id, action) <= exposure.reserved(
+        case.inputs.ledger, con_id, action
+    ):
+        return FINE
+    return f"a close of ({closing:g}) can still fill on this side: nothing opens beside it", {}
+
+
 RULES: Final[tuple[Callable[[Case], Finding], ...]] = (
     latch_open,
     opening_ready,
@@ -281,10 +295,13 @@ RULES: Final[tuple[Callable[[Case], Finding], ...]] = (
     price_sane,
     no_duplicate,
     no_short,
+    no_close_beside,
 )
 """All rules of opening orders, in the order in which their reasons are listed."""
 
-STANDING_RULES: Final = frozenset({latch_open.__name__, opening_ready.__name__})
+STANDING_RULES: Final = frozenset(
+    rule.__name__ for rule in (latch_open, opening_ready, no_close_beside)
+)
 """The rules that are no limits of risk: they hold even where the orchestrator's own risk manager decides alone."""
 
 

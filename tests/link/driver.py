@@ -238,11 +238,15 @@ class LinkDriver:
         return WireOrder(contract=contract, **(values | fields))
 
     def permit(self, order: WireOrder, key: bytes = KEY, **fields: Any) -> Permit:
-        """Sign a permit for an order."""
+        """Sign a permit for an order; one to close counts what the gate counts, unless told otherwise."""
         values: dict[str, Any] = {
             "permit_id": f"permit-{next(self._ids)}",
             "expires_at": self.clock.monotonic() + 5.0,
         }
+        if order.purpose is Purpose.CLOSE:
+            positions, con_id = self.actor.gate.positions, order.contract.con_id
+            values["fill_count"] = positions.fill_count(con_id)
+            values["position_sequence"] = positions.position_sequence(con_id)
         return issue_permit(key, order, **(values | fields))
 
     def send_order(

@@ -12,9 +12,18 @@ import pytest
 
 from actors.link.order_gate import Attempt, OrderGate
 from actors.logic.permits import issue_permit
+from actors.model.account import Holding
 from actors.model.connection import GateState
 from actors.model.contracts import Contract, SecurityType
-from actors.model.orders import GateRefusal, OrderAction, OrderType, Permit, Purpose, WireOrder
+from actors.model.orders import (
+    Execution,
+    GateRefusal,
+    OrderAction,
+    OrderType,
+    Permit,
+    Purpose,
+    WireOrder,
+)
 
 KEY = b"0123456789abcdef"
 OTHER_KEY = b"fedcba9876543210"
@@ -48,6 +57,30 @@ def _order(reference: str = "ORD_1", **fields: Any) -> WireOrder:
         "purpose": Purpose.OPEN,
     }
     return WireOrder(**(values | fields))
+
+
+def _executed(
+    exec_id: str, *, con_id: int = SPY.con_id, quantity: float = 1.0, **fields: Any
+) -> Execution:
+    values: dict[str, Any] = {
+        "exec_id": f"{exec_id}.01",
+        "contract": attrs.evolve(SPY, con_id=con_id),
+        "order_id": 1,
+        "client_id": 1,
+        "perm_id": 1,
+        "order_ref": "",
+        "account": ACCOUNT,
+        "action": OrderAction.BUY,
+        "quantity": quantity,
+        "price": 100.0,
+        "executed_at": START,
+    }
+    return Execution(**(values | fields))
+
+
+def _hold(gate: OrderGate, quantity: float) -> None:
+    held = Holding(account=ACCOUNT, contract=SPY, quantity=quantity, average_cost=100.0)
+    gate.positions.state_was_read([held], (), gate.positions.position_sequences)
 
 
 def _attempt(order: WireOrder, *, permit: Permit | None = None, **fields: Any) -> Attempt:
@@ -241,11 +274,12 @@ def test_the_end_of_the_session_closes_it() -> None:
 def test_a_latch_lets_only_closes_pass() -> None:
     gate = _gate()
     gate.set_latched(True)
+    _hold(gate, 10.0)
     close = _order("CLOSE_1", purpose=Purpose.CLOSE, action=OrderAction.SELL)
 
     assert _state(gate) is GateState.CLOSES_ONLY
     assert "latched" in _refusal(gate, _attempt(_order()))
-    assert gate.refusal(_attempt(close, fill_count=0), 100.0) is None
+    assert gate.refusal(_attempt(close, fill_count=0, position_sequence=1), 100.0) is None
 
 
 def test_the_latch_and_the_connection_do_not_undo_each_other() -> None:
@@ -266,13 +300,19 @@ def test_the_latch_and_the_connection_do_not_undo_each_other() -> None:
 
 
 @pytest.mark.req("STC-6", "RSK-4")
-@pytest.mark.parametrize("counted", [0, 2, None])
-def test_a_close_is_refused_when_the_position_moved_since_it_was_sized(counted: int | None) -> None:
+@pytest.mark.parametrize(
+    ("counted", "sequence"), [(0, 1), (2, 1), (None, 1), (1, 0), (1, 2), (1, None)]
+)
+def test_a_close_is_refused_when_the_position_moved_since_it_was_sized(
+    counted: int | None, sequence: int | None
+) -> None:
     gate = _gate()
-    gate.count_execution(SPY.con_id, "a")
-    close = _order("CLOSE_1", purpose=Purpose.CLOSE)
+    _hold(gate, 10.0)
+    gate.positions.count_execution(_executed("a"))
+    close = _order("CLOSE_1", purpose=Purpose.CLOSE, action=OrderAction.SELL)
+    sized = _attempt(close, fill_count=counted, position_sequence=sequence)
 
-    refusal = gate.refusal(_attempt(close, fill_count=counted), 100.0)
+    refusal = gate.refusal(sized, 100.0)
 
     assert refusal is not None
     assert "the position moved" in refusal.reason
@@ -282,13 +322,13 @@ def test_a_close_is_refused_when_the_position_moved_since_it_was_sized(counted: 
 def test_an_execution_counts_once_and_so_do_its_corrections() -> None:
     gate = _gate()
     seen = [
-        gate.count_execution(1, "a"),
-        gate.count_execution(1, "a"),
-        gate.count_execution(2, "b"),
+        gate.positions.count_execution(_executed("a", con_id=1)),
+        gate.positions.count_execution(_executed("a", con_id=1)),
+        gate.positions.count_execution(_executed("b", con_id=2)),
     ]
 
     assert seen == [True, False, True]
-    assert gate.fill_counts == ((1, 1), (2, 1))
+    assert gate.positions.fill_counts == ((1, 1), (2, 1))
 
 
 # --- modifies -------------------------------------------------------------------------------------------------------
@@ -360,6 +400,9 @@ class _Model:
         self.has_session = False
         self.is_latched = False
         self.counted: set[str] = set()
+        self.executions = 0
+        self.told = 0.0
+        self.changes = 0
 
     def step(self) -> None:
         """Do one thing; sending is what happens most."""
@@ -367,7 +410,8 @@ class _Model:
             self.send: 12,
             self.issue: 8,
             self.make_ready: 4,
-            self.fill: 2,
+            self.fill: 1,
+            self.tell: 1,
             self.wait: 2,
             self.query: 1,
             self.install: 1,
@@ -421,8 +465,14 @@ class _Model:
 
     def fill(self) -> None:
         execution = self.rng.choice("abc")
-        self.gate.count_execution(SPY.con_id, execution)
+        self.gate.positions.count_execution(_executed(execution, quantity=0.25))
         self.counted.add(execution)
+
+    def tell(self) -> None:
+        """Tell a position that leaves room for a few closes at a time."""
+        self.told = self.rng.choice([8.0, 8.0, 9.0])
+        _hold(self.gate, self.told)
+        self.changes = self.gate.positions.position_sequence(SPY.con_id)
 
     def query(self) -> None:
         reference = f"{OPERATOR}:ORD_{self.rng.randrange(30)}"
@@ -436,6 +486,7 @@ class _Model:
             f"ORD_{rng.randrange(30)}",
             quantity=float(rng.randint(1, 3)),
             purpose=rng.choice(list(Purpose)),
+            action=rng.choice([OrderAction.SELL] * 3 + [OrderAction.BUY]),
         )
         key = rng.choice([self.key or KEY] * 5 + [OTHER_KEY])
         permit = issue_permit(
@@ -444,6 +495,7 @@ class _Model:
             permit_id=f"p{len(self.permits)}",
             expires_at=self.now + rng.choice([0.5, 50.0, 50.0]),
             fill_count=rng.choice([len(self.counted), len(self.counted), None, 0]),
+            position_sequence=rng.choice([self.changes, self.changes, None, 0]),
         )
         self.permits.append((permit, order, key))
 
@@ -482,6 +534,8 @@ class _Model:
         assert order.order_ref not in {known.order_ref for known in self.wire}
         if order.purpose is Purpose.CLOSE:
             assert permit.fill_count == len(self.counted)
+            assert permit.position_sequence == self.changes
+            assert order.action is OrderAction.SELL
         else:
             assert not self.is_latched
         self.gate.passed(sent, len(self.wire) + 1, START)
@@ -495,7 +549,7 @@ def test_in_a_thousand_random_sequences_nothing_passes_without_a_permit_for_exac
     for seed in range(1000):
         model = _Model(random.Random(seed))
         try:
-            for _ in range(60):
+            for _ in range(70):
                 model.step()
         except AssertionError as error:
             error.add_note(f"seed {seed}")

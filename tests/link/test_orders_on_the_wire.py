@@ -339,15 +339,14 @@ def test_the_end_of_a_session_closes_the_gate_at_once() -> None:
 def test_a_latch_stops_opening_orders_that_are_on_their_way() -> None:
     async def scenario() -> None:
         async with world() as (driver, simulator):
+            simulator.faults.trade_elsewhere("SPY", 10.0)
             await driver.trade_ready(simulator.port)
             spy = await driver.qualify()
             opening = driver.send_order(driver.order(spy))
             closing = driver.order(spy, purpose=Purpose.CLOSE, action=OrderAction.SELL)
             driver.tell(LatchChanged(latched=True, reason="test", at=driver.clock.now()))
             refused = await driver.ask(opening, OrderRefusedAtGate)
-            await driver.ask(
-                driver.send_order(closing, driver.permit(closing, fill_count=0)), OrderSent
-            )
+            await driver.ask(driver.send_order(closing, driver.permit(closing)), OrderSent)
 
             assert "latched" in refused.reason
             assert [entry.action for entry in simulator.ledger] == ["SELL"]
@@ -444,6 +443,7 @@ def test_a_gateway_that_reads_no_more_gets_no_more_orders() -> None:
 def test_a_close_goes_at_once_although_500_requests_of_data_wait() -> None:
     async def scenario() -> None:
         async with world(limits=UNLIMITED) as (driver, simulator):
+            simulator.faults.trade_elsewhere("SPY", 10.0)
             await driver.trade_ready(simulator.port)
             spy = await driver.qualify()
             waiting = [
@@ -454,9 +454,7 @@ def test_a_close_goes_at_once_although_500_requests_of_data_wait() -> None:
             ]
             close = driver.order(spy, purpose=Purpose.CLOSE, action=OrderAction.SELL)
             began = asyncio.get_running_loop().time()
-            await driver.ask(
-                driver.send_order(close, driver.permit(close, fill_count=0)), OrderSent
-            )
+            await driver.ask(driver.send_order(close, driver.permit(close)), OrderSent)
             driver.tell(SendCancel(order_ref="x", broker_order_id=1))
             await driver.until(lambda: driver.of(EXECUTOR, ExecutionReported))
 

@@ -38,7 +38,6 @@ def _close(driver: LinkDriver, contract: Contract) -> SendOrder:
     order = driver.order(contract, action=OrderAction.SELL, purpose=Purpose.CLOSE)
     permit = driver.permit(
         order,
-        fill_count=driver.actor.gate.fill_count(contract.con_id),
         expires_at=driver.clock.monotonic() + PATIENT_S,
     )
     return driver.send_order(order, permit, timeout_s=PATIENT_S)
@@ -79,6 +78,7 @@ def test_a_close_behind_five_hundred_data_requests_reaches_the_wire_in_a_tenth_o
 
     async def scenario() -> None:
         async with world() as (driver, simulator):
+            simulator.faults.trade_elsewhere("SPY", 100.0)
             await driver.trade_ready(simulator.port)
             spy = await driver.qualify()
             await asyncio.sleep(2.0)
@@ -101,6 +101,7 @@ def test_a_close_that_comes_while_the_data_flows_overtakes_it() -> None:
 
     async def scenario() -> None:
         async with world() as (driver, simulator):
+            simulator.faults.trade_elsewhere("SPY", 100.0)
             await driver.trade_ready(simulator.port)
             spy = await driver.qualify()
             await _queue_data(driver, spy, QUEUED)

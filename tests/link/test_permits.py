@@ -50,7 +50,14 @@ ORDER = WireOrder(
 
 
 def _permit(order: WireOrder = ORDER, fill_count: int | None = 3) -> Permit:
-    return issue_permit(KEY, order, permit_id="p-1", expires_at=100.5, fill_count=fill_count)
+    return issue_permit(
+        KEY,
+        order,
+        permit_id="p-1",
+        expires_at=100.5,
+        fill_count=fill_count,
+        position_sequence=7,
+    )
 
 
 def _other(value: Any) -> Any:

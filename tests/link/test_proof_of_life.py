@@ -31,12 +31,14 @@ from .worlds import run, world
 FRESH_S = 1.0
 MISSED_S = 5.0
 SILENCE_S = 3.0
+HELD = 10.0
 
 
 async def _silent_for(
     driver: LinkDriver, simulator: Simulator, silence_s: float = SILENCE_S
 ) -> Contract:
     """Be ready to trade, with a gateway that has said nothing for a while."""
+    simulator.faults.trade_elsewhere("SPY", HELD)
     await driver.trade_ready(simulator.port)
     contract = await driver.qualify()
     await asyncio.sleep(silence_s)
@@ -54,12 +56,7 @@ def _patient(driver: LinkDriver, contract: Contract, **fields: object) -> SendOr
 
 
 def _permitted(driver: LinkDriver, order: WireOrder) -> SendOrder:
-    counted = driver.actor.gate.fill_count(order.contract.con_id)
-    permit = driver.permit(
-        order,
-        expires_at=driver.clock.monotonic() + 60.0,
-        fill_count=counted if order.purpose is Purpose.CLOSE else None,
-    )
+    permit = driver.permit(order, expires_at=driver.clock.monotonic() + 60.0)
     return driver.send_order(order, permit, timeout_s=60.0)
 
 
@@ -71,7 +68,9 @@ def test_a_silent_gateway_answers_a_round_trip_before_an_order_is_written(purpos
             arrived = _arrived(simulator)
             simulator.faults.latency(0.2)
             began_at = driver.clock.monotonic()
-            await driver.ask(_patient(driver, contract, purpose=purpose), OrderSent)
+            await driver.ask(
+                _patient(driver, contract, action=OrderAction.SELL, purpose=purpose), OrderSent
+            )
 
             assert driver.clock.monotonic() - began_at >= 0.2
             await asyncio.sleep(0.01)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 
 from actors.executor.working_orders import foreign_working
@@ -206,3 +207,59 @@ def test_fills_are_counted_without_their_corrections() -> None:
     fills = [execution(1, "a.01"), execution(2, "a.02"), execution(1, "b.01")]
 
     assert exposure.count_fills(fills) == ((SPY.con_id, 2),)
+
+
+# --- what the broker tells of a position ------------------------------------------------------------------------------
+
+
+@pytest.mark.req("RSK-4")
+def test_closes_are_sized_by_the_smaller_of_the_ledger_and_what_the_broker_tells() -> None:
+    told = exposure.hear(ledger(100), SPY.con_id, 40.0, 1)
+    more = exposure.hear(told, SPY.con_id, 130.0, 2)
+    turned = exposure.hear(more, SPY.con_id, -10.0, 3)
+
+    found = [exposure.reducible(known, SPY.con_id, SELL) for known in (told, more, turned)]
+
+    assert found == [40.0, 100.0, 0.0]
+    assert exposure.reducible(turned, SPY.con_id, BUY) == 0.0
+
+
+@pytest.mark.req("RSK-4")
+def test_what_is_older_than_the_newest_word_about_a_position_changes_nothing() -> None:
+    told = exposure.hear(ledger(100), SPY.con_id, 40.0, 2)
+
+    assert exposure.hear(told, SPY.con_id, 100.0, 2) is told
+    assert exposure.hear(told, SPY.con_id, 100.0, 1) is told
+
+
+@pytest.mark.req("RSK-4")
+def test_a_position_that_was_told_before_its_execution_is_disputed_until_it_comes() -> None:
+    told = exposure.hear(ledger(100), SPY.con_id, 140.0, 1)
+    between = exposure.reducible(told, SPY.con_id, SELL)
+    agreed = exposure.apply_execution(told, execution(40))
+
+    assert (between, exposure.reducible(agreed, SPY.con_id, SELL)) == (100.0, 140.0)
+    assert not agreed.disputed
+
+
+@pytest.mark.req("RSK-4", "POS-4")
+@pytest.mark.parametrize(("included", "expected"), [(2, 100.0), (1, 40.0)])
+def test_a_read_ends_a_dispute_unless_the_word_is_newer(included: int, expected: float) -> None:
+    told = exposure.hear(ledger(100), SPY.con_id, 40.0, 2)
+
+    read = exposure.reconcile(told, [holding(100)], [], [], sequences=[(SPY.con_id, included)])
+
+    assert exposure.reducible(read, SPY.con_id, SELL) == expected
+    assert read.sequences[SPY.con_id] == 2
+
+
+@pytest.mark.req("RSK-4")
+def test_only_closes_that_can_still_fill_count_as_closing() -> None:
+    opening = exposure.reserve(ledger(100), working(-60))
+    close = attrs.evolve(working(-30, "a close"), purpose=Purpose.CLOSE)
+    closing = exposure.reserve(opening, close)
+
+    assert exposure.closing(opening, SPY.con_id, SELL) == 0.0
+    assert exposure.closing(closing, SPY.con_id, SELL) == 30.0
+    assert exposure.closing(closing, SPY.con_id, BUY) == 0.0
+    assert exposure.reducible(closing, SPY.con_id, SELL) == 10.0

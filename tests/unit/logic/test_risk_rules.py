@@ -10,6 +10,7 @@ import attrs
 import pytest
 
 from actors.model.account import Holding
+from actors.model.contracts import Contract
 from actors.model.market import DataType
 from actors.model.orders import CloseReason, OrderAction, WireOrder
 from actors.risk import exposure
@@ -24,7 +25,13 @@ from actors.risk.baselines import (
 )
 from actors.risk.day_trades import count_day_trades, first_day
 from actors.risk.exposure import EMPTY, Ledger
-from actors.risk.judging import judge, judge_closing, judge_opening, loss_breaches
+from actors.risk.judging import (
+    judge,
+    judge_closing,
+    judge_opening,
+    judge_replaced,
+    loss_breaches,
+)
 from actors.risk.limits import (
     DayTradePolicy,
     RiskInputs,
@@ -142,6 +149,9 @@ def after(quantity: float, age_s: float) -> tuple[Any, ...]:
     return (earlier(market_order(quantity, order_ref=OTHER), age_s),)
 
 
+SALE = market_order(10, action=OrderAction.SELL)
+CLOSING = reserved(closing_order(48, order_ref=OTHER), ledger(holding(48)))
+
 # (what is rejected, inputs, limits, words of the one reason)
 REJECTIONS: list[tuple[str, RiskInputs, Risk, str]] = [
     ("latch", inputs(latched="disconnect"), LIMITS, r"latched \(disconnect\)"),
@@ -185,6 +195,7 @@ REJECTIONS: list[tuple[str, RiskInputs, Risk, str]] = [
     ("no last price", inputs(wire_order(10), quote=quote(last=None, bid=None)), LIMITS, "no last"),
     ("duplicate", inputs(recent_orders=after(10, 4.9)), LIMITS, "duplicate of"),
     ("short", inputs(market_order(10, action=OrderAction.SELL)), LIMITS, "short selling"),
+    ("beside a close", inputs(SALE, ledger=CLOSING), low(allow_short=True), r"close of \(48\)"),
 ]
 
 
@@ -211,7 +222,6 @@ def test_a_rule_rejects_with_its_one_reason(given: RiskInputs, limits: Risk, wor
         raise AssertionError(verdict.rejection_reasons[0])
 
 
-SALE = market_order(10, action=OrderAction.SELL)
 WIDE = wire_order(1, contract=SPY_CALL, limit_price=7.0)
 
 APPROVALS: list[tuple[str, RiskInputs, Risk]] = [
@@ -222,6 +232,12 @@ APPROVALS: list[tuple[str, RiskInputs, Risk]] = [
     ("by margin", inputs(), BY_MARGIN),
     ("twin of long ago", inputs(recent_orders=after(10, 6.0)), LIMITS),
     ("itself again", inputs(recent_orders=(earlier(market_order(10), 1.0),)), LIMITS),
+    ("the other side of a close", inputs(ledger=CLOSING), LIMITS),
+    (
+        "the side of a close that ended",
+        inputs(SALE, ledger=exposure.settle(CLOSING, OTHER)),
+        LIMITS,
+    ),
     ("an option", inputs(OPTION, **OPTION_QUOTE), LIMITS),
     ("a wide option limit", inputs(WIDE, **OPTION_QUOTE), LIMITS),
 ]
@@ -326,6 +342,69 @@ def test_a_close_may_be_modified_within_what_it_had_reserved() -> None:
     modify = attrs.evolve(first, broker_order_id=7)
 
     assert judge_closing(inputs(modify, ledger=after)).approved
+
+
+@pytest.mark.req("RSK-4")
+def test_with_short_selling_allowed_a_close_and_a_strategys_exit_never_turn_a_position() -> None:
+    exit_ = market_order(48, action=OrderAction.SELL)
+    bold = low(allow_short=True)
+
+    beside_close = judge_opening(inputs(exit_, ledger=CLOSING), bold)
+    alone = judge_replaced(inputs(exit_, ledger=CLOSING), bold)
+    beside_exit = judge_closing(
+        inputs(closing_order(48, order_ref=OTHER), ledger=reserved(exit_, ledger(holding(48))))
+    )
+
+    assert beside_close.rejected_by == ("no_close_beside",)
+    assert alone.rejected_by == ("no_close_beside",)
+    assert "reducible (0)" in beside_exit.rejection_reasons[0]
+
+
+@pytest.mark.req("RSK-4")
+def test_the_free_part_is_closed_while_the_rest_is_reserved() -> None:
+    held = reserved(market_order(18, action=OrderAction.SELL), ledger(holding(48)))
+
+    free = judge_closing(inputs(closing_order(30, order_ref=OTHER), ledger=held))
+    beyond = judge_closing(inputs(closing_order(31, order_ref=OTHER), ledger=held))
+
+    assert (free.approved, beyond.approved) == (True, False)
+
+
+@pytest.mark.req("RSK-4")
+def test_an_exit_that_works_beside_a_close_may_be_made_smaller_and_never_larger() -> None:
+    exit_ = wire_order(10, action=OrderAction.SELL, broker_order_id=7)
+    both = reserved(exit_, CLOSING)
+    smaller, larger = (attrs.evolve(exit_, quantity=quantity) for quantity in (9.0, 11.0))
+
+    verdicts = [
+        "no_close_beside" in judge_opening(inputs(order, ledger=both), LIMITS).rejected_by
+        for order in (smaller, exit_, larger)
+    ]
+
+    assert verdicts == [False, False, True]
+
+
+@pytest.mark.req("RSK-4", "STC-9")
+@pytest.mark.parametrize("contract", [SPY, SPY_CALL])
+def test_a_fraction_is_never_ordered(contract: Contract) -> None:
+    held = ledger(holding(10.5, contract, 600.0))
+
+    whole = judge_closing(inputs(closing_order(10, contract), ledger=held))
+    broken = judge_closing(inputs(closing_order(10.5, contract), ledger=held))
+
+    assert whole.approved
+    assert "whole units" in broken.rejection_reasons[0]
+
+
+@pytest.mark.req("RSK-4")
+def test_what_has_no_price_anywhere_stops_openings_and_no_close() -> None:
+    unpriced = ledger(holding(5, QQQ, 0.0), holding(10))
+
+    opening = judge_opening(inputs(ledger=unpriced), LIMITS)
+    closing = judge(inputs(closing_order(5, QQQ), ledger=unpriced, quote=None), LIMITS)
+
+    assert "total_exposure" in opening.rejected_by
+    assert closing.approved
 
 
 @pytest.mark.req("RSK-7")
