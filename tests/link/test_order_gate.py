@@ -163,8 +163,10 @@ def test_every_kind_of_contract_passes_or_not_by_what_the_order_is_for(
     kind: SecurityType, purpose: Purpose
 ) -> None:
     allowed = OPENED if purpose is Purpose.OPEN else CLOSED
+    gate = _gate()
+    _hold(gate, -10.0)
     order = _order(purpose=purpose, contract=attrs.evolve(SPY, security_type=kind))
-    reason = _gate().refusal(_attempt(order, fill_count=0), 100.0)
+    reason = gate.refusal(_attempt(order, fill_count=0, position_sequence=1), 100.0)
 
     assert (reason is None) == (kind.value in allowed)
 
