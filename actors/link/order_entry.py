@@ -172,6 +172,7 @@ class OrderEntry(Part):
                 return
         now = self._link.clock.now()
         sequence = self._gate.passed(order, order_id, now)
+        self._sessions.repeats.forget(order_id)
         sender.place(session.client, order_id, order)
         self._link.reply(
             request,
@@ -229,12 +230,16 @@ class OrderEntry(Part):
             self._cancel(lambda session: sender.cancel_all(session.client))
 
     def _cancel(self, write: Callable[[Session], None]) -> None:
-        """Write at once, or with the first turn; without a session there is nothing to write to."""
+        """Write at once, or with the first turn; without a session there is nothing to write to.
+
+        What the gateway says next is an answer, also when it says the same as before.
+        """
         session = self._sessions.current
         if session is None or not session.is_ready or session.readonly:
             self._log("cancel_not_sent", level="WARNING", reason="no session takes orders")
         elif session.pacer.try_now(PacingLane.CLOSE):
             with suppress(GatewayError):  # the end of the session follows, and is reported
+                self._sessions.repeats.forget_all()
                 write(session)
         else:
             self._link.spawn(self._cancel_later(session, write))
@@ -244,6 +249,7 @@ class OrderEntry(Part):
             GatewayError
         ):  # the session ended: its orders are read again after the next one began
             await session.pacer.turn(PacingLane.CLOSE)
+            self._sessions.repeats.forget_all()
             write(session)
 
 

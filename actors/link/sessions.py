@@ -28,6 +28,7 @@ from actors.link.opening import open_failure
 from actors.link.order_gate import OrderGate
 from actors.link.pacing import PacingLane
 from actors.link.registry import PROCESS_LINKS
+from actors.link.repeats import Repeats
 from actors.link.reports import Reports
 from actors.link.session import Session
 from actors.link.settings import LinkSettings
@@ -62,7 +63,9 @@ class Sessions(Part):
         self._gate = gate
         self._order_ids = order_ids
         self._log = log
-        self._reports = Reports(link.tell, gate)
+        self.repeats = Repeats()
+        """What was just said of orders; whoever writes something about an order makes it forget."""
+        self._reports = Reports(link.tell, gate, self.repeats)
         self._opening: m.OpenSession | None = None
         self._began_at = 0.0
         self._made = 0
@@ -82,6 +85,7 @@ class Sessions(Part):
         self._opening = request
         self._began_at = self._link.clock.monotonic()
         self.undecodable_count = 0
+        self.repeats.forget_all()
         self.current = Session(
             number=self._made,
             request=request,

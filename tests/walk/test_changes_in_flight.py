@@ -11,13 +11,15 @@ from actors.kernel.addresses import TapRecord
 from actors.messages.addresses import EXECUTOR, RISK
 from actors.messages.orders import ExecutionReported, OrderSent, OrderUpdated
 from actors.messages.risk import OrderApproved, RequestApproval
-from actors.model.orders import WireOrder
+from actors.model.orders import OrderStatus, WireOrder
 from tests.unit.logic.values import execution
+from tests.walk.watching import ending
 from tests.worlds import CONTEXT, ProofWorld, buy, prove
 
 FIRST, CHANGED, FILLED = 10.0, 95.0, 1.0
 BELOW = 590.0
 TOO_MANY = 2e6
+AT_ONCE_S = 1.0
 
 
 class BetweenApprovalAndWire:
@@ -68,6 +70,22 @@ def test_a_fill_before_the_approved_change_is_sent_leaves_all_of_it_reserved() -
 
         assert watching.is_sent
         assert watching.told == [CHANGED - FILLED]
+
+    prove(scenario)
+
+
+@pytest.mark.req("ORD-3")
+def test_a_change_to_the_terms_in_force_is_confirmed_by_the_words_that_were_just_said() -> None:
+    async def scenario(world: ProofWorld) -> None:
+        resting = buy(FIRST, order_type="LMT", limit_price=BELOW)
+        working = await world.gateway.submit_order(resting, CONTEXT, wait_for="ack")
+
+        changed = await ending(
+            world, world.gateway.modify_order(working.order_id, limit_price=BELOW)
+        )
+
+        assert changed.result.status is OrderStatus.PENDING
+        assert changed.after_s < AT_ONCE_S
 
     prove(scenario)
 

@@ -14,7 +14,7 @@ from actors.messages.market_data import QuoteUpdated
 from supervision import OrderStatus
 from tests.worlds import CONTEXT, ProofWorld, buy, prove
 
-MOST: Final = 26
+MOST: Final = 24
 """To and from the executor: the caller's request, three more on its way with their answers, the reports of the broker,
 and one message for each change and each address that it concerns."""
 
