@@ -1,8 +1,8 @@
 """How a close is priced (RULES 2, "Order type"): a market order, or a limit that goes as far as it has to.
 
 =====================================  ======================================================================
-stock, future in regular hours         market
-future, outside regular hours           limit a few ticks beyond the side that deals (a market order would wait)
+stock; future in regular hours         market
+future outside regular hours           limit a few ticks beyond the side that deals (a market order would wait)
 option, narrow spread                  market in regular hours, else as a future
 option, wide or unknown spread         limit: from the middle to the side that deals in ``walk_s``; never more than
                                        ``beyond_model_ratio`` beyond the model price; there it *rests*

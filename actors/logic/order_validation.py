@@ -307,6 +307,15 @@ def checked_operator_id(operator_id: str) -> str:
     return operator_id
 
 
+def checked_symbol(symbol: str) -> str:
+    """Read a symbol in any case; raise `OrderValidationError` for what can be none."""
+    faults = _Faults()
+    cleaned = _check_symbol(faults, symbol)
+    if faults.texts:
+        raise OrderValidationError("; ".join(faults.texts))
+    return cleaned
+
+
 def _check_strategy(faults: _Faults, strategy: StrategyContext) -> dict[str, float | None]:
     terms: dict[str, float | None] = {
         "risk_per_trade": _check_number(faults, "risk_per_trade", strategy.risk_per_trade, 1.0)

@@ -69,6 +69,27 @@ class AllPositionsClosed(Reply):
 
 
 @attrs.frozen(kw_only=True)
+class FlattenSymbol(Request):
+    """Close whatever is held under one symbol, options and futures included; answered by `SymbolFlattened`.
+
+    ``over_pending``: close although an order that can still fill could turn the position (RULES 2); only a person who
+    has seen the worst turn asks for that.
+    """
+
+    symbol: str
+    over_pending: bool = False
+    reason: CloseReason = CloseReason.MANUAL
+
+
+@attrs.frozen(kw_only=True)
+class SymbolFlattened(Reply):
+    """The result of each close, and what is still held under the symbol; both are empty where nothing was."""
+
+    results: tuple[OrderResult, ...]
+    remaining: tuple[Position, ...]
+
+
+@attrs.frozen(kw_only=True)
 class CheckClosures(Request):
     """Which positions are due to be closed now (3 DTE, emergency)? Answered by `ClosuresChecked`."""
 

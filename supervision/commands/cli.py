@@ -47,6 +47,7 @@ class ExitCode(IntEnum):
     LOCKED = 5
     NOT_RUNNING = 6
     ESCALATED = 7
+    NOT_FLAT = 8
 
 
 _BLOCKED = {
@@ -59,7 +60,7 @@ _BLOCKED = {
 EXIT_CODES = """Exit codes: 0 done, or stopped by Ctrl-C · 1 unexpected failure, or check (or quotes --once) found no
 data · 2 wrong arguments or configuration, or an unknown symbol · 3 refused (live mode, or the mode does not allow it) ·
 4 no connection to the gateway · 5 another process holds the journal · 6 no process is running · 7 an actor passed its
-restart limit and the tree stopped."""
+restart limit and the tree stopped · 8 flatten: something is still held."""
 
 app = typer.Typer(
     help="The safety layer between your trading code and Interactive Brokers.",
@@ -204,6 +205,93 @@ def liquidate(
     with _explained():
         answer = _command(config, {"command": "liquidate", "reason": reason})
         typer.echo(f"latched; liquidation {answer['liquidation_id']} is under way, see: status")
+
+
+@app.command(epilog=EXIT_CODES)
+def flatten(
+    symbol: Annotated[
+        str | None, typer.Argument(help="Close whatever is held under this symbol, options too.")
+    ] = None,
+    over_pending: Annotated[
+        bool,
+        typer.Option(
+            "--over-pending",
+            help="Close although orders can still fill, which may turn the position: shows the worst, then asks.",
+        ),
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Agree to what --over-pending asks.")] = False,
+    glass: Annotated[
+        bool,
+        typer.Option(
+            "--break-glass",
+            help="Close the whole account from here, when the process that trades is dead; asks first.",
+        ),
+    ] = False,
+    timeout_s: Annotated[
+        float,
+        typer.Option("--timeout", min=1.0, max=3600.0, help="Answer after so many seconds."),
+    ] = 60.0,
+    mode: Annotated[
+        str | None, typer.Option("--mode", help="With --break-glass: paper, or dry_run.")
+    ] = None,
+    config: ConfigOption = None,
+    host: HostOption = None,
+    port: PortOption = None,
+) -> None:
+    """Close one symbol in the running process, or with --break-glass the whole account without it.
+
+    The first is a message to the process that trades. The second is for the case that this process is dead and cannot
+    be started.
+    """
+    with _explained():
+        if glass:
+            _only_alone("--break-glass", SYMBOL=symbol, over_pending=over_pending, yes=yes)
+            is_flat = _break_glass(_load(config, host, port), mode)
+        else:
+            _only_alone("flatten SYMBOL", mode=mode, host=host, port=port)
+            if symbol is None:
+                raise typer.BadParameter("name a SYMBOL such as SPY, or use --break-glass")
+            if yes and not over_pending:
+                raise typer.BadParameter("--yes agrees to --over-pending, which is not there")
+            is_flat = _flatten_symbol(
+                _load(config, None, None),
+                symbol,
+                over_pending=over_pending,
+                yes=yes,
+                timeout_s=timeout_s,
+            )
+    raise typer.Exit(ExitCode.OK if is_flat else ExitCode.NOT_FLAT)
+
+
+def _flatten_symbol(
+    settings: Config, symbol: str, *, over_pending: bool, yes: bool, timeout_s: float
+) -> bool:
+    from supervision.commands.flatten import flatten_symbol
+
+    return flatten_symbol(
+        settings,
+        symbol,
+        over_pending=over_pending,
+        agreed=lambda question: yes or typer.confirm(question),
+        timeout_s=timeout_s,
+        echo=typer.echo,
+    )
+
+
+def _break_glass(settings: Config, mode: str | None) -> bool:
+    from supervision.commands.break_glass import Person, break_glass  # loads the whole product
+
+    person = Person(echo=typer.echo, ask=lambda question: str(typer.prompt(question)))
+    chosen = checked_mode(mode or settings.general.mode)
+    return asyncio.run(break_glass(settings, chosen, person))
+
+
+def _only_alone(what: str, **others: object) -> None:
+    """Refuse what has no meaning beside ``what``: somebody meant something else."""
+    for name, value in others.items():
+        if value not in (None, False):
+            named = name if name.isupper() else "--" + name.replace("_", "-")
+            raise typer.BadParameter(f"{named} does not go with {what}; leave it out")
 
 
 @app.command(epilog=EXIT_CODES)

@@ -16,6 +16,7 @@ import attrs
 from actors.errors import GatewayConnectionError, GatewayError, GatewayTimeoutError
 from actors.model.orders import ExecutionMode
 from supervision.commands.control import Command, ControlServer
+from supervision.commands.flatten import serve_flatten, serve_worst_turns
 from supervision.commands.sample import run_cycles
 from supervision.config.sections import Config
 from supervision.facade.gateway import IBKRGateway
@@ -179,4 +180,6 @@ _COMMANDS: dict[str, Callable[[IBKRGateway, Command, float], Coroutine[Any, Any,
     "status": _status,
     "rearm": _rearm,
     "liquidate": _liquidate,
+    "flatten": serve_flatten,
+    "worst_turns": serve_worst_turns,
 }

@@ -22,7 +22,7 @@ from actors.errors import (
     OrderValidationError,
 )
 from actors.kernel.messages import Request
-from actors.logic.order_validation import checked_operator_id, validate_signal
+from actors.logic.order_validation import checked_operator_id, checked_symbol, validate_signal
 from actors.logic.zones import NEW_YORK
 from actors.messages.addresses import (
     CONNECTION,
@@ -381,6 +381,29 @@ class IBKRGateway:
             reason=_close_reason(reason),
         )
         return list(closed.results)
+
+    async def flatten(
+        self,
+        symbol: str,
+        timeout: float = 60.0,
+        *,
+        over_pending: bool = False,
+        reason: CloseReason | str = CloseReason.MANUAL,
+    ) -> m.SymbolFlattened:
+        """Close whatever is held under ``symbol``, its options and futures included, and nothing else.
+
+        Answers with the result of each close and with what is left. ``over_pending`` closes although an order that can
+        still fill could turn the position round: look at what could come of it first (`flatten --over-pending`).
+        """
+        return await self.command(
+            POSITION,
+            m.FlattenSymbol,
+            m.SymbolFlattened,
+            timeout,
+            symbol=checked_symbol(symbol),
+            over_pending=over_pending,
+            reason=_close_reason(reason),
+        )
 
     async def check_strategy_c_closures(self, timeout: float = 10.0) -> list[Position]:
         """The positions that are due to be closed: 3 DTE or emergency stop (POS-3)."""
