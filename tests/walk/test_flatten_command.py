@@ -186,8 +186,7 @@ def test_the_command_becomes_one_message_to_whoever_closes(over_pending: bool) -
 def test_the_worst_turns_count_orders_of_every_client() -> None:
     async def scenario(world: ProofWorld) -> list[str]:
         await world.gateway.submit_order(buy(10), CONTEXT)
-        account = world.simulator.config.managed_accounts[0]
-        world.simulator.broker.order_by_hand("SPY", -30, 900.0, account)
+        world.simulator.faults.order_by_hand("SPY", -30, 900.0)
         answer = await serve_worst_turns(world.gateway, {"symbol": "SPY"}, 5.0)
         return list(answer["turns"])
 
