@@ -7,13 +7,13 @@ import attrs
 from actors import messages as m
 from actors.executor.market_facts import MarketFacts
 from actors.executor.order_book import OrderBook, Tracked
-from actors.executor.record import is_settled, lacks_reason
+from actors.executor.record import is_settled, lacks_reason, signed_remaining
 from actors.executor.result import result
 from actors.kernel.actor import SupervisedActor
 from actors.kernel.handlers import Part, handles
 from actors.kernel.messages import Message, Request
 from actors.kernel.stories import root_id
-from actors.logic.order_table import WORKING
+from actors.logic.order_table import WORKING, OrderState
 from actors.model.orders import OrderResult, OrderStatus, RejectionKind, WaitFor
 from actors.model.trading import Trading
 
@@ -144,6 +144,25 @@ class Answers(Part):
         )
         self._actor.reply(
             request, m.OpenOrdersRead(correlation_id=request.correlation_id, orders=orders)
+        )
+
+    @handles(m.GetLiveOrders)
+    def on_get_live_orders(self, request: m.GetLiveOrders) -> None:
+        """List what can still fill, for whoever has to close a position beside it."""
+        records = (tracked.record for tracked in self._book)
+        orders = tuple(
+            m.LiveOrder(
+                order_id=record.order_id,
+                order=record.order,
+                remaining=left,
+                is_unknown=record.state is OrderState.UNKNOWN,
+                is_confirmed=record.state in WORKING,
+            )
+            for record in records
+            if (left := abs(signed_remaining(record)))
+        )
+        self._actor.reply(
+            request, m.LiveOrdersRead(correlation_id=request.correlation_id, orders=orders)
         )
 
     # --- several orders -------------------------------------------------------------------------------------------

@@ -50,7 +50,7 @@ class Deadlines(Part):
         """Come back before the caller's deadline: to cancel the remainder, and to answer."""
         left_s = max(0.0, submit.deadline - self._actor.clock.monotonic())
         lead_s = min(self._settings.cancel_before_deadline_s, left_s / 2)
-        if submit.wait_for is WaitFor.FILL:
+        if submit.wait_for is WaitFor.FILL and not submit.rests:
             due = CancelDue(order_ref=tracked.record.order_ref)
             self._actor.schedule(left_s - lead_s, due)
         else:
@@ -85,7 +85,9 @@ class Deadlines(Part):
             self._changes.fail(tracked, GatewayTimeoutError("the change is not confirmed yet"))
 
     def _answer_submitter(self, tracked: Tracked) -> None:
-        tracked.cancel = tracked.cancel.by_deadline()
-        if not (tracked.record.is_terminal or tracked.record.cancel_requested):
+        rests = tracked.submit is not None and tracked.submit.rests
+        if not rests:
+            tracked.cancel = tracked.cancel.by_deadline()
+        if not (rests or tracked.record.is_terminal or tracked.record.cancel_requested):
             self._cancels.cancel(tracked, "the deadline came before it was acknowledged")
         self._answers.conclude(tracked)

@@ -24,10 +24,13 @@ def close_order(
     deadline: float,
     reply_to: str,
     wait_for: WaitFor = WaitFor.FILL,
+    rests: bool = False,
+    limit_price: float | None = None,
 ) -> m.SubmitOrder:
     """Make the request that closes ``held`` units (negative for a short position) of ``contract``.
 
-    ``wait_for`` ACK leaves it at the broker when it is not filled at once, as it has to be where the market is closed.
+    ``wait_for`` ACK leaves it at the broker when it is not filled at once, as it has to be where the market is closed;
+    ``rests`` leaves what is not filled by the deadline. Without ``limit_price`` it is a market order.
     """
     return m.SubmitOrder(
         correlation_id=correlation_id,
@@ -37,7 +40,8 @@ def close_order(
             symbol=contract.symbol,
             action=OrderAction.SELL if held > 0 else OrderAction.BUY,
             quantity=abs(held),
-            order_type=OrderType.MARKET,
+            order_type=OrderType.MARKET if limit_price is None else OrderType.LIMIT,
+            limit_price=limit_price,
             expiry=contract.expiry.strftime("%Y%m%d") if contract.expiry else None,
             strike=contract.strike,
             right=contract.right,
@@ -46,6 +50,7 @@ def close_order(
         ),
         purpose=Purpose.CLOSE,
         wait_for=wait_for,
+        rests=rests,
         contract=contract,
         close_reason=reason,
     )

@@ -93,7 +93,7 @@ class Sight:
 
     ``read_at``: when the newest whole read of the broker's state began. ``word_at``: when the broker last said anything
     about its position or its orders. ``opens_in_s``: seconds to its next session, None while it trades or nobody knows.
-    ``stays``: units of a long that cover a short which is not closed yet. ``unit``: what an order can be for, at least.
+    ``stays``: units of a long that cover a short which is not closed yet. ``closable``: an order of ours may be for it.
     """
 
     contract: Contract
@@ -147,6 +147,8 @@ class Progress:
     able_since: float | None = None
     alarmed_at: float | None = None
     read_asked_at: float = _LONG_AGO
+    misfit_since: float | None = None
+    """Since when our own closes at work are for more than is held."""
     found_flat_at: float | None = None
     """When the first read began that found nothing left."""
 
@@ -264,15 +266,19 @@ def next_step(
     progress = attrs.evolve(progress, found_flat_at=None)
     if not sight.trades and not _queues_now(sight, mandate):
         return _wait(progress, sight, mandate, now, limits)
-    progress = _able(progress, sight, now)
-    unwanted = _unwanted(sight, mandate)
-    progress, cancels = _cancels(progress, sight, unwanted, mandate, now, limits)
+    progress = _with_misfit(_able(progress, sight, now), sight, now)
+    unwanted = _unwanted(progress, sight, mandate, now, limits)
+    progress, cancels = _cancels(progress, unwanted, mandate, now, limits)
     outcome = _towards_zero(progress, sight, mandate, unwanted, now, limits)
-    progress, alarms = _alarms(outcome.progress, sight, now, limits)
+    progress, look_in_s = outcome.progress, min(outcome.look_in_s, limits.look_every_s)
+    if progress.phase is Phase.CLOSING and sight.opens_in_s is not None and not progress.in_flight:
+        progress = attrs.evolve(progress, phase=Phase.WAITING)
+        look_in_s = _look_while_closed_s(sight, limits)
+    progress, alarms = _alarms(progress, sight, now, limits)
     return Outcome(
         progress=progress,
         actions=(*cancels, *outcome.actions, *alarms),
-        look_in_s=min(outcome.look_in_s, limits.look_every_s),
+        look_in_s=look_in_s,
     )
 
 
@@ -289,7 +295,7 @@ def _towards_zero(
         return _stand(progress, Phase.CLOSING)
     free = free_quantity(sight, over=unwanted if mandate.over_pending else ())
     if unwanted and _must_wait_for(progress, sight, unwanted, free, mandate, now, limits):
-        return _stand(progress, Phase.CANCELLING)
+        return _await_ends(progress, unwanted, now, limits)
     if free < 1.0:
         return _stand(progress, _without_free_part(sight))
     if sight.read_at < sight.word_at:
@@ -352,6 +358,15 @@ def _must_wait_for(
     return now - min(asked) < limits.cancel_patience_s
 
 
+def _await_ends(
+    progress: Progress, unwanted: tuple[Pending, ...], now: float, limits: Flattening
+) -> Outcome:
+    """Wait for orders to end. Those of others do so without a word to us: only a read tells."""
+    if all(order.ours for order in unwanted):
+        return _stand(progress, Phase.CANCELLING)
+    return _read(progress, Phase.CANCELLING, now, limits)
+
+
 def _is_option(contract: Contract) -> bool:
     return contract.security_type is SecurityType.OPTION
 
@@ -361,18 +376,31 @@ def _is_option(contract: Contract) -> bool:
 
 def fitting_closes(sight: Sight) -> tuple[Pending, ...]:
     """Our own closes that work and still fit what is held: they go on."""
-    closes = tuple(
-        order
-        for order in sight.orders
-        if order.is_close and order.ours and order.action is sight.closing_action
-    )
+    closes = _working_closes(sight)
+    if any(order.action is not sight.closing_action for order in closes):
+        return ()
     together = sum(order.remaining for order in closes)
     return closes if together <= abs(sight.quantity) + _NOTHING else ()
 
 
-def _unwanted(sight: Sight, mandate: Mandate) -> tuple[Pending, ...]:
+def _with_misfit(progress: Progress, sight: Sight, now: float) -> Progress:
+    """Note since when our own closes do not fit; a fill reaches the position and the order one after the other."""
+    fits = not _working_closes(sight) or bool(fitting_closes(sight))
+    since = None if fits else now if progress.misfit_since is None else progress.misfit_since
+    return attrs.evolve(progress, misfit_since=since)
+
+
+def _working_closes(sight: Sight) -> tuple[Pending, ...]:
+    return tuple(order for order in sight.orders if order.is_close and order.ours)
+
+
+def _unwanted(
+    progress: Progress, sight: Sight, mandate: Mandate, now: float, limits: Flattening
+) -> tuple[Pending, ...]:
     """The orders that have to end before the position can be closed, or that would build another one."""
     wanted = {order.reference for order in fitting_closes(sight)}
+    if progress.misfit_since is not None and now - progress.misfit_since < limits.look_every_s:
+        wanted = {order.reference for order in _working_closes(sight)}
     both_sides = mandate.both_sides or _is_option(sight.contract) or not sight.quantity
     return tuple(
         order
@@ -386,7 +414,6 @@ def _unwanted(sight: Sight, mandate: Mandate) -> tuple[Pending, ...]:
 
 def _cancels(
     progress: Progress,
-    sight: Sight,
     unwanted: tuple[Pending, ...],
     mandate: Mandate,
     now: float,
@@ -440,17 +467,22 @@ def _wait(
     """Wait for the session or the end of a halt: what protects rests, what would open goes."""
     opening = tuple(
         order
-        for order in _unwanted(sight, mandate)
-        if order.ours and order.action is not sight.closing_action
+        for order in _unwanted(progress, sight, mandate, now, limits)
+        if order.ours and (not sight.quantity or order.action is not sight.closing_action)
     )
-    progress, cancels = _cancels(progress, sight, opening, mandate, now, limits)
+    progress, cancels = _cancels(progress, opening, mandate, now, limits)
     waiting = attrs.evolve(
         progress, phase=Phase.WAITING, able_since=None, refusals=0, rest_until=_LONG_AGO
     )
-    look_in_s = limits.look_every_s
-    if sight.opens_in_s is not None and not opening:
-        look_in_s = max(limits.look_every_s, sight.opens_in_s)
+    look_in_s = limits.look_every_s if opening else _look_while_closed_s(sight, limits)
     return Outcome(progress=waiting, actions=cancels, look_in_s=look_in_s)
+
+
+def _look_while_closed_s(sight: Sight, limits: Flattening) -> float:
+    """Look seldom until shortly before the open; while it is halted nobody knows when that ends."""
+    if sight.opens_in_s is None:
+        return limits.look_every_s
+    return max(limits.look_every_s, min(limits.look_while_closed_s, sight.opens_in_s))
 
 
 # --- proving it -------------------------------------------------------------------------------------------------
@@ -508,8 +540,10 @@ def _stand(progress: Progress, phase: Phase, look_in_s: float = math.inf) -> Out
 
 
 def _able(progress: Progress, sight: Sight, now: float) -> Progress:
-    """From now on it could be closed."""
-    if progress.able_since is not None or not sight.trades:
+    """From now on it could be closed; where it does not trade nobody is called."""
+    if not sight.trades:
+        return attrs.evolve(progress, able_since=None)
+    if progress.able_since is not None:
         return progress
     return attrs.evolve(progress, able_since=now)
 

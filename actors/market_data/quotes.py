@@ -10,7 +10,7 @@ from actors.kernel.actor import SupervisedActor
 from actors.kernel.handlers import Part, handles
 from actors.market_data.remembered import Remembered
 from actors.market_data.route import SourceRoute
-from actors.messages.addresses import PUBLISHER
+from actors.messages.addresses import POSITION, PUBLISHER, STRATEGY_C
 from actors.model.contracts import Contract
 from actors.model.market import DataCondition, DataSource, DataTrouble, Quote
 from actors.ports import EventLog
@@ -47,6 +47,7 @@ class NewestQuotes(Part):
         self.newest: Remembered[int, Quote] = Remembered(settings.max_remembered)
         self._judged_at: Remembered[int, float] = Remembered(settings.max_remembered)
         self._troubles: Remembered[int, DataTrouble] = Remembered(settings.max_remembered)
+        self._halted: set[int] = set()
 
     def forget_session(self) -> None:
         """Forget what a session taught."""
@@ -100,6 +101,7 @@ class NewestQuotes(Part):
         self._route.quoted(quote)
         if quote.source is DataSource.IB:
             self._note(quote.contract, quote.condition)
+            self._tell_halt(quote)
         self.newest.keep(quote.contract.con_id, quote)
         update = m.QuoteUpdated(quote=quote)
         for address in self._route.audience(quote):
@@ -107,3 +109,14 @@ class NewestQuotes(Part):
         if self._publishes:
             self._actor.tell(PUBLISHER, m.PublishQuote(quote=quote))
         self._log("quote_received", level="DEBUG", symbol=quote.symbol, source=quote.source.value)
+
+    def _tell_halt(self, quote: Quote) -> None:
+        """Tell those who close positions when a halt begins or ends."""
+        con_id = quote.contract.con_id
+        if quote.halted == (con_id in self._halted):
+            return
+        change = self._halted.add if quote.halted else self._halted.discard
+        change(con_id)
+        halt = m.TradingHalted(contract=quote.contract, halted=quote.halted)
+        for address in (STRATEGY_C, POSITION):
+            self._actor.tell(address, halt)

@@ -187,6 +187,14 @@ class QuoteUpdated(Message):
 
 
 @attrs.frozen(kw_only=True)
+class TradingHalted(Message):
+    """Trading in a contract is halted, or (``halted`` False) goes on; told once per change, to those who close."""
+
+    contract: Contract
+    halted: bool
+
+
+@attrs.frozen(kw_only=True)
 class QuotesUpdated(Message):
     """Newer quotes of subscribed symbols, at most one of each; for subscribers, who conflate by themselves (MKT-7)."""
 

@@ -28,7 +28,11 @@ from actors.model.orders import (
 
 @attrs.frozen(kw_only=True)
 class SubmitOrder(Request):
-    """Bring an order to the broker; answered by `OrderConcluded`. It is the only way to an order (ORD-3)."""
+    """Bring an order to the broker; answered by `OrderConcluded`. It is the only way to an order (ORD-3).
+
+    ``rests``: at the deadline the remainder is left at the broker instead of being cancelled. Whoever asks for that
+    looks after it.
+    """
 
     request: TradeRequest
     purpose: Purpose = Purpose.OPEN
@@ -37,6 +41,7 @@ class SubmitOrder(Request):
     close_reason: CloseReason | None = None
     liquidation_id: str | None = None
     submitted_at: datetime | None = None
+    rests: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -104,6 +109,32 @@ class OpenOrdersRead(Reply):
     """The orders that work or whose fate is unknown."""
 
     orders: tuple[OrderResult, ...]
+
+
+@attrs.frozen(kw_only=True)
+class GetLiveOrders(Request):
+    """Which orders of ours can still fill? Answered by `LiveOrdersRead`."""
+
+
+@attrs.frozen(kw_only=True)
+class LiveOrder:
+    """An order of ours that can still fill. ``remaining`` is without sign, in units.
+
+    ``is_unknown``: its fate is being asked for. ``is_confirmed``: the broker acknowledged it.
+    """
+
+    order_id: str
+    order: WireOrder
+    remaining: float
+    is_unknown: bool
+    is_confirmed: bool
+
+
+@attrs.frozen(kw_only=True)
+class LiveOrdersRead(Reply):
+    """The orders of ours that can still fill, or of which that is not known."""
+
+    orders: tuple[LiveOrder, ...]
 
 
 # --- from the executor --------------------------------------------------------------------------------------------

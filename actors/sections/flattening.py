@@ -31,9 +31,15 @@ class Flattening(Section):
         "between the two reads that prove it flat, and after the broker's last word",
     )
     read_again_after_s: float = number(
-        5.0, 0.5, 600.0, "a read of the broker's state that does not come is asked for anew"
+        2.0, 0.5, 600.0, "between two reads of the broker's state, and for one that does not come"
     )
     look_every_s: float = number(1.0, 0.05, 60.0, "between two looks while something is to be done")
+    look_while_closed_s: float = number(
+        60.0,
+        1.0,
+        3600.0,
+        "between two looks at what waits for its session, until shortly before it",
+    )
     alarm_after_refusals: int = whole(5, 1, 1000, "in a row, then a person is called")
     alarm_after_s: float = number(60.0, 1.0, DAY_S, "not flat for so long, then a person is called")
     alarm_every_s: float = number(900.0, 1.0, DAY_S, "and called again, for as long as it is so")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import attrs
 
-from actors.sections.fields import DAY_S, Section, choice, number, whole
+from actors.sections.fields import DAY_S, Section, choice, number
 
 
 @attrs.frozen(kw_only=True)
@@ -26,14 +26,14 @@ class StrategyC(Section):
     scope: str = choice(
         "account", "managed", meaning='"managed": only orders and positions of this process'
     )
-    step_timeout_s: float = number(10.0, 0.1, 600.0, "for cancels to be terminal, and for reads")
-    close_timeout_s: float = number(30.0, 0.1, 3600.0, "for closes to fill, before the next round")
-    max_close_rounds: int = whole(5, 1, 1000, "then an operator is called")
-    queue_look_s: float = number(
-        60.0,
-        1.0,
+    step_timeout_s: float = number(
+        10.0, 0.1, 600.0, "for steps to be written down, and for queued closes to be taken back"
+    )
+    close_timeout_s: float = number(
+        30.0,
+        0.1,
         3600.0,
-        "how often closes that wait at the broker for the open are compared with what is held",
+        "for a close to be answered; what is not filled by then rests at the broker",
     )
 
     @property

@@ -30,6 +30,7 @@ from actors.sections.fields import (
     text,
     whole,
 )
+from actors.sections.flattening import Flattening
 from actors.sections.gateway import HOST, GatewayConfig
 from actors.sections.market_data import Failover, MarketData
 from actors.sections.orders import Orders
@@ -46,6 +47,7 @@ __all__ = [
     "Database",
     "Failover",
     "Features",
+    "Flattening",
     "GatewayConfig",
     "General",
     "Journal",
@@ -369,6 +371,7 @@ class Config:
     positions: Positions = attrs.field(factory=Positions)
     close: Close = attrs.field(factory=Close)
     strategy_c: StrategyC = attrs.field(factory=StrategyC)
+    flattening: Flattening = attrs.field(factory=Flattening)
     supervision: Supervision = attrs.field(factory=Supervision)
     journal: Journal = attrs.field(factory=Journal)
     database: Database = attrs.field(factory=Database)

@@ -108,7 +108,11 @@ def child_specs(config: Config, parts: TreeParts) -> tuple[ChildSpec, ...]:
         child(
             STRATEGY_C,
             lambda context: StrategyCActor(
-                context, settings=config.strategy_c, trading=trading, log=log
+                context,
+                settings=config.strategy_c,
+                limits=config.flattening,
+                trading=trading,
+                log=log,
             ),
             JOURNAL,
         ),

@@ -1,153 +1,145 @@
-"""The Strategy C actor: it drives the steps of a liquidation (D16).
+"""The Strategy C actor: the supervisor's arm that stops opening risk, and flattens what is held (D16).
 
-What follows on what is in `supervision.strategy_c.steps`; here is who is asked, and that every step is durable before
-it is taken. The latch is told in memory first, to the gate, to risk and to the executor, and only then written:
-refusing must not wait for a disk.
+What may trigger it is here, read from top to bottom; what follows is owned by its parts::
+
+    latch      opening is refused, durably         flattener    each contract on its way to zero (`actors.flattener`)
+    grace      a loss that is tolerated            liquidation  all of them: where it stands, and its report
+    scope      which contracts are ours            rearming     an operator takes the latch back
 """
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from actors import messages as m
-from actors.errors import ErrorInfo, GatewayError
+from actors.flattener import Flattener
+from actors.hours import HoursKeeper
+from actors.kernel.actor import ActorContext, SupervisedActor
 from actors.kernel.handlers import handles
-from actors.kernel.messages import Reply
-from actors.logic import liquidation_events as events
-from actors.logic.liquidation_events import (
-    Step,
-)
-from actors.logic.liquidation_sizing import in_scope
-from actors.logic.order_ids import operator_of
-from actors.messages.addresses import (
-    CONNECTION,
-    JOURNAL,
-)
-from actors.model.account import Holding
+from actors.kernel.messages import StopTree
+from actors.messages.addresses import CONNECTION, SUPERVISOR
 from actors.model.connection import BrokerState, ConnectionState, DisconnectCause
 from actors.model.orders import CloseReason
-from supervision.strategy_c import steps as liquidation
-from supervision.strategy_c.grace import GraceOver
-from supervision.strategy_c.rearm import RearmDesk
+from actors.model.trading import Trading
+from actors.ports import EventLog, no_log
+from actors.recovery import Past
+from actors.sections.flattening import Flattening
+from actors.sections.strategy_c import StrategyC
+from supervision.strategy_c.grace import Grace
+from supervision.strategy_c.latch import Latch
+from supervision.strategy_c.liquidation import Liquidation
+from supervision.strategy_c.rearm import Rearming
+from supervision.strategy_c.scope import Scope
 
-RECOVERY_S = 10.0
-NOT_RUNNING = "IDLE"
-"""What `status` calls a Strategy C that never ran."""
 
-
-class StrategyCActor(RearmDesk):
+class StrategyCActor(SupervisedActor):
     """See the module's docstring."""
 
     recovers = True
+    parts = (Latch, Scope, Flattener, Liquidation, Grace, Rearming)
+
+    def __init__(
+        self,
+        context: ActorContext,
+        *,
+        settings: StrategyC,
+        limits: Flattening,
+        trading: Trading,
+        log: EventLog = no_log,
+    ) -> None:
+        super().__init__(context)
+        self.settings = settings
+        self.log = log
+        self.hours = HoursKeeper(self)
+        self.latch = latch = self.own(Latch(self, log, self._alarm))
+        self.scope = scope = self.own(Scope(self, settings, trading))
+        self.flattener = flattener = self.own(
+            Flattener(
+                self,
+                trading,
+                limits,
+                self.hours,
+                log,
+                looked=lambda: self.liquidation.looked(),
+                found=lambda orders: self.liquidation.found(orders),
+                alarm=self._alarm,
+                cancelled=lambda name: self.liquidation.cancelled(name),
+                concluded=lambda *what: self.liquidation.concluded(*what),
+            )
+        )
+        self.liquidation = self.own(
+            Liquidation(
+                self, settings, limits, trading, log, latch, scope, flattener, over=self._over
+            )
+        )
+        self.grace = self.own(Grace(self, settings, log, self._grace_is_over))
+        self.own(Rearming(self, settings, log, latch, self.liquidation))
+        self.past = Past(self, "Strategy C", self.on_reconcile)
+        self.stop_when_done: str | None = None
+        self._accepting: list[m.Liquidate] = []
+
+    def _alarm(self, text: str) -> None:
+        self.log("strategy_c_alarm", level="CRITICAL", text=text)
 
     # --- recovery -------------------------------------------------------------------------------------------------
 
     def started(self) -> None:
         """Learn from the journal whether the latch is on: it survives everything (STC-4)."""
-        self.ask(
-            JOURNAL,
-            m.ReadJournal(**self.own_header("journal", RECOVERY_S)),
-            self._on_journal,
-            self._cannot_recover,
-        )
+        self.begin_story(self._recover())
 
-    def _cannot_recover(self, error: ErrorInfo) -> None:
-        raise GatewayError(f"Strategy C cannot read its latch: {error.text}")
-
-    def _on_journal(self, reply: Reply) -> None:
-        assert isinstance(reply, m.JournalRead)  # noqa: S101 - the journal answers in kind
-        self.is_ready = True
-        self.learn_traded(reply)
-        if reply.latched:
-            self.latched = reply.latch_reason or "latched by an earlier process"
-            self.log("latch_found", level="WARNING", reason=self.latched)
-            self.tell_latch()
-            self.take(
-                liquidation.resume(
-                    reply.liquidation_id or self.entropy.uuid4(),
-                    self.latched,
-                    reply.close_reason or CloseReason.DISCONNECT,
-                    reply.liquidation_step,
-                    self.clock.now(),
-                    linked=self.linked,
-                    simulated=not self.trading.sends_orders,
-                )
-            )
-        self.resume_grace(reply)
-        if self.early_reconcile is not None:
-            early, self.early_reconcile = self.early_reconcile, None
-            self.on_reconcile(early)
+    async def _recover(self) -> None:
+        journal = await self.past.from_journal()
+        self.scope.learn(journal)
+        if journal.latched:
+            self.latch.found(journal)
+            self.liquidation.resume(journal.liquidation_step)
+        self.grace.resume(journal)
+        self.past.learnt()
         if self.incarnation > 1:
-            self.request_reconciliation()  # its end says that the link is up
+            self.past.ask_for_reconciliation()  # its end says that the link is up
         self.recovered()
 
     @handles(m.Reconcile)
     def on_reconcile(self, message: m.Reconcile) -> None:
-        """Say where the latch stands before the gate opens, and keep the broker's state for whoever reads it."""
-        if not self.is_ready:
-            self.early_reconcile = message
+        """Say where the latch stands before the gate opens, and take over the broker's state."""
+        if self.past.keeps_waiting(message):
             return
-        self.last_read = message
+        self.scope.learn_of(message.state)
         self.hours.want(holding.contract for holding in message.state.holdings)
         self._face_disconnects(message.state)
-        for holding in message.state.holdings:
-            self._watch(holding)
-        self.tell_latch()
+        self.flattener.take_over(message)
+        self.liquidation.watch()
+        self.latch.tell()
         self.tell(CONNECTION, m.Reconciled(number=message.number, sender=self.name))
 
     @handles(m.HoldingReported)
     def on_holding_reported(self, event: m.HoldingReported) -> None:
         """Stay on watch after flat was said: a fill may come late (STC-2)."""
-        self._watch(event.holding)
+        self.flattener.holding_reported(event.holding)
+        self.liquidation.watch()
 
-    def _watch(self, holding: Holding) -> None:
-        in_scope = self.settings.whole_account or holding.contract.con_id in self.managed
-        if self.latched is not None and holding.quantity and in_scope:
-            self.advance(events.HeldAfterAll(holding=holding))
+    @handles(m.TradingHalted)
+    def on_trading_halted(self, event: m.TradingHalted) -> None:
+        """A halted contract waits with its stops, and goes on at the halt's end."""
+        self.flattener.halt_changed(event.contract.con_id, event.halted)
+
+    @handles(m.ContractDescribed)
+    def on_contract_described(self, event: m.ContractDescribed) -> None:
+        """Learn the hours of what may come to be held."""
+        self.hours.learn(event.contract)
 
     def _face_disconnects(self, state: BrokerState) -> None:
         """Deal with a disconnect that never was told: the actor that should have told or heard of it had failed."""
-        unanswered = state.disconnects > max(state.answered_disconnects, self.answered_disconnects)
-        self.answered_disconnects = max(self.answered_disconnects, state.disconnects)
-        if unanswered and self.latched is None and not self.in_grace:
+        unanswered = state.disconnects > max(
+            state.answered_disconnects, self.latch.answered_disconnects
+        )
+        self.latch.answer_disconnects(state.disconnects)
+        if unanswered and not self.latch.is_on and not self.grace.is_running:
             self._begin("disconnect: noticed at the reconnection", CloseReason.DISCONNECT)
 
     @handles(m.ReconciliationCompleted)
-    def on_reconciliation_completed(self, message: m.ReconciliationCompleted) -> None:
+    def on_reconciliation_completed(self, _: m.ReconciliationCompleted) -> None:
         """Go on with a state that everybody has taken over."""
-        if not self.linked:
-            self.linked = True
-            self.end_grace()
-            self.advance(events.LinkUp())
-        turn, read = self.reading, self.last_read
-        if turn is None or read is None or read.number != message.number:
-            return
-        self.reading = None
-        self.advance(
-            in_scope(
-                read.state,
-                self.settings,
-                turn,
-                operator_id=self.trading.operator_id,
-                managed=self._managed(read.state),
-                opens_at=self._openings(read.state),
-            )
-        )
-
-    def _openings(self, state: BrokerState) -> dict[int, datetime]:
-        """The next opening of whatever is held and does not trade now."""
-        held = [holding.contract.con_id for holding in state.holdings]
-        known = {con_id: self.hours.waits_until(con_id) for con_id in held}
-        return {con_id: opens_at for con_id, opens_at in known.items() if opens_at is not None}
-
-    def _managed(self, state: BrokerState) -> frozenset[int]:
-        """The contracts of our orders, of the day's too, which the journal may not have yet."""
-        ours = self.trading.operator_id
-        return frozenset(self.managed).union(
-            execution.contract.con_id
-            for execution in state.executions
-            if operator_of(execution.order_ref) == ours
-        )
+        if not self.flattener.linked:
+            self._link_is_up()
 
     @handles(m.NothingToReconcile)
     def on_nothing_to_reconcile(self, _: m.NothingToReconcile) -> None:
@@ -159,30 +151,26 @@ class StrategyCActor(RearmDesk):
     def on_connection_state_changed(self, event: m.ConnectionStateChanged) -> None:
         """A detected disconnect is the first trigger; a restored link lets a latched liquidation run (STC-1, STC-3)."""
         if event.state is ConnectionState.CONNECTED:
-            self.disconnects += 1
-            self.end_grace()
-            self.linked = True
-            self.advance(events.LinkUp())
+            self._link_is_up()
             return
         if event.state is ConnectionState.DISCONNECTED:
-            self.end_grace()
+            self.grace.end()
         if event.previous is not ConnectionState.CONNECTED:
             return
-        self.linked = False
-        self.reading = None
-        self.advance(events.LinkDown())
+        self.flattener.link_changed(False)
         if event.cause is DisconnectCause.ASKED:
             return
         trigger = f"disconnect ({event.cause}): {event.reason}"
-        if not self.tolerates(event, trigger):
+        if self.latch.is_on or not self.grace.tolerates(event, trigger):
             self._trigger(trigger, CloseReason.DISCONNECT)
 
-    @handles(GraceOver)
-    def on_grace_over(self, message: GraceOver) -> None:
-        """The link did not come back within the grace (STC-5)."""
-        if self.in_grace and message.number == self.disconnects:
-            self._trigger(message.trigger, CloseReason.DISCONNECT)
-            self.end_grace()
+    def _link_is_up(self) -> None:
+        self.grace.end()
+        self.flattener.link_changed(True)
+        self.liquidation.link_came_up()
+
+    def _grace_is_over(self, trigger: str) -> None:
+        self._trigger(trigger, CloseReason.DISCONNECT)
 
     @handles(m.LossLimitBreached)
     def on_loss_limit_breached(self, event: m.LossLimitBreached) -> None:
@@ -193,35 +181,15 @@ class StrategyCActor(RearmDesk):
         )
 
     @handles(m.DataQuarantined)
-    def on_data_quarantined(self, event: m.DataQuarantined) -> None:
-        """The data of a held or traded symbol is too old to be trusted."""
-        if self.settings.whole_account or self._is_managed(event):
-            self._quarantine(event)
+    async def on_data_quarantined(self, event: m.DataQuarantined) -> None:
+        """The data of a held or traded symbol is too old to be trusted; it is told again while that is so."""
+        con_id = event.contract.con_id
+        if not self.scope.is_ours(con_id, event.order_refs):
+            await self.scope.refresh()
+        if not self.scope.is_ours(con_id, event.order_refs):
             return
-
-        def read(reply: Reply) -> None:
-            assert isinstance(reply, m.JournalRead)  # noqa: S101 - the journal answers in kind
-            self.learn_traded(reply)
-            if self._is_managed(event):
-                self._quarantine(event)
-
-        self.ask(
-            JOURNAL,
-            m.ReadJournal(**self.own_header("managed", self.settings.step_timeout_s)),
-            read,
-            lambda _: None,  # it is told again
-        )
-
-    def _is_managed(self, event: m.DataQuarantined) -> bool:
-        ours = self.trading.operator_id
-        return event.contract.con_id in self.managed or any(
-            operator_of(reference) == ours for reference in event.order_refs
-        )
-
-    def _quarantine(self, event: m.DataQuarantined) -> None:
-        """Latch, unless the link is down: then the rules for disconnects answer, grace and all."""
-        if not self.linked or self.in_grace:
-            return
+        if not self.flattener.linked or self.grace.is_running:
+            return  # then the rules for disconnects answer, grace and all
         why = f": {event.why}" if event.why else ""
         self._trigger(
             f"data of {event.contract} is stale for {event.age_s:.0f} s{why}",
@@ -234,63 +202,70 @@ class StrategyCActor(RearmDesk):
         self.stop_when_done = f"{event.actor} passed its restart limit: {event.reason}"
         # The reason is named like the stop of a position that has lost too much; it is none.
         self._trigger(self.stop_when_done, CloseReason.EMERGENCY_STOP)
-        if self.state is not None and self.state.step is Step.DONE and self.state.recorded:
-            self.stop_tree()
+        if self.latch.is_on and not self.liquidation.is_running:
+            self._over()
 
     @handles(m.Liquidate)
     def on_liquidate(self, request: m.Liquidate) -> None:
         """An operator asks for it; the answer comes with the durable latch."""
-        self.accepting.append(request)
-        running = self.state is not None and self.state.step is not Step.DONE
-        if running and self.state is not None and self.state.step is not Step.LATCHING:
-            self.accept()
-        elif not running:
+        if self.liquidation.is_flattening:
+            self._accept(request)
+            return
+        self._accepting.append(request)
+        if not self.liquidation.is_running:
             self._begin(f"operator: {request.reason}", request.close_reason)
 
     def _trigger(self, trigger: str, reason: CloseReason) -> None:
         """Begin, unless the latch is on already: it runs once however many triggers arrive (STC-6)."""
-        if self.latched is not None:
-            self.log("strategy_c_trigger_ignored", trigger=trigger, latched=self.latched)
+        if self.latch.is_on:
+            self.log("strategy_c_trigger_ignored", trigger=trigger, latched=self.latch.reason)
             return
         self._begin(trigger, reason)
 
     def _begin(self, trigger: str, reason: CloseReason) -> None:
-        self.latched = trigger
-        liquidation_id = self.entropy.uuid4()
+        self.liquidation.latching()
+        self.latch.put_on(trigger, reason, self._latched)
         self.log(
             "strategy_c_triggered",
             level="ERROR",
-            correlation_id=liquidation_id,
+            correlation_id=self.latch.liquidation_id,
             trigger=trigger,
             reason=reason.value,
-            linked=self.linked,
+            linked=self.flattener.linked,
         )
-        self.take(
-            liquidation.begin(
-                liquidation_id,
-                trigger,
-                reason,
-                self.clock.now(),
-                linked=self.linked,
-                simulated=not self.trading.sends_orders,
-            )
+
+    def _latched(self, _is_durable: bool) -> None:
+        """The latch was written, or that takes too long: flatten now."""
+        for request in self._accepting:
+            self._accept(request)
+        self._accepting.clear()
+        self.liquidation.begin(self.latch.reason or "")
+
+    def _accept(self, request: m.Liquidate) -> None:
+        accepted = m.LiquidationAccepted(
+            correlation_id=request.correlation_id, liquidation_id=self.latch.liquidation_id
         )
+        self.reply(request, accepted)
+
+    def _over(self) -> None:
+        """A liquidation has come to its end."""
+        if self.stop_when_done is not None:
+            self.tell(SUPERVISOR, StopTree(reason=self.stop_when_done))
 
     # --- status ---------------------------------------------------------------------------------------------------
 
     @handles(m.GetLiquidationStatus)
     def on_get_liquidation_status(self, request: m.GetLiquidationStatus) -> None:
         """Tell where Strategy C stands."""
-        state = self.state
         self.reply(
             request,
             m.LiquidationStatus(
                 correlation_id=request.correlation_id,
-                latched=self.latched is not None,
-                reason=self.latched,
-                liquidation_id=state.liquidation_id if state else None,
-                step=state.step.value if state else NOT_RUNNING,
-                report=self.report,
-                queued=tuple(str(close) for close in state.queue.closes) if state else (),
+                latched=self.latch.is_on,
+                reason=self.latch.reason,
+                liquidation_id=self.latch.liquidation_id or None,
+                step=self.liquidation.step,
+                report=self.liquidation.report,
+                queued=self.liquidation.queued,
             ),
         )

@@ -1,0 +1,471 @@
+"""Brings contracts to zero on behalf of one actor: Strategy C, or the position actor (D16, RULES 2).
+
+What to do is said by `actors.logic.flattening`, contract by contract; here it is done: orders are cancelled by way of
+the executor, closes are asked for, the broker's state is read. Every look begins with the executor's list of what can
+still fill, so that neither a restart nor a lost message leaves anything out; a look costs one question, whatever is
+held.
+
+Order among contracts: shorts, then what no stop covers, then the largest value; first attempts before retries.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
+
+import attrs
+
+from actors import messages as m
+from actors.errors import GatewayError, GatewayNotConnectedError, GatewayTimeoutError
+from actors.hours import HoursKeeper
+from actors.kernel.actor import SupervisedActor
+from actors.kernel.addresses import Cancellable
+from actors.kernel.handlers import Part, handles
+from actors.kernel.messages import Message
+from actors.kernel.stories import RequestHeader
+from actors.logic import flattening
+from actors.logic.broker_orders import is_in_account, is_working
+from actors.logic.closable import is_closable
+from actors.logic.close_orders import close_order
+from actors.logic.flattening import Answer, Mandate, Outcome, Pending, Phase, Progress, Sight
+from actors.logic.order_ids import operator_of
+from actors.messages.addresses import CONNECTION, EXECUTOR, LINK
+from actors.model.account import Holding
+from actors.model.connection import BrokerState
+from actors.model.contracts import Contract, SecurityType
+from actors.model.orders import (
+    BrokerOrder,
+    CloseReason,
+    OrderAction,
+    OrderResult,
+    OrderStatus,
+    OrderType,
+    Purpose,
+    WaitFor,
+)
+from actors.model.trading import Trading
+from actors.ports import EventLog
+from actors.sections.flattening import Flattening
+
+ORDERS_TIMEOUT_S: Final = 2.0
+CANCEL_TIMEOUT_S: Final = 30.0
+SHORTEST_LOOK_S: Final = 0.01
+"""Sums of floats leave a residue: a look must not come that little before its moment."""
+
+_STOPS: Final = frozenset({"STP", "STP LMT", "TRAIL", "TRAIL LIMIT"})
+"""IB's names of orders that protect a position."""
+_OVER: Final = (OrderStatus.FILLED, OrderStatus.PARTIAL, OrderStatus.PENDING)
+
+
+@attrs.frozen(kw_only=True)
+class FlattenLook(Message):
+    """Told to oneself: look at the contracts that shall be flat. Only the newest one counts."""
+
+    number: int
+
+
+@attrs.define(kw_only=True)
+class Task:
+    """One contract on its way to zero: why, how far one may go, what was tried, and what is told of it.
+
+    ``header`` makes the head of a closing order's request: its name, and how long it may take.
+    """
+
+    contract: Contract
+    mandate: Mandate
+    reason: CloseReason
+    header: Callable[[str, float], RequestHeader]
+    close_timeout_s: float
+    leaves_remainder: bool = True
+    progress: Progress = attrs.field(factory=Progress)
+    sight: Sight | None = None
+    attempts: int = 0
+    closing_since: float | None = None
+    results: list[OrderResult] = attrs.field(factory=list)
+    errors: list[str] = attrs.field(factory=list)
+
+    @property
+    def phase(self) -> Phase:
+        """Where it stands."""
+        return self.progress.phase
+
+    @property
+    def quantity(self) -> float:
+        """What is held, as of the last look."""
+        return 0.0 if self.sight is None else self.sight.quantity
+
+
+class Flattener(Part):
+    """See the module's docstring. Owns what is known of the broker's side, and the contracts that are to be flat.
+
+    ``looked`` is called after each look; ``found``, where given, is shown all orders of ours that can still fill;
+    ``alarm`` calls a person; ``concluded`` hears of each close's result, or of None and the error where it never became
+    an order.
+    """
+
+    def __init__(
+        self,
+        actor: SupervisedActor,
+        trading: Trading,
+        limits: Flattening,
+        hours: HoursKeeper,
+        log: EventLog,
+        *,
+        looked: Callable[[], None],
+        found: Callable[[Iterable[m.LiveOrder]], None] | None = None,
+        alarm: Callable[[str], None],
+        cancelled: Callable[[str], None],
+        concluded: Callable[[Task, OrderResult | None, str], None],
+    ) -> None:
+        self._actor = actor
+        self._trading = trading
+        self._limits = limits
+        self._hours = hours
+        self._log = log
+        self._looked = looked
+        self._found = found
+        self._alarm = alarm
+        self._cancelled = cancelled
+        self._concluded = concluded
+        self.tasks: dict[int, Task] = {}
+        self.linked = False
+        self.read_at = -math.inf
+        self.holdings: dict[int, Holding] = {}
+        self._foreign: dict[int, tuple[BrokerOrder, ...]] = {}
+        self._word_at: dict[int, float] = {}
+        self._seen: dict[int, tuple[Pending, ...]] = {}
+        self._halted: set[int] = set()
+        self._timer: Cancellable | None = None
+        self._number = 0
+        self._due_at = math.inf
+        self._is_looking = False
+        self._looks_again = False
+
+    # --- what is told ---------------------------------------------------------------------------------------------
+
+    def take_over(self, message: m.Reconcile) -> None:
+        """Take over what the broker says of positions and of the orders of others."""
+        state = message.state
+        told = {held.contract.con_id: held for held in state.holdings if held.quantity}
+        for con_id in told.keys() | self.holdings.keys():
+            before, after = self.holdings.get(con_id), told.get(con_id)
+            if (before.quantity if before else 0.0) != (after.quantity if after else 0.0):
+                self._word_at[con_id] = state.began_at
+        self.holdings = told
+        self.read_at = state.began_at
+        self._foreign = _foreign_orders(state, self._trading.operator_id)
+        self.wake()
+
+    def holding_reported(self, holding: Holding) -> None:
+        """Take over one position, as the broker pushes it."""
+        con_id = holding.contract.con_id
+        self._word_at[con_id] = self._actor.clock.monotonic()
+        if holding.quantity:
+            self.holdings[con_id] = holding
+        else:
+            self.holdings.pop(con_id, None)
+        if con_id in self.tasks:
+            self._rouse(self.tasks[con_id])
+            self.wake()
+
+    def link_changed(self, is_up: bool) -> None:
+        """Take in that the link is up, or lost."""
+        self.linked = is_up
+        if not is_up:
+            for task in self.tasks.values():
+                task.progress = flattening.unlinked(task.progress)
+        self.wake()
+
+    def halt_changed(self, con_id: int, is_halted: bool) -> None:
+        """Take in that trading in a contract is halted, or goes on."""
+        if is_halted:
+            self._halted.add(con_id)
+        else:
+            self._halted.discard(con_id)
+            if con_id in self.tasks:
+                self._rouse(self.tasks[con_id])
+        self.wake()
+
+    def foreign_orders(self, con_id: int) -> tuple[BrokerOrder, ...]:
+        """The orders of others in a contract, as of the newest read."""
+        return self._foreign.get(con_id, ())
+
+    @property
+    def contracts_of_others(self) -> Mapping[int, Contract]:
+        """The contracts in which others have orders that work; a combination stands under a name of its own."""
+        return {con_id: _contract_of(con_id, orders[0]) for con_id, orders in self._foreign.items()}
+
+    def _rouse(self, task: Task) -> None:
+        task.progress = flattening.woken(task.progress, self._actor.clock.monotonic())
+
+    # --- tasks ----------------------------------------------------------------------------------------------------
+
+    def begin(self, task: Task) -> None:
+        """See to it that a contract becomes flat."""
+        self.tasks[task.contract.con_id] = task
+        self._hours.want(each.contract for each in self.tasks.values())
+        self.wake()
+
+    def end(self, con_id: int) -> None:
+        """Let go of a contract."""
+        self.tasks.pop(con_id, None)
+
+    def wake(self, delay_s: float = 0.0) -> None:
+        """Look after so many seconds, unless a look comes before that anyway."""
+        due_at = self._actor.clock.monotonic() + delay_s
+        if due_at >= self._due_at:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._due_at = due_at
+        self._number += 1
+        self._timer = self._actor.schedule(delay_s, FlattenLook(number=self._number))
+
+    # --- the look -------------------------------------------------------------------------------------------------
+
+    @handles(FlattenLook)
+    async def on_flatten_look(self, message: FlattenLook) -> None:
+        """Look at every contract, and do what is due; the next look comes by itself."""
+        if message.number != self._number:
+            return
+        self._timer, self._due_at = None, math.inf
+        if self._is_looking:
+            self._looks_again = True
+            return
+        if self.tasks or self._found is not None:
+            await self._look()
+        else:
+            self._looked()
+
+    async def _look(self) -> None:
+        self._is_looking = True
+        orders = await self._live_orders()
+        self._is_looking = False
+        look_in_s = self._limits.look_every_s if orders is None else self._act(orders)
+        self._looked()
+        again, self._looks_again = self._looks_again, False
+        if again or look_in_s < math.inf:
+            self.wake(0.0 if again else max(look_in_s, SHORTEST_LOOK_S))
+
+    async def _live_orders(self) -> tuple[m.LiveOrder, ...] | None:
+        """Ask what of ours can still fill; None when nobody answers, as while the executor is restarted."""
+        if not self.linked:
+            return ()
+        question = m.GetLiveOrders(**self._actor.of_our_own("orders", ORDERS_TIMEOUT_S))
+        try:
+            return (await self._actor.asked(EXECUTOR, question, m.LiveOrdersRead)).orders
+        except GatewayError:
+            return None
+
+    def _act(self, orders: tuple[m.LiveOrder, ...]) -> float:
+        """Take every contract one step further; gives the seconds to the next look."""
+        now = self._actor.clock.monotonic()
+        if self._found is not None:
+            self._found(orders)
+        pending = self._pending(orders, now)
+        stays = flattening.covering(self._held(), now, self._limits)
+        outcomes = []
+        for task in sorted(self.tasks.values(), key=self._urgency):
+            sight = self._sight(task.contract, pending, stays)
+            outcome = flattening.next_step(task.progress, sight, task.mandate, now, self._limits)
+            task.sight, task.progress = sight, outcome.progress
+            outcomes.append((task, outcome))
+        self._perform(outcomes, now)
+        return min((outcome.look_in_s for _, outcome in outcomes), default=math.inf)
+
+    def _pending(self, orders: Iterable[m.LiveOrder], now: float) -> dict[int, tuple[Pending, ...]]:
+        """Sort what can still fill by contract, and note where the broker has said something new."""
+        found: dict[int, list[Pending]] = {}
+        for live in orders:
+            found.setdefault(live.order.contract.con_id, []).append(_pending(live))
+        for con_id, others in self._foreign.items():
+            found.setdefault(con_id, []).extend(map(_pending_of_others, others))
+        pending = {con_id: tuple(items) for con_id, items in found.items()}
+        for con_id in pending.keys() | self._seen.keys():
+            if pending.get(con_id, ()) != self._seen.get(con_id, ()) and con_id in self._seen:
+                self._word_at[con_id] = now
+        self._seen = {
+            con_id: pending.get(con_id, ()) for con_id in pending.keys() | self.tasks.keys()
+        }
+        return pending
+
+    def _held(self) -> tuple[flattening.Held, ...]:
+        return tuple(
+            flattening.Held(
+                contract=held.contract,
+                quantity=held.quantity,
+                closing_since=self.tasks[con_id].closing_since if con_id in self.tasks else None,
+            )
+            for con_id, held in self.holdings.items()
+            if con_id in self.tasks
+        )
+
+    def _sight(
+        self,
+        contract: Contract,
+        pending: Mapping[int, tuple[Pending, ...]],
+        stays: Mapping[int, float],
+    ) -> Sight:
+        con_id = contract.con_id
+        held = self.holdings.get(con_id)
+        opens_at = self._hours.waits_until(con_id)
+        left = None if opens_at is None else opens_at - self._actor.clock.now()
+        return Sight(
+            contract=contract,
+            quantity=0.0 if held is None else held.quantity,
+            linked=self.linked,
+            read_at=self.read_at,
+            word_at=self._word_at.get(con_id, -math.inf),
+            orders=pending.get(con_id, ()),
+            opens_in_s=None if left is None else max(0.0, left.total_seconds()),
+            halted=con_id in self._halted,
+            stays=stays.get(con_id, 0.0),
+            closable=is_closable(contract.security_type),
+        )
+
+    def _urgency(self, task: Task) -> tuple[bool, int, bool, float]:
+        held = self.holdings.get(task.contract.con_id)
+        quantity = 0.0 if held is None else held.quantity
+        covered = task.sight is not None and flattening.is_covered(task.sight)
+        value = 0.0 if held is None else abs(held.quantity * held.average_cost)
+        return quantity >= 0.0, min(task.attempts, 1), covered, -value
+
+    # --- what is done ---------------------------------------------------------------------------------------------
+
+    def _perform(self, outcomes: Iterable[tuple[Task, Outcome]], now: float) -> None:
+        """Cancel first: what is sent afterwards is not reached by it (assumed of a cancel of all)."""
+        todo = [(task, action) for task, outcome in outcomes for action in outcome.actions]
+        globally = [action for _, action in todo if isinstance(action, flattening.CancelGlobally)]
+        if globally:
+            self._cancel_globally(globally[0].why)
+        for task, action in todo:
+            match action:
+                case flattening.Cancel():
+                    self._actor.begin_story(self._cancel(action.reference))
+                case flattening.Close():
+                    self._begin_close(task, action, now)
+                case flattening.Alarm():
+                    self._alarm(action.text)
+                case _:
+                    pass
+        if any(isinstance(action, flattening.Read) for _, action in todo):
+            self._actor.tell(CONNECTION, m.RequestReconciliation(sender=self._actor.name))
+
+    def _cancel_globally(self, why: str) -> None:
+        """Cancel all orders of the account, unless that takes a stop away from what cannot be closed, or a close."""
+        spared = [
+            task.contract.position_id
+            for task in self.tasks.values()
+            if task.sight is not None
+            and (
+                (not task.sight.trades and flattening.is_covered(task.sight))
+                or flattening.fitting_closes(task.sight)
+            )
+        ]
+        if spared:
+            self._log("global_cancel_waits", level="WARNING", why=why, spares=", ".join(spared))
+            return
+        self._log("global_cancel", level="WARNING", why=why)
+        self._actor.tell(LINK, m.SendGlobalCancel())
+
+    async def _cancel(self, order_id: str) -> None:
+        """Cancel one order of ours, and look again when it is at its end."""
+        header = self._actor.of_our_own("cancel", CANCEL_TIMEOUT_S)
+        try:
+            await self._actor.asked(
+                EXECUTOR, m.CancelOrder(**header, order_id=order_id), m.OrderConcluded
+            )
+        except GatewayError:
+            return  # the next look sees that it lives, and goes on
+        self._cancelled(order_id)
+        self.wake()
+
+    def _begin_close(self, task: Task, close: flattening.Close, now: float) -> None:
+        task.attempts += 1
+        if task.closing_since is None:
+            task.closing_since = now
+        self._actor.begin_story(self._close(task, close))
+
+    async def _close(self, task: Task, close: flattening.Close) -> None:
+        """Close what is free, and take in what came of it."""
+        contract = task.contract
+        request = close_order(
+            contract,
+            -close.action.sign * close.quantity,
+            task.reason,
+            self._trading.operator_id,
+            **task.header(f"close-{contract.con_id}-{task.attempts}", task.close_timeout_s),
+            wait_for=WaitFor.ACK if close.queued else WaitFor.FILL,
+            rests=task.leaves_remainder,
+        )
+        result: OrderResult | None = None
+        try:
+            result = (await self._actor.asked(EXECUTOR, request, m.OrderConcluded)).result
+            answer, words = _meaning(result)
+        except (GatewayTimeoutError, GatewayNotConnectedError) as error:
+            answer, words = Answer.UNKNOWN, str(error)
+        except GatewayError as error:
+            answer, words = Answer.REFUSED, str(error)
+        if task.phase is not Phase.UNLINKED:
+            now = self._actor.clock.monotonic()
+            task.progress = flattening.answered(task.progress, answer, words, now, self._limits)
+        self._concluded(task, result, words)
+        self.wake()
+
+
+def _meaning(result: OrderResult) -> tuple[Answer, str]:
+    """Tell what a close's result means for the next attempt, and in which words."""
+    words = result.rejection_reason or result.status.value
+    if result.status in _OVER or result.fill_quantity:
+        return Answer.TAKEN, ""
+    if result.status is OrderStatus.TIMEOUT:
+        return Answer.UNKNOWN, words
+    moved = "position moved" in words
+    return (Answer.MOVED if moved else Answer.REFUSED), words
+
+
+def _pending(live: m.LiveOrder) -> Pending:
+    order = live.order
+    return Pending(
+        reference=live.order_id,
+        action=order.action,
+        remaining=live.remaining,
+        is_close=order.purpose is Purpose.CLOSE,
+        is_stop=order.order_type is OrderType.STOP,
+        unknown=live.is_unknown,
+        confirmed=live.is_confirmed,
+    )
+
+
+def _pending_of_others(order: BrokerOrder) -> Pending:
+    left = order.remaining
+    if left is None:
+        left = (order.quantity or 0.0) - (order.filled or 0.0)
+    return Pending(
+        reference=order.order_ref or f"permId {order.perm_id}",
+        action=order.action or OrderAction.BUY,  # a combination has neither side nor contract
+        remaining=left,
+        ours=False,
+        is_stop=order.order_type in _STOPS,
+    )
+
+
+def _foreign_orders(state: BrokerState, ours: str) -> dict[int, tuple[BrokerOrder, ...]]:
+    """Sort the working orders of others in this account by contract; one without contract stands by itself."""
+    account = state.account.account_id
+    found: dict[int, list[BrokerOrder]] = {}
+    for order in state.open_orders:
+        is_foreign = operator_of(order.order_ref) != ours
+        if is_foreign and is_working(order) and is_in_account(order, account):
+            key = (order.perm_id or 1) if order.contract is None else order.contract.con_id
+            found.setdefault(key, []).append(order)
+    return {key: tuple(orders) for key, orders in found.items()}
+
+
+def _contract_of(key: int, order: BrokerOrder) -> Contract:
+    if order.contract is not None:
+        return order.contract
+    return Contract(
+        con_id=max(1, key), symbol="combination", security_type=SecurityType.COMBINATION
+    )
