@@ -299,7 +299,8 @@ def _towards_zero(
     if free < 1.0:
         return _stand(progress, _without_free_part(sight))
     if sight.read_at < sight.word_at:
-        return _read(progress, Phase.READING, now, limits)
+        standing = attrs.evolve(progress, phase=Phase.READING)
+        return _read_from(sight.word_at, standing, now, limits)
     if now < progress.rest_until:
         return _stand(progress, Phase.RESTING, progress.rest_until - now)
     close = Close(action=sight.closing_action, quantity=free, queued=not sight.trades)
@@ -331,7 +332,8 @@ def _without_free_part(sight: Sight) -> Phase:
         return Phase.CLOSING
     if sight.stays >= 1.0:
         return Phase.COVERING
-    return Phase.CANCELLING if sight.orders else Phase.BY_HAND
+    stand_in_the_way = any(order.action is sight.closing_action for order in sight.orders)
+    return Phase.CANCELLING if stand_in_the_way and sight.closable else Phase.BY_HAND
 
 
 def _must_wait_for(

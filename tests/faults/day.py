@@ -68,7 +68,7 @@ SECONDS_CONFIG: Final = a_config(
         cancel_before_deadline_s=0.2,
         cancel_again_after_s=0.1,
     ),
-    strategy_c=StrategyC(step_timeout_s=0.5, close_timeout_s=0.5, max_close_rounds=1000),
+    strategy_c=StrategyC(step_timeout_s=0.5, close_timeout_s=0.5),
 )
 
 

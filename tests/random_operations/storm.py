@@ -54,9 +54,7 @@ CONFIG: Final = a_config(
     ),
     orders=Orders(max_working=10_000, cancel_before_deadline_s=0.2),
     positions=Positions(check_interval_s=60.0, reconcile_interval_s=30.0),
-    strategy_c=StrategyC(
-        data_watch_every_s=60.0, step_timeout_s=3.0, close_timeout_s=3.0, max_close_rounds=1000
-    ),
+    strategy_c=StrategyC(data_watch_every_s=60.0, step_timeout_s=3.0, close_timeout_s=3.0),
     supervision=Supervision(first_delay_s=0.001, max_delay_s=0.01, max_restarts=1_000_000),
 )
 SIMULATED: Final = SimulatorConfig(

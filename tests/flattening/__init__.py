@@ -1,0 +1,1 @@
+"""Flattening under random brokers: ``python -m tests.flattening --seeds 10000``."""
