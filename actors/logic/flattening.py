@@ -38,6 +38,9 @@ FIRST_REST_S: Final = 1.0
 MOVED_REST_S: Final = 0.1
 """A close whose position has moved is sized anew at most ten times a second; that is no refusal."""
 
+SETTLED_S: Final = 0.02
+"""A read counts when it began so long after the broker's last word: what belongs together comes within that."""
+
 
 class Phase(StrEnum):
     """Where a contract stands on its way to zero."""
@@ -141,6 +144,10 @@ class Progress:
     cancels: Mapping[str, tuple[float, float]] = MappingProxyType({})
     """Per order when its cancel was asked for first and last."""
     in_flight: bool = False
+    queues: bool = False
+    """The close under way is for the next session."""
+    kept_back: bool = False
+    """The broker would not keep a close for the next session: it is sent then."""
     refusals: int = 0
     words: str = ""
     rest_until: float = _LONG_AGO
@@ -229,6 +236,8 @@ def answered(
             return attrs.evolve(landed, rest_until=now + MOVED_REST_S)
         case Answer.UNKNOWN:
             return attrs.evolve(landed, words=words)
+        case Answer.REFUSED if progress.queues:
+            return attrs.evolve(landed, kept_back=True, words=words)
         case Answer.REFUSED:
             rest_s = min(FIRST_REST_S * 2.0 ** min(progress.refusals, 30), limits.rest_cap_s)
             return attrs.evolve(
@@ -264,7 +273,9 @@ def next_step(
     if abs(sight.quantity) <= _NOTHING and not sight.orders:
         return _verify(progress, sight, now, limits)
     progress = attrs.evolve(progress, found_flat_at=None)
-    if not sight.trades and not _queues_now(sight, mandate):
+    if sight.trades:
+        progress = attrs.evolve(progress, kept_back=False)
+    elif progress.kept_back or not _queues_now(sight, mandate):
         return _wait(progress, sight, mandate, now, limits)
     progress = _with_misfit(_able(progress, sight, now), sight, now)
     unwanted = _unwanted(progress, sight, mandate, now, limits)
@@ -298,13 +309,14 @@ def _towards_zero(
         return _await_ends(progress, unwanted, now, limits)
     if free < 1.0:
         return _stand(progress, _without_free_part(sight))
-    if sight.read_at < sight.word_at:
+    counts_from = sight.word_at + SETTLED_S
+    if sight.read_at < counts_from:
         standing = attrs.evolve(progress, phase=Phase.READING)
-        return _read_from(sight.word_at, standing, now, limits)
+        return _read_from(counts_from, standing, now, limits)
     if now < progress.rest_until:
         return _stand(progress, Phase.RESTING, progress.rest_until - now)
     close = Close(action=sight.closing_action, quantity=free, queued=not sight.trades)
-    under_way = attrs.evolve(progress, phase=Phase.CLOSING, in_flight=True)
+    under_way = attrs.evolve(progress, phase=Phase.CLOSING, in_flight=True, queues=not sight.trades)
     return Outcome(progress=under_way, actions=(close,))
 
 

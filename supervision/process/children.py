@@ -111,6 +111,7 @@ def child_specs(config: Config, parts: TreeParts) -> tuple[ChildSpec, ...]:
                 context,
                 settings=config.strategy_c,
                 limits=config.flattening,
+                close=config.close,
                 trading=trading,
                 log=log,
             ),

@@ -2,7 +2,7 @@
 
 What may trigger it is here, read from top to bottom; what follows is owned by its parts::
 
-    latch      opening is refused, durably         flattener    each contract on its way to zero (`actors.flattener`)
+    latch      opening is refused, durably         flattener    each contract on its way to zero (`actors.closing`)
     grace      a loss that is tolerated            liquidation  all of them: where it stands, and its report
     scope      which contracts are ours            rearming     an operator takes the latch back
 """
@@ -10,7 +10,8 @@ What may trigger it is here, read from top to bottom; what follows is owned by i
 from __future__ import annotations
 
 from actors import messages as m
-from actors.flattener import Flattener
+from actors.closing.flattener import Flattener
+from actors.closing.pricing import Pricing
 from actors.hours import HoursKeeper
 from actors.kernel.actor import ActorContext, SupervisedActor
 from actors.kernel.handlers import handles
@@ -21,6 +22,7 @@ from actors.model.orders import CloseReason
 from actors.model.trading import Trading
 from actors.ports import EventLog, no_log
 from actors.recovery import Past
+from actors.sections.close import Close
 from actors.sections.flattening import Flattening
 from actors.sections.strategy_c import StrategyC
 from supervision.strategy_c.grace import Grace
@@ -42,6 +44,7 @@ class StrategyCActor(SupervisedActor):
         *,
         settings: StrategyC,
         limits: Flattening,
+        close: Close,
         trading: Trading,
         log: EventLog = no_log,
     ) -> None:
@@ -56,6 +59,7 @@ class StrategyCActor(SupervisedActor):
                 self,
                 trading,
                 limits,
+                Pricing(self, close, log),
                 self.hours,
                 log,
                 looked=lambda: self.liquidation.looked(),

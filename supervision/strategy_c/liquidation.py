@@ -18,8 +18,9 @@ from datetime import datetime
 from typing import Final
 
 from actors import messages as m
+from actors.closing.flattener import SHORTEST_LOOK_S, Flattener
+from actors.closing.task import Task
 from actors.errors import GatewayError
-from actors.flattener import SHORTEST_LOOK_S, Flattener, Task
 from actors.kernel.actor import SupervisedActor
 from actors.kernel.handlers import Part
 from actors.logic import flattening
@@ -106,9 +107,18 @@ class Liquidation(Part):
     @property
     def queued(self) -> tuple[str, ...]:
         """What waits for its session, in words."""
-        return tuple(
-            _queued(task) for task in self._flattener.tasks.values() if task.phase is Phase.WAITING
-        )
+        waiting = (task for task in self._flattener.tasks.values() if task.phase is Phase.WAITING)
+        return tuple(map(self._queued, waiting))
+
+    def _queued(self, task: Task) -> str:
+        sight = task.sight
+        opens_at = self._flattener.opens_at(task.contract.con_id)
+        if sight is None or opens_at is None:
+            return f"{task.quantity:g} {task.contract}: trading is halted"
+        at = f"the open at {opens_at:%Y-%m-%d %H:%M} UTC"
+        if flattening.is_covered(sight):
+            return f"{task.quantity:g} {task.contract}: its stop covers it until {at}"
+        return f"{sight.closing_action} {abs(task.quantity):g} {task.contract} queued for {at}"
 
     def latching(self) -> None:
         """Take note of a new trigger; `begin` follows."""
@@ -213,6 +223,7 @@ class Liquidation(Part):
                 reason=self._latch.close_reason,
                 header=self._actor.of_our_own,
                 close_timeout_s=self._settings.close_timeout_s,
+                by_strategy_c=True,
             )
         )
 
@@ -287,8 +298,10 @@ class Liquidation(Part):
             return
         what = f"{result.action} {result.quantity:g} {task.contract}"
         why = f" ({result.rejection_reason})" if result.rejection_reason else ""
-        if task.phase is Phase.WAITING and result.status is OrderStatus.PENDING:
-            self._closed.append(f"{what} queued for the open")
+        opens_at = self._flattener.opens_at(task.contract.con_id)
+        if opens_at is not None and result.status is OrderStatus.PENDING:
+            at = f"{opens_at:%Y-%m-%d %H:%M} UTC"
+            self._closed.append(f"{what} queued for the open at {at}")
         else:
             self._closed.append(f"{what}: {result.status}, {result.fill_quantity:g} filled{why}")
 
@@ -378,12 +391,3 @@ def _situation(task: Task) -> str:
 
 def _left(task: Task) -> str:
     return f"{task.quantity:g} {task.contract.position_id}"
-
-
-def _queued(task: Task) -> str:
-    sight = task.sight
-    what = f"{task.quantity:g} {task.contract}"
-    if sight is None or sight.opens_in_s is None:
-        return f"{what}: trading is halted"
-    kept = "kept by its stop until" if flattening.is_covered(sight) else "queued for"
-    return f"{what} {kept} the open in {sight.opens_in_s:.0f} s"

@@ -77,9 +77,7 @@ def settings(root: Path, port: int) -> Config:
         ),
         orders=Orders(),
         positions=Positions(check_interval_s=3600.0),
-        strategy_c=StrategyC(
-            data_watch_every_s=60.0, step_timeout_s=60.0, close_timeout_s=60.0, queue_look_s=1.0
-        ),
+        strategy_c=StrategyC(data_watch_every_s=60.0, step_timeout_s=60.0, close_timeout_s=60.0),
     )
     return attrs.evolve(
         base,

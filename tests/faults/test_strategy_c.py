@@ -17,8 +17,7 @@ from actors.messages.connection import ConnectionStateChanged, Disconnect
 from actors.messages.journal import RecordLatch, RecordStep
 from actors.messages.liquidation import DataQuarantined, LiquidationReport
 from actors.messages.orders import (
-    AllOrdersCancelled,
-    CancelAllOrders,
+    CancelOrder,
     OrderSent,
     SendOrder,
     SubmitOrder,
@@ -30,6 +29,7 @@ from supervision.config.sections import Config, StrategyC, Supervision
 from supervision.simulator import LedgerEntry
 from tests.faults.crash import POISON, crash
 from tests.unit.logic.values import SPY
+from tests.walk.link_records import Lines
 from tests.worlds import CONTEXT, LENIENT, SIMULATED, ProofWorld, a_config, buy, prove, sell
 
 HELD = 30.0
@@ -287,12 +287,12 @@ def test_the_steps_come_in_their_order() -> None:
         gate = first(LatchChanged, lambda message: message.latched)
         durable = first(RecordLatch)
         steps = [record.message.step for record in trace if type(record.message) is RecordStep]
-        cancelled = first(AllOrdersCancelled)
+        cancelled = first(CancelOrder)
         sized = first(SubmitOrder)
         reported = first(LiquidationReport)
         assert steps == ["CANCELLING", "READING", "CLOSING", "VERIFYING", "DONE"]
-        assert [gate, durable, first(CancelAllOrders), cancelled, sized, reported] == sorted(
-            [gate, durable, first(CancelAllOrders), cancelled, sized, reported]
+        assert [gate, durable, cancelled, sized, reported] == sorted(
+            [gate, durable, cancelled, sized, reported]
         )
 
     prove(scenario, config=wide())
@@ -423,7 +423,7 @@ def test_an_earlier_close_that_fills_is_not_repeated() -> None:
 
 @pytest.mark.req("STC-2", "STC-6", "POS-6")
 @pytest.mark.parametrize("is_restarted", [False, True])
-def test_a_close_that_somebody_asked_for_is_cancelled_like_any_order_and_its_caller_is_told(
+def test_a_close_that_somebody_asked_for_and_that_fits_goes_on_and_its_caller_is_told(
     is_restarted: bool,
 ) -> None:
     """So is one that is asked for while a restarted Strategy C still waits for the broker's state."""
@@ -441,8 +441,8 @@ def test_a_close_that_somebody_asked_for_is_cancelled_like_any_order_and_its_cal
         report = await report_of(world)
 
         told = await close
-        assert told.status is OrderStatus.CANCELLED
-        assert told.rejection_reason == "Strategy C cancels all orders"
+        assert told.status is OrderStatus.FILLED
+        assert len(closes(world)) == 1
         assert sold(world) == HELD
         assert_flat(world, report)
 
@@ -477,27 +477,33 @@ def test_a_rejected_close_is_tried_again_until_flat() -> None:
     prove(scenario)
 
 
-@pytest.mark.req("STC-2")
-def test_closes_that_stay_rejected_end_in_an_alarm_and_never_claim_flat() -> None:
-    rounds = 3
+@pytest.mark.req("STC-2", "STC-8")
+def test_closes_that_stay_rejected_call_a_person_and_go_on_until_flat() -> None:
+    """An hour of refusals, with the default settings: it never gives up, and never claims flat."""
+    lines = Lines()
 
     async def scenario(world: ProofWorld) -> None:
         await hold(world)
-        world.simulator.faults.reject_next_order(count=100)
+        world.simulator.faults.reject_next_order(count=100_000)
 
         await world.gateway.liquidate("a drill")
-        report = await report_of(world, within_s=600.0)
+        await asyncio.sleep(3600.0)
 
-        assert not report.flat
-        assert report.remaining != ()
-        assert len(closes(world)) == rounds
+        assert world.gateway.liquidation_reports == ()
+        assert sold(world) == 0.0
+        assert 300 < len(closes(world)) < 400, "1, 2, 4, 8 s, then every 10 s"
+        alarms = lines.of("strategy_c_alarm")
+        assert 4 <= len(alarms) <= 5, "at the fifth refusal, then every quarter of an hour"
+        assert "refused 5 times" in str(alarms[0].fields["text"])
         await assert_latched(world, "a drill")
 
         world.simulator.faults.clear()
-        await world.gateway.liquidate("once more")
-        assert_flat(world, await report_of(world, 2))
+        refused_until = world.process.clock.monotonic()
+        await world.until(lambda: world.simulator.positions() == {}, 15.0)
+        assert_flat(world, await report_of(world))
+        assert world.process.clock.monotonic() - refused_until < 30.0
 
-    prove(scenario, config=wide(strategy_c=StrategyC(max_close_rounds=rounds)))
+    prove(scenario, config=wide(), log=lines)
 
 
 @pytest.mark.req("STC-6")

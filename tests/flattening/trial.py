@@ -58,7 +58,7 @@ class Result:
 
 
 class Trial:
-    """Drives `next_step` as `actors.flattener` does, against a `Broker`."""
+    """Drives `next_step` as `actors.closing` does, against a `Broker`."""
 
     def __init__(self, seed: int) -> None:
         self.seed = seed

@@ -12,23 +12,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 from typing import Final
 
 import attrs
 
 from actors import messages as m
+from actors.closing.pricing import Pricing
+from actors.closing.task import Task
 from actors.errors import GatewayError, GatewayNotConnectedError, GatewayTimeoutError
 from actors.hours import HoursKeeper
 from actors.kernel.actor import SupervisedActor
 from actors.kernel.addresses import Cancellable
 from actors.kernel.handlers import Part, handles
 from actors.kernel.messages import Message
-from actors.kernel.stories import RequestHeader
 from actors.logic import flattening
 from actors.logic.broker_orders import is_in_account, is_working
 from actors.logic.closable import is_closable
 from actors.logic.close_orders import close_order
-from actors.logic.flattening import Answer, Mandate, Outcome, Pending, Phase, Progress, Sight
+from actors.logic.flattening import Answer, Outcome, Pending, Phase, Sight
 from actors.logic.order_ids import operator_of
 from actors.messages.addresses import CONNECTION, EXECUTOR, LINK
 from actors.model.account import Holding
@@ -36,12 +38,12 @@ from actors.model.connection import BrokerState
 from actors.model.contracts import Contract, SecurityType
 from actors.model.orders import (
     BrokerOrder,
-    CloseReason,
     OrderAction,
     OrderResult,
     OrderStatus,
     OrderType,
     Purpose,
+    RejectionKind,
     WaitFor,
 )
 from actors.model.trading import Trading
@@ -65,37 +67,6 @@ class FlattenLook(Message):
     number: int
 
 
-@attrs.define(kw_only=True)
-class Task:
-    """One contract on its way to zero: why, how far one may go, what was tried, and what is told of it.
-
-    ``header`` makes the head of a closing order's request: its name, and how long it may take.
-    """
-
-    contract: Contract
-    mandate: Mandate
-    reason: CloseReason
-    header: Callable[[str, float], RequestHeader]
-    close_timeout_s: float
-    leaves_remainder: bool = True
-    progress: Progress = attrs.field(factory=Progress)
-    sight: Sight | None = None
-    attempts: int = 0
-    closing_since: float | None = None
-    results: list[OrderResult] = attrs.field(factory=list)
-    errors: list[str] = attrs.field(factory=list)
-
-    @property
-    def phase(self) -> Phase:
-        """Where it stands."""
-        return self.progress.phase
-
-    @property
-    def quantity(self) -> float:
-        """What is held, as of the last look."""
-        return 0.0 if self.sight is None else self.sight.quantity
-
-
 class Flattener(Part):
     """See the module's docstring. Owns what is known of the broker's side, and the contracts that are to be flat.
 
@@ -109,6 +80,7 @@ class Flattener(Part):
         actor: SupervisedActor,
         trading: Trading,
         limits: Flattening,
+        pricing: Pricing,
         hours: HoursKeeper,
         log: EventLog,
         *,
@@ -121,6 +93,7 @@ class Flattener(Part):
         self._actor = actor
         self._trading = trading
         self._limits = limits
+        self._pricing = pricing
         self._hours = hours
         self._log = log
         self._looked = looked
@@ -186,6 +159,10 @@ class Flattener(Part):
             if con_id in self.tasks:
                 self._rouse(self.tasks[con_id])
         self.wake()
+
+    def opens_at(self, con_id: int) -> datetime | None:
+        """The session that a contract waits for; None while it trades, or nobody knows."""
+        return self._hours.waits_until(con_id)
 
     def foreign_orders(self, con_id: int) -> tuple[BrokerOrder, ...]:
         """The orders of others in a contract, as of the newest read."""
@@ -272,6 +249,7 @@ class Flattener(Part):
             task.sight, task.progress = sight, outcome.progress
             outcomes.append((task, outcome))
         self._perform(outcomes, now)
+        self._follow_the_market(orders, now)
         return min((outcome.look_in_s for _, outcome in outcomes), default=math.inf)
 
     def _pending(self, orders: Iterable[m.LiveOrder], now: float) -> dict[int, tuple[Pending, ...]]:
@@ -309,7 +287,7 @@ class Flattener(Part):
     ) -> Sight:
         con_id = contract.con_id
         held = self.holdings.get(con_id)
-        opens_at = self._hours.waits_until(con_id)
+        opens_at = self.opens_at(con_id)
         left = None if opens_at is None else opens_at - self._actor.clock.now()
         return Sight(
             contract=contract,
@@ -387,9 +365,23 @@ class Flattener(Part):
             task.closing_since = now
         self._actor.begin_story(self._close(task, close))
 
+    def _follow_the_market(self, orders: Iterable[m.LiveOrder], now: float) -> None:
+        """Move the limits of our closes that work where it is time to (RULES 2, "Order type")."""
+        for live in orders:
+            task = self.tasks.get(live.order.contract.con_id)
+            is_limit = live.order.order_type is OrderType.LIMIT and not live.is_unknown
+            if task is None or live.order.purpose is not Purpose.CLOSE or not is_limit:
+                continue
+            if self._pricing.is_due(task, now):
+                self._actor.begin_story(self._pricing.follow(task, live.order_id, live.order))
+
     async def _close(self, task: Task, close: flattening.Close) -> None:
         """Close what is free, and take in what came of it."""
         contract = task.contract
+        priced = await self._pricing.price(task, close.action, queued=close.queued)
+        if priced.order_type is None:
+            self._take_in(task, Answer.REFUSED, None, priced.why)
+            return
         request = close_order(
             contract,
             -close.action.sign * close.quantity,
@@ -398,6 +390,7 @@ class Flattener(Part):
             **task.header(f"close-{contract.con_id}-{task.attempts}", task.close_timeout_s),
             wait_for=WaitFor.ACK if close.queued else WaitFor.FILL,
             rests=task.leaves_remainder,
+            limit_price=priced.limit_price,
         )
         result: OrderResult | None = None
         try:
@@ -407,6 +400,9 @@ class Flattener(Part):
             answer, words = Answer.UNKNOWN, str(error)
         except GatewayError as error:
             answer, words = Answer.REFUSED, str(error)
+        self._take_in(task, answer, result, words)
+
+    def _take_in(self, task: Task, answer: Answer, result: OrderResult | None, words: str) -> None:
         if task.phase is not Phase.UNLINKED:
             now = self._actor.clock.monotonic()
             task.progress = flattening.answered(task.progress, answer, words, now, self._limits)
@@ -421,7 +417,7 @@ def _meaning(result: OrderResult) -> tuple[Answer, str]:
         return Answer.TAKEN, ""
     if result.status is OrderStatus.TIMEOUT:
         return Answer.UNKNOWN, words
-    moved = "position moved" in words
+    moved = result.rejection_kind is RejectionKind.POSITION_MOVED
     return (Answer.MOVED if moved else Answer.REFUSED), words
 
 
