@@ -65,4 +65,5 @@ class Past:
 
     def ask_for_reconciliation(self) -> None:
         """Have the connection read the broker's state, and everybody take it over."""
-        self._actor.tell(CONNECTION, m.RequestReconciliation(sender=self._actor.name))
+        question = m.RequestReconciliation(sender=self._actor.name, from_the_beginning=True)
+        self._actor.tell(CONNECTION, question)

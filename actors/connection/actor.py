@@ -176,7 +176,7 @@ class ConnectionActor(SupervisedActor):
         if link.is_connected:
             self.readiness.announce()  # to a risk actor that was restarted meanwhile
             return
-        link.last_error = link.trouble = None
+        link.last_error, link.trouble = link.only_for_closing, None
         link.next_epoch()
         self.transitions.move(ConnectionState.CONNECTED, "reconciled")
         if link.attempting:

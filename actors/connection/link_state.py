@@ -20,7 +20,7 @@ from actors.kernel.messages import Message, Reply, Request
 from actors.kernel.stories import RequestHeader, child_id
 from actors.logic.maintenance import Window
 from actors.messages.addresses import LINK
-from actors.model.connection import ConnectionState, DisconnectCause, LayerHealth
+from actors.model.connection import ConnectionState, DisconnectCause, LayerHealth, StatePart
 
 P = ParamSpec("P")
 R = TypeVar("R", bound=Reply)
@@ -51,8 +51,8 @@ class LinkState:
     ``epoch`` counts attempts and sessions: a timer or an answer that belongs to an earlier one changes nothing.
     ``attempting``: an attempt began and has neither failed nor led to a session that is reconciled. ``trail`` is the
     correlation id of what goes on: the caller's who asked to connect, or one of our own since the last loss.
-    ``session_began_at`` and ``sound_since`` are those of `Reconcile`; whether it is cut off now says ``upstream_lost``.
-    ``session_errors`` counts missed beats, notices of trouble and unanswered requests of the established session.
+    ``silent`` are the parts of the broker's state that did not end when it was read last. ``session_errors`` counts
+    missed beats, notices of trouble and unanswered requests of the established session.
     """
 
     def __init__(
@@ -75,10 +75,9 @@ class LinkState:
         self.session: m.SessionOpened | None = None
         self.account: str | None = None
         self.upstream_lost = False
-        self.session_began_at = 0.0
-        self.sound_since = 0.0
         self.trouble: LayerHealth | None = None
         self.last_error: str | None = None
+        self.silent: tuple[StatePart, ...] = ()
         self.session_errors = 0
         self._questions = 0
         self._timer: Cancellable | None = None
@@ -87,6 +86,13 @@ class LinkState:
     def is_connected(self) -> bool:
         """Whether a session is established and reconciled."""
         return self.machine.state is ConnectionState.CONNECTED
+
+    @property
+    def only_for_closing(self) -> str | None:
+        """Say what is silent, so that only closes go; None when nothing is (D23)."""
+        if not self.silent:
+            return None
+        return f"only for closing: the gateway does not end its answer to: {', '.join(self.silent)}"
 
     @property
     def retry_count(self) -> int:

@@ -29,6 +29,8 @@ class Readiness:
             return link.last_error or "not connected yet"
         if link.client_ids.is_fallback:
             return link.client_ids.explanation
+        if link.only_for_closing is not None:
+            return link.only_for_closing
         return link.data.obstacle
 
     def announce(self) -> None:

@@ -151,7 +151,6 @@ class Changes(Part):
             approval=approval_of(approved, question.quote, self._actor.clock),
             at=self._actor.clock.now(),
             close_reason=tracked.record.close_reason,
-            position_base=tracked.record.position_base,
             wait_for=tracked.submit.wait_for if tracked.submit else WaitFor.ACK,
         )
 
@@ -161,8 +160,6 @@ class Changes(Part):
         if isinstance(answer, m.OrderSent):
             self._publishing.note(change_sent(answer))
         tracked.change_sent, tracked.change_asked = True, None
-        if tracked.case is not None:
-            tracked.case.sent(self._actor.clock.monotonic())
         self._acknowledgements.expect_acknowledgement(tracked)
         self._publishing.update(tracked, begin_change(tracked.record, order), "change sent")
 

@@ -16,11 +16,12 @@ from actors.errors import (
     ReadOnlyError,
 )
 from actors.logic.broker_codes import Meaning, RequestKind, history_meaning, meaning
+from actors.model.connection import StatePart
 
 POSITIONS: Final = "positions"
 OPEN_ORDERS: Final = "open orders"
-COMPLETED_ORDERS: Final = "completed orders"
-ACCOUNT: Final = "account values"
+COMPLETED_ORDERS: Final = StatePart.COMPLETED_ORDERS
+ACCOUNT: Final = StatePart.ACCOUNT
 """What is asked for without a request id of its own is known by its name."""
 
 FIRST_REQUEST_ID: Final = 1_000_000_000
@@ -50,12 +51,19 @@ class Pending:
         self.done: asyncio.Future[None] = loop.create_future()
         self.items: list[Any] = []
         self.what = what
+        self.heard_at = loop.time()
+        self._loop = loop
         self._kind = kind
         self._max_items = max_items
         self._ends = ends
 
+    def heard(self) -> None:
+        """Note that something of the answer came just now (seconds of the loop)."""
+        self.heard_at = self._loop.time()
+
     def add(self, item: Any) -> None:
         """Keep a part of the answer; an answer without end fails."""
+        self.heard()
         if len(self.items) >= self._max_items:
             self.fail(
                 GatewayError(f"{self.what}: the answer has more than {self._max_items} parts")
@@ -65,6 +73,7 @@ class Pending:
 
     def finish(self) -> None:
         """An end marker came."""
+        self.heard()
         self._ends -= 1
         if self._ends <= 0 and not self.done.done():
             self.done.set_result(None)
@@ -97,10 +106,31 @@ def error_of(what: str, kind: RequestKind, code: int, text: str) -> GatewayError
     return _WITHOUT_DATA.get(found, MarketDataUnavailableError)(said)
 
 
+class ExecutionsPending(Pending):
+    """Collects executions. Their commissions come behind them, before the end marker, and are a part of the answer."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._awaited: set[str] = set()
+
+    def add(self, item: Any) -> None:
+        """Keep an execution."""
+        super().add(item)
+        self._awaited.add(item.exec_id)
+
+    def commission_came(self, exec_id: str) -> None:
+        """Note a commission, if it is of one of these; each counts once."""
+        if exec_id in self._awaited:
+            self._awaited.discard(exec_id)
+            self.heard()
+
+
 class Answers:
     """The requests of one session that wait, by request id or, where IB has none, by name."""
 
     def __init__(self) -> None:
+        self.executions: ExecutionsPending | None = None
+        """The read of executions that is under way."""
         self._pending: dict[Hashable, Pending] = {}
         self._last_id = FIRST_REQUEST_ID - 1
 
@@ -126,6 +156,12 @@ class Answers:
         pending = self._pending.get(key)
         if pending is not None:
             pending.add(item)
+
+    def heard(self, key: Hashable) -> None:
+        """Note that a part came which nobody keeps here."""
+        pending = self._pending.get(key)
+        if pending is not None:
+            pending.heard()
 
     def finish(self, key: Hashable) -> None:
         """Give the end marker to who waits for it."""

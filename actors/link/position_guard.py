@@ -19,7 +19,8 @@ It belongs to the process and outlives each incarnation of the link. No clock, n
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from itertools import islice
 from typing import Final, TypeVar
 
 import attrs
@@ -95,15 +96,25 @@ class PositionGuard:
         holdings: Iterable[Holding],
         open_orders: Iterable[BrokerOrder],
         complete_at: Mapping[int, int],
+        *,
+        news: Iterable[Execution] = (),
+        moving: Collection[int] = (),
+        ended_before: Collection[str] | None = None,
     ) -> tuple[tuple[int, int], ...]:
         """Take over a read that agrees with all executions counted so far.
 
         ``complete_at`` are the `position_sequences` when the read's positions were complete: what was told since is
-        newer. Returns the sequences that the read includes.
+        newer. ``news`` are executions that happened after it, which its positions do not include. Of contracts that
+        were ``moving`` it says nothing sure: they stay as they were reckoned. ``ended_before``: the closes that had a
+        final status when the read began, so that its positions show them; None: all of them. Returns the sequences that
+        the read includes.
         """
         read = {holding.contract.con_id: holding.quantity for holding in holdings}
+        for execution in news:
+            con_id = execution.contract.con_id
+            read[con_id] = read.get(con_id, 0.0) + execution.signed_quantity
         included = dict(complete_at)
-        for con_id in self._held.keys() | read.keys():
+        for con_id in (self._held.keys() | read.keys()) - frozenset(moving):
             held = self._of(con_id)
             held.reckoned = read.get(con_id, 0.0)
             if held.changes == complete_at.get(con_id, 0):
@@ -115,6 +126,8 @@ class PositionGuard:
             reference: close
             for reference, close in self._closes.items()
             if close.ended_with is None
+            or close.con_id in moving
+            or (ended_before is not None and reference not in ended_before)
         }
         return tuple(sorted(included.items()))
 
@@ -151,6 +164,17 @@ class PositionGuard:
             if close is not None:
                 close.executed = executed
                 self._drop_dead(reference, close)
+
+    def counted_since(self, mark: int) -> tuple[Execution, ...]:
+        """The executions counted since ``executions_counted`` was ``mark``."""
+        return tuple(islice(reversed(self._counted.values()), self.executions_counted - mark))
+
+    @property
+    def ended_closes(self) -> frozenset[str]:
+        """The closes that have a final status, and whose executions did not come yet."""
+        return frozenset(
+            reference for reference, close in self._closes.items() if close.ended_with is not None
+        )
 
     def fill_count(self, con_id: int) -> int:
         """Tell how many executions of the contract were counted."""

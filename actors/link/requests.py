@@ -18,7 +18,8 @@ from actors.link.order_gate import OrderGate
 from actors.link.pacing import PacingLane
 from actors.link.session import Session
 from actors.link.sessions import Sessions
-from actors.model.connection import DisconnectCause
+from actors.messages.addresses import CONNECTION
+from actors.model.connection import DisconnectCause, StatePart
 
 
 class Requests(Part):
@@ -53,6 +54,8 @@ class Requests(Part):
         except TimeoutError:
             self._end_unanswered(session)
             late = f"{type(request).__name__}: the gateway did not answer before the deadline"
+            if isinstance(request, m.ReadBrokerState):
+                late += f" (it was asked for {self._reader_of(session).asks_for})"
             self._link.refuse(request, GatewayTimeoutError(late))
         else:
             self._link.reply(request, answer)
@@ -84,7 +87,7 @@ class Requests(Part):
         """Read the world whole."""
 
         async def work(session: Session) -> Reply:
-            state = await self._reader_of(session).read(request.account)
+            state = await self._reader_of(session).read(request.account, request.executions_since)
             return m.BrokerStateRead(correlation_id=request.correlation_id, state=state)
 
         self._serve(request, work)
@@ -93,8 +96,20 @@ class Requests(Part):
         """Let all who ask for the state of one session share its reads."""
         reader = self._state_reader
         if reader is None or reader.session is not session:
-            reader = self._state_reader = BrokerStateReader(session, self._gate)
+            reader = self._state_reader = BrokerStateReader(
+                session,
+                self._gate,
+                self._link.spawn,
+                lambda part: self._tell_answered(session, part),
+            )
         return reader
+
+    def _tell_answered(self, session: Session, part: StatePart) -> None:
+        """Let the connection know that the broker's state can be read whole."""
+        if session is self._sessions.current:
+            self._link.tell(
+                CONNECTION, m.SilentPartAnswered(link_session=session.number, part=part)
+            )
 
     @handles(m.QualifyContract)
     def on_qualify_contract(self, request: m.QualifyContract) -> None:

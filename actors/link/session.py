@@ -229,24 +229,26 @@ class Session:
             self.answers.forget(request_id)
 
     @asynccontextmanager
-    async def single(self, key: str, ends: int = 1) -> AsyncIterator[Pending]:
-        """Ask for what has no id, once at a time: the caller holds the lock that belongs to ``key``.
+    async def single(
+        self, key: str, *, ends: int = 1, needed: bool = True
+    ) -> AsyncIterator[Pending]:
+        """Ask for what has no id, once at a time: the caller sees to that, and waits for the end in the body.
 
-        The body writes as many requests as the answer has end markers. One that is given up, because its deadline
-        passed or something asked beside it failed, is remembered in ``unanswered``: its answer could be taken for that
-        of the next one, so the session has to end.
+        The body writes as many requests as the answer has end markers. One that is ``needed`` and given up, because
+        nothing came for too long or something asked beside it failed, is remembered in ``unanswered``: its answer could
+        be taken for that of the next one, so the session has to end.
         """
         pending = Pending(
             self.loop, key, RequestKind.NONE, self.settings.max_items_per_answer, ends
         )
         for _ in range(ends):
             await self.pacer.turn(PacingLane.STATE)
+        pending.heard()
         self.answers.expect(key, pending)
         try:
             yield pending
-            await pending.done
         finally:
-            if not pending.done.done() or pending.done.cancelled():
+            if needed and not pending.done.done():
                 self.unanswered = key
             self.answers.forget(key)
 

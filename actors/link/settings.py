@@ -37,7 +37,7 @@ class LinkSettings:
     )
     market_data_type: DataType = DataType.LIVE
     """What is asked for; DELAYED means: live where subscribed, else delayed."""
-    max_state_reads: int = 5
+    max_state_reads: int = 3
     """How often the broker's state is read again because a fill came in between."""
     farewell_s: float = 1.0
     """How long an orderly close may take before the socket is aborted."""

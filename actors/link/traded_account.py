@@ -71,6 +71,8 @@ class TradedAccount:
 
         IB says "unset" for the profit of an opening trade.
         """
+        if self._answers.executions is not None:
+            self._answers.executions.commission_came(exec_id)
         realized = pnl if abs(pnl) < 1e300 else None
         if self.commissions.get(exec_id) == (commission, realized):
             return
@@ -90,6 +92,7 @@ class TradedAccount:
 
     def on_value(self, key: str, value: str, currency: str, account: str) -> None:
         """One number of the account."""
+        self._answers.heard(ACCOUNT)
         values = self.values
         if values is not None and values.take(key, value, currency, account):
             self._values_changed = True

@@ -7,7 +7,13 @@ from datetime import datetime
 import attrs
 
 from actors.kernel.messages import Lane, Message, Overflow, Reply, Request
-from actors.model.connection import BrokerState, ConnectionState, DisconnectCause, LayerHealth
+from actors.model.connection import (
+    BrokerState,
+    ConnectionState,
+    DisconnectCause,
+    LayerHealth,
+    StatePart,
+)
 
 # --- asked of the connection actor -------------------------------------------------------------------------------
 
@@ -70,29 +76,27 @@ class ConnectionStatus(Reply):
 
 @attrs.frozen(kw_only=True)
 class RequestReconciliation(Message):
-    """A restarted actor asks for the world to be read again; answered by `Reconcile` or `NothingToReconcile`."""
+    """A restarted actor asks for the world to be read again; answered by `Reconcile` or `NothingToReconcile`.
 
-    sender: str
-
-
-@attrs.frozen(kw_only=True)
-class RenewSession(Message):
-    """End this session and begin another with the same client id: planned, and no loss of the link (RULES 1).
-
-    An order's fate is unknown, and this session is silent about it.
+    ``from_the_beginning``: of the executions all that the broker lists, since what was known of them may be lost; else
+    those from a while before whatever the last read left unknown.
     """
 
     sender: str
-    reason: str
+    from_the_beginning: bool = False
 
 
 @attrs.frozen(kw_only=True)
 class Reconciled(Message):
-    """An actor has taken over the state of reconciliation ``number``; ``differences`` are explained in words."""
+    """An actor has taken over the state of reconciliation ``number``; ``differences`` are explained in words.
+
+    ``unknown_since``: when the first of the orders was sent whose fate the state did not settle; the executor says so.
+    """
 
     number: int
     sender: str
     differences: tuple[str, ...] = ()
+    unknown_since: datetime | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -139,8 +143,6 @@ class Reconcile(Message):
 
     It is served before business (a restarted actor holds its business until it has seen this or
     `NothingToReconcile`). ``is_connected``: the link is up already, and this is read for somebody who was restarted.
-    ``session_began_at`` and ``sound_since`` (monotonic seconds): the session's begin, and the latest of it and of the
-    notices that the gateway is back (1101, 1102); ``sound_since`` is None while the gateway is cut off from IB.
     """
 
     lane = Lane.RECOVERY
@@ -151,8 +153,6 @@ class Reconcile(Message):
     client_id: int
     client_id_is_fallback: bool = False
     is_connected: bool = False
-    session_began_at: float = 0.0
-    sound_since: float | None = 0.0
 
 
 @attrs.frozen(kw_only=True)
@@ -284,13 +284,34 @@ class ProofMissed(Message):
 
 
 @attrs.frozen(kw_only=True)
+class ExecutionsSince:
+    """Executions from ``at`` on. The one whose base id is ``known`` is among them, which proves that ``at`` was taken
+    for the same moment on both sides."""
+
+    at: datetime
+    known: str
+
+
+@attrs.frozen(kw_only=True)
 class ReadBrokerState(Request):
     """Read positions, open and completed orders, executions and the account to their end markers.
 
     ``account`` is the one whose values are read and pushed from then on; None: the first that the gateway manages.
+    ``executions_since`` None: all executions that the broker lists.
     """
 
     account: str | None = None
+    executions_since: ExecutionsSince | None = None
+
+
+@attrs.frozen(kw_only=True)
+class SilentPartAnswered(Message):
+    """A part of the broker's state that was silent in this session has ended: the state can be read whole (D23)."""
+
+    overflow = Overflow.SIGNAL
+
+    link_session: int
+    part: StatePart
 
 
 @attrs.frozen(kw_only=True)

@@ -36,10 +36,7 @@ class Approval:
 
 @attrs.frozen(kw_only=True)
 class RecordIntent(Request):
-    """Make an order's intent durable; answered by `IntentDurable`. No durable intent, no order.
-
-    ``position_base``: by what a later process tells whether it filled, in units (`executor.positions`).
-    """
+    """Make an order's intent durable; answered by `IntentDurable`. No durable intent, no order."""
 
     order: WireOrder
     request: TradeRequest
@@ -49,7 +46,6 @@ class RecordIntent(Request):
     close_reason: CloseReason | None = None
     wait_for: WaitFor = WaitFor.ACK
     approval: Approval | None = None
-    position_base: float | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -62,7 +58,6 @@ class RecordModification(Request):
     close_reason: CloseReason | None = None
     wait_for: WaitFor = WaitFor.ACK
     approval: Approval | None = None
-    position_base: float | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -228,7 +223,6 @@ class JournaledOrder(Message):
     at: datetime
     client_id: int | None = None
     perm_id: int | None = None
-    position_base: float | None = None
 
 
 @attrs.frozen(kw_only=True)

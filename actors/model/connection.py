@@ -71,6 +71,14 @@ class LayerHealth:
     detail: str
 
 
+class StatePart(StrEnum):
+    """The parts of the broker's state without which a session can still close (D23)."""
+
+    EXECUTIONS = "executions"
+    COMPLETED_ORDERS = "completed orders"
+    ACCOUNT = "account values"
+
+
 @attrs.frozen(kw_only=True)
 class BrokerState:
     """What the broker says of the world at one moment: every part was read to its end marker (CON-11).
@@ -95,7 +103,7 @@ class BrokerState:
     """How many unplanned disconnects the gate has seen, and how many of them Strategy C has dealt with."""
     answered_disconnects: int = 0
     began_at: float = 0.0
-    silent: tuple[str, ...] = ()
+    silent: tuple[StatePart, ...] = ()
     moving: tuple[int, ...] = ()
 
     @property

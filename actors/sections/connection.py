@@ -21,6 +21,18 @@ class Connection(Section):
         5.0, 0.01, 300.0, "a beat without an answer for so long is missed"
     )
     missed_beats: int = whole(2, 1, 100, "so many in a row: the link is lost")
+    read_silence_s: float = number(
+        5.0,
+        0.01,
+        300.0,
+        "a part of the broker's state is silent when nothing of it came for so long; then only closes go",
+    )
+    read_again_s: float = number(
+        30.0, 0.01, 3600.0, "between two questions for a part that is silent"
+    )
+    read_limit_s: float = number(
+        300.0, 1.0, 3600.0, "one read of the broker's state, however steadily its answers come"
+    )
     retries: int = whole(
         6,
         0,

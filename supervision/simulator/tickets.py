@@ -6,21 +6,17 @@ import datetime as dt
 from collections.abc import Callable
 
 from . import codes
-from .account import AccountBook, Position
+from .account import AccountBook
 from .config import SimulatorConfig
-from .contracts import Universe
-from .instruments import Contract
+from .contracts import Contract, Universe
 from .market import Market
 from .orders import Order, OrderTicket
 
 ORDER_TYPES = frozenset({"MKT", "LMT", "STP", "STP LMT"})
 TIMES_IN_FORCE = frozenset({"DAY", "GTC", "IOC", "FOK"})
 _ACTIONS = frozenset({"BUY", "SELL", "SSHORT"})
-_SECURITY_TYPES = frozenset(
-    ["STK", "OPT", "FUT", "CASH", "IND", "FOP", "BOND", "CFD", "CMDTY", "WAR", "FUND", "CRYPTO", ""]
-)
+_SECURITY_TYPES = frozenset({"STK", "OPT", "FUT", "CASH", "IND", "FOP", "BOND", "CFD", "CMDTY", ""})
 _STOCK_MARGIN = 0.25
-_FUTURE_MARGIN = 0.08
 
 
 class Refusal(Exception):  # noqa: N818 - a refusal is an answer, not a failure
@@ -60,8 +56,6 @@ def check_ticket(
     if not ticket.query.exchange:
         raise _invalid("Missing order exchange")
     contract = resolve(universe.find(ticket.query, today), ticket.query.symbol)
-    if not contract.is_tradable:
-        raise _invalid(f"Orders for {contract.sec_type} are not supported here")
     if ticket.action not in _ACTIONS:
         raise _invalid("Please enter a valid action")
     if ticket.order_type not in ORDER_TYPES:
@@ -119,16 +113,12 @@ def check_modification(order: Order, ticket: OrderTicket) -> None:
 
 
 def net_liquidation(book: AccountBook, market: Market) -> float:
-    """Cash and the market value of all positions, USD; of a future only what it has gained."""
+    """Cash and the market value of all positions, USD."""
     return book.cash + sum(
-        (market_value(held.contract, held.quantity, market) or 0.0) - _not_paid(held)
+        market_value(held.contract, held.quantity, market) or 0.0
         for held in book.positions.values()
         if held.quantity
     )
-
-
-def _not_paid(held: Position) -> float:
-    return held.quantity * held.avg_cost if held.contract.is_future else 0.0
 
 
 def market_value(contract: Contract, quantity: float, market: Market) -> float | None:
@@ -141,7 +131,7 @@ def requirement(contract: Contract, quantity: float, market: Market) -> float:
     """The margin a holding needs: all of a long option, a quarter of a stock."""
     value = abs(market_value(contract, quantity, market) or 0.0)
     if not contract.is_option:
-        return (_FUTURE_MARGIN if contract.is_future else _STOCK_MARGIN) * value
+        return _STOCK_MARGIN * value
     if quantity >= 0:
         return value
     return value + 0.1 * abs(quantity) * contract.strike * contract.factor

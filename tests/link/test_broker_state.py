@@ -3,23 +3,42 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
+import attrs
 import pytest
 
-from actors.errors import GatewayConnectionError, GatewayError
-from actors.link.broker_state import merge_orders
+from actors.errors import GatewayError, GatewayTimeoutError, restore
+from actors.kernel.messages import RequestFailed
+from actors.link.answers import Pending
+from actors.link.broker_state import Stillness, merge_orders
+from actors.link.position_guard import PositionGuard
 from actors.link.settings import LinkSettings
+from actors.link.silent_parts import end_of
+from actors.logic.broker_codes import RequestKind
 from actors.messages.addresses import CONNECTION, EXECUTOR, POSITION, RISK
-from actors.messages.connection import BrokerStateRead, ReadBrokerState, SessionEnded
+from actors.messages.connection import (
+    BrokerStateRead,
+    ExecutionsSince,
+    ReadBrokerState,
+    SessionEnded,
+    SilentPartAnswered,
+)
 from actors.messages.orders import CommissionReported, ExecutionReported, OrderSent
 from actors.messages.positions import AccountChanged, HoldingReported
-from actors.model.connection import DisconnectCause
-from actors.model.orders import BrokerOrder, OrderType
+from actors.model.account import Holding
+from actors.model.connection import DisconnectCause, StatePart
+from actors.model.contracts import Contract, SecurityType
+from actors.model.orders import BrokerOrder, Execution, OrderAction, OrderType
+from actors.model.trading import Trading
+from actors.sections.connection import Connection
 from supervision.simulator import Simulator
 
 from .driver import ACCOUNT, LinkDriver
 from .worlds import run, world
+
+SPY_ID = 756733
 
 
 def _trade_when_asked(simulator: Simulator, number: int, times: int) -> None:
@@ -148,17 +167,214 @@ def test_a_trade_while_the_state_is_read_makes_it_read_again(between: int) -> No
     run(scenario)
 
 
-def test_a_state_that_never_stands_still_fails_after_a_bounded_number_of_reads() -> None:
-    async def scenario() -> None:
-        async with world(LinkSettings(max_state_reads=2)) as (driver, simulator):
-            await driver.open(simulator.port)
-            _trade_when_asked(simulator, 61, times=100)
-            error = await driver.failure(ReadBrokerState(**driver.header()))
+@pytest.mark.req("CON-16")
+def test_a_state_that_never_stands_still_is_handed_out_and_names_what_moves() -> None:
+    """The session lives, other contracts can be closed, and no permit fits the one that moves."""
 
-            assert type(error) is GatewayConnectionError
-            assert "read 2 times" in str(error)
+    async def scenario() -> None:
+        async with world(LinkSettings(trading=Trading(sends_orders=True))) as (driver, simulator):
+            await driver.trade_ready(simulator.port)
+            qqq = await driver.qualify("QQQ")
+            await driver.ask(driver.send_order(driver.order(qqq)), OrderSent)
+            await driver.until(lambda: driver.of(EXECUTOR, ExecutionReported))
+            _trade_when_asked(simulator, 61, times=100)
+            state = await driver.read_state()
+
+            assert state.moving == (SPY_ID,)
+            assert dict(state.fill_counts) == {SPY_ID: -1, qqq.con_id: 1}
+            assert driver.of(CONNECTION, SessionEnded) == []
 
     run(scenario)
+
+
+def _execution(exec_id: str, quantity: float) -> Execution:
+    return Execution(
+        exec_id=exec_id,
+        contract=Contract(con_id=SPY_ID, symbol="SPY", security_type=SecurityType.STOCK),
+        order_id=0,
+        client_id=0,
+        perm_id=1,
+        order_ref="",
+        account=ACCOUNT,
+        action=OrderAction.BUY,
+        quantity=quantity,
+        price=1.0,
+        executed_at=None,
+    )
+
+
+@pytest.mark.req("CON-16")
+@pytest.mark.parametrize(
+    ("came_before", "came_behind", "listed", "moving", "count", "closable"),
+    [
+        (True, True, True, (), 1, 15.0),  # news: computed in
+        (True, False, True, (), 1, 10.0),
+        (False, False, True, (SPY_ID,), -1, 10.0),  # perhaps in the holding, perhaps not
+        (True, True, False, (SPY_ID,), -1, 15.0),  # nothing was listed
+    ],
+)
+def test_what_came_in_while_the_state_was_read_is_computed_in_or_its_contract_is_named(
+    *,
+    came_before: bool,
+    came_behind: bool,
+    listed: bool,
+    moving: tuple[int, ...],
+    count: int,
+    closable: float,
+) -> None:
+    guard, first, second = PositionGuard(), _execution("0001.01", 10.0), _execution("0002.01", 5.0)
+    marked = guard.executions_counted
+    guard.count_execution(first)
+    if came_behind:
+        guard.count_execution(second)
+    before = {first.exec_id: first} if came_before else {}
+    after = {first.exec_id: first} if listed else None
+
+    found = Stillness.of(guard, marked, before, after)
+    holding = Holding(account=ACCOUNT, contract=first.contract, quantity=10.0, average_cost=1.0)
+    guard.state_was_read((holding,), (), {}, news=found.news, moving=found.moving)
+
+    assert (found.moving, dict(found.fill_counts)[SPY_ID]) == (moving, count)
+    assert guard.closable(SPY_ID, OrderAction.SELL) == closable
+
+
+SILENT: dict[str, tuple[StatePart, ...]] = {
+    "reqExecutions": (StatePart.EXECUTIONS,),
+    "reqCompletedOrders": (StatePart.COMPLETED_ORDERS,),
+    "reqAccountUpdates": (StatePart.ACCOUNT,),
+}
+
+
+@pytest.mark.req("CON-16")
+@pytest.mark.parametrize("ignored", SILENT)
+def test_a_part_that_is_silent_is_named_and_asked_for_until_it_ends(ignored: str) -> None:
+    """The read takes the silence once; those that follow leave the part out, and hear when it is there again."""
+    settings = Connection()
+
+    async def scenario() -> None:
+        async with world() as (driver, simulator):
+            await driver.open(simulator.port)
+            simulator.faults.trade_elsewhere("SPY", 5)
+            simulator.faults.ignore_requests(ignored)
+            began_at = driver.clock.monotonic()
+            first = await driver.read_state(60.0)
+            took_s = driver.clock.monotonic() - began_at
+            second = await driver.read_state(0.5)
+            await asyncio.sleep(2 * settings.read_again_s)
+            simulator.faults.answer_requests()
+            (told,) = await driver.until(
+                lambda: driver.of(CONNECTION, SilentPartAnswered), 2 * settings.read_again_s
+            )
+            whole = await driver.read_state()
+
+            assert took_s == pytest.approx(settings.read_silence_s, abs=0.2)
+            assert first.silent == second.silent == SILENT[ignored]
+            assert not first.is_complete
+            assert [holding.quantity for holding in second.holdings] == [5]
+            assert told.part is SILENT[ignored][0]
+            assert whole.is_complete
+            assert driver.of(CONNECTION, SessionEnded) == []
+
+    run(scenario, timeout_s=200.0)
+
+
+@pytest.mark.req("CON-16")
+@pytest.mark.parametrize("needed", ["reqPositions", "reqOpenOrders", "reqAllOpenOrders"])
+def test_without_positions_and_open_orders_there_is_no_state_and_the_error_names_them(
+    needed: str,
+) -> None:
+    names = {"reqPositions": "positions"}
+
+    async def scenario() -> None:
+        async with world() as (driver, simulator):
+            await driver.open(simulator.port)
+            simulator.faults.ignore_requests(needed)
+            request = ReadBrokerState(**driver.header(100.0))
+            reply = await asyncio.wait_for(driver.post(request), 100.0)
+            assert isinstance(reply, RequestFailed)
+            error = restore(reply.error)
+
+            assert type(error) is GatewayTimeoutError
+            assert f"does not end its answer to: {names.get(needed, 'open orders')}" in str(error)
+
+    run(scenario, timeout_s=200.0)
+
+
+@pytest.mark.req("CON-16")
+def test_a_long_answer_is_no_silence() -> None:
+    """Each part of the answer comes within the limit, all of it long after."""
+    limit_s = Connection().read_silence_s
+
+    async def scenario() -> None:
+        loop = asyncio.get_running_loop()
+        pending = Pending(loop, "executions", RequestKind.NONE, 1000)
+
+        async def drip() -> None:
+            for number in range(10):
+                await asyncio.sleep(0.9 * limit_s)
+                pending.add(number)
+            await asyncio.sleep(0.9 * limit_s)
+            pending.finish()
+
+        dripping = loop.create_task(drip())
+        await end_of(pending, limit_s)
+        await dripping
+
+        late = Pending(loop, "executions", RequestKind.NONE, 1000)
+        with pytest.raises(GatewayTimeoutError, match="executions"):
+            await end_of(late, limit_s)
+
+    run(scenario, timeout_s=200.0)
+
+
+@pytest.mark.req("CON-16", "STC-12")
+def test_executions_are_asked_for_from_a_moment_and_the_known_one_proves_that_it_was_understood() -> (
+    None
+):
+    async def scenario() -> None:
+        async with world() as (driver, simulator):
+            await driver.open(simulator.port)
+            simulator.faults.trade_elsewhere("SPY", 1)
+            (known,) = (await driver.read_state()).executions
+            assert known.executed_at is not None
+            begins = known.executed_at - timedelta(minutes=10)
+            since = ExecutionsSince(at=begins, known=known.base_id)
+            wanted = _moments_asked_for(simulator)
+            understood = await _read_since(driver, since)
+            moment = f"{begins:%Y%m%d-%H:%M:%S}"
+
+            assert understood == (known,)
+            assert wanted == [moment, moment]
+
+            wanted.clear()
+            later = attrs.evolve(since, at=begins + timedelta(days=1))
+            misread = await _read_since(driver, later)
+            again = await _read_since(driver, since)
+
+            assert misread == again == (known,)
+            assert wanted == [f"{later.at:%Y%m%d-%H:%M:%S}", "", "", "", ""]
+
+    run(scenario)
+
+
+def _moments_asked_for(simulator: Simulator) -> list[str]:
+    """Keep the time of every filter of executions that the gateway gets from now on."""
+    wanted: list[str] = []
+    dispatch = simulator.dispatch
+
+    def keep(session: Any, values: list[str]) -> None:
+        if values[0] == "7":
+            assert values[4] == ACCOUNT
+            wanted.append(values[5])
+        dispatch(session, values)
+
+    simulator.dispatch = keep  # type: ignore[method-assign]  # what the wire carries is looked at
+    return wanted
+
+
+async def _read_since(driver: LinkDriver, since: ExecutionsSince) -> tuple[Execution, ...]:
+    request = ReadBrokerState(**driver.header(), executions_since=since)
+    return (await driver.ask(request, BrokerStateRead)).state.executions
 
 
 @pytest.mark.req("MODE-5")
@@ -270,7 +486,7 @@ def test_the_state_is_read_in_four_round_trips() -> None:
 
 
 @pytest.mark.req("CON-11")
-@pytest.mark.parametrize("refused", ["reqPositions", "reqAccountUpdates"])
+@pytest.mark.parametrize("refused", ["reqPositions", "reqOpenOrders"])
 def test_a_read_that_fails_leaves_no_question_behind_whose_answer_could_be_mistaken(
     refused: str,
 ) -> None:

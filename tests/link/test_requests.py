@@ -111,8 +111,6 @@ def test_a_request_ends_at_its_deadline_and_its_late_answer_changes_nothing(kind
         "reqPositions",
         "reqOpenOrders",
         "reqAllOpenOrders",
-        "reqCompletedOrders",
-        "reqAccountUpdates",
     ],
 )
 def test_a_request_without_an_id_that_is_not_answered_ends_the_session(unanswered: str) -> None:

@@ -246,6 +246,9 @@ class _Loop:
     def create_future(self) -> Any:
         return SimpleNamespace(done=lambda: False, set_result=None)
 
+    def time(self) -> float:
+        return 0.0
+
 
 def _snapshot() -> SnapshotPending:
     return SnapshotPending(_Loop(), "quote", RequestKind.DATA, 10)

@@ -69,13 +69,7 @@ def _intent_rows(message: m.RecordIntent, _: datetime) -> Rows:
 
 
 def _terms(message: m.RecordIntent | m.RecordModification) -> Any:
-    return intent_content(
-        message.order,
-        message.request,
-        message.close_reason,
-        message.wait_for,
-        message.position_base,
-    )
+    return intent_content(message.order, message.request, message.close_reason, message.wait_for)
 
 
 def _hold_intent(store: VolatileStore, message: m.RecordIntent) -> None:
@@ -91,7 +85,6 @@ def _hold_intent(store: VolatileStore, message: m.RecordIntent) -> None:
         broker_order_id=None,
         filled=0.0,
         at=message.at,
-        position_base=message.position_base,
     )
 
 
