@@ -49,7 +49,10 @@ async def serve_worst_turns(gateway: IBKRGateway, command: Command, timeout_s: f
         LINK, m.ReadBrokerState, m.BrokerStateRead, timeout_s, account=account
     )
     turns = worst_turns(read.state, await gateway.get_open_orders(timeout_s), symbol)
-    return {"turns": [str(turn) for turn in turns]}
+    return {
+        "turns": [str(turn) for turn in turns],
+        "pending": sum(len(turn.pending) for turn in turns),
+    }
 
 
 def flatten_symbol(
@@ -73,7 +76,7 @@ def flatten_symbol(
         told = _asked(ask, state_dir, asked)
         for turn in told["turns"] or [f"{wanted}: nothing is held, and no order can still fill"]:
             echo(turn)
-        if not agreed(f"close {wanted} over these orders?"):
+        if told["pending"] and not agreed(f"close {wanted} over these orders?"):
             raise OrderValidationError(
                 "nothing was sent: the close over pending orders was not confirmed"
             )

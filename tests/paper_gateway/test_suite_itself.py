@@ -17,6 +17,7 @@ from tests.walk.commands import ENVIRONMENT, ROOT, command, write_config
 
 PATIENCE_S: Final = 110.0
 SUITE: Final = "tests/paper_gateway/test_paper_gateway.py"
+PROBES: Final = "tests/paper_gateway/test_assumptions.py"
 
 
 @contextmanager
@@ -44,12 +45,12 @@ def gateway(state: Path, *options: str) -> Iterator[int]:
         process.communicate()
 
 
-def run_suite(port: int | None, folder: Path) -> str:
+def run_suite(port: int | None, folder: Path, suite: str = SUITE) -> str:
     """Run the suite as a user would; gives what it printed."""
     where = {} if port is None else {VARIABLE: f"127.0.0.1:{port}"}
     done = subprocess.run(
         [
-            *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", SUITE),
+            *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", suite),
             *("--basetemp", str(folder / "basetemp")),
         ],
         cwd=ROOT,
@@ -74,6 +75,15 @@ def test_the_suite_trades_at_a_paper_gateway_and_leaves_nothing_behind(tmp_path:
     assert "0 positions, 0 working orders" in left
     written = state.read_text()
     assert '"action": "BUY"' in written or '"action":"BUY"' in written, "it did trade"
+
+
+@pytest.mark.req("QUA-6")
+def test_what_is_assumed_of_a_gateway_is_so_at_the_simulated_one(tmp_path: Path) -> None:
+    """It says nothing of IB's, and that the probes ask what they mean to ask."""
+    with gateway(tmp_path / "gateway.jsonl") as port:
+        said = run_suite(port, tmp_path, PROBES)
+
+    assert "5 passed, 8 skipped" in said, said
 
 
 @pytest.mark.req("QUA-6", "MODE-2")

@@ -27,8 +27,9 @@ pytestmark = pytest.mark.req("STC-13")
 
 FLAT = {"results": ["SPY SELL 10: FILLED, 10 filled at 600"], "remaining": []}
 NOT_FLAT = {"results": [], "remaining": ["SPY +10 (SPY_756733)"]}
-TURNS = {
-    "turns": ["SPY: 10 held; can still fill: SELL 10 (x); after the close it could become -10"]
+TURNS: dict[str, Any] = {
+    "turns": ["SPY: 10 held; can still fill: SELL 10 (x); after the close it could become -10"],
+    "pending": 1,
 }
 
 
@@ -102,6 +103,14 @@ def test_over_pending_shows_the_worst_and_asks_before_anything_is_sent() -> None
     assert process.asked[1]["over_pending"] is True
     assert process.lines[0] == TURNS["turns"][0]
     assert process.questions == ["close SPY over these orders?"]
+
+
+def test_where_no_order_can_fill_there_is_nothing_to_ask() -> None:
+    nothing = {"turns": ["SPY: 10 held, no order can still fill"], "pending": 0}
+    process = AProcess({"worst_turns": nothing, "flatten": FLAT}, agrees=False)
+
+    assert process.flatten(over_pending=True)
+    assert process.questions == []
 
 
 def test_who_does_not_agree_sends_nothing() -> None:
@@ -184,13 +193,14 @@ def test_the_command_becomes_one_message_to_whoever_closes(over_pending: bool) -
 
 
 def test_the_worst_turns_count_orders_of_every_client() -> None:
-    async def scenario(world: ProofWorld) -> list[str]:
+    async def scenario(world: ProofWorld) -> dict[str, Any]:
         await world.gateway.submit_order(buy(10), CONTEXT)
         world.simulator.faults.order_by_hand("SPY", -30, 900.0)
-        answer = await serve_worst_turns(world.gateway, {"symbol": "SPY"}, 5.0)
-        return list(answer["turns"])
+        return await serve_worst_turns(world.gateway, {"symbol": "SPY"}, 5.0)
 
-    (turn,) = prove(scenario)
+    answer = prove(scenario)
+    (turn,) = answer["turns"]
 
+    assert answer["pending"] == 1
     assert turn.startswith("SPY: 10 held; can still fill: SELL 30")
     assert turn.endswith("could become -30")
