@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import Phase, settings
+from hypothesis import HealthCheck, Phase, settings
 
 if TYPE_CHECKING:
     from tests.databases import Place, PostgresServer
@@ -18,8 +18,14 @@ settings.register_profile("ours", deadline=None)
 settings.load_profile("ours")
 """Property tests judge results; how long an example takes is the machine's matter."""
 
-settings.register_profile("mutation", deadline=None, phases=(Phase.explicit, Phase.generate))
-"""For `make mutation`: that a mutant fails is all it asks, so no smaller example is looked for."""
+settings.register_profile(
+    "mutation",
+    deadline=None,
+    database=None,
+    phases=(Phase.explicit, Phase.generate),
+    suppress_health_check=list(HealthCheck),
+)
+"""For `make mutation`: no smaller example is looked for, and a slow machine is not taken for a test that noticed."""
 
 REQUIREMENTS = Path(__file__).parents[1] / "docs" / "requirements.md"
 

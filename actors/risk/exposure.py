@@ -313,8 +313,8 @@ def total_value(
 ) -> float:
     """Σ worst-case quantity · price · multiplier · exchange rate over all contracts: the gross exposure.
 
-    A contract without a price in ``prices`` is valued at the highest price of its orders, or at its cost. One that has
-    none of these makes the sum NaN: nothing can be said of it.
+    A contract without a price in ``prices``, or with one of 0, is valued at the highest price of its orders, or at its
+    cost. One that has none of these makes the sum NaN: nothing can be said of it.
     """
     return sum(
         worst_case_quantity(ledger, con_id)
@@ -385,8 +385,9 @@ def _contract(ledger: Ledger, con_id: int) -> Contract:
 def _unit_value(ledger: Ledger, con_id: int, prices: Mapping[int, float]) -> float:
     """What one unit is worth in its own currency, with its multiplier."""
     held, contract = ledger.positions.get(con_id), _contract(ledger, con_id)
-    if con_id in prices:
-        return abs(prices[con_id]) * contract.multiplier
+    price = prices.get(con_id)
+    if price:  # a last price of 0 is the broker's way to say that there is none
+        return abs(price) * contract.multiplier
     orders = [item for item in ledger.reservations.values() if item.contract.con_id == con_id]
     asked = [abs(order.price) * contract.multiplier for order in orders if order.price is not None]
     cost = [] if held is None else [abs(held.average_cost)]

@@ -95,7 +95,11 @@ def quote_fresh(case: Case) -> Finding:
 
 
 def position_quantity(case: Case) -> Finding:
-    """The largest possible position stays within its number of units."""
+    """The order's quantity is a positive number, and the largest possible position stays within its number of units."""
+    asked = case.order.quantity
+    if not 0.0 < asked < math.inf:
+        # Every rule about what is added would find that a quantity which is no number adds nothing.
+        return f"the order's quantity must be a positive number (was {asked:g})", {}
     if case.added == 0.0:
         return FINE
     limit = case.limits.max_position_quantity

@@ -37,20 +37,23 @@ MEASURED: Final[Mapping[str, Measured]] = {
     "actors/executor/reconcile.py": Measured(("tests/unit/logic/test_reconcile.py",)),
     "actors/executor/record.py": Measured(
         (
+            "tests/unit/logic/test_order_record.py",
             "tests/unit/logic/test_order_state.py",
             "tests/unit/logic/test_order_table.py",
         )
     ),
     "actors/link/order_gate.py": Measured(
-        ("tests/link/test_order_gate.py", *_without(_THOUSAND)),
+        (
+            "tests/link/test_order_gate.py",
+            "tests/link/test_gate_words.py",
+            *_without(_THOUSAND),
+        ),
     ),
+    "actors/link/position_guard.py": Measured(("tests/link/test_position_guard.py",)),
     "actors/logic/order_table.py": Measured(("tests/unit/logic/test_order_table.py",), ("_stays",)),
     "actors/logic/permits.py": Measured(("tests/link/test_permits.py",)),
     "actors/risk/exposure.py": Measured(
-        (
-            "tests/unit/logic/test_exposure.py",
-            "tests/property/test_ledger_equals_brute_force.py",
-        )
+        ("tests/unit/logic/test_exposure.py", "tests/unit/logic/test_exposure_in_flight.py")
     ),
     "actors/risk/rules.py": Measured(
         (

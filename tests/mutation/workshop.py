@@ -12,7 +12,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -96,7 +96,7 @@ class Workshop:
         dotted = self.module.removesuffix(".py").replace("/", ".")
         return [f"{dotted}.{name}" for name in listed]
 
-    def try_all(self, names: Iterable[str] = ()) -> list[Mutant]:
+    def try_all(self, names: Sequence[str] = ()) -> list[Mutant]:
         """Try these mutants, all without a name; those of functions that importing calls, with a new import each."""
         tried = self.try_mutants(names)
         again = [
@@ -110,10 +110,11 @@ class Workshop:
         anew.furnish()
         return [mutant for mutant in tried if mutant.name not in again] + anew.try_mutants(again)
 
-    def try_mutants(self, names: Iterable[str] = ()) -> list[Mutant]:
+    def try_mutants(self, names: Sequence[str] = ()) -> list[Mutant]:
         """Try these mutants, all without a name; raises `MutationError` where the tests fail without a mutation."""
         mutmut = Path(sys.executable).with_name("mutmut")
-        said = self._run(str(mutmut), "run", "--max-children", "2", *names)
+        # Named, so that the tests are run once by their ids: an id that is not found again looks like a kill.
+        said = self._run(str(mutmut), "run", "--max-children", "2", *(names or ("*",)))
         wanted = frozenset(names)
         tried = [mutant for mutant in self._results() if not wanted or mutant.name in wanted]
         if not tried:
