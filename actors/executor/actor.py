@@ -47,6 +47,7 @@ from actors.executor.recovery import Recovery
 from actors.executor.result import KIND_OF_REFUSAL, result
 from actors.executor.session_facts import SessionFacts
 from actors.executor.telling import Telling
+from actors.executor.wire_window import WireWindow
 from actors.kernel.actor import ActorContext, SupervisedActor
 from actors.kernel.handlers import handles
 from actors.kernel.messages import Message, Request
@@ -104,6 +105,7 @@ class ExecutorActor(SupervisedActor):
         Acknowledgements,
         BrokerReports,
         Cancels,
+        WireWindow,
         Changes,
         Deadlines,
         Recovery,
@@ -133,8 +135,9 @@ class ExecutorActor(SupervisedActor):
         self.cancels = cancels = self.own(
             Cancels(self, settings, trading, book, session, answers, publishing, acknowledgements)
         )
+        self.window = window = self.own(WireWindow(self, settings.max_approved))
         changes = self.own(
-            Changes(self, book, market, session, answers, publishing, acknowledgements)
+            Changes(self, book, market, session, answers, publishing, acknowledgements, window)
         )
         self.deadlines = self.own(Deadlines(self, settings, book, answers, cancels, changes))
         self.recovery = self.own(
@@ -178,6 +181,11 @@ class ExecutorActor(SupervisedActor):
             self._turn_away(submit, ending)
             return
         try:
+            await self._let_in(tracked, submit)
+        except StoppedShortError as ending:
+            self._stop_short(tracked, ending)
+            return
+        try:
             approved = await self._approved(tracked, submit)
             await self._made_durable(tracked, submit, approved)
             await self._through_the_gate(tracked, submit, approved)
@@ -185,6 +193,7 @@ class ExecutorActor(SupervisedActor):
             self._stop_short(tracked, ending)
         except GivenUpError:
             self.answers.settle(tracked)
+        self.window.leave(submit.purpose)
 
     def _refuse_what_cannot_be(self, submit: m.SubmitOrder) -> None:
         opening = submit.purpose is Purpose.OPEN
@@ -258,8 +267,16 @@ class ExecutorActor(SupervisedActor):
             return close_order_id(contract.position_id, f"{self._sequence:04d}_{self._suffix}")
         return new_order_id(now, self._sequence, self._suffix)
 
+    async def _let_in(self, tracked: Tracked, submit: m.SubmitOrder) -> None:
+        """Wait until the wire is near: a permit that waits for it would be void when it comes."""
+        try:
+            await self.window.enter(submit, submit.purpose)
+        except GatewayError as error:
+            raise _not_answered(tracked, error) from error
+
     async def _approved(self, tracked: Tracked, submit: m.SubmitOrder) -> m.OrderApproved:
         """Have risk judge the order: its permit is what opens the gate, once."""
+        _expect_wanted(tracked, OrderState.AWAITING_APPROVAL)
         question = m.RequestApproval(
             **self.on_behalf(submit, "risk"),
             order=tracked.record.order,

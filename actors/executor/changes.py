@@ -14,11 +14,13 @@ from actors.executor.order_book import OrderBook, Tracked
 from actors.executor.publishing import Publishing
 from actors.executor.record import OrderRecord, begin_change, signed_remaining
 from actors.executor.session_facts import SessionFacts
+from actors.executor.wire_window import WireWindow
 from actors.kernel.actor import SupervisedActor
 from actors.kernel.handlers import Part, handles
 from actors.logic.order_table import WORKING
 from actors.logic.order_validation import validate_modification
 from actors.messages.addresses import JOURNAL, LINK, RISK
+from actors.model.market import Quote
 from actors.model.orders import Purpose, TradeRequest, WaitFor, WireOrder
 
 
@@ -34,6 +36,7 @@ class Changes(Part):
         answers: Answers,
         publishing: Publishing,
         acknowledgements: Acknowledgements,
+        window: WireWindow,
     ) -> None:
         self._actor = actor
         self._book = book
@@ -42,6 +45,7 @@ class Changes(Part):
         self._answers = answers
         self._publishing = publishing
         self._acknowledgements = acknowledgements
+        self._window = window
 
     @handles(m.ModifyOrder)
     async def on_modify_order(self, modify: m.ModifyOrder) -> None:
@@ -56,6 +60,22 @@ class Changes(Part):
         tracked.modify, tracked.change_sent = modify, False
         self._answers.answer_by(modify.deadline, tracked)
         quote = await self._market.fresh_quote(modify, order.contract)
+        try:
+            await self._window.enter(modify, order.purpose)
+        except GatewayError as error:
+            self.fail(tracked, error)
+            return
+        await self._change(tracked, modify, order, request, quote)
+        self._window.leave(order.purpose)
+
+    async def _change(
+        self,
+        tracked: Tracked,
+        modify: m.ModifyOrder,
+        order: WireOrder,
+        request: TradeRequest,
+        quote: Quote | None,
+    ) -> None:
         if not self._is_wanted(tracked, modify):
             return
         question = m.RequestApproval(

@@ -32,3 +32,6 @@ class Orders(Section):
         1.0, 0.01, 600.0, "a cancel that the broker did not obey is repeated after so long"
     )
     max_working: int = whole(100, 1, 10_000, "orders at once")
+    max_approved: int = whole(
+        20, 1, 1_000, "orders at once between risk's approval and the wire, and as many closes"
+    )
