@@ -61,9 +61,11 @@ class Answers(Part):
             over or (submit.wait_for is WaitFor.ACK and record.state in WORKING)
         ):
             self.conclude(tracked)
-        if tracked.modify is not None and tracked.change_sent and record.pending_change is None:
-            modify, tracked.modify = tracked.modify, None
-            self.answer(modify, tracked)
+        change = tracked.change
+        if change is not None and change.is_sent and record.pending_change is None:
+            tracked.change = None
+            if change.modify is not None:
+                self.answer(change.modify, tracked)
         if over:
             for cancel in tracked.cancels:
                 self.answer(cancel, tracked)

@@ -8,7 +8,7 @@ from datetime import datetime
 from actors import messages as m
 from actors.errors import ModeError
 from actors.executor.audit_notes import commission_note, error_note, order_note
-from actors.executor.order_book import OrderBook, Tracked
+from actors.executor.order_book import Change, OrderBook, Tracked
 from actors.executor.publishing import Publishing
 from actors.executor.reconcile import is_double
 from actors.executor.record import (
@@ -98,15 +98,15 @@ class BrokerReports(Part):
             return
         before = tracked.record
         self._publishing.note(error_note(before.order_ref, event))
-        changing = before.pending_change is not None
         record = apply_error(before, event.code, event.text, self._actor.clock.now())
-        modify = tracked.modify if changing and record.pending_change is None else None
-        if modify is not None:
-            tracked.modify = None  # `update` would take it for made
+        refused = _refused_change(tracked, record)
+        if refused is not None:
+            tracked.change = None  # `update` would take it for made
         self._publishing.update(tracked, record, f"broker code {event.code}: {event.text}")
-        if modify is not None:
-            why = f"the broker refused the change: {event.code} {event.text}"
-            self._actor.refuse(modify, ModeError(why))
+        if refused is not None:
+            if refused.modify is not None:
+                why = f"the broker refused the change: {event.code} {event.text}"
+                self._actor.refuse(refused.modify, ModeError(why))
             self._publishing.correct_risk(tracked)
         self._ask_about_unknown(before, record)
 
@@ -168,3 +168,10 @@ class BrokerReports(Part):
             now = self._actor.clock.now()
             self._publishing.note(commission_note(record.order_ref, event, now))
             self._publishing.show(tracked, "commission")
+
+
+def _refused_change(tracked: Tracked, after: OrderRecord) -> Change | None:
+    """The change that an error has ended: the one at the broker, never one that is only being asked for."""
+    change, before = tracked.change, tracked.record
+    was_ended = before.pending_change is not None and after.pending_change is None
+    return change if was_ended and change is not None and change.is_sent else None

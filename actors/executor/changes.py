@@ -5,12 +5,12 @@ from __future__ import annotations
 import attrs
 
 from actors import messages as m
-from actors.errors import GatewayError, ModeError, OrderNotFoundError
+from actors.errors import GatewayError, GatewayTimeoutError, ModeError, OrderNotFoundError
 from actors.executor.acknowledgements import Acknowledgements
 from actors.executor.answers import Answers
 from actors.executor.audit_notes import approval_of, change_refused, change_sent
 from actors.executor.market_facts import MarketFacts
-from actors.executor.order_book import OrderBook, Tracked
+from actors.executor.order_book import Change, OrderBook, Tracked
 from actors.executor.publishing import Publishing
 from actors.executor.record import OrderRecord, begin_change, signed_remaining
 from actors.executor.session_facts import SessionFacts
@@ -22,6 +22,14 @@ from actors.logic.order_validation import validate_modification
 from actors.messages.addresses import JOURNAL, LINK, RISK
 from actors.model.market import Quote
 from actors.model.orders import Purpose, TradeRequest, WaitFor, WireOrder
+
+
+class _NotSentError(Exception):
+    """The change is durable and will certainly not be sent, for the reason that ``error`` gives."""
+
+    def __init__(self, error: GatewayError) -> None:
+        super().__init__(str(error))
+        self.error = error
 
 
 class Changes(Part):
@@ -57,18 +65,24 @@ class Changes(Part):
             self._actor.refuse(modify, error)
             return
         order = _with_terms(tracked.record, request)
-        tracked.modify, tracked.change_sent = modify, False
+        tracked.change = Change(modify=modify)
         self._answers.answer_by(modify.deadline, tracked)
         quote = await self._market.fresh_quote(modify, order.contract)
         try:
             await self._window.enter(modify, order.purpose)
         except GatewayError as error:
-            self.fail(tracked, error)
+            self._end(tracked, error)
             return
-        await self._change(tracked, modify, order, request, quote)
+        try:
+            await self._bring(tracked, modify, order, request, quote)
+        except _NotSentError as ending:
+            self._undo(tracked)
+            self._end(tracked, ending.error)
+        except GatewayError as error:
+            self._end(tracked, error)
         self._window.leave(order.purpose)
 
-    async def _change(
+    async def _bring(
         self,
         tracked: Tracked,
         modify: m.ModifyOrder,
@@ -76,8 +90,9 @@ class Changes(Part):
         request: TradeRequest,
         quote: Quote | None,
     ) -> None:
-        if not self._is_wanted(tracked, modify):
-            return
+        """Have the change approved, make it durable, go through the gate; raises why it was not sent."""
+        _expect_wanted(tracked, modify)
+        tracked.change = Change(modify=modify, asked=order)
         question = m.RequestApproval(
             **self._actor.on_behalf(modify, "risk"),
             order=order,
@@ -85,14 +100,39 @@ class Changes(Part):
             quote=quote,
             replaced=signed_remaining(tracked.record),
         )
-        tracked.change_asked = order
+        approved = await self._approved(tracked, modify, question)
+        intent = self._intent(tracked, modify, question, approved)
+        await self._actor.asked(JOURNAL, intent, m.IntentDurable, watched=False)
         try:
-            answer = await self._passed(tracked, modify, question)
+            _expect_wanted(tracked, modify)
         except GatewayError as error:
-            self.fail(tracked, error)
-        else:
-            if answer is not None:
-                self._sent(tracked, order, answer)
+            raise _NotSentError(error) from error
+        self._sent(tracked, order, await self._passed(modify, approved, order))
+
+    async def _approved(
+        self, tracked: Tracked, modify: m.ModifyOrder, question: m.RequestApproval
+    ) -> m.OrderApproved:
+        judged = await self._actor.asked(
+            RISK, question, m.OrderApproved, m.OrderRejected, watched=False
+        )
+        if isinstance(judged, m.OrderRejected):
+            reasons = "; ".join(judged.validation.rejection_reasons)
+            raise ModeError(f"the change was rejected by risk: {reasons}")
+        _expect_wanted(tracked, modify)
+        return judged
+
+    async def _passed(
+        self, modify: m.ModifyOrder, approved: m.OrderApproved, order: WireOrder
+    ) -> m.OrderSent | m.OrderSimulated:
+        send = m.SendOrder(
+            **self._actor.on_behalf(modify, "gate"), permit=approved.permit, order=order
+        )
+        answer = await self._actor.asked(
+            LINK, send, m.OrderSent, m.OrderSimulated, m.OrderRefusedAtGate, watched=False
+        )
+        if isinstance(answer, m.OrderRefusedAtGate):
+            raise _NotSentError(ModeError(f"refused at the gate: {answer.reason}"))
+        return answer
 
     def _changeable(self, modify: m.ModifyOrder) -> Tracked:
         """Find the order; raises why it cannot be changed now."""
@@ -108,54 +148,9 @@ class Changes(Part):
             raise ModeError(
                 f"order {modify.order_id} belongs to another client id than this session's"
             )
-        if tracked.modify is not None:
+        if tracked.change is not None:
             raise ModeError(f"a change of order {modify.order_id} is under way")
         return tracked
-
-    async def _passed(
-        self, tracked: Tracked, modify: m.ModifyOrder, question: m.RequestApproval
-    ) -> m.OrderSent | m.OrderSimulated | None:
-        """Have the change approved, make it durable, go through the gate; None: it is not wanted any more.
-
-        Raises why it was not sent.
-        """
-        judged = await self._actor.asked(
-            RISK, question, m.OrderApproved, m.OrderRejected, watched=False
-        )
-        if isinstance(judged, m.OrderRejected):
-            reasons = "; ".join(judged.validation.rejection_reasons)
-            raise ModeError(f"the change was rejected by risk: {reasons}")
-        if not self._is_wanted(tracked, modify):
-            return None
-        intent = self._intent(tracked, modify, question, judged)
-        await self._actor.asked(JOURNAL, intent, m.IntentDurable, watched=False)
-        if not self._is_wanted(tracked, modify):
-            return None
-        send = m.SendOrder(
-            **self._actor.on_behalf(modify, "gate"), permit=judged.permit, order=question.order
-        )
-        answer = await self._actor.asked(
-            LINK, send, m.OrderSent, m.OrderSimulated, m.OrderRefusedAtGate, watched=False
-        )
-        if isinstance(answer, m.OrderRefusedAtGate):
-            raise ModeError(f"refused at the gate: {answer.reason}")
-        return answer
-
-    def _is_wanted(self, tracked: Tracked, modify: m.ModifyOrder) -> bool:
-        """Whether the change can still be made; whoever wants one that cannot is told, and risk gets back its part.
-
-        Nothing is sent for an order at its end: it is over, and only an error could be the answer.
-        """
-        record = tracked.record
-        if tracked.modify is not modify:
-            if tracked.modify is None:
-                self._publishing.correct_risk(tracked)
-            return False
-        if record.state in WORKING and not tracked.is_being_cancelled:
-            return True
-        why = "is being cancelled" if record.state in WORKING else "is not working any more"
-        self.fail(tracked, OrderNotFoundError(f"order {modify.order_id} {why}"))
-        return False
 
     def _intent(
         self,
@@ -171,39 +166,87 @@ class Changes(Part):
             approval=approval_of(approved, question.quote, self._actor.clock),
             at=self._actor.clock.now(),
             close_reason=tracked.record.close_reason,
-            wait_for=tracked.submit.wait_for if tracked.submit else WaitFor.ACK,
+            wait_for=_wait_for(tracked),
         )
 
     def _sent(
         self, tracked: Tracked, order: WireOrder, answer: m.OrderSent | m.OrderSimulated
     ) -> None:
+        """The bytes left: the terms may be in force, whether somebody still waits for them or not."""
         if isinstance(answer, m.OrderSent):
             self._publishing.note(change_sent(answer))
-        tracked.change_sent, tracked.change_asked = True, None
+        modify = tracked.change.modify if tracked.change is not None else None
+        tracked.change = None if modify is None else Change(modify=modify, is_sent=True)
         self._acknowledgements.expect_acknowledgement(tracked)
         self._publishing.update(tracked, begin_change(tracked.record, order), "change sent")
 
-    def fail(self, tracked: Tracked, error: GatewayError) -> None:
-        """Tell whoever wanted a change that it was not made; what risk reserved for it is released."""
-        modify, tracked.modify, tracked.change_asked = tracked.modify, None, None
-        if modify is not None:
-            now = self._actor.clock.now()
-            refused = change_refused(tracked.record.order_ref, modify, error, now)
-            self._publishing.note(refused)
-            self._actor.refuse(modify, error)
+    def give_up_waiting(self, tracked: Tracked, error: GatewayError) -> None:
+        """Tell whoever waits for a change that its end is not known; one that is under way goes on."""
+        change = tracked.change
+        if change is not None:
+            tracked.change = None if change.is_sent else attrs.evolve(change, modify=None)
+            self._refuse(tracked, change, error)
+
+    def _end(self, tracked: Tracked, error: GatewayError) -> None:
+        """The change was not sent: whoever wanted it is told, and risk gets back what it reserved for it."""
+        change, tracked.change = tracked.change, None
+        if change is not None:
+            self._refuse(tracked, change, error)
         self._publishing.correct_risk(tracked)
+
+    def _refuse(self, tracked: Tracked, change: Change, error: GatewayError) -> None:
+        if change.modify is not None:
+            now = self._actor.clock.now()
+            refused = change_refused(tracked.record.order_ref, change.modify, error, now)
+            self._publishing.note(refused)
+            self._actor.refuse(change.modify, error)
+
+    def _undo(self, tracked: Tracked) -> None:
+        """Put back in the journal the terms that hold: those that were made durable never left."""
+        record = tracked.record
+        order = record.pending_change or record.order
+        self._publishing.keep(
+            tracked,
+            m.ChangeUndone(
+                order=order,
+                request=_in_force(record, order),
+                close_reason=record.close_reason,
+                wait_for=_wait_for(tracked),
+            ),
+        )
+
+
+def _expect_wanted(tracked: Tracked, modify: m.ModifyOrder) -> None:
+    """Raise why the change is not to be sent any more.
+
+    Nothing is sent for an order at its end: it is over, and only an error could be the answer.
+    """
+    if tracked.record.state not in WORKING:
+        raise OrderNotFoundError(f"order {modify.order_id} is not working any more")
+    if tracked.is_being_cancelled:
+        raise OrderNotFoundError(f"order {modify.order_id} is being cancelled")
+    if tracked.change is None or tracked.change.modify is not modify:
+        raise GatewayTimeoutError(f"nobody waits any more for the change of {modify.order_id}")
+
+
+def _wait_for(tracked: Tracked) -> WaitFor:
+    return tracked.submit.wait_for if tracked.submit else WaitFor.ACK
+
+
+def _in_force(record: OrderRecord, order: WireOrder) -> TradeRequest:
+    """The caller's request with the terms of ``order``: its own may be terms that the broker refused."""
+    return attrs.evolve(
+        record.request,
+        quantity=order.quantity,
+        limit_price=order.limit_price,
+        stop_price=order.stop_price,
+    )
 
 
 def _new_terms(record: OrderRecord, modify: m.ModifyOrder) -> TradeRequest:
     """Put the new terms beside those in force; raises `OrderValidationError` for what cannot be asked."""
-    in_force = attrs.evolve(  # the request may hold terms that the broker refused
-        record.request,
-        quantity=record.order.quantity,
-        limit_price=record.order.limit_price,
-        stop_price=record.order.stop_price,
-    )
     return validate_modification(
-        in_force,
+        _in_force(record, record.order),
         quantity=modify.quantity,
         limit_price=modify.limit_price,
         stop_price=modify.stop_price,

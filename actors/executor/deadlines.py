@@ -81,8 +81,10 @@ class Deadlines(Part):
                 tracked.cancels.remove(cancel)
                 late = f"the cancel of {cancel.order_id} is not confirmed yet"
                 self._actor.refuse(cancel, GatewayTimeoutError(late))
-        if tracked.modify is not None and tracked.modify.deadline <= now:
-            self._changes.fail(tracked, GatewayTimeoutError("the change is not confirmed yet"))
+        modify = tracked.change.modify if tracked.change is not None else None
+        if modify is not None and modify.deadline <= now:
+            unconfirmed = GatewayTimeoutError("the change is not confirmed yet")
+            self._changes.give_up_waiting(tracked, unconfirmed)
 
     def _answer_submitter(self, tracked: Tracked) -> None:
         rests = tracked.submit is not None and tracked.submit.rests

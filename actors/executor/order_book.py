@@ -41,11 +41,23 @@ class CancelIntent:
 NO_CANCEL = CancelIntent()
 
 
+@attrs.frozen(kw_only=True)
+class Change:
+    """New terms of an order on their way to the broker; one that is under way keeps every other from beginning.
+
+    ``modify`` is who waits for it, None once that one was answered. ``asked``: the terms that risk was asked for.
+    ``is_sent``: the bytes left, and the broker's confirmation is waited for.
+    """
+
+    modify: m.ModifyOrder | None
+    asked: WireOrder | None = None
+    is_sent: bool = False
+
+
 @attrs.define(kw_only=True)
 class Tracked:
     """An order with who waits for it.
 
-    ``change_asked``: the change that risk was asked for, until it is sent or given up.
     ``remaining_at_risk``: the remainder that risk was last told, signed; None before the first time.
     ``awaits_reason``: None until the broker ends it without a reason, then whether one may still come.
     ``last_notes``: the last message of each kind that went into the audit trail.
@@ -54,9 +66,7 @@ class Tracked:
 
     record: OrderRecord
     submit: m.SubmitOrder | None = None
-    modify: m.ModifyOrder | None = None
-    change_asked: WireOrder | None = None
-    change_sent: bool = False
+    change: Change | None = None
     cancels: list[m.CancelOrder] = attrs.field(factory=list)
     cancel: CancelIntent = NO_CANCEL
     validation: ValidationResult | None = None
@@ -69,9 +79,11 @@ class Tracked:
     @property
     def committed(self) -> OrderRecord:
         """The record as risk has to count it: a change that may have its permit may be sent at any moment (RSK-6)."""
-        if self.change_asked is None or self.record.pending_change is not None:
+        asked = self.change.asked if self.change is not None else None
+        pending = self.record.pending_change
+        if asked is None or (pending is not None and pending.quantity >= asked.quantity):
             return self.record
-        return begin_change(self.record, self.change_asked)
+        return begin_change(self.record, asked)
 
     @property
     def is_being_cancelled(self) -> bool:

@@ -188,6 +188,11 @@ class Publishing(Part):
         """Keep what was said of an order, or done about it, for the audit trail."""
         self._telling.keep(note)
 
+    def keep(self, tracked: Tracked, entry: m.OrderEntry) -> None:
+        """Have the journal keep something of an order that changes nothing for anybody else."""
+        reference, now = tracked.record.order_ref, self._actor.clock.now()
+        self._telling.tell(m.OrderUpdated(order_ref=reference, at=now, entries=(entry,)))
+
     def note_news(self, tracked: Tracked, note: m.Note) -> None:
         """Keep what the broker said of an order, unless it repeats itself, as it often does."""
         if tracked.last_notes.get(note.kind) != note.facts:

@@ -82,6 +82,16 @@ class Transition:
 
 
 @attrs.frozen(kw_only=True)
+class ChangeUndone:
+    """The terms of an order that hold: a change of them was recorded, and did not leave. Comes in an `OrderUpdated`."""
+
+    order: WireOrder
+    request: TradeRequest
+    close_reason: CloseReason | None
+    wait_for: WaitFor
+
+
+@attrs.frozen(kw_only=True)
 class Executed:
     """What the journal keeps of an execution; a known ``exec_id`` is ignored. Comes in an `OrderUpdated`.
 
@@ -196,7 +206,7 @@ class RaiseOrderIdFloor(Message):
     floor: int
 
 
-OrderEntry = Transition | Executed | Note | RecordNotSent | RaiseOrderIdFloor
+OrderEntry = Transition | ChangeUndone | Executed | Note | RecordNotSent | RaiseOrderIdFloor
 """What an `OrderUpdated` has for the journal."""
 
 

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from actors.errors import ModeError
+from actors.executor.answers import ANSWER_MARGIN_S, AnswerDue
 from actors.kernel.addresses import TapRecord
-from actors.messages.addresses import EXECUTOR, RISK
-from actors.messages.orders import ExecutionReported, OrderSent, OrderUpdated
-from actors.messages.risk import OrderApproved, RequestApproval
+from actors.kernel.stories import RequestHeader
+from actors.messages.addresses import EXECUTOR, JOURNAL, LINK, RISK
+from actors.messages.journal import JournaledOrder, JournalRead, ReadJournal
+from actors.messages.orders import (
+    ExecutionReported,
+    ModifyOrder,
+    OrderSent,
+    OrderUpdated,
+    SendOrder,
+)
+from actors.messages.risk import LatchChanged, OrderApproved, RequestApproval
 from actors.model.orders import OrderStatus, WireOrder
 from tests.unit.logic.values import execution
 from tests.walk.watching import ending
@@ -102,5 +113,86 @@ def test_a_change_that_risk_rejects_gives_back_what_it_would_have_filled() -> No
             await world.gateway.modify_order(working.order_id, quantity=TOO_MANY)
 
         assert watching.told == [FIRST]
+
+    prove(scenario)
+
+
+class Asking:
+    """Asks the process by message, and keeps the answers."""
+
+    def __init__(self, world: ProofWorld) -> None:
+        self.world = world
+        self.answers: list[Any] = []
+        self.number = 0
+        world.process.register("asking", self.answers.append)
+
+    def header(self, within_s: float) -> RequestHeader:
+        """Head a request; each has an id of its own."""
+        now = self.world.proof.clock.monotonic()
+        self.number += 1
+        return {
+            "correlation_id": f"asking-{self.number}",
+            "deadline": now + within_s,
+            "reply_to": "asking",
+        }
+
+    async def journaled(self) -> JournaledOrder:
+        """Read the one open order of the journal."""
+        self.answers.clear()
+        self.world.process.tell(JOURNAL, ReadJournal(**self.header(10.0)))
+        await self.world.until(lambda: bool(self.answers))
+        read: JournalRead = self.answers[0]
+        (order,) = read.orders
+        return order
+
+
+@pytest.mark.req("ORD-3", "ORD-9")
+def test_a_change_that_the_gate_refused_leaves_the_journal_with_the_terms_that_hold() -> None:
+    async def scenario(world: ProofWorld) -> None:
+        resting = buy(FIRST, order_type="LMT", limit_price=BELOW)
+        working = await world.gateway.submit_order(resting, CONTEXT, wait_for="ack")
+
+        def latch_the_gate(_: WireOrder) -> None:
+            now = world.proof.clock.now()
+            world.process.tell(LINK, LatchChanged(latched=True, reason="a test", at=now))
+
+        world.process.tap(BetweenApprovalAndWire(latch_the_gate))
+        with pytest.raises(ModeError, match="refused at the gate"):
+            await world.gateway.modify_order(working.order_id, quantity=CHANGED)
+
+        await asyncio.sleep(AT_ONCE_S)  # a question to the journal overtakes what it was told
+        kept = await Asking(world).journaled()
+        assert (kept.order.quantity, kept.request.quantity) == (FIRST, FIRST)
+
+    prove(scenario)
+
+
+@pytest.mark.req("ORD-3", "ORD-6")
+def test_a_change_that_nobody_waits_for_any_more_lets_no_other_begin_while_it_may_be_sent() -> None:
+    async def scenario(world: ProofWorld) -> None:
+        resting = buy(FIRST, order_type="LMT", limit_price=BELOW)
+        working = await world.gateway.submit_order(resting, CONTEXT, wait_for="ack")
+        asking = Asking(world)
+
+        def at_the_gate(record: TapRecord) -> None:
+            if isinstance(record.message, SendOrder) and not asking.answers:
+                reference = record.message.order.order_ref
+                world.process.tell(EXECUTOR, AnswerDue(order_ref=reference))
+                world.process.tell(EXECUTOR, change(2 * CHANGED, 10.0))
+
+        def change(quantity: float, within_s: float) -> ModifyOrder:
+            return ModifyOrder(
+                **asking.header(within_s), order_id=working.order_id, quantity=quantity
+            )
+
+        world.process.tap(at_the_gate)
+        world.process.tell(EXECUTOR, change(CHANGED, 2 * ANSWER_MARGIN_S))
+        await world.until(lambda: len(asking.answers) == 2)
+        await asyncio.sleep(AT_ONCE_S)
+
+        late, refused = asking.answers
+        assert "not confirmed yet" in late.error.text
+        assert "under way" in refused.error.text
+        assert [order.quantity for order in world.simulator.open_orders()] == [CHANGED]
 
     prove(scenario)

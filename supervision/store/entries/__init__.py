@@ -19,12 +19,20 @@ from supervision.store.entries.executions import EXECUTION
 from supervision.store.entries.kind import EntryKind
 from supervision.store.entries.limits import BASELINE, ORDER_ID_FLOOR
 from supervision.store.entries.liquidations import GRACE, LATCH, STEP
-from supervision.store.entries.orders import INTENT, MODIFICATION, NOT_SENT, NOTE, TRANSITION
+from supervision.store.entries.orders import (
+    INTENT,
+    MODIFICATION,
+    NOT_SENT,
+    NOTE,
+    TRANSITION,
+    UNDONE,
+)
 from supervision.store.volatile_store import VolatileStore
 
 _KINDS: Final[tuple[EntryKind[Any], ...]] = (
     INTENT,
     MODIFICATION,
+    UNDONE,
     TRANSITION,
     NOTE,
     NOT_SENT,

@@ -68,7 +68,7 @@ def _intent_rows(message: m.RecordIntent, _: datetime) -> Rows:
     )
 
 
-def _terms(message: m.RecordIntent | m.RecordModification) -> Any:
+def _terms(message: m.RecordIntent | m.RecordModification | m.ChangeUndone) -> Any:
     return intent_content(message.order, message.request, message.close_reason, message.wait_for)
 
 
@@ -135,6 +135,7 @@ _KEEP_THE_REPLACED: Final = (
     " SELECT order_ref, content, :at, :approval, :writer, :incarnation FROM intents"
     " WHERE order_ref = :order_ref"
 )
+_PUT_BACK: Final = "UPDATE intents SET content = :content WHERE order_ref = :order_ref"
 _TAKE_ITS_PLACE: Final = (
     "UPDATE intents SET content = :content, is_open = 1 WHERE order_ref = :order_ref"
 )
@@ -158,7 +159,15 @@ def _modification_rows(message: m.RecordModification, _: datetime) -> Rows:
     )
 
 
-def _hold_modification(store: VolatileStore, message: m.RecordModification) -> None:
+def undone_rows(*, order_ref: str, content: Any) -> Rows:
+    """Write that the terms which hold are these again; that a change was asked for stays in the audit trail."""
+    values = {"order_ref": order_ref, "content": encode("content", content)}
+    return Rows(statements=((_PUT_BACK, values),))
+
+
+def _hold_modification(
+    store: VolatileStore, message: m.RecordModification | m.ChangeUndone
+) -> None:
     order = message.order
     held = store.orders.get(order.order_ref)
     if held is not None:
@@ -170,6 +179,12 @@ MODIFICATION: Final = EntryKind(
     rows=_modification_rows,
     answer=_intent_durable,
     is_kept=lambda _: False,
+    hold=_hold_modification,
+)
+
+UNDONE: Final = EntryKind(
+    message=m.ChangeUndone,
+    rows=lambda message, _: undone_rows(order_ref=message.order.order_ref, content=_terms(message)),
     hold=_hold_modification,
 )
 
