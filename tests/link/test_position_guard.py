@@ -245,6 +245,33 @@ def test_that_a_close_is_missing_in_a_read_proves_nothing() -> None:
     assert known.in_flight(SPY.con_id, SELL) == 0.0
 
 
+@pytest.mark.req("RSK-4", "CON-16")
+def test_a_final_status_that_came_while_a_read_ran_is_not_explained_by_it() -> None:
+    """The holdings may have been told before the close filled; the next read began after it."""
+    known = guard()
+    known.close_passed(close(60.0), 5)
+    ended_before = known.ended_closes
+    tell(known, status("Filled", filled=60.0))
+    known.state_was_read([holding(HELD)], (), {}, ended_before=ended_before)
+    still = known.in_flight(SPY.con_id, SELL)
+
+    known.state_was_read([holding(HELD - 60.0)], (), {}, ended_before=known.ended_closes)
+
+    assert (still, known.in_flight(SPY.con_id, SELL)) == (60.0, 0.0)
+
+
+@pytest.mark.req("RSK-4", "CON-16")
+def test_a_read_of_a_contract_that_moves_explains_nothing_of_it() -> None:
+    known = guard()
+    known.close_passed(close(60.0), 5)
+    tell(known, status("Filled", filled=60.0))
+
+    known.state_was_read([holding(500.0)], (), {}, moving=(SPY.con_id,))
+
+    assert known.in_flight(SPY.con_id, SELL) == 60.0
+    assert known.closable(SPY.con_id, SELL) == HELD
+
+
 @pytest.mark.req("RSK-4")
 def test_a_read_explains_what_a_final_status_called_filled() -> None:
     known = sent()

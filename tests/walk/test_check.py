@@ -505,6 +505,17 @@ def test_positions_that_do_not_come_are_told(tmp_path: Path) -> None:
     assert_failed(ended, "state", ExitCode.FAILED, "did not answer", "positions, orders or the")
 
 
+@pytest.mark.req("DEP-2", "CON-16")
+def test_a_part_of_the_state_that_does_not_come_is_named(tmp_path: Path) -> None:
+    with simulated("ignore_requests", "reqCompletedOrders") as simulator:
+        ended = check(tmp_path, simulator.port, connection={"read_silence_s": 0.05})
+
+    said = lines_of(ended)["state"]
+    assert said.startswith("warning")
+    assert "only closes would go, since these were not answered: completed orders" in said
+    assert ended.code == ExitCode.OK
+
+
 @pytest.mark.req("DEP-2", "MKT-11")
 @pytest.mark.parametrize(
     ("fault", "arguments", "detail", "remedy"),

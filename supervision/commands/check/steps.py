@@ -248,6 +248,11 @@ class _Check:
             f"{_count(len(state.open_orders), 'working order')}, "
             f"{_count(len(state.executions), 'execution')} listed, account values read"
         )
+        if state.silent:
+            silent = (
+                f"only closes would go, since these were not answered: {', '.join(state.silent)}"
+            )
+            return Status.WARNING, f"{detail}; {silent}", remedies.NO_STATE
         if self.config.gateway.readonly:
             return ok(f"{detail}; gateway.readonly refuses every order, and orders were not read")
         return ok(detail)
