@@ -15,8 +15,8 @@ Without positions and open orders there is no state. What else stays silent is n
 then on (`actors.link.silent_parts`). An account in which executions never rest is read all the same: the contracts
 that move are named, and no permit to close fits them until a read finds them still.
 
-Executions are asked from a moment before the newest known one. That one has to be in the answer: it proves that the
-gateway took the moment for the same as we do. Where it is not, all are asked for.
+Executions are asked from a moment before the newest known one, in UTC (assumed). That one has to be in the answer: it
+proves that the gateway took the moment for the same as we do. Where it is not, all are asked for.
 """
 
 # mypy: disable-error-code="no-untyped-call"
@@ -79,7 +79,7 @@ class BrokerStateReader:
         self._parts = SilentParts(session, spawn, on_answer)
         self._reading = asyncio.Lock()
         self._reads_begun = 0
-        self._newest: tuple[int, BrokerState] | None = None
+        self._newest: tuple[int, m.ExecutionsSince | None, BrokerState] | None = None
         self._understands_since = True
         self.asks_for: str = "nothing yet"
         """What the read under way asks the gateway for."""
@@ -92,12 +92,14 @@ class BrokerStateReader:
         """
         begun_before = self._reads_begun
         async with self._reading:
-            if self._newest is not None and self._newest[0] > begun_before:
-                return self._newest[1]
+            if self._newest is not None:
+                number, told_since, state = self._newest
+                if number > begun_before and told_since in (None, since):
+                    return state
             self._reads_begun += 1
             number = self._reads_begun
             state = await self._read_until_still(account or self.session.accounts[0], since)
-            self._newest = number, state
+            self._newest = number, since, state
             return state
 
     async def _read_until_still(self, account: str, since: m.ExecutionsSince | None) -> BrokerState:

@@ -6,6 +6,9 @@
       └─────▶ silent, or refused: named in the state, left out of the reads that follow, and asked for again and again
                                      └──▶ ends at last: whoever listens has the state read whole
 
+What has no request id of its own may end late, after it was asked again: that end is taken for the newer one's, since a
+gateway that answers at last tells what is so then (assumed).
+
 Silence is time without any part of the answer, never time since the question: a long answer is none. A part that ended
 late is given more time from then on. All times in seconds.
 """

@@ -372,6 +372,28 @@ def _moments_asked_for(simulator: Simulator) -> list[str]:
     return wanted
 
 
+@pytest.mark.req("CON-16")
+def test_who_needs_all_executions_does_not_share_a_read_of_the_recent_ones() -> None:
+    async def scenario() -> None:
+        async with world() as (driver, simulator):
+            await driver.open(simulator.port)
+            simulator.faults.trade_elsewhere("SPY", 1)
+            (known,) = (await driver.read_state()).executions
+            assert known.executed_at is not None
+            since = ExecutionsSince(at=known.executed_at, known=known.base_id)
+            wanted = _moments_asked_for(simulator)
+            await asyncio.gather(
+                *(_read_since(driver, since) for _ in range(2)),
+                *(driver.read_state() for _ in range(2)),
+            )
+
+            moment = f"{since.at:%Y%m%d-%H:%M:%S}"
+            # The first begins at once, the second is not shared with it; the rest share the third, which is whole.
+            assert wanted == [moment, moment, moment, moment, "", ""]
+
+    run(scenario)
+
+
 async def _read_since(driver: LinkDriver, since: ExecutionsSince) -> tuple[Execution, ...]:
     request = ReadBrokerState(**driver.header(), executions_since=since)
     return (await driver.ask(request, BrokerStateRead)).state.executions

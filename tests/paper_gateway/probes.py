@@ -32,11 +32,16 @@ async def is_in_session(gateway: IBKRGateway) -> bool:
     return contract is None or is_session_open(contract, now) is not False
 
 
-async def read_state(gateway: IBKRGateway) -> BrokerState:
-    """Read everything from the broker now."""
+async def read_state(gateway: IBKRGateway, since: m.ExecutionsSince | None = None) -> BrokerState:
+    """Read everything from the broker now; executions ``since`` a moment, or all."""
     account = (await gateway.get_account()).account_id
     read = await gateway.ask(
-        LINK, m.ReadBrokerState, m.BrokerStateRead, PATIENCE_S, account=account
+        LINK,
+        m.ReadBrokerState,
+        m.BrokerStateRead,
+        PATIENCE_S,
+        account=account,
+        executions_since=since,
     )
     return read.state
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import pytest
@@ -17,6 +18,7 @@ from actors import messages as m
 from actors.link.answers import FIRST_REQUEST_ID
 from actors.messages.addresses import LINK
 from actors.model.connection import DisconnectCause
+from actors.model.orders import Execution
 from supervision import IBKRGateway, OrderStatus
 from tests.paper_gateway.conftest import PATIENCE_S, SYMBOL, Scenario, one_share
 from tests.paper_gateway.probes import (
@@ -96,6 +98,34 @@ def test_a_day_of_executions_and_completed_orders_ends_its_answer(paper: Paper) 
         assert (await read_state(gateway)).silent == ()
 
     paper(scenario)
+
+
+def test_a_filter_of_executions_is_read_as_utc(paper: Paper) -> None:
+    async def scenario(gateway: IBKRGateway) -> None:
+        await gateway.submit_order(one_share("BUY"), CONTEXT, PATIENCE_S)
+        listed = [item for item in (await read_state(gateway)).executions if item.executed_at]
+        newest = max(listed, key=lambda item: str(item.executed_at))
+        assert newest.executed_at is not None
+        since = m.ExecutionsSince(
+            at=newest.executed_at - timedelta(minutes=1), known=newest.base_id
+        )
+        recent = (await read_state(gateway, since)).executions
+        if len(recent) == len(listed) and any(_is_before(item, since.at) for item in listed):
+            pytest.fail("all were listed: the newest was missing in the filtered answer")
+
+        assert not any(_is_before(item, since.at) for item in recent)
+
+    paper(scenario)
+
+
+def _is_before(execution: Execution, moment: datetime) -> bool:
+    return execution.executed_at is not None and execution.executed_at < moment
+
+
+def test_an_answer_that_ends_late_is_of_that_moment(paper: Paper) -> None:
+    by_hand(
+        "on the evening of an expiry, when the account download does not end: note what it says when it does"
+    )
 
 
 def test_a_market_order_outside_the_session_is_kept_for_the_open(paper: Paper) -> None:
