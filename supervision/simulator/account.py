@@ -1,14 +1,15 @@
 """Cash and positions, computed from executions alone.
 
 Average cost includes multiplier and commission, as IB reports it; the realised result of a closing
-trade is its price difference less the commissions of both sides.
+trade is its price difference less the commissions of both sides. A future costs nothing: its result comes into the cash
+when it is closed.
 """
 
 from __future__ import annotations
 
 import attrs
 
-from .contracts import Contract
+from .instruments import Contract
 from .orders import Execution
 
 
@@ -47,7 +48,8 @@ class AccountBook:
         )
         traded = execution.signed_quantity
         unit = execution.price * contract.factor
-        self.cash -= traded * unit + execution.commission
+        if not contract.is_future:
+            self.cash -= traded * unit + execution.commission
         closed = min(abs(traded), abs(held.quantity)) if held.quantity * traded < 0 else 0.0
         opened = abs(traded) - closed
         realized: float | None = None
@@ -56,6 +58,7 @@ class AccountBook:
             share = execution.commission * closed / abs(traded)
             realized = sign * closed * (unit - held.avg_cost) - share
             self.realized_pnl += realized
+            self.cash += realized if contract.is_future else 0.0
         self.positions[contract.con_id] = attrs.evolve(
             held,
             quantity=round(held.quantity + traded, 8),

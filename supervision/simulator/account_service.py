@@ -83,8 +83,10 @@ class AccountService:
         unrealized = 0.0
         for held in books.positions(account).values():
             value = market_value(held.contract, held.quantity, market) or 0.0
-            gross += abs(value)
             unrealized += self._unrealized(held) or 0.0
+            if held.contract.is_future:
+                continue
+            gross += abs(value)
             if held.contract.is_option:
                 options += value
             else:
@@ -382,7 +384,7 @@ def _position_fields(held: Position) -> list[str]:
         number(contract.strike),
         contract.right,
         contract.multiplier,
-        contract.primary_exchange if not contract.is_option else "",
+        contract.primary_exchange if contract.sec_type == "STK" else "",
         contract.currency,
         contract.local_symbol,
         contract.trading_class,

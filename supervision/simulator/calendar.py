@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from zoneinfo import ZoneInfo
 
 EASTERN = ZoneInfo("America/New_York")
-"""The zone of all instruments here; IB calls it US/Eastern."""
+"""The zone of the clock here, and of nearly all instruments; IB calls it US/Eastern."""
 ZONE_NAME = "US/Eastern"
+CENTRAL_NAME = "US/Central"
+_CENTRAL = ZoneInfo("America/Chicago")
+_OPENS = dt.time(18)
+_CLOSES = dt.time(17)
 _LONGEST_PAUSE_DAYS = 15
 
 
@@ -139,3 +144,67 @@ def _session(text: str) -> tuple[dt.time, dt.time]:
     if opens >= closes:
         raise ValueError(f"hours must open before they close (was {text!r})")
     return opens, closes
+
+
+class AroundTheClock:
+    """The hours of futures: from 18:00 in New York to 17:00 of the next weekday; always where the market never closes.
+
+    Their liquid hours are those of the market.
+    """
+
+    def __init__(self, market: Hours) -> None:
+        """Go with the hours of the stock ``market``."""
+        self._market = market
+
+    def is_open(self, moment: dt.datetime) -> bool:
+        """Whether futures trade at ``moment``."""
+        return self._market.always or self._session(moment) is not None
+
+    def last_open(self, moment: dt.datetime) -> dt.datetime:
+        """The last moment up to ``moment`` at which futures traded, to the second."""
+        if self.is_open(moment):
+            return moment
+        local = eastern(moment)
+        day = local.date() if local.time() >= _CLOSES else local.date() - dt.timedelta(days=1)
+        while day.weekday() >= 5:
+            day -= dt.timedelta(days=1)
+        return dt.datetime.combine(day, _CLOSES, EASTERN) - dt.timedelta(seconds=1)
+
+    def describe(self, moment: dt.datetime, days: int = 6) -> str:
+        """Print the trading hours in Chicago's time, as contract details carry them."""
+        if self._market.always:
+            return self._market.describe(moment, days)
+        today = eastern(moment).date()
+        return ";".join(self._describe_day(today + dt.timedelta(days=n)) for n in range(days))
+
+    def describe_liquid(self, moment: dt.datetime, days: int = 6) -> str:
+        """Print the liquid hours in Chicago's time."""
+        hours = self._market.describe(moment, days)
+        return hours if self._market.always else _in_chicago(hours)
+
+    def _describe_day(self, day: dt.date) -> str:
+        if day.weekday() >= 5:
+            return f"{day:%Y%m%d}:CLOSED"
+        begins = day - dt.timedelta(days=1)
+        return f"{begins:%Y%m%d}:1700-{day:%Y%m%d}:1600"
+
+    def _session(self, moment: dt.datetime) -> dt.date | None:
+        """The weekday that a session belongs to; None between sessions."""
+        local = eastern(moment)
+        if _CLOSES <= local.time() < _OPENS:
+            return None
+        late = dt.timedelta(days=1 if local.time() >= _OPENS else 0)
+        day = local.date() + late
+        return day if day.weekday() < 5 else None
+
+
+def _in_chicago(hours: str) -> str:
+    """Print hours of New York in Chicago's time, which is always an hour less."""
+    return re.sub(
+        r"(\d{8}):(\d{4})",
+        lambda found: dt.datetime.strptime(found[0], "%Y%m%d:%H%M")
+        .replace(tzinfo=EASTERN)
+        .astimezone(_CENTRAL)
+        .strftime("%Y%m%d:%H%M"),
+        hours,
+    )

@@ -46,6 +46,7 @@ class Commissions:
     per_share: float = 0.005
     stock_minimum: float = 1.0
     per_option: float = 0.65
+    per_future: float = 2.25
 
 
 @attrs.frozen(kw_only=True)

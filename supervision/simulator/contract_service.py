@@ -8,10 +8,10 @@ from __future__ import annotations
 import attrs
 
 from . import codes
-from .calendar import ZONE_NAME
+from .calendar import CENTRAL_NAME, ZONE_NAME
 from .client import Client
-from .contracts import Contract, ContractQuery
 from .fields import Fields, number, size
+from .instruments import Contract, ContractQuery
 from .requests import Handler
 from .tickets import Refusal, check_security_type
 from .world import World
@@ -22,6 +22,9 @@ _ORDER_TYPES = "ACTIVETIM,ADJUST,ALERT,ALLOC,AVGCOST,COND,DAY,GTC,IOC,FOK,LMT,MK
 _STOCK_EXCHANGES = "SMART,AMEX,NYSE,CBOE,ARCA,ISLAND,BATS,IEX,NASDAQ"
 _OPTION_EXCHANGES = "SMART,AMEX,CBOE,PHLX,PSE,ISE,BOX,BATS"
 _MARKET_RULE = 26
+_MARKET_RULES = {0.01: _MARKET_RULE, 0.1: 39, 0.25: 67}
+"""The market rule of each price increment."""
+_UNDERLYING = {"OPT": "STK", "WAR": "STK", "FUT": "IND", "FOP": "FUT"}
 _ADJUSTED = 1_500_000_000
 """Added to a contract's id: beyond all others."""
 _OPTION_CHAIN_EXCHANGES = ("SMART", "CBOE", "ISE")
@@ -107,9 +110,10 @@ class ContractService:
     def market_rule(self, session: Client, fields: Fields) -> None:
         """Give the price increments of a rule."""
         rule = fields.integer()
-        if rule != _MARKET_RULE:
+        ticks = [tick for tick, number in _MARKET_RULES.items() if number == rule]
+        if not ticks:
             raise Refusal(codes.BAD_REQUEST, codes.validation("Invalid market rule id"))
-        session.send("93", str(rule), "1", "0.0", "0.01")
+        session.send("93", str(rule), "1", "0.0", number(ticks[0]))
 
     def details(self, session: Client, fields: Fields) -> None:
         """Answer reqContractDetails: one message per match, then the end; none is error 200."""
@@ -134,18 +138,32 @@ class ContractService:
             return
         if not query.con_id and query.symbol in self._faults.ambiguous:
             found = tuple(both for each in found for both in (each, _adjusted(each)))
-        hours = self._market.hours.describe(self._now())
         for contract in found:
-            session.send_message(self._details(session.version, request_id, contract, hours))
+            session.send_message(self._details(session.version, request_id, contract))
         session.send("52", "1", str(request_id))
 
-    def _details(self, version: int, request_id: int, contract: Contract, hours: str) -> list[str]:
+    def _hours(self, contract: Contract) -> tuple[str, str, str]:
+        """The zone of a contract, its trading hours, and its liquid hours."""
+        market, now = self._market, self._now()
+        if not contract.trades_around_the_clock:
+            hours = market.hours.describe(now)
+            return ZONE_NAME, hours, hours
+        futures = market.future_hours
+        return CENTRAL_NAME, futures.describe(now), futures.describe_liquid(now)
+
+    def _details(self, version: int, request_id: int, contract: Contract) -> list[str]:
         option = contract.is_option
         old = version <= _OLD_LAYOUT_UNTIL
         exchanges = _OPTION_EXCHANGES if option else _STOCK_EXCHANGES
         if contract.currency != "USD":
             exchanges = f"SMART,{contract.primary_exchange}"
-        rules = ",".join([str(_MARKET_RULE)] * (exchanges.count(",") + 1))
+        if not contract.is_routed:
+            exchanges = contract.exchange
+        rule = _MARKET_RULES.get(contract.min_tick, _MARKET_RULE)
+        rules = ",".join([str(rule)] * (exchanges.count(",") + 1))
+        stock = contract.sec_type == "STK"
+        under = _UNDERLYING.get(contract.sec_type, "")
+        hours = self._hours(contract)
         return [
             "10",
             *(["8"] if old else []),
@@ -171,22 +189,20 @@ class ContractService:
             contract.long_name,
             contract.primary_exchange,
             contract.expiry[:6],
-            "" if option else "Funds",
+            "Funds" if stock else "",
             "",
             "",
-            ZONE_NAME,
-            hours,
-            hours,
+            *hours,
             "",
             "0",
             "0",
             "1",
-            contract.symbol if option else "",
-            "STK" if option else "",
+            contract.symbol if under else "",
+            under,
             rules,
             contract.expiry,
-            "" if option else "COMMON",
-            *([] if old else ["1", "1", "100" if not option else "1"]),
+            "COMMON" if stock else "",
+            *([] if old else ["1", "1", "100" if stock else "1"]),
         ]
 
     def option_parameters(self, session: Client, fields: Fields) -> None:

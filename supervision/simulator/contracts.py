@@ -1,4 +1,4 @@
-"""The instruments the gateway lists, and IB's rules for finding them.
+"""The instruments the gateway lists, and IB's rules for finding them; `listings` has what is neither stock nor option.
 
 Stocks have the contract ids they have at IB. Options are not stored: everything about an option is
 written into its contract id, so that an id stays valid across days and restarts.
@@ -11,82 +11,15 @@ from collections.abc import Iterable, Iterator
 
 import attrs
 
+from . import listings
 from .calendar import expiries
-from .fields import Fields
+from .instruments import Contract, ContractQuery
 
 _FIRST_EXPIRY = dt.date(2024, 1, 1)
 _OPTION_BASE = 1_000_000_000
 _EXTRA_BASE = 900_000_000
 _OPTIONABLE = 120
 _ROUTES = frozenset({"SMART", "AMEX", "NYSE", "NASDAQ", "ISLAND", "ARCA", "BATS", "IEX", "CBOE"})
-
-
-@attrs.frozen(kw_only=True)
-class Contract:
-    """One listed instrument; `expiry` is YYYYMMDD, `right` C or P, both empty for a stock."""
-
-    con_id: int
-    symbol: str
-    sec_type: str = "STK"
-    expiry: str = ""
-    strike: float = 0.0
-    right: str = ""
-    multiplier: str = ""
-    exchange: str = "SMART"
-    primary_exchange: str = "NASDAQ"
-    currency: str = "USD"
-    local_symbol: str = ""
-    trading_class: str = ""
-    long_name: str = ""
-    under_con_id: int = 0
-    min_tick: float = 0.01
-    base_price: float = 100.0
-
-    @property
-    def is_option(self) -> bool:
-        """Whether this is an option."""
-        return self.sec_type == "OPT"
-
-    @property
-    def factor(self) -> float:
-        """How many units of money one point of price is worth."""
-        return float(self.multiplier) if self.multiplier else 1.0
-
-
-@attrs.frozen(kw_only=True)
-class ContractQuery:
-    """The twelve contract fields of a request; empty fields match everything."""
-
-    con_id: int = 0
-    symbol: str = ""
-    sec_type: str = ""
-    expiry: str = ""
-    strike: float = 0.0
-    right: str = ""
-    multiplier: str = ""
-    exchange: str = ""
-    primary_exchange: str = ""
-    currency: str = ""
-    local_symbol: str = ""
-    trading_class: str = ""
-
-    @classmethod
-    def read(cls, fields: Fields) -> ContractQuery:
-        """Read the contract of a request."""
-        return cls(
-            con_id=fields.integer(),
-            symbol=fields.text(),
-            sec_type=fields.text().upper(),
-            expiry=fields.text(),
-            strike=fields.decimal() or 0.0,
-            right={"CALL": "C", "PUT": "P"}.get(right := fields.text().upper(), right),
-            multiplier=fields.text(),
-            exchange=fields.text().upper(),
-            primary_exchange=fields.text().upper(),
-            currency=fields.text().upper(),
-            local_symbol=fields.text(),
-            trading_class=fields.text(),
-        )
 
 
 _STOCKS: tuple[tuple[int, str, str, str, str, float], ...] = (
@@ -154,13 +87,16 @@ class Universe:
 
     def by_con_id(self, con_id: int) -> Contract | None:
         """The contract of this id, or `None`; never expires."""
-        stock = self._by_id.get(con_id)
-        return stock if stock is not None else self._decode_option(con_id)
+        return self._by_id.get(con_id) or listings.by_con_id(con_id) or self._decode_option(con_id)
 
     def stock(self, symbol: str) -> Contract | None:
         """The first listing of a symbol."""
         listings = self._by_symbol.get(symbol)
         return listings[0] if listings else None
+
+    def named(self, symbol: str, today: dt.date) -> Contract | None:
+        """What a symbol means first: a stock, a front month, whatever bears the name."""
+        return self.stock(symbol) or listings.named(symbol, today)
 
     def has_options(self, stock: Contract) -> bool:
         """Whether an option chain is listed on `stock`."""
@@ -184,15 +120,20 @@ class Universe:
         """All contracts that match `query`, in a stable order; empty when none does."""
         if query.con_id:
             found = self.by_con_id(query.con_id)
-            matches: Iterable[Contract] = () if found is None else (found,)
+            matches: Iterable[Contract] = (
+                () if found is None or _is_elsewhere(found, query) else (found,)
+            )
         elif query.sec_type == "OPT":
             matches = self._find_options(query, today, expired)
         elif query.sec_type in ("STK", ""):
             matches = self._find_stocks(query)
         else:
-            matches = ()
+            return tuple(listings.find(query, today, expired=expired))
         exchange = query.exchange or "SMART"
-        return tuple(attrs.evolve(match, exchange=exchange) for match in matches)
+        return tuple(
+            attrs.evolve(match, exchange=exchange) if match.is_routed else match
+            for match in matches
+        )
 
     def search(self, pattern: str, limit: int = 16) -> list[Contract]:
         """Stocks whose symbol or name begins with `pattern`."""
@@ -276,6 +217,11 @@ class Universe:
             return None
         expiry = (_FIRST_EXPIRY + dt.timedelta(days=days)).strftime("%Y%m%d")
         return self._option(stock, expiry, strike, "P" if is_put else "C")
+
+
+def _is_elsewhere(contract: Contract, query: ContractQuery) -> bool:
+    """Whether a contract that is ordered at its exchange alone is looked for at another."""
+    return not contract.is_routed and query.exchange not in ("", contract.exchange)
 
 
 def _matches_listing(stock: Contract, query: ContractQuery) -> bool:

@@ -14,8 +14,8 @@ import attrs
 from . import codes
 from .calendar import EASTERN, stamp, utc_stamp
 from .client import Client
-from .contracts import Contract, ContractQuery
 from .fields import Fields, number, size
+from .instruments import Contract, ContractQuery
 from .prices import Bar
 from .requests import Handler
 from .tickets import Refusal, resolve

@@ -15,8 +15,9 @@ from pathlib import Path
 import attrs
 
 from . import options
-from .calendar import EASTERN, Hours
-from .contracts import Contract, Universe
+from .calendar import EASTERN, AroundTheClock, Hours
+from .contracts import Universe
+from .instruments import Contract
 from .prices import MINUTE_S, Bar, PriceSource, SeededPrices
 from .replay import ReplayPrices, read_bars
 
@@ -24,6 +25,7 @@ _DAY_S = 86_400
 _DAY_START_S = -2 * 3600
 _HASH = 2654435761
 _QUOTES_KEPT = 5000
+_CENT = 0.01
 _VOLATILITIES = {"SPY": 0.14, "QQQ": 0.18, "IWM": 0.2, "GLD": 0.15, "TLT": 0.13, "KO": 0.15}
 
 
@@ -86,6 +88,7 @@ class Market:
         speed: float,
     ) -> None:
         self.hours = hours
+        self.future_hours = AroundTheClock(hours)
         self._seed = seed
         self._universe = universe
         self._now = now
@@ -140,12 +143,14 @@ class Market:
         stock = self._universe.stock(symbol)
         if stock is not None:
             self._days.pop(stock.con_id, None)
+        else:
+            self._days.clear()
 
     # Prices -------------------------------------------------------------------------------------
 
     def quote(self, contract: Contract) -> Quote:
         """The quote of a contract now."""
-        at_s = math.floor(self._time_s(contract.symbol))
+        at_s = math.floor(self._time_s(contract))
         key = (at_s, len(self._moves.get(contract.symbol, ())), contract.symbol in self.halted)
         known = self._quotes.get(contract.con_id)
         if known is not None and known[0] == key:
@@ -159,25 +164,26 @@ class Market:
 
     def bars(self, contract: Contract, count: int, end_s: float | None = None) -> list[Bar]:
         """The newest `count` one-minute bars up to `end_s` (default: now), the forming one last."""
-        at_s = self._time_s(contract.symbol)
+        at_s = self._time_s(contract)
         if end_s is not None:
             at_s = min(at_s, end_s)
         if contract.is_option:
             return self._option_bars(contract, at_s, count)
         return self._stock_bars(contract, at_s, count)
 
-    def _time_s(self, symbol: str) -> float:
-        frozen_s = self._frozen.get(symbol, self._all_frozen_s)
+    def _time_s(self, contract: Contract) -> float:
+        frozen_s = self._frozen.get(contract.symbol, self._all_frozen_s)
         if frozen_s is not None:
             return frozen_s
         if self.hours.always:
             return self.elapsed_s
-        return (self.hours.last_open(self._now()) - self._anchor).total_seconds()
+        hours = self.future_hours if contract.trades_around_the_clock else self.hours
+        return (hours.last_open(self._now()) - self._anchor).total_seconds()
 
     def _source(self, stock: Contract) -> PriceSource:
         source = self._sources.get(stock.con_id)
         if source is None:
-            name = f"{stock.symbol}" if stock.currency == "USD" else f"{stock.symbol}.CAD"
+            name = _price_name(stock)
             volume = 60_000 if stock.symbol == "SPY" else 8_000
             source = SeededPrices(self._seed, name, stock.base_price, volume)
             self._sources[stock.con_id] = source
@@ -194,13 +200,15 @@ class Market:
         price = self._source(stock).price(at_s)
         if stock.symbol in self._moves:
             price = max(0.01, round(price * self._moved(stock.symbol, at_s), 2))
-        return price
+        return _on_tick(price, stock.min_tick)
 
     def _stock_bars(self, stock: Contract, at_s: float, count: int) -> list[Bar]:
         bars = self._source(stock).bars(at_s, count)
-        if stock.symbol not in self._moves:
+        if stock.symbol in self._moves:
+            bars = [self._move_bar(stock.symbol, bar, at_s) for bar in bars]
+        if stock.min_tick == _CENT:
             return bars
-        return [self._move_bar(stock.symbol, bar, at_s) for bar in bars]
+        return [_bar_on_ticks(bar, stock.min_tick) for bar in bars]
 
     def _move_bar(self, symbol: str, bar: Bar, at_s: float) -> Bar:
         first = self._moved(symbol, bar.minute * MINUTE_S)
@@ -285,7 +293,7 @@ class Market:
         half = max(tick / 2, 0.004 * greeks.price)
         bid = round(math.floor((greeks.price - half) / tick + 1e-9) * tick, 2)
         ask = round(max(math.ceil((greeks.price + half) / tick - 1e-9) * tick, tick), 2)
-        last = round(min(max(round(greeks.price, 2), bid), ask), 2)
+        last = round(min(max(_on_tick(round(greeks.price, 2), tick), bid), ask), 2)
         mixed = _mix(option.con_id, math.floor(at_s))
         start = self._option_bars(option, at_s, 2)[0]
         return Quote(
@@ -307,10 +315,11 @@ class Market:
         )
 
     def _option_bars(self, option: Contract, at_s: float, count: int) -> list[Bar]:
-        return [
-            self._option_bar(option, bar)
-            for bar in self._stock_bars(self._under(option), at_s, count)
-        ]
+        bars = self._stock_bars(self._under(option), at_s, count)
+        made = [self._option_bar(option, bar) for bar in bars]
+        if option.min_tick == _CENT:
+            return made
+        return [_bar_on_ticks(bar, option.min_tick) for bar in made]
 
     def _option_bar(self, option: Contract, bar: Bar) -> Bar:
         at_s = float(bar.minute * MINUTE_S)
@@ -320,6 +329,27 @@ class Market:
         )
         volume = max(1, bar.volume // 500) if bar.volume else 0
         return Bar(bar.minute, open_, max(high, low), min(high, low), close, volume, volume // 5)
+
+
+def _price_name(contract: Contract) -> str:
+    """What the price path of a contract is drawn from, beside the seed: one path for all months of a future."""
+    if contract.sec_type == "STK":
+        return contract.symbol if contract.currency == "USD" else f"{contract.symbol}.CAD"
+    return f"{contract.symbol}.{contract.sec_type}"
+
+
+def _on_tick(price: float, tick: float) -> float:
+    return price if tick == _CENT else round(max(1, round(price / tick)) * tick, 8)
+
+
+def _bar_on_ticks(bar: Bar, tick: float) -> Bar:
+    return attrs.evolve(
+        bar,
+        open=_on_tick(bar.open, tick),
+        high=_on_tick(bar.high, tick),
+        low=_on_tick(bar.low, tick),
+        close=_on_tick(bar.close, tick),
+    )
 
 
 def _mix(con_id: int, step: int) -> int:

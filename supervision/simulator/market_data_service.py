@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 from . import codes
 from .client import Client
-from .contracts import Contract, ContractQuery
 from .fields import Fields, flag, number, size
+from .instruments import Contract, ContractQuery
 from .market import Quote
 from .requests import Handler
 from .tickets import Refusal, resolve

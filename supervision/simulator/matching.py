@@ -10,8 +10,9 @@ import attrs
 from . import codes
 from .books import Books
 from .config import SimulatorConfig
-from .contracts import Contract, Universe
+from .contracts import Universe
 from .fault_state import FaultState
+from .instruments import Contract
 from .market import Market
 from .orders import Execution, Order
 from .reporter import Reporter
@@ -55,8 +56,11 @@ class Matcher:
         self.match()
 
     def waits_for_open(self, order: Order) -> bool:
-        """Whether the market is closed for this order."""
-        return not order.outside_rth and not self._floor.market.hours.is_open(self._floor.now())
+        """Whether the market is closed for this order. Futures have hours outside the regular ones, too."""
+        market, now = self._floor.market, self._floor.now()
+        if order.contract.trades_around_the_clock and not market.future_hours.is_open(now):
+            return True
+        return not order.outside_rth and not market.hours.is_open(now)
 
     def waits_for_parent(self, order: Order) -> bool:
         """Whether the order has a parent that has not filled."""
@@ -195,6 +199,8 @@ class Matcher:
         rates = self._floor.config.commissions
         if contract.is_option:
             return round(rates.per_option * quantity, 6)
+        if contract.is_future:
+            return round(rates.per_future * quantity, 6)
         return round(max(rates.stock_minimum, rates.per_share * quantity), 6)
 
     def end(self, order: Order, status_text: str, reason: str = "") -> None:

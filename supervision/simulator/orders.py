@@ -7,8 +7,8 @@ from typing import Any
 
 import attrs
 
-from .contracts import Contract, ContractQuery
 from .fields import FieldError, Fields
+from .instruments import Contract, ContractQuery
 
 WORKING = frozenset({"PendingSubmit", "PreSubmitted", "Submitted", "PendingCancel"})
 """States in which an order can still fill."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import attrs
 
 from .broker import Broker
-from .contracts import Contract
+from .instruments import Contract
 from .matching import Floor
 from .orders import Order
 
@@ -163,8 +163,11 @@ class Others:
             self._store.save_correction(self._books.add(execution))
 
     def _listed(self, symbol: str, con_id: int) -> Contract:
+        universe = self._floor.universe
         found = (
-            self._floor.universe.by_con_id(con_id) if con_id else self._floor.universe.stock(symbol)
+            universe.by_con_id(con_id)
+            if con_id
+            else universe.named(symbol, self._floor.market.today)
         )
         if found is None:
             raise ValueError(f"no instrument {symbol or con_id}")

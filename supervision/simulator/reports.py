@@ -8,8 +8,8 @@ from __future__ import annotations
 import datetime as dt
 
 from .calendar import stamp
-from .contracts import Contract
 from .fields import UNSET_DOUBLE, UNSET_INTEGER, flag, number, size
+from .instruments import Contract
 from .orders import Execution, Order
 
 _LONG_LAYOUT_FROM = 158

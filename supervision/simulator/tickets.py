@@ -6,17 +6,21 @@ import datetime as dt
 from collections.abc import Callable
 
 from . import codes
-from .account import AccountBook
+from .account import AccountBook, Position
 from .config import SimulatorConfig
-from .contracts import Contract, Universe
+from .contracts import Universe
+from .instruments import Contract
 from .market import Market
 from .orders import Order, OrderTicket
 
 ORDER_TYPES = frozenset({"MKT", "LMT", "STP", "STP LMT"})
 TIMES_IN_FORCE = frozenset({"DAY", "GTC", "IOC", "FOK"})
 _ACTIONS = frozenset({"BUY", "SELL", "SSHORT"})
-_SECURITY_TYPES = frozenset({"STK", "OPT", "FUT", "CASH", "IND", "FOP", "BOND", "CFD", "CMDTY", ""})
+_SECURITY_TYPES = frozenset(
+    ["STK", "OPT", "FUT", "CASH", "IND", "FOP", "BOND", "CFD", "CMDTY", "WAR", "FUND", "CRYPTO", ""]
+)
 _STOCK_MARGIN = 0.25
+_FUTURE_MARGIN = 0.08
 
 
 class Refusal(Exception):  # noqa: N818 - a refusal is an answer, not a failure
@@ -56,6 +60,8 @@ def check_ticket(
     if not ticket.query.exchange:
         raise _invalid("Missing order exchange")
     contract = resolve(universe.find(ticket.query, today), ticket.query.symbol)
+    if not contract.is_tradable:
+        raise _invalid(f"Orders for {contract.sec_type} are not supported here")
     if ticket.action not in _ACTIONS:
         raise _invalid("Please enter a valid action")
     if ticket.order_type not in ORDER_TYPES:
@@ -113,12 +119,16 @@ def check_modification(order: Order, ticket: OrderTicket) -> None:
 
 
 def net_liquidation(book: AccountBook, market: Market) -> float:
-    """Cash and the market value of all positions, USD."""
+    """Cash and the market value of all positions, USD; of a future only what it has gained."""
     return book.cash + sum(
-        market_value(held.contract, held.quantity, market) or 0.0
+        (market_value(held.contract, held.quantity, market) or 0.0) - _not_paid(held)
         for held in book.positions.values()
         if held.quantity
     )
+
+
+def _not_paid(held: Position) -> float:
+    return held.quantity * held.avg_cost if held.contract.is_future else 0.0
 
 
 def market_value(contract: Contract, quantity: float, market: Market) -> float | None:
@@ -131,7 +141,7 @@ def requirement(contract: Contract, quantity: float, market: Market) -> float:
     """The margin a holding needs: all of a long option, a quarter of a stock."""
     value = abs(market_value(contract, quantity, market) or 0.0)
     if not contract.is_option:
-        return _STOCK_MARGIN * value
+        return (_FUTURE_MARGIN if contract.is_future else _STOCK_MARGIN) * value
     if quantity >= 0:
         return value
     return value + 0.1 * abs(quantity) * contract.strike * contract.factor

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from supervision.proof.loop import Proof, run_proof
 from supervision.simulator import Simulator, SimulatorConfig, market
 from supervision.simulator import options as black_scholes
-from supervision.simulator.contracts import ContractQuery
+from supervision.simulator.instruments import ContractQuery
 
 SPOTS: Final = st.floats(5.0, 2000.0)
 MONEYNESS: Final = st.floats(0.5, 2.0)

@@ -129,7 +129,8 @@ def test_option_chain_lists_expiries_and_strikes_that_qualify() -> None:
 
 @pytest.mark.req("SIM-2")
 def test_same_option_has_the_same_contract_id_on_another_day() -> None:
-    from supervision.simulator.contracts import ContractQuery, Universe
+    from supervision.simulator.contracts import Universe
+    from supervision.simulator.instruments import ContractQuery
 
     query = ContractQuery(symbol="AAPL", sec_type="OPT", expiry="20270115", strike=230, right="C")
     first = Universe().find(query, dt.date(2026, 11, 2))

@@ -13,7 +13,7 @@ from actors.model.orders import CloseReason, OrderStatus
 from supervision import Position
 from supervision.config.sections import Positions, StrategyC
 from supervision.simulator import SimulatorConfig
-from supervision.simulator.contracts import ContractQuery
+from supervision.simulator.instruments import ContractQuery
 from tests.walk.watching import ending
 from tests.worlds import ProofWorld, a_config, prove
 
