@@ -98,3 +98,25 @@ def test_one_position_of_such_a_kind_is_closed_as_asked_for(kind: str) -> None:
         assert left(world) == {}
 
     prove(scenario, config=wide(), connect=False)
+
+
+@pytest.mark.req("STC-9", "SIM-8")
+@pytest.mark.parametrize(("held", "fraction"), [(10.5, 0.5), (-10.5, -0.5), (0.37, 0.37)])
+def test_the_whole_shares_are_closed_and_the_fraction_is_named(
+    held: float, fraction: float
+) -> None:
+    async def scenario(world: ProofWorld) -> None:
+        have(world, 5.0, "QQQ")
+        have(world, held, "SPY")
+        await world.gateway.connect()
+
+        await world.gateway.liquidate("a test")
+        await world.until(lambda: left(world) == {"SPY": pytest.approx(fraction)}, WITHIN_S)
+        report = await report_of(world)
+
+        assert not report.flat
+        assert "SPY" in " ".join(report.remaining)
+        sizes = {float(entry.raw[17]) for entry in world.simulator.ledger if entry.kind == "place"}
+        assert sizes <= {5.0, 10.0}
+
+    prove(scenario, config=wide(), connect=False)
