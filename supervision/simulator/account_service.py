@@ -124,8 +124,9 @@ class AccountService:
         ]
         rows += [(key, f"{value:.2f}", "USD") for key, value in money.items()]
         rows += [("Currency", currency, currency) for currency in ("USD", "BASE")]
+        prefix = "$LEDGER-" if self._config.ledger_prefix else ""
         for key, value in ledger.items():
-            rows += [(key, f"{value:.2f}", currency) for currency in ("USD", "BASE")]
+            rows += [(prefix + key, f"{value:.2f}", currency) for currency in ("USD", "BASE")]
         rows += [
             ("Cushion", f"{available / liquidation if liquidation > 0 else 0.0:.6f}", ""),
             ("DayTradesRemaining", "-1", ""),

@@ -67,6 +67,7 @@ class Broker:
             order_ref=ticket.order_ref,
             parent_id=ticket.parent_id,
             oca_group=ticket.oca_group,
+            oca_type=ticket.oca_type,
             open_close=ticket.open_close,
             outside_rth=ticket.outside_rth,
             ext_operator=ticket.ext_operator,

@@ -105,6 +105,14 @@ class Hours:
                 return dt.datetime.combine(day, session[0], EASTERN)
         return moment
 
+    def next_close(self, moment: dt.datetime) -> dt.datetime:
+        """The end of the session that runs at `moment`, or of the next one; call it for hours that end."""
+        opens = eastern(self.next_open(moment))
+        session = self._on(opens.date())
+        if session is None:
+            return moment + dt.timedelta(days=_LONGEST_PAUSE_DAYS)
+        return dt.datetime.combine(opens.date(), session[1], EASTERN)
+
     def last_open(self, moment: dt.datetime) -> dt.datetime:
         """The last moment up to `moment` at which the market was open, to the second."""
         if self._session is None or self.is_open(moment):
@@ -169,6 +177,12 @@ class AroundTheClock:
         while day.weekday() >= 5:
             day -= dt.timedelta(days=1)
         return dt.datetime.combine(day, _CLOSES, EASTERN) - dt.timedelta(seconds=1)
+
+    def next_close(self, moment: dt.datetime) -> dt.datetime:
+        """The end of the session that runs at ``moment``, or of the next one."""
+        while (day := self._session(moment)) is None:
+            moment += dt.timedelta(hours=1)
+        return dt.datetime.combine(day, _CLOSES, EASTERN)
 
     def describe(self, moment: dt.datetime, days: int = 6) -> str:
         """Print the trading hours in Chicago's time, as contract details carry them."""

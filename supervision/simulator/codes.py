@@ -40,6 +40,7 @@ DELAYED_OFF = 10168
 TICK_BY_TICK_LIMIT = 10190
 COMPETING_SESSION = 10197
 FRACTIONAL = 10243
+OCA_REVISION = 10326
 
 TEXTS: dict[int, str] = {
     TICKERS_EXCEEDED: "Max number of tickers has been reached",
@@ -90,6 +91,7 @@ TEXTS: dict[int, str] = {
     DELAYED_OFF: ("Requested market data is not subscribed. Delayed market data is not enabled."),
     TICK_BY_TICK_LIMIT: "Max number of tick-by-tick requests has been reached.",
     COMPETING_SESSION: "No market data during competing live session",
+    OCA_REVISION: "OCA group revision is not allowed.",
     FRACTIONAL: "Fractional-sized order cannot be placed via API.",
     2103: "Market data farm connection is broken:usfarm",
     2104: "Market data farm connection is OK:usfarm",

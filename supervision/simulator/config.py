@@ -101,6 +101,8 @@ class SimulatorConfig:
     """Report market orders as PreSubmitted first."""
     inactive_on_reject: bool = False
     """Put openOrder and orderStatus Inactive around error 201, as IB mostly does."""
+    ledger_prefix: bool = False
+    """Put "$LEDGER-" before the keys of the ledger, as gateways from 10.47 on may."""
     margin_check: bool = True
     read_only: bool = False
     """The gateway's "Read-Only API" setting: order requests get error 321."""

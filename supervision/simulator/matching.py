@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import attrs
 
-from . import codes
+from . import codes, oca
 from .books import Books
 from .config import SimulatorConfig
 from .contracts import Universe
@@ -41,6 +41,7 @@ class Matcher:
     def __init__(self, floor: Floor) -> None:
         self._floor = floor
         self._timer_runs = False
+        self._ends_at: dict[int, dt.datetime] = {}
 
     def match(self) -> None:
         """Compare every working order with the market, and again while some remain."""
@@ -69,7 +70,18 @@ class Matcher:
         )
         return parent is not None and parent.status != "Filled"
 
+    def _is_over(self, order: Order) -> bool:
+        """Whether the session that a DAY order was for has ended."""
+        if order.tif != "DAY" or not self._hours_kept:
+            return False
+        market, now = self._floor.market, self._floor.now()
+        hours = market.future_hours if order.contract.trades_around_the_clock else market.hours
+        return now >= self._ends_at.setdefault(order.perm_id, hours.next_close(now))
+
     def _try(self, order: Order) -> None:
+        if self._is_over(order):
+            self.end(order, "Cancelled by System")
+            return
         if (
             self._floor.faults.held
             or self.waits_for_parent(order)
@@ -160,17 +172,23 @@ class Matcher:
             self._floor.report.executed(execution)
             self._floor.report.commission(execution)
         self._floor.report.account_changed(order.account, order.contract.con_id)
+        self._settle_group(order, execution.quantity)
         if order.status == "Filled":
-            self._after_filled(order)
+            self._wake_children(order)
 
-    def _after_filled(self, order: Order) -> None:
+    def _settle_group(self, order: Order, filled: float) -> None:
         for other in self._floor.store.working():
-            if other is order or other.client_id != order.client_id:
+            if not oca.is_together(order, other):
                 continue
-            in_group = order.oca_group != "" and other.oca_group == order.oca_group
-            is_sibling = order.parent_id != 0 and other.parent_id == order.parent_id
-            if in_group or is_sibling:
+            quantity = oca.quantity_after(order, filled, other)
+            if quantity <= other.filled:
                 self.end(other, "Cancelled by System")
+            elif quantity != other.quantity:
+                other.quantity = quantity
+                self._floor.store.save(other)
+                self._floor.report.order_changed(other)
+
+    def _wake_children(self, order: Order) -> None:
         for child in self._floor.store.working():
             if child.parent_id == order.order_id and child.client_id == order.client_id:
                 self._try(child)
@@ -207,6 +225,7 @@ class Matcher:
         """Cancel an order, and its children with it."""
         order.status, order.was_cancelled = "Cancelled", True
         order.why_held = ""
+        self._ends_at.pop(order.perm_id, None)
         order.completed_at = completed_time(self._floor.now())
         order.completed_status = status_text
         self._floor.store.save(order)

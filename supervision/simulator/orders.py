@@ -128,6 +128,7 @@ class OrderTicket:
     transmit: bool
     parent_id: int
     oca_group: str
+    oca_type: int
     open_close: str
     outside_rth: bool
     what_if: bool
@@ -160,6 +161,7 @@ def read_ticket(values: list[str]) -> OrderTicket:
         transmit=Fields([order["transmit"]]).flag(),
         parent_id=Fields([order["parent_id"]]).integer(),
         oca_group=order["oca_group"],
+        oca_type=Fields([order["oca_type"]]).integer(),
         open_close=order["open_close"],
         outside_rth=Fields([order["outside_rth"]]).flag(),
         what_if=Fields([order["what_if"]]).flag(),
@@ -229,6 +231,7 @@ class Order:
     order_ref: str
     parent_id: int = 0
     oca_group: str = ""
+    oca_type: int = 0
     open_close: str = ""
     outside_rth: bool = False
     ext_operator: str = ""

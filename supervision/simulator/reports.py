@@ -13,6 +13,8 @@ from .instruments import Contract
 from .orders import Execution, Order
 
 _LONG_LAYOUT_FROM = 158
+_USUAL_OCA_TYPE = 3
+"""What a gateway says of an order that named no type."""
 
 # In a layout "=x" is the literal x, "" an empty field, anything else the name of a value.
 _UNSET = "=" + UNSET_DOUBLE
@@ -21,7 +23,7 @@ _OPEN_ORDER = (
     "order_id con_id symbol sec_type expiry strike right multiplier exchange currency local_symbol "
     "trading_class action quantity order_type limit_price stop_price tif oca_group account "
     "open_close =0 order_ref client_id perm_id outside_rth =0 =0 _ allocation _ _ _ _ _ _ _ _ _ "
-    f"=0 _ =-1 =0 _ _ _ _ _ {_NO_INT} =0 =0 =0 _ =3 =0 =0 _ parent_id =0 _ =0 =None _ "
+    f"=0 _ =-1 =0 _ _ _ _ _ {_NO_INT} =0 =0 =0 _ oca_type =0 =0 _ parent_id =0 _ =0 =None _ "
     "=0 _ _ _ =? =0 =0 _ =0 =0 _ _ "
     f"_ _ _ =0 =0 =0 {_NO_INT} {_NO_INT} _ _ =0 _ =IB =0 =0 _ =0 what_if status "
     "margin_1 margin_2 margin_3 margin_4 margin_5 margin_6 margin_7 margin_8 margin_9 "
@@ -33,7 +35,7 @@ _COMPLETED_ORDER = (
     "con_id symbol sec_type expiry strike right multiplier exchange currency local_symbol "
     "trading_class action quantity order_type limit_price stop_price tif oca_group account "
     "open_close =0 order_ref perm_id outside_rth =0 =0 _ _ _ _ _ _ _ _ _ _ =0 _ =-1 _ _ _ _ _ "
-    f"{_NO_INT} =0 =0 _ =3 =0 _ =0 =None _ =0 =0 =0 _ =0 =0 _ _ _ =0 =0 =0 {_NO_INT} {_NO_INT} _ _ _ =IB =0 "
+    f"{_NO_INT} =0 =0 _ oca_type =0 _ =0 =None _ =0 =0 =0 _ =0 =0 _ _ _ =0 =0 =0 {_NO_INT} {_NO_INT} _ _ _ =IB =0 "
     f"=0 _ =0 status =0 =0 =0 trail_stop {_UNSET} =0 =1 =0 _ filled {_NO_INT} =0 _ =0 =0 "
     "=9223372036854775807 completed_time completed_status"
 ).split()
@@ -67,6 +69,7 @@ def _order_values(order: Order) -> dict[str, str]:
         "stop_price": number(order.stop_price or 0.0),
         "tif": order.tif,
         "oca_group": order.oca_group,
+        "oca_type": str(order.oca_type or _USUAL_OCA_TYPE),
         "account": order.account,
         "open_close": order.open_close,
         "order_ref": order.order_ref,

@@ -109,6 +109,8 @@ def check_modification(order: Order, ticket: OrderTicket) -> None:
         "",
         order.contract.symbol,
     )
+    if ticket.oca_group != order.oca_group:
+        raise Refusal(codes.OCA_REVISION)
     if action != order.action or not same_contract:
         raise Refusal(codes.DOES_NOT_MATCH)
     if ticket.tif not in TIMES_IN_FORCE:
