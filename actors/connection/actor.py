@@ -257,6 +257,14 @@ class ConnectionActor(SupervisedActor):
         )
         self.reply(request, verified)
 
+    @handles(m.JournalTroubled)
+    def on_journal_troubled(self, event: m.JournalTroubled) -> None:
+        """Say that nothing is opened while no intent becomes durable (D7)."""
+        changed = event.reason != self.readiness.journal
+        self.readiness.journal = event.reason
+        if changed and self.link.is_connected:
+            self.readiness.announce()
+
     @handles(m.GetConnectionStatus)
     def on_get_connection_status(self, request: m.GetConnectionStatus) -> None:
         """Tell where the connection stands."""

@@ -10,13 +10,15 @@ from actors.ports import EventLog
 
 
 class Readiness:
-    """Tells risk whether anything may be opened; ``logged`` is the obstacle that the log named last."""
+    """Tells risk whether anything may be opened. Owns what the log named last, and the journal's trouble."""
 
     def __init__(self, actor: SupervisedActor, link: LinkState, log: EventLog) -> None:
         self._actor = actor
         self._link = link
         self._log = log
         self._logged: str | None = None
+        self.journal: str | None = None
+        """What keeps orders from being journaled; None while nothing does."""
 
     @property
     def blocked_by(self) -> str | None:
@@ -27,6 +29,8 @@ class Readiness:
             return str(window)
         if not link.is_connected:
             return link.last_error or "not connected yet"
+        if self.journal is not None:
+            return f"the journal: {self.journal}"
         if link.client_ids.is_fallback:
             return link.client_ids.explanation
         if link.only_for_closing is not None:

@@ -3,6 +3,8 @@
 ::
 
     SubmitOrder → contract → quote → RequestApproval (risk) → RecordIntent (journal) → SendOrder (gate) → the broker
+                                          ↑        under a latch, the journal   │
+                                          └── in trouble: under another reference, RecordUnjournaled
 
 `ExecutorActor.on_submit_order` is that road, read downward. No step is skipped and none is taken twice: what was
 refused or became unknown is never sent again (D15). Which state may follow which is in `logic.order_table`.
@@ -13,7 +15,8 @@ What the executor knows is owned by its parts, made in this order, each from tho
     session           connected, account, ids, the latch    reports           what the broker says; executions
     answers           who waits for what of an order        cancels, changes  what callers want of orders that work
     telling           the one message; notes that wait      deadlines         what happens when time is up
-    publishing        who is told of every change           recovery          what became of orders, by the broker
+    publishing        who is told of every change           journal           does the journal take intents?
+    unjournaled       closes that go without it             recovery          what became of orders, by the broker
 """
 
 from __future__ import annotations
@@ -39,6 +42,15 @@ from actors.executor.broker_reports import BrokerReports
 from actors.executor.cancels import Cancels
 from actors.executor.changes import Changes
 from actors.executor.deadlines import Deadlines
+from actors.executor.endings import (
+    GivenUpError,
+    NotJournaledError,
+    NotTakenError,
+    StoppedShortError,
+    expect_wanted,
+    not_answered,
+)
+from actors.executor.journal_watch import JournalWatch
 from actors.executor.market_facts import MarketFacts
 from actors.executor.order_book import OrderBook, Tracked
 from actors.executor.publishing import Publishing
@@ -47,12 +59,13 @@ from actors.executor.recovery import Recovery
 from actors.executor.result import KIND_OF_REFUSAL, result
 from actors.executor.session_facts import SessionFacts
 from actors.executor.telling import Telling
+from actors.executor.unjournaled import UnjournaledCloses
 from actors.executor.wire_window import WireWindow
 from actors.kernel.actor import ActorContext, SupervisedActor
 from actors.kernel.handlers import handles
 from actors.kernel.messages import Message, Request
 from actors.kernel.stories import root_id
-from actors.logic.order_ids import close_order_id, new_order_id, order_ref
+from actors.logic.order_ids import close_order_id, is_unjournaled, new_order_id, order_ref
 from actors.logic.order_table import UNSENT, OrderState
 from actors.logic.order_validation import contract_query, query_of, request_fault
 from actors.messages.addresses import JOURNAL, LINK, RISK
@@ -62,31 +75,6 @@ from actors.model.orders import OrderStatus, Purpose, RejectionKind, TradeReques
 from actors.model.trading import Trading
 from actors.ports import EventLog, no_log
 from actors.sections.orders import Orders
-
-
-class NotTakenError(Exception):
-    """The order is turned away before it has an id; a `GatewayError` as ``reason`` is a refusal to judge it at all."""
-
-    def __init__(
-        self, reason: GatewayError | str, status: OrderStatus = OrderStatus.REJECTED
-    ) -> None:
-        super().__init__(str(reason))
-        self.reason = reason
-        self.status = status
-
-
-class StoppedShortError(Exception):
-    """The order ends in ``state`` before it reached the broker."""
-
-    def __init__(self, state: OrderState, reason: str, kind: RejectionKind) -> None:
-        super().__init__(reason)
-        self.state = state
-        self.kind = kind
-
-
-class GivenUpError(Exception):
-    """The order ended while a step was under way: it was cancelled, or its caller's time was up."""
-
 
 HISTORY_BOUND: Final = 10_000
 """So many orders that ended are remembered, the newest."""
@@ -108,6 +96,7 @@ class ExecutorActor(SupervisedActor):
         WireWindow,
         Changes,
         Deadlines,
+        JournalWatch,
         Recovery,
     )
 
@@ -123,6 +112,8 @@ class ExecutorActor(SupervisedActor):
         self.settings = settings
         self.trading = trading
         self.book = book = OrderBook(HISTORY_BOUND)
+        self.journal = self.own(JournalWatch(self, settings, log))
+        self.unjournaled = UnjournaledCloses(book, context.entropy)
         self.market = market = self.own(MarketFacts(self))
         self.session = session = self.own(SessionFacts(self, book, market))
         self.answers = answers = self.own(Answers(self, trading, book, market))
@@ -187,7 +178,12 @@ class ExecutorActor(SupervisedActor):
             return
         try:
             approved = await self._approved(tracked, submit)
-            await self._made_durable(tracked, submit, approved)
+            try:
+                await self._made_durable(tracked, submit, approved)
+            except NotJournaledError as why:
+                tracked = self._taken_in_anew(tracked, submit, str(why))
+                approved = await self._approved(tracked, submit)
+                await self._made_durable(tracked, submit, approved)
             await self._through_the_gate(tracked, submit, approved)
         except StoppedShortError as ending:
             self._stop_short(tracked, ending)
@@ -207,9 +203,16 @@ class ExecutorActor(SupervisedActor):
             raise NotTakenError(ReadOnlyError("gateway.readonly is true: orders are refused"))
         if not self.session.connected:
             raise NotTakenError(GatewayNotConnectedError("the link is down: nothing can be sent"))
+        trouble = self.journal.trouble
+        if trouble is not None and not self._goes_without_the_journal(submit):
+            raise NotTakenError(f"no durable intent, no order: {trouble}")
         most = self.settings.max_working
         if opening and self.book.live_count() >= most:
             raise NotTakenError(ModeError(f"orders.max_working is reached ({most})"))
+
+    def _goes_without_the_journal(self, submit: m.SubmitOrder) -> bool:
+        """Only a close under a latch does: what a latch is there for must not wait for a disk."""
+        return submit.purpose is Purpose.CLOSE and self.session.latched is not None
 
     async def _qualified(self, submit: m.SubmitOrder) -> Contract:
         known = submit.contract
@@ -238,7 +241,13 @@ class ExecutorActor(SupervisedActor):
         if submit.deadline <= self.clock.monotonic():
             raise NotTakenError("no quote came before the deadline", OrderStatus.TIMEOUT)
         now = self.clock.now()
-        order_id = self._new_order_id(submit, contract, now)
+        if self.journal.trouble is not None:
+            obstacle = self.unjournaled.obstacle(contract.con_id)
+            if obstacle is not None:
+                raise NotTakenError(f"{self.journal.trouble}, and {obstacle}")
+            order_id = self.unjournaled.new_id(self.session.account, contract.con_id, now)
+        else:
+            order_id = self._new_order_id(submit, contract, now)
         order = wire_order(
             submit.request,
             order_ref=order_ref(self.trading.operator_id, order_id),
@@ -261,6 +270,21 @@ class ExecutorActor(SupervisedActor):
         self.deadlines.watch(tracked, submit)
         return tracked
 
+    def _taken_in_anew(self, tracked: Tracked, submit: m.SubmitOrder, why: str) -> Tracked:
+        """End an order that has no durable intent, and take its caller's wish in again without the journal."""
+        tracked.submit = None
+        try:
+            anew = self._taken_in(submit, tracked.record.order.contract, tracked.quote)
+        except NotTakenError as ending:
+            tracked.submit = submit
+            raise StoppedShortError(
+                OrderState.FAILED, str(ending), RejectionKind.NOT_SENT
+            ) from ending
+        reason = f"no durable intent: {why}; it goes as {anew.record.order_id}"
+        failed = move(tracked.record, OrderState.FAILED, self.clock.now(), reason)
+        self.publishing.update(tracked, failed, reason)
+        return anew
+
     def _new_order_id(self, submit: m.SubmitOrder, contract: Contract, now: datetime) -> str:
         self._sequence += 1
         if submit.purpose is Purpose.CLOSE:
@@ -272,11 +296,11 @@ class ExecutorActor(SupervisedActor):
         try:
             await self.window.enter(submit, submit.purpose)
         except GatewayError as error:
-            raise _not_answered(tracked, error) from error
+            raise not_answered(tracked, error) from error
 
     async def _approved(self, tracked: Tracked, submit: m.SubmitOrder) -> m.OrderApproved:
         """Have risk judge the order: its permit is what opens the gate, once."""
-        _expect_wanted(tracked, OrderState.AWAITING_APPROVAL)
+        expect_wanted(tracked, OrderState.AWAITING_APPROVAL)
         question = m.RequestApproval(
             **self.on_behalf(submit, "risk"),
             order=tracked.record.order,
@@ -289,22 +313,47 @@ class ExecutorActor(SupervisedActor):
                 RISK, question, m.OrderApproved, m.OrderRejected, watched=False
             )
         except GatewayError as error:
-            raise _not_answered(tracked, error) from error
+            raise not_answered(tracked, error) from error
         tracked.validation = judged.validation
         if isinstance(judged, m.OrderRejected):
             reasons = "; ".join(judged.validation.rejection_reasons)
             raise StoppedShortError(OrderState.REJECTED, reasons, RejectionKind.RISK)
-        _expect_wanted(tracked, OrderState.AWAITING_APPROVAL)
+        expect_wanted(tracked, OrderState.AWAITING_APPROVAL)
         return judged
 
     async def _made_durable(
         self, tracked: Tracked, submit: m.SubmitOrder, approved: m.OrderApproved
     ) -> None:
-        """Have the intent on the disk before anything is sent (D14)."""
-        record = tracked.record = move(
-            tracked.record, OrderState.AWAITING_JOURNAL, self.clock.now()
-        )
-        intent = m.RecordIntent(
+        """Have the intent on the disk before anything is sent (D14), or in the journal's memory where it may be so.
+
+        Raises `NotJournaledError` where that has to be under another reference.
+        """
+        tracked.record = move(tracked.record, OrderState.AWAITING_JOURNAL, self.clock.now())
+        intent = self._intent(tracked, submit, approved)
+        trouble = self.journal.trouble
+        if is_unjournaled(intent.order_id):
+            reason = trouble or "the journal had not answered in time"
+            self.tell(JOURNAL, m.RecordUnjournaled(intent=intent, reason=reason))
+            return
+        goes_without = self._goes_without_the_journal(submit)
+        if trouble is not None and goes_without:
+            raise NotJournaledError(trouble)
+        patience_ends_at = self.journal.patience_ends_at
+        answer_by = patience_ends_at if goes_without else approved.permit.expires_at
+        try:
+            await self.journal.made_durable(intent, answer_by)
+        except GatewayError as error:
+            if self._goes_without_the_journal(submit):
+                expect_wanted(tracked, OrderState.AWAITING_JOURNAL)
+                raise NotJournaledError(str(error)) from error
+            raise not_answered(tracked, error, "no durable intent, no order: ") from error
+        expect_wanted(tracked, OrderState.AWAITING_JOURNAL)
+
+    def _intent(
+        self, tracked: Tracked, submit: m.SubmitOrder, approved: m.OrderApproved
+    ) -> m.RecordIntent:
+        record = tracked.record
+        return m.RecordIntent(
             **self.on_behalf(submit, "intent"),
             order=record.order,
             request=record.request,
@@ -317,11 +366,6 @@ class ExecutorActor(SupervisedActor):
             close_reason=record.close_reason,
             wait_for=submit.wait_for,
         )
-        try:
-            await self.asked(JOURNAL, intent, m.IntentDurable, watched=False)
-        except GatewayError as error:
-            raise _not_answered(tracked, error, "no durable intent, no order: ") from error
-        _expect_wanted(tracked, OrderState.AWAITING_JOURNAL)
 
     async def _through_the_gate(
         self, tracked: Tracked, submit: m.SubmitOrder, approved: m.OrderApproved
@@ -382,20 +426,6 @@ class ExecutorActor(SupervisedActor):
             record = move(tracked.record, OrderState.UNKNOWN, self.clock.now())
             self.publishing.update(tracked, record, f"the gate did not answer: {error}")
             self.begin_story(self.recovery.ask_gate((record.order_ref,)))
-
-
-def _not_answered(tracked: Tracked, error: GatewayError, what: str = "") -> StoppedShortError:
-    """Risk or the journal did not answer in kind; when that is for want of time, it is the deadline's end."""
-    if isinstance(error, GatewayTimeoutError):
-        tracked.cancel = tracked.cancel.by_deadline()
-        return StoppedShortError(OrderState.CANCELLED, f"{what}{error}", RejectionKind.NOT_SENT)
-    return StoppedShortError(OrderState.FAILED, f"{what}{error}", RejectionKind.NOT_SENT)
-
-
-def _expect_wanted(tracked: Tracked, state: OrderState) -> None:
-    """Go on only when the order stands where the last step left it, and somebody still waits for it."""
-    if tracked.record.state is not state or tracked.submit is None:
-        raise GivenUpError
 
 
 def wire_order(

@@ -75,6 +75,13 @@ class ConnectionStatus(Reply):
 
 
 @attrs.frozen(kw_only=True)
+class JournalTroubled(Message):
+    """Say what keeps orders from being journaled, so that nothing is opened; with None, that nothing does any more."""
+
+    reason: str | None
+
+
+@attrs.frozen(kw_only=True)
 class RequestReconciliation(Message):
     """A restarted actor asks for the world to be read again; answered by `Reconcile` or `NothingToReconcile`.
 

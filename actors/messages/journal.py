@@ -61,6 +61,29 @@ class RecordModification(Request):
 
 
 @attrs.frozen(kw_only=True)
+class RecordUnjournaled(Message):
+    """Keep the intent of a close that goes without a durable one, since the journal refused it or did not answer.
+
+    Nobody waits for it: it is written as soon as the disk takes it, before what became of the order.
+    """
+
+    overflow = Overflow.SIGNAL
+
+    intent: RecordIntent
+    reason: str
+
+
+@attrs.frozen(kw_only=True)
+class ProveJournal(Request):
+    """Write something, now; answered by `JournalWrites`. What was kept is written with it."""
+
+
+@attrs.frozen(kw_only=True)
+class JournalWrites(Reply):
+    """The disk took what it was given."""
+
+
+@attrs.frozen(kw_only=True)
 class IntentDurable(Reply):
     """The intent is on the disk."""
 

@@ -31,6 +31,12 @@ class Orders(Section):
     cancel_again_after_s: float = number(
         1.0, 0.01, 600.0, "a cancel that the broker did not obey is repeated after so long"
     )
+    journal_patience_s: float = number(
+        1.0,
+        0.01,
+        60.0,
+        "a close under a latch goes without the journal when that has not answered for so long",
+    )
     max_working: int = whole(100, 1, 10_000, "orders at once")
     max_approved: int = whole(
         20, 1, 1_000, "orders at once between risk's approval and the wire, and as many closes"

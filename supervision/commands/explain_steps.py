@@ -22,6 +22,7 @@ from actors.executor.audit_notes import (
 )
 from actors.logic.order_table import TERMINAL, OrderState
 from supervision.store.audit import OrderAudit
+from supervision.store.entries.orders import UNJOURNALED_NOTE
 
 WHATS: Final = (
     "trigger",
@@ -247,6 +248,9 @@ def _note(row: Mapping[str, Any]) -> Step:
         )
         text = f"a change to {asked} was not made: {content['reason']}"
         return Step(at=row["at"], what="refused", text=text, facts=content)
+    if kind == UNJOURNALED_NOTE:
+        text = f"it went without a durable intent: {content['reason']}; this was written afterwards"
+        return Step(at=row["at"], what="intent", text=text, facts=content)
     if kind == CHANGE_SENT:
         text = "the change's bytes went to the socket"
         return Step(at=row["at"], what="sent", text=text, facts=content)

@@ -191,15 +191,17 @@ def build_proof_process(
     records: ConnectionRecords | None = None,
     source: SecondSource | None = None,
     store: QuoteStore | None = None,
+    driver: ProofDriver | None = None,
 ) -> Process:
     """Make the same tree on one seeded loop, talking to a simulator that runs on that loop too (D3).
 
     ``clock`` is the world's, which may begin at any moment; without one it is a new one of the loop. ``source`` is the
     second source of market data, without which there is no failover; ``store`` is what quotes are published to.
+    ``driver`` is one whose actors a test makes hang or slow.
     """
     clock, entropy = clock or VirtualClock(loop), SeededEntropy(seed)
     dice = random.Random(seed)  # noqa: S311 - replayable on purpose
-    driver = ProofDriver(loop, dice)
+    driver = driver or ProofDriver(loop, dice)
     volatile = VolatileStore()
     sessions = records or MemoryRecords(clock, config.database.queue_bound)
     operator = operator_id or config.general.operator_id

@@ -5,8 +5,10 @@ the event loop one actor that is ready handles one message, and which one is dra
 virtual time (`supervision.proof.loop`) one seed gives one trace.
 
 A hang is a fault that a test asks for: `hang` makes an incarnation keep its next message in hand until supervision
-replaces it, `wake` lets the abandoned one go on, to prove that it changes nothing. Tasks that a `LoopActor` spawned
-keep running while it "hangs", since they share the loop.
+replaces it, `wake` lets the abandoned one go on, to prove that it changes nothing. `slow` makes an actor take its time
+before each batch, as one does whose disk is slow with the one before: it is busy for so long, then handles all that has
+come meanwhile. One that is busy for longer than its handler limit is replaced like one that hangs. Tasks that a
+`LoopActor` spawned keep running while it "hangs", since they share the loop.
 """
 
 from __future__ import annotations
@@ -47,6 +49,7 @@ class _Running:
     hangs: bool = False
     held: Parcel | None = None
     has_begun: bool = False
+    is_slow: bool = False
 
 
 class ProofDriver:
@@ -63,6 +66,7 @@ class ProofDriver:
         self._ready: list[_Running] = []
         self._current: dict[str, _Running] = {}
         self._hung: dict[str, _Running] = {}
+        self._slow_s: dict[str, float] = {}
         self._is_scheduled = False
 
     def open(
@@ -121,12 +125,16 @@ class ProofDriver:
 
     def _let(self, running: _Running) -> bool:
         """Begin, or handle one message; False when there is nothing more to do for now."""
-        if running.held is not None:
+        if running.held is not None or running.is_slow:
             return False
         if not running.has_begun:
             running.has_begun = True
             running.actor.on_start()
             return True
+        slow_s = self._slow_s.get(running.actor.name, 0.0)
+        if slow_s and not running.hangs and not running.actor.lease.empty():
+            self._be_slow(running, slow_s)
+            return False
         parcel = running.actor.lease.take()
         if parcel is None:
             return False
@@ -147,6 +155,26 @@ class ProofDriver:
         running.actor.lease.hang()
         self._hung[name] = running
         self._loop.call_later(running.actor.lease.handler_limit_s + _HANG_GRACE_S, self._look)
+
+    def slow(self, name: str, each_batch_s: float) -> None:
+        """Let an actor take so many seconds for each batch of messages from now on; 0 ends that."""
+        self._slow_s[name] = each_batch_s
+
+    def _be_slow(self, running: _Running, for_s: float) -> None:
+        lease = running.actor.lease
+        running.is_slow, lease.since = True, running.actor.clock.monotonic()
+        if for_s > lease.handler_limit_s:
+            self._loop.call_later(lease.handler_limit_s + _HANG_GRACE_S, self._look)
+        self._loop.call_later(for_s, self._catch_up, running)
+
+    def _catch_up(self, running: _Running) -> None:
+        """Handle all that has come meanwhile; one that was replaced finds nothing."""
+        running.is_slow = False
+        running.actor.lease.done()
+        while (parcel := running.actor.lease.take()) is not None:
+            running.actor.on_receive(parcel)
+            if parcel is STOP:
+                return
 
     def wake(self, name: str) -> None:
         """Let the incarnation that hung go on with the message it had in hand, as a woken thread would."""

@@ -171,11 +171,18 @@ class JournalActor(SupervisedActor):
         if self._file is None and not is_kept:
             raise JournalError(self._trouble or "the journal is not open")
         writer = self._writer(from_the_dead=kind.from_the_dead(message))
+        key = kind.kept_once(message)
+        if self._uncommitted.holds(key):
+            return
         batch = self._open_batch()
         statements = signed(writer, rows) if batch is None else batch.add(writer, rows)
         self._uncommitted.gather(
             Gathered(
-                message=message, statements=statements, is_kept=is_kept, is_note=not kind.urgent
+                message=message,
+                statements=statements,
+                key=key,
+                is_kept=is_kept,
+                is_note=not kind.urgent,
             )
         )
 
@@ -253,7 +260,13 @@ class JournalActor(SupervisedActor):
             self.reply(request, answer)
 
     def _batch_to_commit(self) -> Batch | None:
-        return self._open_batch() if len(self._uncommitted) else None
+        return self._open_batch() if len(self._uncommitted) or self._answers else None
+
+    @handles(m.ProveJournal)
+    def on_prove_journal(self, request: m.ProveJournal) -> None:
+        """Write now, with whatever has been gathered: the number of the batch, if nothing else."""
+        self._answers.append((request, m.JournalWrites(correlation_id=request.correlation_id)))
+        self._urgent = True
 
     def _losses(self, lost: int) -> tuple[tuple[str, dict[str, object]], ...]:
         """Say in the audit trail that the journal has a gap."""

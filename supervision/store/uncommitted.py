@@ -9,7 +9,7 @@ Memory is bounded: beyond the bound notes go first, then whatever is oldest, and
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from typing import Final
 
 import attrs
@@ -24,11 +24,13 @@ MOST_KEPT: Final = 10_000
 class Gathered:
     """An entry on its way to the disk; ``message`` None announces a writer.
 
+    ``key``: whoever wants it repeats it; one is enough. None: it comes once.
     ``is_kept``: it is written later when the disk refuses it now. ``is_note``: it is the first to go beyond the bound.
     """
 
     message: object | None
     statements: tuple[Statement, ...]
+    key: Hashable = None
     is_kept: bool = True
     is_note: bool = False
 
@@ -60,6 +62,10 @@ class Uncommitted:
     def entries(self) -> tuple[Gathered, ...]:
         """What is not durable, oldest first."""
         return tuple(self._entries)
+
+    def holds(self, key: Hashable) -> bool:
+        """Tell whether an entry with this key is there already."""
+        return key is not None and any(entry.key == key for entry in self._entries)
 
     def gather(self, entry: Gathered) -> None:
         """Take an entry in."""

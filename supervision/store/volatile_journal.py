@@ -35,6 +35,11 @@ class VolatileJournalActor(SupervisedActor):
         if kind.answer is not None and isinstance(message, Request):
             self.reply(message, kind.answer(message))
 
+    @handles(m.ProveJournal)
+    def on_prove_journal(self, request: m.ProveJournal) -> None:
+        """Say that it holds what it is given."""
+        self.reply(request, m.JournalWrites(correlation_id=request.correlation_id))
+
     @handles(m.ReadJournal)
     def on_read_journal(self, request: m.ReadJournal) -> None:
         """Tell what is held."""

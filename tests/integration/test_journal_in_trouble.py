@@ -205,6 +205,19 @@ def test_a_read_tells_what_is_kept_beside_what_the_file_says(journal: Journal) -
 
 
 @pytest.mark.req("STC-4")
+def test_a_latch_that_is_asked_for_again_and_again_is_written_once(journal: Journal) -> None:
+    journal.disk.refuses = FULL
+    for _ in range(3):
+        journal.asked(RequestFailed, RecordLatch, **latch(latched=True))
+
+    journal.disk.heal()
+    journal.asked(LatchDurable, RecordLatch, **latch(latched=True))
+
+    assert journal.rows("latch", "liquidation_id") == ["l"]
+    assert journal.rows("audit", "kind") == ["latched"]
+
+
+@pytest.mark.req("STC-4")
 def test_what_was_only_asked_for_and_refused_is_never_written(journal: Journal) -> None:
     journal.asked(IntentDurable, RecordIntent, **intent(1))
     journal.asked(LatchDurable, RecordLatch, **latch(latched=True))

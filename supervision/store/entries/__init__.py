@@ -26,11 +26,13 @@ from supervision.store.entries.orders import (
     NOTE,
     TRANSITION,
     UNDONE,
+    UNJOURNALED,
 )
 from supervision.store.volatile_store import VolatileStore
 
 _KINDS: Final[tuple[EntryKind[Any], ...]] = (
     INTENT,
+    UNJOURNALED,
     MODIFICATION,
     UNDONE,
     TRANSITION,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
@@ -49,6 +49,9 @@ class EntryKind(Generic[M]):
 
     is_kept: Callable[[M], bool] = lambda _: True
     """Whether it is written later when the disk refuses it now: what has happened is; what is only asked for is not."""
+
+    kept_once: Callable[[M], Hashable] = lambda _: None
+    """Under which key it is kept only once, since its asker repeats it; None: each one is kept."""
 
     from_the_dead: Callable[[M], bool] = lambda _: False
     """Whether it is accepted from an incarnation that was replaced right after it said so."""

@@ -100,6 +100,7 @@ LATCH: Final = EntryKind(
     ),
     # Latching is always safe: it is accepted from an incarnation that failed right after it said so, and kept.
     is_kept=lambda message: message.latched,
+    kept_once=lambda message: message.liquidation_id if message.latched else None,
     from_the_dead=lambda message: message.latched,
     hold=_hold_latch,
     read=_read_latch,

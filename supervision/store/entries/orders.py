@@ -36,8 +36,11 @@ def intent_rows(
     content: Any,
     at: datetime,
     approval: Any = None,
+    conflict: str = "",
 ) -> Rows:
     """Write that an order is about to be sent. An ``order_ref`` is used once; ``purpose`` is open or close.
+
+    ``conflict`` IGNORE leaves an intent that is there as it is.
 
     ``approval`` is risk's decision and its permit; in the order's row they cost no page of their own.
     """
@@ -45,6 +48,7 @@ def intent_rows(
         raise ValueError(f"purpose must be open or close (was {purpose!r})")
     row = insert(
         "intents",
+        conflict,
         order_ref=order_ref,
         order_id=order_id,
         correlation_id=correlation_id,
@@ -53,10 +57,10 @@ def intent_rows(
         created_at=at,
         approval=approval,
     )
-    return Rows(statements=(row,), new_order=order_ref)
+    return Rows(statements=(row,), new_order=None if conflict else order_ref)
 
 
-def _intent_rows(message: m.RecordIntent, _: datetime) -> Rows:
+def _intent_rows(message: m.RecordIntent, _: datetime, conflict: str = "") -> Rows:
     return intent_rows(
         order_ref=message.order.order_ref,
         order_id=message.order_id,
@@ -65,6 +69,7 @@ def _intent_rows(message: m.RecordIntent, _: datetime) -> Rows:
         content=_terms(message),
         at=message.at,
         approval=approval_content(message.approval),
+        conflict=conflict,
     )
 
 
@@ -126,6 +131,32 @@ INTENT: Final = EntryKind(
     hold=_hold_intent,
     read=_read_orders,
     recall=_recall_orders,
+)
+
+
+# --- intents that were not durable when the order went ----------------------------------------------------------------
+
+UNJOURNALED_NOTE: Final = "unjournaled"
+"""The kind of the note that says why an order went without a durable intent."""
+
+
+def _unjournaled_rows(message: m.RecordUnjournaled, now: datetime) -> Rows:
+    """Write the intent that came too late, with why; one that became durable after all is left as it is."""
+    intent = message.intent
+    (row,) = _intent_rows(intent, now, "IGNORE").statements
+    (note,) = note_rows(
+        order_ref=intent.order.order_ref,
+        kind=UNJOURNALED_NOTE,
+        content={"reason": message.reason},
+        at=intent.at,
+    ).statements
+    return Rows(statements=(row, note))
+
+
+UNJOURNALED: Final = EntryKind(
+    message=m.RecordUnjournaled,
+    rows=_unjournaled_rows,
+    hold=lambda store, message: _hold_intent(store, message.intent),
 )
 
 # --- changes --------------------------------------------------------------------------------------------------------
