@@ -431,6 +431,7 @@ def _pending(live: m.LiveOrder) -> Pending:
         is_stop=order.order_type is OrderType.STOP,
         unknown=live.is_unknown,
         confirmed=live.is_confirmed,
+        addressable=live.is_addressable,
     )
 
 

@@ -116,7 +116,7 @@ class ExecutorActor(SupervisedActor):
         self.unjournaled = UnjournaledCloses(book, context.entropy)
         self.market = market = self.own(MarketFacts(self))
         self.session = session = self.own(SessionFacts(self, book, market))
-        self.answers = answers = self.own(Answers(self, trading, book, market))
+        self.answers = answers = self.own(Answers(self, trading, book, market, session))
         self.telling = telling = self.own(Telling(self))
         self.publishing = publishing = self.own(Publishing(self, log, book, answers, telling))
         self.acknowledgements = acknowledgements = self.own(

@@ -9,6 +9,7 @@ from actors.executor.market_facts import MarketFacts
 from actors.executor.order_book import OrderBook, Tracked
 from actors.executor.record import is_settled, lacks_reason, signed_remaining
 from actors.executor.result import result
+from actors.executor.session_facts import SessionFacts
 from actors.kernel.actor import SupervisedActor
 from actors.kernel.handlers import Part, handles
 from actors.kernel.messages import Message, Request
@@ -43,11 +44,13 @@ class Answers(Part):
         trading: Trading,
         book: OrderBook,
         market: MarketFacts,
+        session: SessionFacts,
     ) -> None:
         self._actor = actor
         self._trading = trading
         self._book = book
         self._market = market
+        self._session = session
         self._cancel_alls: dict[str, tuple[Request, frozenset[str]]] = {}
 
     # --- one order ------------------------------------------------------------------------------------------------
@@ -159,6 +162,7 @@ class Answers(Part):
                 remaining=left,
                 is_unknown=record.state is OrderState.UNKNOWN,
                 is_confirmed=record.state in WORKING,
+                is_addressable=self._session.is_addressable(record),
             )
             for record in records
             if (left := abs(signed_remaining(record)))

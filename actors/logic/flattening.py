@@ -72,7 +72,8 @@ class Pending:
     """An order that can still fill, of ours or of somebody else. ``remaining`` is what it can still fill, in units.
 
     ``unknown``: its fate is being asked for. ``confirmed``: the broker said that it works. ``is_close``: it is one of
-    our own closes. ``is_stop``: it protects a position.
+    our own closes. ``is_stop``: it protects a position. ``addressable``: this session can cancel it by its number and
+    is told its end; not so an order of another client id, also if it is ours.
     """
 
     reference: str
@@ -83,6 +84,7 @@ class Pending:
     is_stop: bool = False
     unknown: bool = False
     confirmed: bool = True
+    addressable: bool = True
 
     @property
     def signed(self) -> float:
@@ -375,8 +377,10 @@ def _must_wait_for(
 def _await_ends(
     progress: Progress, unwanted: tuple[Pending, ...], now: float, limits: Flattening
 ) -> Outcome:
-    """Wait for orders to end. Those of others do so without a word to us: only a read tells."""
-    if all(order.ours for order in unwanted):
+    """Wait for orders to end. Those of another client do so without a word to us, and words are lost: a read tells."""
+    asked = [progress.cancels[order.reference][0] for order in unwanted]
+    is_overdue = now - min(asked) >= limits.cancel_again_after_s
+    if all(order.ours and order.addressable for order in unwanted) and not is_overdue:
         return _stand(progress, Phase.CANCELLING)
     return _read(progress, Phase.CANCELLING, now, limits)
 
@@ -449,8 +453,9 @@ def _cancels(
 def _cancel(
     order: Pending, since_s: float, mandate: Mandate, limits: Flattening
 ) -> tuple[Action, ...]:
-    if not order.ours:
-        return (CancelGlobally(why="only so can orders of others be reached"),)
+    if not (order.ours and order.addressable):
+        why = "only so can orders of other clients be reached"
+        return (CancelGlobally(why=why),) if mandate.foreign else ()
     single = Cancel(reference=order.reference)
     if mandate.foreign and since_s >= limits.cancel_globally_after_s:
         return (single, CancelGlobally(why="a single cancel had no effect"))

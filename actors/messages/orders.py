@@ -120,7 +120,8 @@ class GetLiveOrders(Request):
 class LiveOrder:
     """An order of ours that can still fill. ``remaining`` is without sign, in units.
 
-    ``is_unknown``: its fate is being asked for. ``is_confirmed``: the broker acknowledged it.
+    ``is_unknown``: its fate is being asked for. ``is_confirmed``: the broker acknowledged it. ``is_addressable``: this
+    session can cancel it by its number, since it is of the same client id; else neither its end is told here.
     """
 
     order_id: str
@@ -128,6 +129,7 @@ class LiveOrder:
     remaining: float
     is_unknown: bool
     is_confirmed: bool
+    is_addressable: bool = True
 
 
 @attrs.frozen(kw_only=True)

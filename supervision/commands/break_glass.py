@@ -2,7 +2,7 @@
 
 ::
 
-    proved dead → read → a person agrees in words → latch → connect → cancel globally → Strategy C → flat
+    proved dead → read → a person agrees in words → latch → connect → Strategy C: cancel all, close → flat
 
 The same tree does it, with the same Strategy C: latched before it connects, under a client id of its own, with a
 journal of its own below the state directory. The lock of the dead process is held meanwhile, so that it cannot come
@@ -32,7 +32,6 @@ from actors.errors import (
     ReadOnlyError,
 )
 from actors.logic.broker_orders import is_working
-from actors.messages.addresses import LINK
 from actors.model.connection import BrokerState
 from actors.model.orders import BrokerOrder, ExecutionMode
 from supervision.commands.check.session import LinkUnderTest
@@ -217,17 +216,17 @@ async def _flatten(gateway: IBKRGateway, config: Config, echo: Callable[[str], N
         echo(f"log         {Path(config.general.state_dir) / config.logging.file}")
     async with _ended(gateway):
         await gateway.liquidate("break glass: the process that trades is dead")
+        connecting = asyncio.create_task(_connect(gateway, config.gateway.timeout_s, echo))
         try:
-            await _connected(gateway, config.gateway.timeout_s, echo)
-            if config.strategy_c.whole_account:
-                gateway.process.tell(LINK, m.SendGlobalCancel())
-            return await _watched(gateway, echo)
+            return await _watched(gateway, connecting, echo)
         except asyncio.CancelledError:
             _go_on_after_all()
             echo("ended by hand; what is left:")
             for line in await _left(gateway):
                 echo(line)
             return False
+        finally:
+            connecting.cancel()
 
 
 def _go_on_after_all() -> None:
@@ -245,24 +244,26 @@ async def _ended(gateway: IBKRGateway) -> AsyncIterator[None]:
         await gateway.disconnect()
 
 
-async def _connected(gateway: IBKRGateway, timeout_s: float, echo: Callable[[str], None]) -> None:
-    """Connect, again and again: there is nothing else to do."""
+async def _connect(gateway: IBKRGateway, timeout_s: float, echo: Callable[[str], None]) -> None:
+    """Connect, again and again. It ends when data is proved too, for which no close waits."""
     while not gateway.is_connected:
         try:
             await gateway.connect(timeout_s)
         except (GatewayTimeoutError, GatewayConnectionError) as error:
-            echo(f"no link     {error}; trying on, Ctrl-C ends it")
-            await asyncio.sleep(RECONNECT_S)
+            if not gateway.is_connected:
+                echo(f"no link     {error}; trying on, Ctrl-C ends it")
+                await asyncio.sleep(RECONNECT_S)
 
 
-async def _watched(gateway: IBKRGateway, echo: Callable[[str], None]) -> bool:
-    """Say each change, until the report is there."""
+async def _watched(
+    gateway: IBKRGateway, connecting: asyncio.Task[None], echo: Callable[[str], None]
+) -> bool:
+    """Say each change, until the report is there; raises what makes connecting hopeless."""
     said = ""
     while True:
         status = await _patiently(gateway.status)
         report = gateway.liquidation_reports[-1] if gateway.liquidation_reports else None
-        left = await _left(gateway)
-        line = "; ".join((status.liquidation_step if status else "?", *left))
+        line = "; ".join((status.liquidation_step if status else "?", *await _left(gateway)))
         if line != said:
             echo(f"step        {line}")
             said = line
@@ -270,6 +271,8 @@ async def _watched(gateway: IBKRGateway, echo: Callable[[str], None]) -> bool:
             for told in _report(report):
                 echo(told)
             return report.flat
+        if connecting.done():
+            connecting.result()
         await asyncio.sleep(LOOK_S)
 
 

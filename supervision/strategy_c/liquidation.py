@@ -144,6 +144,7 @@ class Liquidation(Part):
     def stop(self) -> None:
         """The latch was taken back: leave everything alone from now on."""
         self._runs = False
+        self._tell_link(is_running=False)
         self.step = NOT_RUNNING
         for con_id in tuple(self._flattener.tasks):
             self._flattener.end(con_id)
@@ -151,6 +152,7 @@ class Liquidation(Part):
     def pause(self) -> None:
         """Leave the contracts alone while an operator takes their queued closes back."""
         self._runs = False
+        self._tell_link(is_running=False)
         for con_id in tuple(self._flattener.tasks):
             self._flattener.end(con_id)
 
@@ -237,7 +239,7 @@ class Liquidation(Part):
         for con_id in [key for key, task in tasks.items() if task.phase is Phase.FLAT]:
             self._flattener.end(con_id)
         phases = {task.phase for task in tasks.values()}
-        self._tell_link(bool(phases - _IDLE) or (self._told is None and not phases))
+        self._tell_link(is_running=bool(phases - _IDLE) or (self._told is None and not phases))
         if phases - _OVER:
             self._proof = Progress()
             self._counts_from = max(self._counts_from, self._actor.clock.monotonic())
@@ -270,6 +272,7 @@ class Liquidation(Part):
         remaining = self._remaining()
         self._go(DONE, "not flat: by hand" if remaining else "flat")
         self._told = remaining
+        self._tell_link(is_running=False)  # no look follows that would
         self._tell_report(flat=not remaining, simulated=False, remaining=remaining)
 
     def _remaining(self) -> tuple[str, ...]:
@@ -342,7 +345,7 @@ class Liquidation(Part):
         except GatewayError:
             return
 
-    def _tell_link(self, is_running: bool) -> None:
+    def _tell_link(self, *, is_running: bool) -> None:
         prices = tuple(
             con_id
             for con_id, task in self._flattener.tasks.items()
