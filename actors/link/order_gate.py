@@ -61,7 +61,6 @@ class SentOrder:
     """An order that passed; ``broker_order_id`` is None where nothing is behind the gate (dry run)."""
 
     broker_order_id: int | None
-    sequence: int
     sent_at: datetime
 
 
@@ -326,7 +325,7 @@ class OrderGate:
     def passed(self, order: WireOrder, broker_order_id: int | None, at: datetime) -> int:
         """Note that the order passed, before its bytes are written; returns the gate's sequence number."""
         self.sequence += 1
-        known = SentOrder(broker_order_id=broker_order_id, sequence=self.sequence, sent_at=at)
+        known = SentOrder(broker_order_id=broker_order_id, sent_at=at)
         self._sent.pop(order.order_ref, None)
         if len(self._sent) >= self._max:
             self._forget_oldest()

@@ -9,11 +9,21 @@ from typing import Any
 import attrs
 import pytest
 
-from actors.link.order_gate import Attempt, OrderGate
+from actors.link.order_gate import Attempt, OrderGate, Refusal
 from actors.logic.permits import MAX_KEY_BYTES, MIN_KEY_BYTES, issue_permit, sign_permit
+from actors.model.account import Holding
 from actors.model.connection import GateState
 from actors.model.contracts import Contract, SecurityType
-from actors.model.orders import OrderAction, OrderType, Permit, Purpose, WireOrder
+from actors.model.orders import (
+    BrokerOrder,
+    Execution,
+    GateRefusal,
+    OrderAction,
+    OrderType,
+    Permit,
+    Purpose,
+    WireOrder,
+)
 
 KEY = b"0123456789abcdef"
 OPERATOR = "CSATSPRIM"
@@ -83,6 +93,12 @@ WORDS: list[tuple[WireOrder, Permit | None, dict[str, Any], str]] = [
     (order(order_ref="X"), None, {}, "order_ref must begin with 'CSATSPRIM:' and go on"),
     (order("\0"), None, {}, "a text of the order has characters that cannot be printed"),
     (order(account="X"), None, {}, "account must be one that the session manages"),
+    (
+        order(contract=attrs.evolve(SPY, security_type=SecurityType.FUTURE)),
+        None,
+        {},
+        "only stocks and options are opened",
+    ),
     (order(broker_order_id=3), None, {}, "order 3 is not known under this order_ref"),
 ]
 
@@ -339,9 +355,10 @@ def test_the_moment_since_which_it_remembers_is_just_after_what_it_forgot() -> N
         gate.passed(order(str(number)), number + 1, START + timedelta(seconds=number))
     first = gate.knows_since
     gate.passed(order("1"), 2, START + timedelta(seconds=9))
+    again = gate.knows_since
     gate.passed(order("4"), 9, START + timedelta(seconds=10))
 
-    assert first == START + timedelta(microseconds=1)
+    assert first == again == START + timedelta(microseconds=1)
     assert gate.knows_since == START + timedelta(seconds=2, microseconds=1)
     assert gate.answer([f"{OPERATOR}:1", f"{OPERATOR}:2"]) == ((f"{OPERATOR}:1", 2),)
 
@@ -376,14 +393,190 @@ def test_only_an_order_with_reference_and_id_is_learnt(
 @pytest.mark.parametrize("bound", [1, 3])
 def test_of_what_is_given_up_the_newest_are_remembered(bound: int) -> None:
     gate = opened(new_gate(bound))
-    references = [f"{OPERATOR}:{number}" for number in range(bound + 1)]
+    references = [f"{OPERATOR}:{number}" for number in range(bound + 2)]
     gate.answer(references)
     gate.answer(references[-1:])
 
     found = [
         said(gate, order(str(number)), permit(order(str(number)), f"p{number}"))
-        for number in range(1, bound + 1)
+        for number in range(bound + 2)
     ]
 
-    assert found == ["this order_ref was given up before"] * bound
-    assert said(gate, order("0"), permit(order("0"), "p0")) is None
+    assert found == [None, None] + ["this order_ref was given up before"] * bound
+
+
+# --- the last line ----------------------------------------------------------------------------------------------------
+
+CLOSE = "CLOSE_SPY_756733_0001_aa"
+SELL = OrderAction.SELL
+
+
+def holding(quantity: float, contract: Contract = SPY) -> Holding:
+    return Holding(account=ACCOUNT, contract=contract, quantity=quantity, average_cost=100.0)
+
+
+def holds(quantity: float) -> OrderGate:
+    gate = opened(new_gate())
+    gate.positions.state_was_read([holding(quantity)], (), {})
+    return gate
+
+
+def close(quantity: float, reference: str = CLOSE, **fields: Any) -> WireOrder:
+    values = {"action": SELL, "purpose": Purpose.CLOSE, "quantity": quantity} | fields
+    return order(reference, **values)
+
+
+def sized(gate: OrderGate, wire: WireOrder, name: str = "p") -> Permit:
+    """A permit for a close that was sized from what the gate knows now."""
+    con_id = wire.contract.con_id
+    return permit(
+        wire,
+        name,
+        fill_count=gate.positions.fill_count(con_id),
+        position_sequence=gate.positions.position_sequence(con_id),
+    )
+
+
+def executed(name: str, quantity: float, wire: WireOrder) -> Execution:
+    return Execution(
+        exec_id=f"{name}.01",
+        contract=wire.contract,
+        order_id=5,
+        client_id=1,
+        perm_id=9,
+        order_ref=wire.order_ref,
+        account=ACCOUNT,
+        action=wire.action,
+        quantity=quantity,
+        price=100.0,
+        executed_at=START,
+    )
+
+
+def shown(wire: WireOrder, **fields: Any) -> BrokerOrder:
+    values: dict[str, Any] = {"order_id": 5, "status": "Submitted", "quantity": wire.quantity}
+    return BrokerOrder(
+        **(values | fields),
+        client_id=1,
+        perm_id=9,
+        order_ref=wire.order_ref,
+        contract=wire.contract,
+        action=wire.action,
+        order_type="MKT",
+        limit_price=None,
+        stop_price=None,
+    )
+
+
+@pytest.mark.req("RSK-4")
+@pytest.mark.parametrize(
+    ("working", "quantity", "passes"),
+    [(0.0, 10.0, True), (0.0, 10.5, False), (4.0, 6.0, True), (4.0, 6.5, False), (0.5, 9.5, True)],
+)
+def test_closes_that_can_fill_never_exceed_what_is_held(
+    working: float, quantity: float, passes: bool
+) -> None:
+    gate = holds(10.0)
+    if working:
+        gate.passed(close(working), 5, START)
+    second = close(quantity, "CLOSE_SPY_756733_0002_aa")
+
+    refusal = gate.refusal(Attempt(order=second, permit=sized(gate, second), deadline=200.0), 100.0)
+
+    if passes:
+        assert refusal is None
+    else:
+        assert refusal == Refusal(
+            f"SELL {quantity:g} goes beyond the position: 10 can be closed on this side, "
+            f"and closes that are not proved dead can take {working:g} of it",
+            GateRefusal.BEYOND_POSITION,
+        )
+
+
+@pytest.mark.req("RSK-4")
+@pytest.mark.parametrize(
+    ("wire", "passes"),
+    [
+        (order("ORD_2", action=SELL), False),
+        (order("ORD_2"), True),
+        (order("ORD_2", action=SELL, contract=attrs.evolve(SPY, con_id=1)), True),
+    ],
+)
+@pytest.mark.parametrize("working", [0.5, 4.0])
+def test_nothing_opens_beside_a_close_of_its_side_and_contract(
+    wire: WireOrder, passes: bool, working: float
+) -> None:
+    gate = holds(10.0)
+    gate.passed(close(working), 5, START)
+    words = f"a close of the same side can still take {working:g}: nothing opens beside it"
+
+    assert said(gate, wire) == (None if passes else words)
+
+
+@pytest.mark.req("RSK-4")
+def test_an_opening_order_may_be_changed_beside_a_close_and_does_not_count_as_one() -> None:
+    gate = holds(10.0)
+    gate.passed(order("ORD_2", action=SELL), 7, START)
+    gate.passed(close(10.0), 5, START)
+
+    assert said(gate, order("ORD_2", action=SELL, broker_order_id=7)) is None
+    assert gate.positions.in_flight(SPY.con_id, SELL) == 10.0
+
+
+@pytest.mark.req("RSK-4")
+@pytest.mark.parametrize(
+    ("quantity", "passes"), [(10.0, True), (4.0, True), (10.5, False), (14.0, False)]
+)
+def test_the_change_of_a_close_counts_with_what_of_it_was_executed(
+    quantity: float, passes: bool
+) -> None:
+    gate = holds(10.0)
+    gate.passed(close(10.0), 5, START)
+    first = executed("a", 4.0, close(10.0))
+    gate.positions.count_execution(first)
+    gate.positions.position_told(holding(6.0))
+    change = close(quantity, broker_order_id=5)
+
+    assert (said(gate, change, sized(gate, change)) is None) is passes
+
+
+@pytest.mark.req("STC-6", "RSK-4")
+@pytest.mark.parametrize(
+    ("stale", "words"),
+    [
+        ({"fill_count": 3}, "executions of the contract, the gate 0"),
+        ({"position_sequence": 3}, "changes of the position, the gate 1"),
+    ],
+)
+def test_a_close_says_what_moved_since_it_was_sized(stale: dict[str, int], words: str) -> None:
+    gate = holds(10.0)
+    now: dict[str, Any] = {"fill_count": 0, "position_sequence": 1}
+    wire = close(10.0)
+
+    refusal = gate.refusal(
+        Attempt(order=wire, permit=permit(wire, **(now | stale)), deadline=200.0), 100.0
+    )
+
+    assert refusal == Refusal(
+        f"the position moved: the permit counts 3 {words}", GateRefusal.POSITION_MOVED
+    )
+
+
+@pytest.mark.req("RSK-4", "ORD-9")
+@pytest.mark.parametrize("ours", [True, False])
+def test_what_the_broker_says_of_an_order_reaches_the_last_line_and_of_ours_its_id_is_learnt(
+    ours: bool,
+) -> None:
+    gate = holds(10.0)
+
+    gate.order_told(shown(close(4.0)), ours=ours)
+
+    assert gate.positions.in_flight(SPY.con_id, SELL) == 4.0
+    change = close(3.0, broker_order_id=5)
+    assert (said(gate, change, sized(gate, change)) is None) is ours
+    gate.passed(close(4.0), 5, START)
+    gate.order_told(
+        attrs.evolve(shown(close(4.0), status="Cancelled", filled=0.0), order_ref="", perm_id=0),
+        ours=ours,
+    )
+    assert gate.positions.in_flight(SPY.con_id, SELL) == (0.0 if ours else 4.0)

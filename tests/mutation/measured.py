@@ -46,10 +46,13 @@ MEASURED: Final[Mapping[str, Measured]] = {
         (
             "tests/link/test_order_gate.py",
             "tests/link/test_gate_words.py",
+            "tests/link/test_position_guard.py",
             *_without(_THOUSAND),
         ),
     ),
-    "actors/link/position_guard.py": Measured(("tests/link/test_position_guard.py",)),
+    "actors/link/position_guard.py": Measured(
+        ("tests/link/test_position_guard.py", "tests/link/test_gate_words.py")
+    ),
     "actors/logic/order_table.py": Measured(("tests/unit/logic/test_order_table.py",), ("_stays",)),
     "actors/logic/permits.py": Measured(("tests/link/test_permits.py",)),
     "actors/risk/exposure.py": Measured(
@@ -57,6 +60,7 @@ MEASURED: Final[Mapping[str, Measured]] = {
     ),
     "actors/risk/rules.py": Measured(
         (
+            "tests/unit/logic/test_risk_rule_numbers.py",
             "tests/unit/logic/test_risk_rules.py",
             "tests/unit/logic/test_currencies.py",
         )
