@@ -52,8 +52,9 @@ _OPEN_ORDER_FIELDS: Final = ((170, 128), (162, 123), (160, 122), (158, 121), (0,
 """Fields of an openOrder without anything that is there only sometimes, from a server version on (TWS_WIRE §4.2)."""
 _TIME_FIELD: Final = 15
 _ANY_TIME: Final = "20000101 00:00:00 UTC"
-_REMEMBERED: Final = 4096
-"""A busy day's executions; as many completed orders. Under 2 kB each."""
+_REMEMBERED: Final = 16_384
+"""A very busy day's executions; as many completed orders. Under 2 kB each. One that is too small helps nothing: a list
+that is longer pushes out its own beginning before it is read again."""
 _SEPARATOR: Final = "\0"
 
 

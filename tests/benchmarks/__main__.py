@@ -1,4 +1,4 @@
-"""`python -m tests.benchmarks [orders liquidation quotes kernel indicators idle connect]`: measure, print one table.
+"""`python -m tests.benchmarks [orders liquidation flat quotes kernel …]`: measure, print one table.
 
 ``--state-dir`` says where journals are written: the disk under it is what the rows with the journal measure.
 """
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from loguru import logger
 
-from tests.benchmarks import connecting, idle, indicators, kernel, liquidation, orders, quotes
+from tests.benchmarks import connecting, flat, idle, indicators, kernel, liquidation, orders, quotes
 from tests.benchmarks.cores import pin_client
 from tests.benchmarks.table import Row, show
 
@@ -46,6 +46,7 @@ def _run(names: list[str], state_dir: Path, rounds: int, seconds: float) -> None
         "orders": lambda: asyncio.run(orders.measure(core, state_dir / "orders", rounds)),
         "connect": lambda: asyncio.run(connecting.measure(core, state_dir / "connect")),
         "liquidation": lambda: asyncio.run(liquidation.measure(core, state_dir / "liquidation")),
+        "flat": lambda: asyncio.run(flat.measure(core, state_dir / "flat")),
         "quotes": lambda: asyncio.run(quotes.measure(core, state_dir / "quotes", seconds)),
         "kernel": kernel.measure,
         "indicators": indicators.measure,
