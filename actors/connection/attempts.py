@@ -172,6 +172,7 @@ class Attempts(Part):
         """Check and choose the account, then reconcile."""
         link = self._link
         link.session, link.upstream_lost = session, session.upstream_lost
+        link.session_began_at = link.sound_since = self._actor.clock.monotonic()
         self._session_opened()
         link.remember(ports=link.ports.after_success())
         self.raise_floor(session.client_id, session.next_order_id - 1)

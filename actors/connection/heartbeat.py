@@ -145,6 +145,21 @@ class Heartbeat(Part):
         if is_news and self._link.is_connected:
             self._beat_missed("an order waited for a proof of life")
 
+    @handles(m.RenewSession)
+    def on_renew_session(self, message: m.RenewSession) -> None:
+        """Leave a session that lives, for another with the same client id; whoever acts on losses is told that it was
+        asked for."""
+        link = self._link
+        if link.session is None or not link.is_connected:
+            return
+        self._log("session_renewed", level="WARNING", actor=message.sender, reason=message.reason)
+        self._reconciliation.give_up()
+        link.drop_session(DisconnectCause.ASKED, message.reason)
+        link.next_epoch()
+        link.begin_trail()
+        self._transitions.move(ConnectionState.RECONNECTING, message.reason, DisconnectCause.ASKED)
+        self._attempts.schedule_attempt(0.0)
+
     # --- loss -----------------------------------------------------------------------------------------------------
 
     def lost(self, cause: DisconnectCause, reason: str) -> None:

@@ -129,6 +129,7 @@ class Notices(Part):
         """Read the world again; while CONNECTED too, since what was missed came before this session did."""
         link = self._link
         link.upstream_lost = False
+        link.sound_since = self._actor.clock.monotonic()
         link.remember(data=link.data.with_all_farms_up())
         if not link.attempting:
             link.begin_effort(link.settings.gateway.timeout_s)

@@ -149,6 +149,8 @@ class Reconciliation(Part):
             client_id=link.session.client_id,
             client_id_is_fallback=link.client_ids.is_fallback,
             is_connected=link.is_connected,
+            session_began_at=link.session_began_at,
+            sound_since=None if link.upstream_lost else link.sound_since,
         )
         self._state_is_out = True
         self._log(

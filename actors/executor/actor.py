@@ -16,7 +16,8 @@ What the executor knows is owned by its parts, made in this order, each from tho
     answers           who waits for what of an order        cancels, changes  what callers want of orders that work
     telling           the one message; notes that wait      deadlines         what happens when time is up
     publishing        who is told of every change           journal           does the journal take intents?
-    unjournaled       closes that go without it             recovery          what became of orders, by the broker
+    positions         what was held at sending, and is      fates             orders that the broker does not show
+    unjournaled       closes that go without the journal    recovery          what became of orders, by the broker
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ from actors.executor.answers import Answers
 from actors.executor.audit_notes import approval_of
 from actors.executor.broker_reports import BrokerReports
 from actors.executor.cancels import Cancels
+from actors.executor.case_file import CaseFile
 from actors.executor.changes import Changes
 from actors.executor.deadlines import Deadlines
 from actors.executor.endings import (
@@ -50,9 +52,11 @@ from actors.executor.endings import (
     expect_wanted,
     not_answered,
 )
+from actors.executor.fates import Fates
 from actors.executor.journal_watch import JournalWatch
 from actors.executor.market_facts import MarketFacts
 from actors.executor.order_book import OrderBook, Tracked
+from actors.executor.positions import Positions
 from actors.executor.publishing import Publishing
 from actors.executor.record import mark_sent, move, new_record
 from actors.executor.recovery import Recovery
@@ -97,6 +101,7 @@ class ExecutorActor(SupervisedActor):
         Changes,
         Deadlines,
         JournalWatch,
+        Fates,
         Recovery,
     )
 
@@ -122,17 +127,19 @@ class ExecutorActor(SupervisedActor):
         self.acknowledgements = acknowledgements = self.own(
             Acknowledgements(self, settings, book, session, publishing)
         )
-        reports = self.own(BrokerReports(self, log, book, session, publishing))
         self.cancels = cancels = self.own(
             Cancels(self, settings, trading, book, session, answers, publishing, acknowledgements)
         )
         self.window = window = self.own(WireWindow(self, settings.max_approved))
+        self.positions = positions = Positions()
+        fates = self.own(Fates(self, settings, log, book, session, positions, publishing, cancels))
+        reports = self.own(BrokerReports(self, log, book, session, publishing, positions, fates))
         changes = self.own(
             Changes(self, book, market, session, answers, publishing, acknowledgements, window)
         )
         self.deadlines = self.own(Deadlines(self, settings, book, answers, cancels, changes))
         self.recovery = self.own(
-            Recovery(self, settings, trading, book, session, publishing, reports, cancels)
+            Recovery(self, trading, book, session, publishing, reports, cancels, fates)
         )
         self._sequence = 0
         self._suffix = context.entropy.uuid4()[:6]
@@ -264,6 +271,7 @@ class ExecutorActor(SupervisedActor):
             state=OrderState.AWAITING_APPROVAL,
             correlation_id=root_id(submit.correlation_id),
             close_reason=submit.close_reason,
+            position_base=self.positions.base(contract.con_id, now),
         )
         tracked = Tracked(record=record, submit=submit, quote=quote)
         self.book.add(tracked)
@@ -365,6 +373,7 @@ class ExecutorActor(SupervisedActor):
             at=self.clock.now(),
             close_reason=record.close_reason,
             wait_for=submit.wait_for,
+            position_base=record.position_base,
         )
 
     async def _through_the_gate(
@@ -394,6 +403,7 @@ class ExecutorActor(SupervisedActor):
     def _sent(self, tracked: Tracked, sent: m.OrderSent) -> None:
         """The bytes are on the wire: from now on the broker tells what becomes of the order."""
         client_id = self.session.client_id
+        tracked.case = CaseFile.opened(self.clock.monotonic())
         record = mark_sent(tracked.record, sent.broker_order_id, self.clock.now(), client_id)
         floor = None
         if client_id is not None:
@@ -423,6 +433,7 @@ class ExecutorActor(SupervisedActor):
     def _ask_for_fate(self, tracked: Tracked, error: GatewayError) -> None:
         """The gate did not say: the order may have been sent, so its fate is asked for."""
         if tracked.record.state is OrderState.AT_GATE:
+            tracked.case = CaseFile.opened(self.clock.monotonic())
             record = move(tracked.record, OrderState.UNKNOWN, self.clock.now())
             self.publishing.update(tracked, record, f"the gate did not answer: {error}")
             self.begin_story(self.recovery.ask_gate((record.order_ref,)))

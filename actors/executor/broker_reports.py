@@ -8,7 +8,9 @@ from datetime import datetime
 from actors import messages as m
 from actors.errors import ModeError
 from actors.executor.audit_notes import commission_note, error_note, order_note
+from actors.executor.fates import Fates
 from actors.executor.order_book import Change, OrderBook, Tracked
+from actors.executor.positions import Positions
 from actors.executor.publishing import Publishing
 from actors.executor.reconcile import is_double
 from actors.executor.record import (
@@ -16,14 +18,16 @@ from actors.executor.record import (
     apply_commission,
     apply_error,
     apply_execution,
+    request_kind,
 )
 from actors.executor.session_facts import SessionFacts
 from actors.executor.statuses import apply_status
 from actors.kernel.actor import SupervisedActor
 from actors.kernel.handlers import Part, handles
+from actors.logic import broker_codes
 from actors.logic.broker_orders import is_working
 from actors.logic.executions import LISTED_FOR, NO_EXECUTIONS, count, count_all, since
-from actors.logic.order_table import UNSENT, OrderState
+from actors.logic.order_table import UNSENT, WORKING, OrderState
 from actors.messages.addresses import LINK
 from actors.model.orders import BrokerOrder, Execution, base_id_of
 from actors.ports import EventLog
@@ -42,12 +46,16 @@ class BrokerReports(Part):
         book: OrderBook,
         session: SessionFacts,
         publishing: Publishing,
+        positions: Positions,
+        fates: Fates,
     ) -> None:
         self._actor = actor
         self._log = log
         self._book = book
         self._session = session
         self._publishing = publishing
+        self._positions = positions
+        self._fates = fates
         self._executions = NO_EXECUTIONS
 
     # --- orders ---------------------------------------------------------------------------------------------------
@@ -64,6 +72,7 @@ class BrokerReports(Part):
         if is_double(before, event.order):
             self.cancel_double(tracked, event.order)
             return
+        self._fates.heard(tracked)
         record = apply_status(before, event.order, self._actor.clock.now())
         self._publishing.update(tracked, record, f"broker: {event.order.status}")
         self._ask_about_unknown(before, record)
@@ -109,6 +118,9 @@ class BrokerReports(Part):
                 self._actor.refuse(refused.modify, ModeError(why))
             self._publishing.correct_risk(tracked)
         self._ask_about_unknown(before, record)
+        working = before.state in WORKING
+        said = broker_codes.meaning(event.code, request_kind(before), working)
+        self._fates.told(tracked, event.code, said)
 
     def _ask_about_unknown(self, before: OrderRecord, record: OrderRecord) -> None:
         """What the broker said makes no sense of the order, so it is asked."""
@@ -127,6 +139,7 @@ class BrokerReports(Part):
         counted = count(self._executions, execution)
         self._executions = counted.executions
         tracked = self._book.of_execution(execution, self._session.client_id)
+        self._positions.executed(execution)
         fill = execution if counted.counted else None
         is_told = tracked is not None and self._put_on(tracked, execution, fill)
         if fill is not None and not is_told:
@@ -139,17 +152,23 @@ class BrokerReports(Part):
         if record is before:
             return False
         filled = f"filled {execution.quantity:g} at {execution.price:g}"
-        detail = filled if record.filled != before.filled else "commission"
+        is_fill = record.filled != before.filled
+        if is_fill and before.state is OrderState.LOST:
+            self._fates.was_wrong(tracked)
+        detail = filled if is_fill else "commission"
         self._publishing.update(tracked, record, detail, fill=fill)
         return True
 
     def remember_executions(self, executions: Iterable[Execution]) -> None:
         """Take in what an earlier incarnation has counted and told."""
-        self._executions = count_all(self._executions, executions)
+        remembered = tuple(executions)
+        self._executions = count_all(self._executions, remembered)
+        self._positions.remember(remembered)
 
     def forget_executions(self, now: datetime) -> None:
         """Let go of executions that are so old that the broker lists them no more."""
         self._executions = since(self._executions, now - LISTED_FOR)
+        self._positions.forget(now - LISTED_FOR)
 
     @handles(m.CommissionReported)
     def on_commission_reported(self, event: m.CommissionReported) -> None:

@@ -78,6 +78,8 @@ class Cancels(Part):
             is_owed = not self._session.connected
             cancel = m.SendCancel(order_ref=record.order_ref, broker_order_id=address)
             self._actor.tell(LINK, cancel)
+            if tracked.case is not None:
+                tracked.case.probed(self._actor.clock.monotonic())
             self._acknowledgements.expect_acknowledgement(tracked)
         tracked.cancel = tracked.cancel.owed(is_owed)
         self._publishing.update(tracked, record, why)

@@ -166,6 +166,7 @@ class Changes(Part):
             approval=approval_of(approved, question.quote, self._actor.clock),
             at=self._actor.clock.now(),
             close_reason=tracked.record.close_reason,
+            position_base=tracked.record.position_base,
             wait_for=_wait_for(tracked),
         )
 
@@ -177,6 +178,8 @@ class Changes(Part):
             self._publishing.note(change_sent(answer))
         modify = tracked.change.modify if tracked.change is not None else None
         tracked.change = None if modify is None else Change(modify=modify, is_sent=True)
+        if tracked.case is not None:
+            tracked.case.sent(self._actor.clock.monotonic())
         self._acknowledgements.expect_acknowledgement(tracked)
         self._publishing.update(tracked, begin_change(tracked.record, order), "change sent")
 
@@ -212,6 +215,7 @@ class Changes(Part):
                 request=_in_force(record, order),
                 close_reason=record.close_reason,
                 wait_for=_wait_for(tracked),
+                position_base=record.position_base,
             ),
         )
 

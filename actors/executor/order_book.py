@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import attrs
 
 from actors import messages as m
+from actors.executor.case_file import CaseFile
 from actors.executor.record import OrderRecord, begin_change
 from actors.logic.order_table import OrderState
 from actors.model.market import Quote
@@ -61,6 +62,7 @@ class Tracked:
     ``remaining_at_risk``: the remainder that risk was last told, signed; None before the first time.
     ``awaits_reason``: None until the broker ends it without a reason, then whether one may still come.
     ``last_notes``: the last message of each kind that went into the audit trail.
+    ``case``: the evidence on its fate, once it may have been sent.
     ``doubles``: permIds of further orders that the broker has under the same reference.
     """
 
@@ -75,6 +77,7 @@ class Tracked:
     awaits_reason: bool | None = None
     last_notes: dict[str, tuple[tuple[str, str | float], ...]] = attrs.field(factory=dict)
     doubles: set[int] = attrs.field(factory=set)
+    case: CaseFile | None = None
 
     @property
     def committed(self) -> OrderRecord:
@@ -136,10 +139,14 @@ class OrderBook:
 
     def live_count(self) -> int:
         """Count the orders that may be at the broker; costs as much as there are orders that have not ended."""
+        return sum(tracked.record.is_live for tracked in self.not_ended())
+
+    def not_ended(self) -> tuple[Tracked, ...]:
+        """List the orders that are not at their end."""
         for reference, tracked in tuple(self._not_ended.items()):
             if tracked.record.is_terminal:
                 del self._not_ended[reference]
-        return sum(tracked.record.is_live for tracked in self._not_ended.values())
+        return tuple(self._not_ended.values())
 
     def by_address(self, client_id: int | None, broker_order_id: int) -> Tracked | None:
         """Find by client id and order id: ids are counted per client, so that one alone names many orders."""

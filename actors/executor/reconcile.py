@@ -5,9 +5,9 @@
     found under our orderRef in …      then
     open orders                        adopt ids, terms and status
     completed orders                   it is at its end, as the broker says
-    executions only                    filled, or (in part) no longer at the broker
+    executions only                    filled; or, in part, as if it were nowhere
     nowhere, and never sent            FAILED: it will never be sent
-    nowhere, and perhaps sent          LOST (or UNKNOWN, while asking goes on); nothing is ever resent
+    nowhere, and perhaps sent          UNKNOWN, and named as absent: `executor.fates` settles it
 
 Live orders that carry our operator id and that nobody here knows are those of an earlier process: they are adopted.
 More than one live order under one orderRef is an alarm, and all but one are named to be cancelled.
@@ -86,7 +86,8 @@ class GateKnowledge:
 class OrderReconciliation:
     """All records as they stand now, and what was found. ``extras`` are live orders to be cancelled.
 
-    ``adopted`` names the orders of an earlier process; ``foreign`` are live orders that are not ours at all.
+    ``adopted`` names the orders of an earlier process; ``foreign`` are live orders that are not ours at all. ``absent``
+    names those that may live and that the broker does not show.
     """
 
     records: tuple[OrderRecord, ...]
@@ -94,6 +95,7 @@ class OrderReconciliation:
     adopted: tuple[str, ...] = ()
     extras: tuple[BrokerOrder, ...] = ()
     foreign: tuple[BrokerOrder, ...] = ()
+    absent: frozenset[str] = frozenset()
 
 
 def from_journal(
@@ -126,6 +128,7 @@ def _restored(order: m.JournaledOrder, executed: Iterable[Execution]) -> OrderRe
         broker_order_id=order.broker_order_id,
         client_id=order.client_id,
         perm_id=order.perm_id,
+        position_base=order.position_base,
     )
     if state in _NEVER_SENT:
         return record
@@ -143,22 +146,24 @@ def reconcile_orders(
     now: datetime,
     *,
     gate: GateKnowledge | None = None,
-    patience_s: float = 0.0,
 ) -> OrderReconciliation:
     """Compare our records with the broker's state, which was read to all its end markers.
 
-    ``gate``: what the order gate answered, None when it was not asked. What is found nowhere becomes LOST, or UNKNOWN
-    while it is younger than ``patience_s`` seconds. Orders that left after the read are not judged by it.
+    ``gate``: what the order gate answered, None when it was not asked. What is found nowhere becomes UNKNOWN, unless
+    the gate knows that it was never sent. Orders that left after the read are not judged by it.
     """
     world = _World.of(state)
     judged: list[OrderRecord] = []
     differences: list[str] = []
     extras: list[BrokerOrder] = []
+    absent: set[str] = set()
     for record in records:
         kept, more = _pick(world.open_orders.get(record.order_ref, ()), record)
         extras += more
         differences += [_alarm(record, order) for order in more]
-        after = _judge(record, kept, world, state, now, gate, patience_s)
+        after = _judge(record, kept, world, state, now, gate)
+        if after.is_live and not (kept or world.completed.get(record.order_ref)):
+            absent.add(record.order_ref)
         differences += _explain(record, after)
         judged.append(after)
     account = state.account.account_id
@@ -171,6 +176,7 @@ def reconcile_orders(
         adopted=found.adopted,
         extras=(*extras, *found.extras),
         foreign=found.foreign,
+        absent=frozenset(absent),
     )
 
 
@@ -235,7 +241,6 @@ def _judge(
     state: BrokerState,
     now: datetime,
     gate: GateKnowledge | None,
-    patience_s: float,
 ) -> OrderRecord:
     reference = record.order_ref
     completed = world.completed.get(reference, ())
@@ -256,7 +261,7 @@ def _judge(
         return record
     if record.sent_at is not None and record.sent_at >= state.read_at:
         return record
-    return _missing(record, now, gate, patience_s)
+    return _missing(record, now, gate)
 
 
 def _claimed(record: OrderRecord, listed: BrokerOrder) -> float:
@@ -266,23 +271,13 @@ def _claimed(record: OrderRecord, listed: BrokerOrder) -> float:
     return record.reported_filled if record.state is OrderState.FILLED else 0.0
 
 
-def _missing(
-    record: OrderRecord, now: datetime, gate: GateKnowledge | None, patience_s: float
-) -> OrderRecord:
-    """The broker lists the order nowhere. Executions without an order prove that it is over."""
-    if record.executions:
-        reason = "partly filled, and no longer at the broker"
-        return move(record, OrderState.CANCELLED, now, reason)
+def _missing(record: OrderRecord, now: datetime, gate: GateKnowledge | None) -> OrderRecord:
+    """The broker lists the order nowhere: what became of it is settled by more than one read."""
     if gate is not None and gate.never_sent(record):
         return move(record, OrderState.FAILED, now, "it was not sent, and never will be")
-    if record.state is OrderState.AT_GATE:
-        return record  # The gate's own answer is on its way.
-    asked = record
-    if record.state is not OrderState.UNKNOWN:
-        asked = move(record, OrderState.UNKNOWN, now)
-    if (now - record.created_at).total_seconds() < patience_s:
-        return asked
-    return move(asked, OrderState.LOST, now, "the broker knows nothing of it; it is not resent")
+    if record.state in (OrderState.AT_GATE, OrderState.UNKNOWN):
+        return record  # The gate's own answer is on its way; or it is asked for already.
+    return move(record, OrderState.UNKNOWN, now)
 
 
 def _explain(before: OrderRecord, after: OrderRecord) -> list[str]:

@@ -50,6 +50,8 @@ class OrderRecord:
 
     ``unlisted_filled`` is what filled without an execution that the broker still lists (it lists those of a day), in
     units: it is in the position already, and no execution of it will come any more.
+    ``unproven_filled`` is what the position says has filled, in units; its execution may yet come, and takes its place.
+    ``position_base`` is what `executor.positions` needs to tell whether it filled; None where nobody knew.
     ``pending_change`` holds the terms of a modify that the broker has not confirmed: until then either may be in force.
     ``close_reason`` and ``correlation_id`` are carried for the audit trail.
     """
@@ -67,6 +69,7 @@ class OrderRecord:
     early_commissions: tuple[tuple[str, float, float | None], ...] = ()
     reported_filled: float = 0.0
     unlisted_filled: float = 0.0
+    unproven_filled: float = 0.0
     reported_price: float | None = None
     rejection_reason: str | None = None
     rejection_kind: RejectionKind | None = None
@@ -76,6 +79,7 @@ class OrderRecord:
     last_code: int | None = None
     cancel_requested: bool = False
     pending_change: WireOrder | None = None
+    position_base: float | None = None
     created_at: datetime
     sent_at: datetime | None = None
     acknowledged_at: datetime | None = None
@@ -100,12 +104,12 @@ class OrderRecord:
     @property
     def known_filled(self) -> float:
         """The larger of what executions and what statuses say has filled, in units."""
-        return max(self.filled, self.reported_filled)
+        return max(self.filled + self.unproven_filled, self.reported_filled)
 
     @property
     def accounted_filled(self) -> float:
         """What of it positions include, in units: by the executions counted, and without one."""
-        return self.filled + self.unlisted_filled
+        return self.filled + self.unlisted_filled + self.unproven_filled
 
     @property
     def is_terminal(self) -> bool:
@@ -127,6 +131,7 @@ def new_record(
     state: OrderState = OrderState.NEW,
     correlation_id: str = "",
     close_reason: CloseReason | None = None,
+    position_base: float | None = None,
 ) -> OrderRecord:
     """Open the record of an order; one that was found in the journal or at the broker begins in UNKNOWN."""
     return OrderRecord(
@@ -136,6 +141,7 @@ def new_record(
         state=state,
         correlation_id=correlation_id,
         close_reason=close_reason,
+        position_base=position_base,
         created_at=now,
     )
 
@@ -222,6 +228,7 @@ def apply_execution(record: OrderRecord, execution: Execution, now: datetime) ->
         record,
         executions=counted.executions,
         reported_filled=claimed,
+        unproven_filled=max(0.0, record.unproven_filled - execution.quantity),
         perm_id=execution.perm_id or record.perm_id,
         changed_at=now,
     )
@@ -247,6 +254,12 @@ def apply_commission(
 def without_executions(record: OrderRecord, filled_by_broker: float) -> OrderRecord:
     """Note what filled without an execution, by a read of the broker's whole state that says ``filled_by_broker``."""
     return evolve(record, unlisted_filled=max(0.0, filled_by_broker - record.filled))
+
+
+def fill_unproven(record: OrderRecord, now: datetime) -> OrderRecord:
+    """End an order whose remainder filled by the word of the position alone."""
+    left = record.order.quantity - record.accounted_filled
+    return complete(evolve(record, unproven_filled=record.unproven_filled + left), now)
 
 
 def request_kind(record: OrderRecord) -> RequestKind:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from actors import messages as m
 from actors.executor.broker_reports import BrokerReports
 from actors.executor.cancels import Cancels
+from actors.executor.fates import Fates
 from actors.executor.order_book import CancelIntent, OrderBook, Tracked
 from actors.executor.publishing import Publishing
 from actors.executor.reconcile import (
@@ -17,42 +18,39 @@ from actors.executor.session_facts import SessionFacts
 from actors.executor.working_orders import foreign_working, working_orders
 from actors.kernel.actor import SupervisedActor
 from actors.kernel.handlers import Part, handles
-from actors.logic.order_table import OrderState
 from actors.messages.addresses import CONNECTION, LINK, RISK
 from actors.model.orders import WaitFor
 from actors.model.trading import Trading
 from actors.recovery import RECOVERY_S, Past
-from actors.sections.orders import Orders
 
 
 class Recovery(Part):
     """Journal, then gate, then broker; business waits until the three agree (SUP-6).
 
-    Owns what the gate said until it is used, and whether it asks again.
+    Owns what the gate said until it is used.
     """
 
     def __init__(
         self,
         actor: SupervisedActor,
-        settings: Orders,
         trading: Trading,
         book: OrderBook,
         session: SessionFacts,
         publishing: Publishing,
         reports: BrokerReports,
         cancels: Cancels,
+        fates: Fates,
     ) -> None:
         self._actor = actor
-        self._settings = settings
         self._trading = trading
         self._book = book
         self._session = session
         self._publishing = publishing
         self._reports = reports
         self._cancels = cancels
+        self._fates = fates
         self._gate: GateKnowledge | None = None
         self._past = Past(actor, "the executor", self.on_reconcile)
-        self._asks_again = False
 
     # --- after a restart ------------------------------------------------------------------------------------------
 
@@ -101,6 +99,7 @@ class Recovery(Part):
         """The gate is open. Business waits until now, so that what waited for a restarted executor can be sent."""
         self._session.opened()
         self._actor.recovered()
+        self._fates.settle()
 
     # --- with every read of the broker's state --------------------------------------------------------------------
 
@@ -116,20 +115,21 @@ class Recovery(Part):
         for execution in message.state.executions:
             self._reports.record_execution(execution)
         self._reports.forget_executions(self._actor.clock.now())
+        self._fates.begin_read(message)
         outcome = reconcile_orders(
             [tracked.record for tracked in self._book],
             message.state,
             self._trading.operator_id,
             self._actor.clock.now(),
             gate=self._gate,
-            patience_s=self._settings.lost_after_s,
         )
         self._gate = None
         self._adopt(outcome)
+        if (
+            not self._trading.readonly
+        ):  # such a session does not read open orders: it shows none of them
+            self._fates.end_read(message.state, outcome.absent)
         self._tell(message, outcome)
-        if not self._asks_again and self._has_unknown():
-            self._asks_again = True
-            self._actor.begin_story(self._ask_again())
 
     def _adopt(self, outcome: OrderReconciliation) -> None:
         for record in outcome.records:
@@ -166,13 +166,3 @@ class Recovery(Part):
             unknown_since=min(unknown, default=None),
         )
         self._actor.tell(CONNECTION, reconciled)
-
-    async def _ask_again(self) -> None:
-        """Ask the broker again about what is still unknown after a while."""
-        await self._actor.sleep(self._settings.unknown_after_s)
-        self._asks_again = False
-        if self._has_unknown():
-            self._session.ask_for_reconciliation()
-
-    def _has_unknown(self) -> bool:
-        return any(tracked.record.state is OrderState.UNKNOWN for tracked in self._book)

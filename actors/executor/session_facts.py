@@ -17,6 +17,7 @@ class SessionFacts(Part):
     """``account`` and ``client_id`` are None until the broker's state was read for the first time.
 
     ``is_fallback``: the session runs under another client id than the configured one.
+    ``began_at`` and ``sound_since`` are those of the newest `Reconcile`, in monotonic seconds.
     ``latched``: why Strategy C allows no openings; None while it does.
     """
 
@@ -29,6 +30,8 @@ class SessionFacts(Part):
         self.client_id: int | None = None
         self.is_fallback = False
         self.latched: str | None = None
+        self.began_at = 0.0
+        self.sound_since: float | None = None
 
     @handles(m.ConnectionStateChanged)
     def on_connection_state_changed(self, event: m.ConnectionStateChanged) -> None:
@@ -51,6 +54,7 @@ class SessionFacts(Part):
         self.client_id = message.client_id
         self.is_fallback = message.client_id_is_fallback
         self.connected = self.connected or message.is_connected
+        self.began_at, self.sound_since = message.session_began_at, message.sound_since
 
     def opened(self) -> None:
         """Note that the gate is open: orders can be sent."""

@@ -94,6 +94,17 @@ class RequestReconciliation(Message):
 
 
 @attrs.frozen(kw_only=True)
+class RenewSession(Message):
+    """End this session and begin another with the same client id: planned, and no loss of the link (RULES 1).
+
+    An order's fate is unknown, and this session is silent about it.
+    """
+
+    sender: str
+    reason: str
+
+
+@attrs.frozen(kw_only=True)
 class Reconciled(Message):
     """An actor has taken over the state of reconciliation ``number``; ``differences`` are explained in words.
 
@@ -150,6 +161,8 @@ class Reconcile(Message):
 
     It is served before business (a restarted actor holds its business until it has seen this or
     `NothingToReconcile`). ``is_connected``: the link is up already, and this is read for somebody who was restarted.
+    ``session_began_at`` and ``sound_since`` (monotonic seconds): the session's begin, and the latest of it and of the
+    notices that the gateway is back (1101, 1102); ``sound_since`` is None while the gateway is cut off from IB.
     """
 
     lane = Lane.RECOVERY
@@ -160,6 +173,8 @@ class Reconcile(Message):
     client_id: int
     client_id_is_fallback: bool = False
     is_connected: bool = False
+    session_began_at: float = 0.0
+    sound_since: float | None = 0.0
 
 
 @attrs.frozen(kw_only=True)

@@ -36,7 +36,10 @@ class Approval:
 
 @attrs.frozen(kw_only=True)
 class RecordIntent(Request):
-    """Make an order's intent durable; answered by `IntentDurable`. No durable intent, no order."""
+    """Make an order's intent durable; answered by `IntentDurable`. No durable intent, no order.
+
+    ``position_base``: by what a later process tells whether it filled, in units (`executor.positions`).
+    """
 
     order: WireOrder
     request: TradeRequest
@@ -46,6 +49,7 @@ class RecordIntent(Request):
     close_reason: CloseReason | None = None
     wait_for: WaitFor = WaitFor.ACK
     approval: Approval | None = None
+    position_base: float | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -58,6 +62,7 @@ class RecordModification(Request):
     close_reason: CloseReason | None = None
     wait_for: WaitFor = WaitFor.ACK
     approval: Approval | None = None
+    position_base: float | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -112,6 +117,7 @@ class ChangeUndone:
     request: TradeRequest
     close_reason: CloseReason | None
     wait_for: WaitFor
+    position_base: float | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -256,6 +262,7 @@ class JournaledOrder(Message):
     at: datetime
     client_id: int | None = None
     perm_id: int | None = None
+    position_base: float | None = None
 
 
 @attrs.frozen(kw_only=True)

@@ -27,7 +27,27 @@ class Orders(Section):
     unknown_after_s: float = number(
         10.0, 0.1, 600.0, "without a word from the broker: UNKNOWN, and it is asked"
     )
-    lost_after_s: float = number(60.0, 1.0, DAY_S, "unexplained for so long: LOST, and reported")
+    absent_apart_s: float = number(
+        5.0, 0.01, 600.0, "two reads so far apart that do not show an order prove its absence"
+    )
+    absent_after_s: float = number(
+        8.0, 0.01, 600.0, "the second one begins so long after bytes, session, 1101 or 1102"
+    )
+    other_client_after_s: float = number(
+        60.0, 0.01, 3600.0, "the same for an order that was sent under a fallback client id"
+    )
+    refused_apart_s: float = number(
+        2.0, 0.01, 600.0, "two reads so far apart after a refusal whose code says nothing"
+    )
+    probe_answer_s: float = number(
+        10.0, 0.01, 600.0, "a cancel that proves an absence is answered within so long"
+    )
+    position_unchanged_s: float = number(
+        30.0, 0.01, 3600.0, "so long the position stands still where a read is not complete"
+    )
+    absence_outstanding_s: float = number(
+        60.0, 0.0, DAY_S, "so long after an absence was proved, no other one is in that contract"
+    )
     cancel_again_after_s: float = number(
         1.0, 0.01, 600.0, "a cancel that the broker did not obey is repeated after so long"
     )

@@ -53,6 +53,7 @@ class Intent:
     request: TradeRequest
     close_reason: CloseReason | None = None
     wait_for: WaitFor = WaitFor.ACK
+    position_base: float | None = None
 
 
 def intent_content(
@@ -60,10 +61,17 @@ def intent_content(
     request: TradeRequest,
     close_reason: CloseReason | None = None,
     wait_for: WaitFor = WaitFor.ACK,
+    position_base: float | None = None,
 ) -> Any:
     """Write an intent."""
     return _CONVERTER.unstructure(
-        Intent(order=order, request=request, close_reason=close_reason, wait_for=wait_for)
+        Intent(
+            order=order,
+            request=request,
+            close_reason=close_reason,
+            wait_for=wait_for,
+            position_base=position_base,
+        )
     )
 
 
@@ -140,6 +148,7 @@ def read_order(stored: StoredOrder) -> m.JournaledOrder:
         perm_id=detail.get("perm_id"),
         filled=detail.get("filled", 0.0),
         at=stored.created_at,
+        position_base=intent.position_base,
     )
 
 

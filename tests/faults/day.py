@@ -66,8 +66,6 @@ SECONDS_CONFIG: Final = a_config(
     orders=Orders(
         max_working=10_000,
         cancel_before_deadline_s=0.2,
-        unknown_after_s=0.3,
-        lost_after_s=1.0,
         cancel_again_after_s=0.1,
     ),
     strategy_c=StrategyC(step_timeout_s=0.5, close_timeout_s=0.5),

@@ -52,9 +52,7 @@ CONFIG: Final = a_config(
         max_delay_s=0.5,
         upstream_patience_s=PATIENCE_S,
     ),
-    orders=Orders(
-        max_working=10_000, unknown_after_s=0.5, lost_after_s=5.0, cancel_before_deadline_s=0.2
-    ),
+    orders=Orders(max_working=10_000, cancel_before_deadline_s=0.2),
     positions=Positions(check_interval_s=60.0, reconcile_interval_s=30.0),
     strategy_c=StrategyC(data_watch_every_s=60.0, step_timeout_s=3.0, close_timeout_s=3.0),
     supervision=Supervision(first_delay_s=0.001, max_delay_s=0.01, max_restarts=1_000_000),

@@ -19,9 +19,7 @@ pytestmark = pytest.mark.req("ORD-8")
 QUANTITY = 10.0
 BELOW = 580.0
 TIMEOUT_S = 5.0
-QUICK = a_config(
-    risk=LENIENT, orders=Orders(unknown_after_s=2.0, lost_after_s=6.0, max_working=1000)
-)
+QUICK = a_config(risk=LENIENT, orders=Orders(max_working=1000))
 
 
 async def resting(world: ProofWorld) -> Any:

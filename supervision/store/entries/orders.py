@@ -74,7 +74,13 @@ def _intent_rows(message: m.RecordIntent, _: datetime, conflict: str = "") -> Ro
 
 
 def _terms(message: m.RecordIntent | m.RecordModification | m.ChangeUndone) -> Any:
-    return intent_content(message.order, message.request, message.close_reason, message.wait_for)
+    return intent_content(
+        message.order,
+        message.request,
+        message.close_reason,
+        message.wait_for,
+        message.position_base,
+    )
 
 
 def _hold_intent(store: VolatileStore, message: m.RecordIntent) -> None:
@@ -90,6 +96,7 @@ def _hold_intent(store: VolatileStore, message: m.RecordIntent) -> None:
         broker_order_id=None,
         filled=0.0,
         at=message.at,
+        position_base=message.position_base,
     )
 
 

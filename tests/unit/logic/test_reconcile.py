@@ -49,9 +49,8 @@ def reconcile(
     order: OrderRecord,
     state: BrokerState,
     gate: GateKnowledge | None = None,
-    patience_s: float = 0.0,
 ) -> OrderReconciliation:
-    return reconcile_orders([order], state, "CSATSPRIM", LATER, gate=gate, patience_s=patience_s)
+    return reconcile_orders([order], state, "CSATSPRIM", LATER, gate=gate)
 
 
 def test_an_open_order_is_adopted_with_its_ids_and_terms() -> None:
@@ -94,29 +93,25 @@ def test_executions_alone_prove_a_fill() -> None:
     assert f"{REF}: filled 0 here, 100 there" in found.differences
 
 
-def test_part_of_an_order_without_the_order_is_over() -> None:
-    after = reconcile(record(S.SENT), broker_state(executions=(execution(40),))).records[0]
+def test_part_of_an_order_without_the_order_is_absent_like_the_whole() -> None:
+    found = reconcile(record(S.SENT), broker_state(executions=(execution(40),)))
 
-    assert (after.state, after.filled) == (S.CANCELLED, 40.0)
+    assert (found.records[0].state, found.records[0].filled) == (S.UNKNOWN, 40.0)
+    assert found.absent == {REF}
 
 
 @pytest.mark.parametrize("state", [S.SENT, S.ACKNOWLEDGED, S.HELD, S.CANCELLING, S.UNKNOWN])
-@pytest.mark.parametrize(("patience_s", "expected"), [(1.0, S.LOST), (1.1, S.UNKNOWN)])
-def test_an_order_that_is_found_nowhere_is_lost_once_it_is_old_enough(
-    state: OrderState, patience_s: float, expected: OrderState
-) -> None:
-    found = reconcile(record(state), broker_state(), patience_s=patience_s)
+def test_an_order_that_is_found_nowhere_is_unknown_and_named_as_absent(state: OrderState) -> None:
+    found = reconcile(record(state), broker_state())
 
-    assert found.records[0].state is expected
+    assert (found.records[0].state, found.absent) == (S.UNKNOWN, frozenset({REF}))
 
 
-def test_a_younger_order_does_not_keep_an_old_one_from_being_lost() -> None:
-    young = attrs.evolve(record(S.UNKNOWN, order_ref=f"{REF}b"), created_at=LATER)
-    old = record(S.UNKNOWN)
+def test_an_order_that_is_listed_or_at_its_end_is_not_absent() -> None:
+    listed = reconcile(record(S.UNKNOWN), broker_state(open_orders=(told_whole("Submitted"),)))
+    ended = reconcile(record(S.UNKNOWN), broker_state(executions=(execution(100),)))
 
-    found = reconcile_orders([old, young], broker_state(), "CSATSPRIM", LATER, patience_s=1.0)
-
-    assert [item.state for item in found.records] == [S.LOST, S.UNKNOWN]
+    assert (listed.absent, ended.absent) == (frozenset(), frozenset())
 
 
 def test_the_gate_can_prove_that_an_order_was_never_sent() -> None:
@@ -156,13 +151,13 @@ def test_what_filled_without_a_listed_execution_is_not_waited_for(status: str) -
 def test_a_gate_younger_than_the_intent_proves_nothing() -> None:
     young = GateKnowledge(sent={}, since=NOW + timedelta(seconds=1))
 
-    assert reconcile(record(S.UNKNOWN), broker_state(), young).records[0].state is S.LOST
+    assert reconcile(record(S.UNKNOWN), broker_state(), young).records[0].state is S.UNKNOWN
 
 
 def test_an_acknowledged_order_was_sent_whatever_the_gate_says() -> None:
     known = attrs.evolve(record(S.ACKNOWLEDGED), acknowledged_at=NOW)
 
-    assert reconcile(known, broker_state(), KNOWS_NOTHING_SENT).records[0].state is S.LOST
+    assert reconcile(known, broker_state(), KNOWS_NOTHING_SENT).records[0].state is S.UNKNOWN
 
 
 def test_what_the_gate_sent_gets_its_address_and_may_still_be_on_its_way() -> None:
@@ -280,9 +275,10 @@ def test_what_the_journal_knows_to_be_filled_is_told_when_the_broker_lists_nothi
 ):
     (restored,) = from_journal([journaled(filled=40.0)], [execution(40.0)])
 
-    (after,) = reconcile(restored, broker_state()).records
+    found = reconcile(restored, broker_state())
 
-    assert (after.state, after.filled) == (S.CANCELLED, 40.0)
+    assert (found.records[0].state, found.records[0].filled) == (S.UNKNOWN, 40.0)
+    assert found.absent == {REF}, "two reads settle it"
 
 
 @pytest.mark.req("ORD-9")

@@ -1,0 +1,110 @@
+"""Orders that the broker does not show, through the whole tree: settled by evidence and in time (ORD-9, ORD-11)."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from actors.messages.connection import ConnectionStateChanged
+from actors.model.connection import ConnectionState, DisconnectCause
+from actors.model.orders import OrderStatus, RejectionKind
+from supervision.config.sections import StrategyC
+from tests.walk.watching import tapped
+from tests.worlds import CONTEXT, ProofWorld, a_config, buy, prove, sell
+
+pytestmark = pytest.mark.req("ORD-9", "ORD-11")
+
+GRACEFUL = a_config(strategy_c=StrategyC(grace_seconds=60.0))
+"""Default settings, but a link that is back within a minute triggers no liquidation: these tests are not about that."""
+
+
+@pytest.mark.parametrize("side", ["open", "exit"])
+def test_an_order_that_is_lost_with_the_socket_is_settled_eight_seconds_after_the_reconnect(
+    side: str,
+) -> None:
+    async def scenario(world: ProofWorld) -> Any:
+        await world.gateway.submit_order(buy(30), CONTEXT)
+        world.simulator.faults.lose_acknowledgement("drop_before")
+        signal = buy(10) if side == "open" else sell(30)
+        moves = tapped(world.process, ConnectionStateChanged)
+        submitted = asyncio.create_task(world.gateway.submit_order(signal, CONTEXT, 60.0))
+        await world.until(lambda: bool(moves) and moves[-1].state is ConnectionState.CONNECTED)
+        began_at = world.proof.loop.time()
+        lost = await submitted
+        took_s = world.proof.loop.time() - began_at
+        again = await world.gateway.submit_order(sell(30), CONTEXT)
+        placed = [entry for entry in world.simulator.ledger if entry.kind == "place"]
+        return lost.status, took_s, again.status, len(placed), world.simulator.positions()
+
+    status, took_s, again, placed, held = prove(scenario, config=GRACEFUL)
+
+    assert status is OrderStatus.LOST
+    assert 7.9 <= took_s <= 9.0
+    assert again is OrderStatus.FILLED, "nothing is reserved for it any more"
+    assert (placed, held) == (3, {}), "the lost one was not sent again"
+
+
+def test_an_order_that_filled_while_the_link_was_down_is_told_at_the_first_read() -> None:
+    async def scenario(world: ProofWorld) -> Any:
+        world.simulator.faults.lose_acknowledgement("drop_after")
+        result = await world.gateway.submit_order(buy(10), CONTEXT, 60.0)
+        return result.status, world.proof.loop.time()
+
+    status, took_s = prove(scenario, config=GRACEFUL)
+
+    assert status is OrderStatus.FILLED
+    assert took_s < 5.0
+
+
+@pytest.mark.parametrize("code", [451, 460, 10289])
+def test_an_unlisted_refusal_is_answered_within_five_seconds_with_code_and_words(code: int) -> None:
+    async def scenario(world: ProofWorld) -> Any:
+        world.simulator.faults.reject_next_order(code, "no such thing", inactive=False)
+        began_at = world.proof.loop.time()
+        refused = await world.gateway.submit_order(buy(10), CONTEXT, 60.0)
+        took_s = world.proof.loop.time() - began_at
+        again = await world.gateway.submit_order(buy(10), CONTEXT, 60.0)
+        return refused, took_s, again.status
+
+    refused, took_s, again = prove(scenario)
+
+    assert (refused.status, refused.rejection_kind) == (OrderStatus.FAILED, RejectionKind.BROKER)
+    assert (refused.rejection_code, refused.rejection_reason) == (code, f"{code}: no such thing")
+    assert took_s <= 5.0
+    assert again is OrderStatus.FILLED
+
+
+def test_an_order_that_the_gateway_swallows_is_settled_in_the_session_that_lives_on() -> None:
+    async def scenario(world: ProofWorld) -> Any:
+        world.simulator.faults.ignore_requests("placeOrder")
+        moves = tapped(world.process, ConnectionStateChanged)
+        began_at = world.proof.loop.time()
+        swallowed = await world.gateway.submit_order(buy(10), CONTEXT, 60.0)
+        took_s = world.proof.loop.time() - began_at
+        return swallowed.status, took_s, list(moves)
+
+    status, took_s, moves = prove(scenario)
+
+    assert status is OrderStatus.LOST
+    assert 14.0 <= took_s <= 17.0
+    assert moves == []
+
+
+def test_a_gateway_that_swallows_even_the_cancel_gets_one_new_session_and_no_liquidation() -> None:
+    async def scenario(world: ProofWorld) -> Any:
+        world.simulator.faults.ignore_requests("placeOrder")
+        world.simulator.faults.ignore_requests("cancelOrder")
+        moves = tapped(world.process, ConnectionStateChanged)
+        swallowed = await world.gateway.submit_order(buy(10), CONTEXT, 120.0)
+        status = await world.gateway.status()
+        told = list(dict.fromkeys((move.at, move.state, move.cause) for move in moves))
+        return swallowed.status, [move[1:] for move in told], status.latched
+
+    status, moves, latched = prove(scenario)
+
+    assert status is OrderStatus.LOST
+    assert moves[0] == (ConnectionState.RECONNECTING, DisconnectCause.ASKED)
+    assert [state for state, _ in moves].count(ConnectionState.CONNECTED) == 1
+    assert not latched, "a planned new session is no loss of the link"
