@@ -18,6 +18,7 @@ from actors.executor.session_facts import SessionFacts
 from actors.executor.working_orders import foreign_working, working_orders
 from actors.kernel.actor import SupervisedActor
 from actors.kernel.handlers import Part, handles
+from actors.logic.order_table import OrderState
 from actors.messages.addresses import CONNECTION, LINK, RISK
 from actors.model.orders import WaitFor
 from actors.model.trading import Trading
@@ -125,9 +126,7 @@ class Recovery(Part):
         )
         self._gate = None
         self._adopt(outcome)
-        if (
-            not self._trading.readonly
-        ):  # such a session does not read open orders: it shows none of them
+        if not self._trading.readonly:  # else open orders are not read
             self._fates.end_read(message.state, outcome.absent)
         self._tell(message, outcome)
 
