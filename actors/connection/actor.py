@@ -119,6 +119,7 @@ class ConnectionActor(SupervisedActor):
 
     def _learn_floors(self, journal: m.JournalRead) -> None:
         """Reckon with ids that were used and whose note a crash took away, under whichever client id, and note that."""
+        self.link.fates_unknown = bool(journal.orders)  # until the executor says what it knows
         used = [order.broker_order_id for order in journal.orders]
         floors = self.attempts.floors
         floors.update(journal.order_id_floors)
@@ -158,6 +159,11 @@ class ConnectionActor(SupervisedActor):
     def _session_opened(self) -> None:
         self.heartbeat.forget_the_session_before()
         self.proof.forget_the_session_before()
+
+    @handles(m.FatesUnknown)
+    def on_fates_unknown(self, message: m.FatesUnknown) -> None:
+        """Try the configured client id longer while that can prove something."""
+        self.link.fates_unknown = message.unknown
 
     def stopping(self) -> None:
         """Close the row of a session that ends with the tree (CON-13)."""

@@ -8,8 +8,9 @@
        └────────────────────────────────────┤     (FAILED once the retries are used up: then at the cap, for ever)
                                             └─ not worth one: FAILED until an operator asks to connect
 
-Client ids that are taken are tried in turn within one attempt. The half-open breaker counts a second success when the
-connection's heartbeat is answered: so it closes on one connection that lasts, as well as on two that do not.
+Client ids that are taken are tried in turn within one attempt; while an order's fate is unknown, the first one for a
+minute before the next, since under another id nothing is proved of it. The half-open breaker counts a second success
+when the connection's heartbeat is answered: so it closes on one connection that lasts, as well as on two that do not.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import attrs
 from actors import messages as m
 from actors.connection.accounts import choose_account
 from actors.connection.callers import Callers
+from actors.connection.client_ids import ClientIds
 from actors.connection.data_health import DataHealth
 from actors.connection.health_layers import failed_layer
 from actors.connection.link_state import LinkState, ends_with_its_epoch
@@ -81,6 +83,8 @@ class Attempts(Part):
         self._session_opened = session_opened
         self.breaker = breaker
         self.floors: dict[int, int] = {}
+        self._taken_since: float | None = None
+        self._is_renewing = False
         self._opening_id: str | None = None
         self._socket_was_open = False
 
@@ -100,6 +104,8 @@ class Attempts(Part):
             self.schedule_attempt(rest_s)
             return
         link.client_ids = link.client_ids.from_the_start()
+        if self._is_renewing:
+            link.client_ids = link.client_ids.without_retries()
         if link.machine.state is ConnectionState.RECONNECTING:
             link.machine = begin_attempt(link.machine)
         elif link.machine.state is ConnectionState.FAILED and not link.machine.needs_operator:
@@ -172,6 +178,9 @@ class Attempts(Part):
         """Check and choose the account, then reconcile."""
         link = self._link
         link.session, link.upstream_lost = session, session.upstream_lost
+        self._is_renewing = False
+        if not link.client_ids.is_fallback:
+            self._taken_since = None
         link.session_began_at = link.sound_since = self._actor.clock.monotonic()
         self._session_opened()
         link.remember(ports=link.ports.after_success())
@@ -214,6 +223,9 @@ class Attempts(Part):
         if isinstance(error, ClientIDInUseError) and self._try_other_id(error):
             return
         self._note_failure(error)
+        if self._is_renewing:
+            self._is_renewing = False
+            self._transitions.tell_loss(str(error))
         link.attempting = False
         self.tell_breaker(self.breaker.failed, f"attempts failed, the last one with: {error}")
         link.remember(ports=link.ports.after_failure())
@@ -257,7 +269,7 @@ class Attempts(Part):
             error_message=str(error),
             retry_count=link.retry_count,
         )
-        following = link.client_ids.after_conflict()
+        following = self._after_conflict()
         if following.is_exhausted or not link.wanted:
             return False
         link.client_ids = following
@@ -265,6 +277,29 @@ class Attempts(Part):
         delay_s = link.settings.connection.same_id_delay_s if following.current == taken else 0.0
         link.remind(delay_s, ReopenDue(epoch=link.epoch))
         return True
+
+    def _after_conflict(self) -> ClientIds:
+        """Choose the next id. While an order is unknown the configured one is tried on: a fallback id proves nothing.
+
+        Once per conflict: after `first_id_s` a fallback has to do, and the first id is tried again from there.
+        """
+        link, now = self._link, self._actor.clock.monotonic()
+        if not link.fates_unknown or link.client_ids.is_fallback:
+            return link.client_ids.after_conflict()
+        if self._taken_since is None:
+            self._taken_since = now
+        if now < self._taken_since + link.settings.connection.first_id_s:
+            return link.client_ids
+        return link.client_ids.without_retries().after_conflict()
+
+    def renew(self, reason: str) -> None:
+        """Leave a session that lives for another one with the configured client id, which is tried once."""
+        link = self._link
+        self._is_renewing = True
+        link.drop_session(DisconnectCause.ASKED, reason)
+        link.next_epoch()
+        self._transitions.move(ConnectionState.RECONNECTING, reason, DisconnectCause.ASKED)
+        self.schedule_attempt(0.0)
 
     def retry_delay_s(self) -> float:
         """Draw the wait before the next retry of this round."""

@@ -65,6 +65,10 @@ class ClientIds:
         """Go on after the gateway said that the id is taken (IB's error 326)."""
         return attrs.evolve(self, conflicts=self.conflicts + 1)
 
+    def without_retries(self) -> ClientIds:
+        """Try each id once: the first one was tried long enough before."""
+        return attrs.evolve(self, conflicts=self.same_id_retries)
+
     def found(self, client_id: int) -> ClientIds:
         """Take over the id of a session that is open already."""
         return attrs.evolve(self, conflicts=0, in_use=client_id)

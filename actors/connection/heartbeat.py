@@ -154,11 +154,8 @@ class Heartbeat(Part):
             return
         self._log("session_renewed", level="WARNING", actor=message.sender, reason=message.reason)
         self._reconciliation.give_up()
-        link.drop_session(DisconnectCause.ASKED, message.reason)
-        link.next_epoch()
         link.begin_trail()
-        self._transitions.move(ConnectionState.RECONNECTING, message.reason, DisconnectCause.ASKED)
-        self._attempts.schedule_attempt(0.0)
+        self._attempts.renew(message.reason)
 
     # --- loss -----------------------------------------------------------------------------------------------------
 

@@ -52,7 +52,8 @@ class LinkState:
     ``attempting``: an attempt began and has neither failed nor led to a session that is reconciled. ``trail`` is the
     correlation id of what goes on: the caller's who asked to connect, or one of our own since the last loss.
     ``session_began_at`` and ``sound_since`` are those of `Reconcile`; whether it is cut off now says ``upstream_lost``.
-    ``silent`` are the parts of the broker's state that did not end when it was read last. ``session_errors`` counts
+    ``silent`` are the parts of the broker's state that did not end when it was read last. ``fates_unknown``: there are
+    orders whose fate only the configured client id can prove. ``session_errors`` counts
     missed beats, notices of trouble and unanswered requests of the established session.
     """
 
@@ -78,6 +79,7 @@ class LinkState:
         self.upstream_lost = False
         self.session_began_at = 0.0
         self.sound_since = 0.0
+        self.fates_unknown = False
         self.trouble: LayerHealth | None = None
         self.last_error: str | None = None
         self.silent: tuple[StatePart, ...] = ()

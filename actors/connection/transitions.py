@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final
 
+import attrs
+
 from actors import messages as m
 from actors.connection.link_state import LinkState
 from actors.connection.states import ConnectionMachine, transition
@@ -69,6 +71,17 @@ class Transitions:
         self._record(left, event)
         self._log_transition(previous, left, event)
         link.remember(session_id=event.session_id, session_began_at=machine.since, session_errors=0)
+
+    def tell_loss(self, reason: str) -> None:
+        """Tell that a session is lost after all that was given up for a new one: whoever acts on losses does so now."""
+        cause, machine = DisconnectCause.LINK_FAILED, self._link.machine
+        event = attrs.evolve(
+            self._event(machine, machine, reason, cause),
+            previous=ConnectionState.CONNECTED,
+            planned_until=self._planned_until(ConnectionState.CONNECTED, cause),
+        )
+        for address in LISTENERS:
+            self._actor.tell(address, event)
 
     def _event(
         self,

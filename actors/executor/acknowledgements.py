@@ -6,7 +6,7 @@ import attrs
 
 from actors.executor.order_book import OrderBook, Tracked
 from actors.executor.publishing import Publishing
-from actors.executor.record import move
+from actors.executor.record import OrderRecord, move
 from actors.executor.session_facts import SessionFacts
 from actors.kernel.actor import SupervisedActor
 from actors.kernel.handlers import Part, handles
@@ -57,9 +57,14 @@ class Acknowledgements(Part):
         if tracked is None or not self._session.connected:
             return
         record = tracked.record
-        if record.state in UNANSWERED:
+        if record.state in UNANSWERED or _is_held_by_a_code_alone(record):
             unknown = move(record, OrderState.UNKNOWN, self._actor.clock.now())
             self._publishing.update(tracked, unknown, "no word from the broker")
         elif record.pending_change is None:
             return
         self._session.ask_for_reconciliation()
+
+
+def _is_held_by_a_code_alone(record: OrderRecord) -> bool:
+    """Whether a code said that it waits (for a locate), and no status ever showed the order."""
+    return record.state is OrderState.HELD and not record.last_status

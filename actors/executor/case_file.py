@@ -15,6 +15,8 @@ class CaseFile:
     ``counts_from``: a read that began before says nothing of it. ``is_refused``: by a code that does not say what
     became of it. ``is_id_used``: its order id may name another order. ``session_began_at``: of the session that
     ``absences`` and ``probe`` belong to. ``reason``: why it was unsettled last, so that each reason is told once.
+    ``change_refused``: what was said of the change that is under way, where that does not say what became of it.
+    ``old_terms_at``: when a read began since the change was sent that shows the order with its old terms.
     """
 
     bytes_at: float
@@ -27,6 +29,9 @@ class CaseFile:
     probed_at: float | None = None
     session_began_at: float = 0.0
     reason: str = ""
+    change_sent_at: float = 0.0
+    change_refused: str | None = None
+    old_terms_at: float | None = None
 
     @classmethod
     def opened(cls, bytes_at: float) -> CaseFile:
@@ -35,7 +40,8 @@ class CaseFile:
 
     def sent(self, now: float) -> None:
         """Note that bytes left: a new order, or new terms."""
-        self.bytes_at = now
+        self.bytes_at = self.change_sent_at = now
+        self.change_refused, self.old_terms_at = None, None
         self.heard(now)
 
     def heard(self, now: float) -> None:
@@ -48,6 +54,15 @@ class CaseFile:
         """Note a refusal whose code does not say what became of the order."""
         self.heard(now)
         self.is_refused = True
+
+    def change_unclear(self, now: float, said: str) -> None:
+        """Note a word about the change that does not say what became of it: later reads have to."""
+        self.change_sent_at, self.change_refused, self.old_terms_at = now, said, None
+
+    def has_old_terms(self, began_at: float) -> None:
+        """Note a read that shows the order without the change that was sent."""
+        if self.old_terms_at is None and began_at >= self.change_sent_at:
+            self.old_terms_at = began_at
 
     def probed(self, now: float) -> None:
         """Note that a cancel left: if the order is gone, the broker answers 10147."""

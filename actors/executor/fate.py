@@ -11,7 +11,7 @@ fill?* is answered by executions and, where those do not come, by the position.
                                                     1101 or 1102
     silence in a living session  5 s                8 s after the same         10 s of silence, and 10147
     of another client id         5 s                60 s after the same        10147 cannot be had
-    of the first id, and the session has a fallback id: nothing is proved
+    of the first id, and the session has a fallback id: nothing is proved, and the first id is tried again every 60 s
 
 Each of these presupposes reads that are complete and a position that is what it was. Where it is not, or where
 completed orders or executions stay silent: 10147, and a position that has not changed for 30 s. A position that moved
@@ -113,6 +113,7 @@ class Limits:
     probe_answer_s: float
     position_unchanged_s: float
     outstanding_s: float
+    first_id_again_s: float
 
 
 @attrs.frozen(kw_only=True)
@@ -202,7 +203,8 @@ def judge(evidence: Evidence, limits: Limits) -> Verdict:
     if evidence.sound_since is None:
         return Verdict(fate=Fate.UNKNOWN, why=Why.CUT_OFF)
     if evidence.client is Client.FALLBACK and not evidence.is_refused:
-        return Verdict(fate=Fate.UNKNOWN, why=Why.FALLBACK_ID)
+        due_at = evidence.session_began_at + limits.first_id_again_s
+        return _unknown(Why.FALLBACK_ID, Step.NEW_SESSION, due_at)
     if evidence.absences is None:
         silent = _not_silent_for_long(evidence, limits)
         return silent or _unknown(Why.NOT_READ, Step.READ, evidence.now)

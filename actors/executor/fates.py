@@ -11,6 +11,7 @@ from typing import Final
 import attrs
 
 from actors import messages as m
+from actors.errors import ModeError
 from actors.executor import fate
 from actors.executor.cancels import Cancels
 from actors.executor.case_file import CaseFile
@@ -42,6 +43,9 @@ NOT_FOUND: Final = frozenset({135, 10147})
 
 UNCLEAR: Final = frozenset({Meaning.QUERY, Meaning.DUPLICATE_ID})
 """What leaves open what became of the order."""
+
+UNANSWERED: Final = frozenset({OrderState.AT_GATE, OrderState.SENT, OrderState.CANCELLING})
+"""Where an order stands whose answer would be lost with the session."""
 
 AGAIN_S: Final = 1.0
 """The least time between two looks, so that a read that does not come is not asked for in a row."""
@@ -90,10 +94,12 @@ class Fates(Part):
             probe_answer_s=settings.probe_answer_s,
             position_unchanged_s=settings.position_unchanged_s,
             outstanding_s=settings.absence_outstanding_s,
+            first_id_again_s=settings.first_id_again_s,
         )
         self._began_at = actor.clock.monotonic()
         self._declared: dict[int, float] = {}
         self._renewed_at: float | None = None
+        self._told_unknown: bool | None = None
         self._planned = 0
         self._not_before = 0.0
 
@@ -119,10 +125,38 @@ class Fates(Part):
             case, con_id = self.case_of(tracked), tracked.record.order.contract.con_id
             if tracked.record.order_ref not in absent:
                 case.heard(now)
+                self._compare_terms(tracked, case, state.began_at)
             elif con_id not in state.moving:
                 quantity = self._positions.at_read(con_id)
                 case.absent(state.began_at, complete=state.is_complete, quantity=quantity)
         self.settle()
+
+    def _compare_terms(self, tracked: Tracked, case: CaseFile, began_at: float) -> None:
+        """Call a change refused that two reads in a row do not show."""
+        if tracked.record.pending_change is None:
+            return
+        case.has_old_terms(began_at)
+        due_at = self._change_due_at(tracked)
+        if due_at is not None and began_at >= due_at:
+            self._keep_old_terms(tracked, case)
+
+    def _change_due_at(self, tracked: Tracked) -> float | None:
+        """When a second read may say that a change was not made; None where no first one did."""
+        case, limits = tracked.case, self._limits
+        if tracked.record.pending_change is None or case is None or case.old_terms_at is None:
+            return None
+        refused = case.change_refused is not None
+        return case.old_terms_at + (limits.refused_apart_s if refused else limits.absent_apart_s)
+
+    def _keep_old_terms(self, tracked: Tracked, case: CaseFile) -> None:
+        """Tell whoever wanted the change that it was not made, and risk that nothing more is reserved for it."""
+        modify, tracked.modify = tracked.modify, None  # `update` would take it for made
+        said = case.change_refused or "the broker goes on with the old terms"
+        kept = attrs.evolve(tracked.record, pending_change=None)
+        self._publishing.update(tracked, kept, f"the change was not made: {said}")
+        if modify is not None:
+            self._actor.refuse(modify, ModeError(f"the broker refused the change: {said}"))
+        self._publishing.correct_risk(tracked)
 
     def heard(self, tracked: Tracked) -> None:
         """Take in a word about the order that says where it stands."""
@@ -134,6 +168,8 @@ class Fates(Part):
         case, now = self.case_of(tracked), self._actor.clock.monotonic()
         if said not in UNCLEAR or not tracked.record.is_live:
             return
+        if tracked.record.pending_change is not None:
+            case.change_unclear(now, tracked.record.last_notice or str(code))
         case.is_id_used = case.is_id_used or said is Meaning.DUPLICATE_ID
         if code in NOT_FOUND and tracked.record.cancel_requested:
             case.not_found()
@@ -165,7 +201,16 @@ class Fates(Part):
                 self._carry_out(tracked, verdict)
                 if verdict.at is not None:
                     due.append(verdict.at)
+            change_due_at = self._change_due_at(tracked)
+            if change_due_at is not None:
+                due.append(change_due_at)
+        self._tell_connection(any(map(self._is_unknown, self._book.not_ended())))
         self._plan(min(due, default=None))
+
+    def _tell_connection(self, unknown: bool) -> None:
+        if unknown is not self._told_unknown:
+            self._told_unknown = unknown
+            self._actor.tell(CONNECTION, m.FatesUnknown(unknown=unknown))
 
     def _judge(self, tracked: Tracked) -> Verdict:
         return fate.judge(self._evidence(tracked), self._limits)
@@ -173,6 +218,12 @@ class Fates(Part):
     def _is_open(self, tracked: Tracked) -> bool:
         """Whether it has to be settled: it is UNKNOWN, and was sent for all that is known."""
         return tracked.record.state is OrderState.UNKNOWN and tracked.case is not None
+
+    def _is_unknown(self, tracked: Tracked) -> bool:
+        """Whether its fate is to be found out; with the link down also that of one whose answer is lost with it."""
+        if tracked.record.state in UNANSWERED:
+            return not self._session.connected
+        return self._is_open(tracked)
 
     def _evidence(self, tracked: Tracked) -> Evidence:
         record, case = tracked.record, self.case_of(tracked)
@@ -241,7 +292,10 @@ class Fates(Part):
             self._take_for_filled(tracked, verdict.why)
         elif verdict.step is Step.PROBE:
             self._cancels.cancel(tracked, "its cancel shows whether the broker knows it")
-        elif verdict.step is Step.NEW_SESSION:
+        elif (
+            verdict.step is Step.NEW_SESSION
+            and (verdict.at or 0.0) <= self._actor.clock.monotonic()
+        ):
             self._renew(verdict.why)
 
     def _bury(self, tracked: Tracked, why: Why) -> None:
@@ -271,9 +325,11 @@ class Fates(Part):
         self._publishing.update(tracked, filled, why.value)
 
     def _renew(self, why: Why) -> None:
-        """Have another session made with the same client id, now and then."""
+        """Have another session made with the configured client id: now and then, and when no answer would be lost."""
         now = self._actor.clock.monotonic()
         if self._renewed_at is not None and now < self._renewed_at + RENEW_APART_S:
+            return
+        if any(tracked.record.state in UNANSWERED for tracked in self._book.not_ended()):
             return
         self._renewed_at = now
         self._actor.tell(CONNECTION, m.RenewSession(sender=self._actor.name, reason=why.value))
@@ -301,6 +357,9 @@ class Fates(Part):
         self.settle()
 
     def _wants_a_read(self, tracked: Tracked, now: float) -> bool:
+        change_due_at = self._change_due_at(tracked)
+        if change_due_at is not None and change_due_at <= now:
+            return True
         if not self._is_open(tracked):
             return False
         verdict = self._judge(tracked)

@@ -280,7 +280,7 @@ def apply_error(record: OrderRecord, code: int, text: str, now: datetime) -> Ord
     if meaning is Meaning.LIVES_ON:
         return evolve(noted, pending_change=None)
     to = NEXT_BY_MEANING.get(meaning)
-    if to is not None and lacks_reason(record):
+    if lacks_reason(record):
         return evolve(
             noted,
             rejection_reason=said,

@@ -90,6 +90,12 @@ class Recovery(Part):
         self._past.learnt()
         self._past.ask_for_reconciliation()
 
+    @handles(m.ConnectionStateChanged)
+    def on_connection_state_changed(self, event: m.ConnectionStateChanged) -> None:
+        """Know whether anything can be sent, and that a lost link leaves open what became of the newest orders."""
+        self._session.connection_changed(event)
+        self._fates.settle()
+
     @handles(m.NothingToReconcile)
     def on_nothing_to_reconcile(self, _: m.NothingToReconcile) -> None:
         """There is no session: serve what needs none. The reconciliation comes with the next session."""

@@ -33,8 +33,7 @@ class SessionFacts(Part):
         self.began_at = 0.0
         self.sound_since: float | None = None
 
-    @handles(m.ConnectionStateChanged)
-    def on_connection_state_changed(self, event: m.ConnectionStateChanged) -> None:
+    def connection_changed(self, event: m.ConnectionStateChanged) -> None:
         """Know whether anything can be sent. What was under way may have been filled: it is asked for on reconnect."""
         self.connected = event.state is ConnectionState.CONNECTED
         if event.previous is ConnectionState.CONNECTED:

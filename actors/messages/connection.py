@@ -94,10 +94,17 @@ class RequestReconciliation(Message):
 
 
 @attrs.frozen(kw_only=True)
-class RenewSession(Message):
-    """End this session and begin another with the same client id: planned, and no loss of the link (RULES 1).
+class FatesUnknown(Message):
+    """Whether there are orders of unknown fate: then the configured client id is tried longer (RULES 1)."""
 
-    An order's fate is unknown, and this session is silent about it.
+    unknown: bool
+
+
+@attrs.frozen(kw_only=True)
+class RenewSession(Message):
+    """End this session and begin another with the configured client id: planned, and no loss of the link (RULES 1).
+
+    An order's fate is unknown, and this session proves nothing of it.
     """
 
     sender: str

@@ -108,5 +108,5 @@ class BrokerState:
 
     @property
     def is_complete(self) -> bool:
-        """Whether the read proves anything of what it does not show."""
-        return not self.silent
+        """Whether the read proves by itself what it does not show; the account's values do not matter."""
+        return not {StatePart.EXECUTIONS, StatePart.COMPLETED_ORDERS} & {*self.silent}

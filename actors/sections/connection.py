@@ -51,6 +51,9 @@ class Connection(Section):
     client_id_tries: int = whole(10, 1, 100, "ids to try when one is taken")
     same_id_retries: int = whole(3, 0, 100, "the same id first: its old session may be dying")
     same_id_delay_s: float = number(1.0, 0.001, 300.0, "between two tries of the same id")
+    first_id_s: float = number(
+        60.0, 0.0, 3600.0, "the first id is tried for so long while an order's fate is unknown"
+    )
     upstream_patience_s: float = number(
         900.0,
         1.0,

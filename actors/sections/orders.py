@@ -48,6 +48,9 @@ class Orders(Section):
     absence_outstanding_s: float = number(
         60.0, 0.0, DAY_S, "so long after an absence was proved, no other one is in that contract"
     )
+    first_id_again_s: float = number(
+        60.0, 1.0, DAY_S, "the first client id is tried so often while an order's fate is unknown"
+    )
     cancel_again_after_s: float = number(
         1.0, 0.01, 600.0, "a cancel that the broker did not obey is repeated after so long"
     )

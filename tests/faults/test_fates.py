@@ -16,8 +16,8 @@ from tests.worlds import CONTEXT, ProofWorld, a_config, buy, prove, sell
 
 pytestmark = pytest.mark.req("ORD-9", "ORD-11")
 
-GRACEFUL = a_config(strategy_c=StrategyC(grace_seconds=60.0))
-"""Default settings, but a link that is back within a minute triggers no liquidation: these tests are not about that."""
+GRACEFUL = a_config(strategy_c=StrategyC(grace_seconds=600.0))
+"""Default settings, but a link that is back in ten minutes triggers no liquidation: these tests are not about that."""
 
 
 @pytest.mark.parametrize("side", ["open", "exit"])
@@ -108,3 +108,87 @@ def test_a_gateway_that_swallows_even_the_cancel_gets_one_new_session_and_no_liq
     assert moves[0] == (ConnectionState.RECONNECTING, DisconnectCause.ASKED)
     assert [state for state, _ in moves].count(ConnectionState.CONNECTED) == 1
     assert not latched, "a planned new session is no loss of the link"
+
+
+# --- the client id ------------------------------------------------------------------------------------------------
+
+
+async def lose(world: ProofWorld, taken: int) -> Any:
+    """Lose an order with its socket, and have the client id taken for so many tries; gives its result to come."""
+    world.simulator.faults.client_id_taken(1, times=taken)
+    world.simulator.faults.lose_acknowledgement("drop_before")
+    submitted = asyncio.create_task(world.gateway.submit_order(buy(10), CONTEXT, 600.0))
+    await world.until(lambda: not world.gateway.is_connected)
+    return submitted
+
+
+@pytest.mark.req("CON-8")
+def test_while_a_fate_is_unknown_the_first_client_id_is_tried_for_a_minute() -> None:
+    async def scenario(world: ProofWorld) -> Any:
+        submitted = await lose(world, taken=40)
+        began_at = world.proof.loop.time()
+        await world.until(lambda: world.gateway.is_connected, within_s=120.0)
+        took_s = world.proof.loop.time() - began_at
+        return took_s, tuple(world.simulator.client_ids()), (await submitted).status
+
+    took_s, client_ids, status = prove(scenario, config=GRACEFUL)
+
+    assert 35.0 <= took_s <= 60.0
+    assert client_ids == (1,)
+    assert status is OrderStatus.LOST
+
+
+@pytest.mark.req("CON-8")
+def test_without_an_unknown_fate_a_fallback_id_is_taken_at_once() -> None:
+    async def scenario(world: ProofWorld) -> Any:
+        world.simulator.faults.client_id_taken(1, times=40)
+        world.simulator.faults.drop_connections()
+        began_at = world.proof.loop.time()
+        await world.until(lambda: tuple(world.simulator.client_ids()) == (2,))
+        return world.proof.loop.time() - began_at
+
+    assert prove(scenario, config=GRACEFUL) <= 5.0
+
+
+@pytest.mark.req("CON-8")
+def test_a_fallback_id_proves_nothing_and_the_first_one_is_tried_again_until_it_does() -> None:
+    async def scenario(world: ProofWorld) -> Any:
+        submitted = await lose(world, taken=62)
+        moves = tapped(world.process, ConnectionStateChanged)
+        await world.until(lambda: tuple(world.simulator.client_ids()) == (2,), within_s=120.0)
+        await asyncio.sleep(50.0)
+        (unknown,) = await world.gateway.get_open_orders()
+        fallback = tuple(world.simulator.client_ids())
+        settled = await submitted
+        latched = (await world.gateway.status()).latched
+        causes = {move.cause for move in moves if move.previous is ConnectionState.CONNECTED}
+        return unknown.status, fallback, settled.status, latched, causes, world.simulator
+
+    unknown, fallback, settled, latched, causes, simulator = prove(scenario, config=GRACEFUL)
+
+    assert (unknown, fallback) == (OrderStatus.UNKNOWN, (2,))
+    assert settled is OrderStatus.LOST
+    assert tuple(simulator.client_ids()) in ((), (1,))
+    assert not latched
+    assert causes <= {DisconnectCause.ASKED}
+
+
+@pytest.mark.req("CON-8", "STC-1")
+def test_a_planned_new_session_that_does_not_come_is_a_loss_of_the_link_after_all() -> None:
+    async def scenario(world: ProofWorld) -> Any:
+        await world.gateway.submit_order(buy(10), CONTEXT)
+        world.simulator.faults.ignore_requests("placeOrder", "cancelOrder")
+        swallowed = asyncio.create_task(world.gateway.submit_order(buy(5), CONTEXT, 60.0))
+        moves = tapped(world.process, ConnectionStateChanged)
+        await asyncio.sleep(5.0)
+        world.simulator.faults.refuse_connections(60.0)
+        await world.until(lambda: bool(moves))
+        await world.until(lambda: len({move.cause for move in moves}) > 1)
+        status = await world.gateway.status()
+        await swallowed
+        return next(move.cause for move in moves), status.latched
+
+    cause, latched = prove(scenario)
+
+    assert cause is DisconnectCause.ASKED
+    assert latched
