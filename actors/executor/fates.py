@@ -150,12 +150,13 @@ class Fates(Part):
 
     def _keep_old_terms(self, tracked: Tracked, case: CaseFile) -> None:
         """Tell whoever wanted the change that it was not made, and risk that nothing more is reserved for it."""
-        modify, tracked.modify = tracked.modify, None  # `update` would take it for made
+        change, tracked.change = tracked.change, None  # `update` would take it for made
         said = case.change_refused or "the broker goes on with the old terms"
         kept = attrs.evolve(tracked.record, pending_change=None)
         self._publishing.update(tracked, kept, f"the change was not made: {said}")
-        if modify is not None:
-            self._actor.refuse(modify, ModeError(f"the broker refused the change: {said}"))
+        if change is not None and change.modify is not None:
+            refusal = ModeError(f"the broker refused the change: {said}")
+            self._actor.refuse(change.modify, refusal)
         self._publishing.correct_risk(tracked)
 
     def heard(self, tracked: Tracked) -> None:
