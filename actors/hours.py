@@ -71,6 +71,12 @@ class HoursKeeper:
         known = self._known.get(contract.con_id)
         return contract if known is None or known.contract is None else known.contract
 
+    async def looked_up(self, contract: Contract, timeout_s: float) -> Contract:
+        """Give a contract with its hours and its exchange, asking now where they are not known; else as it is."""
+        if contract.con_id not in self._known:
+            await self._ask_about(contract, timeout_s)
+        return self.described(contract)
+
     def waits_until(self, con_id: int) -> datetime | None:
         """The opening that an order of this contract has to wait for; None when it trades now, or nobody knows."""
         known = self._known.get(con_id)
@@ -85,14 +91,17 @@ class HoursKeeper:
     async def _ask_for_missing(self) -> None:
         """Ask about the missing, one after the other; what is wanted may change meanwhile."""
         while self._missing:
-            con_id, contract = self._missing.popitem()
-            query = query_of(contract)
-            header = self._actor.of_our_own(f"hours-{con_id}", TIMEOUT_S)
-            question = m.QualifyContract(**header, query=query)
-            try:
-                self.learn((await self._actor.asked(LINK, question, m.ContractQualified)).contract)
-            except GatewayError:
-                if con_id not in self._known:
-                    self._known[con_id] = _Known(None, self._actor.clock.now() + RETRIED_AFTER)
+            _, contract = self._missing.popitem()
+            await self._ask_about(contract, TIMEOUT_S)
             await self._actor.sleep(BETWEEN_S)
         self._is_asking = False
+
+    async def _ask_about(self, contract: Contract, timeout_s: float) -> None:
+        con_id = contract.con_id
+        header = self._actor.of_our_own(f"hours-{con_id}", timeout_s)
+        question = m.QualifyContract(**header, query=query_of(contract))
+        try:
+            self.learn((await self._actor.asked(LINK, question, m.ContractQualified)).contract)
+        except GatewayError:
+            if con_id not in self._known:
+                self._known[con_id] = _Known(None, self._actor.clock.now() + RETRIED_AFTER)

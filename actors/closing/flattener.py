@@ -52,6 +52,7 @@ from actors.sections.flattening import Flattening
 
 ORDERS_TIMEOUT_S: Final = 2.0
 CANCEL_TIMEOUT_S: Final = 30.0
+LOOK_UP_TIMEOUT_S: Final = 2.0
 SHORTEST_LOOK_S: Final = 0.01
 """Sums of floats leave a residue: a look must not come that little before its moment."""
 
@@ -375,9 +376,15 @@ class Flattener(Part):
             if self._pricing.is_due(task, now):
                 self._actor.begin_story(self._pricing.follow(task, live.order_id, live.order))
 
+    async def _described(self, contract: Contract) -> Contract:
+        """Learn ticks, hours and exchange where the price depends on them: a position comes without."""
+        if contract.security_type is SecurityType.STOCK:
+            return contract
+        return await self._hours.looked_up(contract, LOOK_UP_TIMEOUT_S)
+
     async def _close(self, task: Task, close: flattening.Close) -> None:
         """Close what is free, and take in what came of it."""
-        contract = task.contract
+        contract = task.contract = await self._described(task.contract)
         priced = await self._pricing.price(task, close.action, queued=close.queued)
         if priced.order_type is None:
             self._take_in(task, Answer.REFUSED, None, priced.why)

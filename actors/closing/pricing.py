@@ -12,7 +12,7 @@ from actors.closing.task import Task
 from actors.errors import GatewayError
 from actors.kernel.actor import SupervisedActor
 from actors.logic.close_prices import ClosePrice, close_price, takes_any_price
-from actors.logic.sessions import is_session_open
+from actors.logic.sessions import is_regular
 from actors.messages.addresses import EXECUTOR, MARKET_DATA
 from actors.model.contracts import Contract, SecurityType
 from actors.model.market import Quote
@@ -51,7 +51,7 @@ class Pricing:
                 self._actor.clock.now(),
                 strategy_c=task.by_strategy_c,
             ),
-            regular_hours=is_session_open(task.contract, self._actor.clock.now()) is not False,
+            regular_hours=is_regular(task.contract, self._actor.clock.now()) is not False,
         )
         self._note(task, priced, now)
         return priced

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 
 from supervision.simulator.instruments import ContractQuery
 from tests.faults.test_strategy_c import HELD, hold, report_of, wide
-from tests.worlds import ProofWorld, prove
+from tests.worlds import SIMULATED, ProofWorld, prove
 
 SHORT_FUTURE = -1.0
 BY_HAND = {"US-T": 5000.0, "EUR": 11900.31, "XAUUSD": 3.0, "VFIAX": 10.0, "BTC": 0.5}
 WITHIN_S = 15.0
+OUTSIDE_RTH = 33
+"""The place of the field in PLACE_ORDER."""
 
 
 def have(world: ProofWorld, quantity: float, symbol: str, kind: str = "", **terms: object) -> None:
@@ -120,3 +123,21 @@ def test_the_whole_shares_are_closed_and_the_fraction_is_named(
         assert sizes <= {5.0, 10.0}
 
     prove(scenario, config=wide(), connect=False)
+
+
+@pytest.mark.req("STC-9", "SIM-8")
+@pytest.mark.parametrize("held", [2.0, -3.0])
+def test_a_future_is_closed_by_a_limit_outside_its_regular_hours(held: float) -> None:
+    async def scenario(world: ProofWorld) -> None:
+        have(world, held, "ES")
+        await world.gateway.connect()
+
+        await world.gateway.liquidate("a test")
+        await world.until(lambda: left(world) == {}, WITHIN_S)
+
+        assert (await report_of(world)).flat
+        orders = [entry.raw for entry in world.simulator.ledger if entry.kind == "place"]
+        assert {(raw[4], raw[18], raw[OUTSIDE_RTH]) for raw in orders} == {("FUT", "LMT", "1")}
+
+    before_the_bell = attrs.evolve(SIMULATED, hours="1100-1600")
+    prove(scenario, config=wide(), simulated=before_the_bell, connect=False)
