@@ -11,6 +11,7 @@ import pytest
 
 from actors.errors import GatewayError, GatewayTimeoutError, restore
 from actors.kernel.messages import RequestFailed
+from actors.link import decoder
 from actors.link.answers import Pending
 from actors.link.broker_state import Stillness, merge_orders
 from actors.link.position_guard import PositionGuard
@@ -521,5 +522,25 @@ def test_a_read_that_fails_leaves_no_question_behind_whose_answer_could_be_mista
 
             assert isinstance(error, GatewayError)
             assert ended[0].cause is DisconnectCause.REQUEST_UNANSWERED
+
+    run(scenario)
+
+
+@pytest.mark.req("STC-12")
+def test_a_busy_days_executions_are_decoded_once() -> None:
+    """A memory that is shorter than the list would push out its beginning before it is read again."""
+    of_the_day = 6_500
+
+    async def scenario() -> None:
+        async with world() as (driver, simulator):
+            for number in range(of_the_day):
+                simulator.faults.trade_elsewhere("SPY", 1 if number % 2 else -1)
+            await driver.open(simulator.port)
+            decoder._execution.cache_clear()
+            state = await driver.read_state(60.0)
+
+            assert len(state.executions) == of_the_day
+            assert decoder._execution.cache_info().misses == of_the_day
+            assert decoder._execution.cache_info().hits == of_the_day
 
     run(scenario)
