@@ -75,7 +75,14 @@ from actors.logic.order_validation import contract_query, query_of, request_faul
 from actors.messages.addresses import JOURNAL, LINK, RISK
 from actors.model.contracts import Contract
 from actors.model.market import Quote
-from actors.model.orders import OrderStatus, Purpose, RejectionKind, TradeRequest, WireOrder
+from actors.model.orders import (
+    CloseReason,
+    OrderStatus,
+    Purpose,
+    RejectionKind,
+    TradeRequest,
+    WireOrder,
+)
 from actors.model.trading import Trading
 from actors.ports import EventLog, no_log
 from actors.sections.orders import Orders
@@ -132,7 +139,9 @@ class ExecutorActor(SupervisedActor):
         )
         self.window = window = self.own(WireWindow(self, settings.max_approved))
         self.positions = positions = Positions()
-        fates = self.own(Fates(self, settings, log, book, session, positions, publishing, cancels))
+        self.fates = fates = self.own(
+            Fates(self, settings, log, book, session, positions, publishing, cancels)
+        )
         reports = self.own(BrokerReports(self, log, book, session, publishing, positions, fates))
         changes = self.own(
             Changes(self, book, market, session, answers, publishing, acknowledgements, window)
@@ -173,6 +182,7 @@ class ExecutorActor(SupervisedActor):
         try:
             self._refuse_what_cannot_be(submit)
             contract = await self._qualified(submit)
+            self._refuse_where_automation_stopped(submit, contract)
             quote = await self._quote_to_judge_by(submit, contract)
             tracked = self._taken_in(submit, contract, quote)
         except NotTakenError as ending:
@@ -240,6 +250,11 @@ class ExecutorActor(SupervisedActor):
         if submit.purpose is Purpose.CLOSE:
             return self.market.last_quote(contract)
         return await self.market.fresh_quote(submit, contract)
+
+    def _refuse_where_automation_stopped(self, submit: m.SubmitOrder, contract: Contract) -> None:
+        why = self.fates.why_stopped(contract.con_id)
+        if why is not None and submit.close_reason is not CloseReason.MANUAL:
+            raise NotTakenError(why)
 
     def _taken_in(self, submit: m.SubmitOrder, contract: Contract, quote: Quote | None) -> Tracked:
         """Give the order its id and its record, and watch its deadline."""

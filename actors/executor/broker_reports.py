@@ -75,6 +75,8 @@ class BrokerReports(Part):
         self._fates.heard(tracked)
         record = apply_status(before, event.order, self._actor.clock.now())
         self._publishing.update(tracked, record, f"broker: {event.order.status}")
+        if before.state is OrderState.LOST and record.is_live:
+            self._fates.lives(tracked)
         self._ask_about_unknown(before, record)
 
     def cancel_double(self, tracked: Tracked, double: BrokerOrder) -> None:
@@ -153,10 +155,10 @@ class BrokerReports(Part):
             return False
         filled = f"filled {execution.quantity:g} at {execution.price:g}"
         is_fill = record.filled != before.filled
-        if is_fill and before.state is OrderState.LOST:
-            self._fates.was_wrong(tracked)
         detail = filled if is_fill else "commission"
         self._publishing.update(tracked, record, detail, fill=fill)
+        if is_fill:
+            self._fates.filled(tracked)
         return True
 
     def remember_executions(self, executions: Iterable[Execution]) -> None:

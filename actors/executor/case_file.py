@@ -13,8 +13,9 @@ class CaseFile:
 
     ``bytes_at``: when the last bytes of the order left. ``heard_at``: the last word about it, its bytes included.
     ``counts_from``: a read that began before says nothing of it. ``is_refused``: by a code that does not say what
-    became of it. ``is_id_used``: its order id may name another order. ``session_began_at``: of the session that
-    ``absences`` and ``probe`` belong to. ``reason``: why it was unsettled last, so that each reason is told once.
+    became of it. ``is_id_used``: its order id may name another order. ``is_buried``: it was declared dead.
+    ``session_began_at``: of the session that ``absences`` and ``probe`` belong to. ``reason``: why it was unsettled
+    last, so that each reason is told once.
     ``change_refused``: what was said of the change that is under way, where that does not say what became of it.
     ``old_terms_at``: when a read began since the change was sent that shows the order with its old terms.
     """
@@ -24,6 +25,7 @@ class CaseFile:
     counts_from: float
     is_refused: bool = False
     is_id_used: bool = False
+    is_buried: bool = False
     absences: Absences | None = None
     probe: Probe = Probe.NOT_ASKED
     probed_at: float | None = None

@@ -6,6 +6,7 @@ verdicts are carried out. Nothing is ever sent again. Every reason not to settle
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Final
 
 import attrs
@@ -50,6 +51,9 @@ UNANSWERED: Final = frozenset({OrderState.AT_GATE, OrderState.SENT, OrderState.C
 AGAIN_S: Final = 1.0
 """The least time between two looks, so that a read that does not come is not asked for in a row."""
 
+MOST_WRONG: Final = 2
+"""So many fills of orders that were declared dead stop automation in their contract."""
+
 RENEW_APART_S: Final = 60.0
 """The least time between two new sessions that are made to learn an order's fate."""
 
@@ -65,7 +69,7 @@ class FateDue(Message):
 
 
 class Fates(Part):
-    """Owns who was declared dead by absence lately, per contract, and when the next step is due."""
+    """Owns who was declared dead by absence, how often that was wrong, per contract, and when the next step is due."""
 
     def __init__(
         self,
@@ -98,6 +102,7 @@ class Fates(Part):
         )
         self._began_at = actor.clock.monotonic()
         self._declared: dict[int, float] = {}
+        self._wrong: Counter[int] = Counter()
         self._renewed_at: float | None = None
         self._told_unknown: bool | None = None
         self._planned = 0
@@ -179,16 +184,39 @@ class Fates(Part):
             case.refused(now)
         self.settle()
 
-    def was_wrong(self, tracked: Tracked) -> None:
-        """Raise the alarm for an order that fills although it was declared dead; its fill counts like any other."""
+    def lives(self, tracked: Tracked) -> None:
+        """Raise the alarm for an order that lives although it was declared dead, and cancel it."""
+        self._alarm("dead_order_lives", tracked)
+        self._cancels.cancel(tracked, "it was declared dead, and lives")
+
+    def filled(self, tracked: Tracked) -> None:
+        """Count a fill of an order that was declared dead, once per order; of any other it says nothing.
+
+        The fill counts like every other: whoever holds what it turned closes that. A second one stops automation there.
+        """
+        case = tracked.case
+        if case is not None and case.is_buried:
+            case.is_buried = False
+            self._wrong[tracked.record.order.contract.con_id] += 1
+            self._alarm("dead_order_filled", tracked)
+
+    def _alarm(self, event: str, tracked: Tracked) -> None:
         record = tracked.record
         self._log(
-            "dead_order_filled",
+            event,
             level="CRITICAL",
             correlation_id=record.correlation_id,
             order_id=record.order_id,
             symbol=str(record.order.contract),
+            times=self._wrong[record.order.contract.con_id],
         )
+
+    def why_stopped(self, con_id: int) -> str | None:
+        """Why nothing is sent automatically in a contract; None while it is."""
+        times = self._wrong[con_id]
+        if times < MOST_WRONG:
+            return None
+        return f"{times} orders filled here after they were declared dead: a human has to look (close reason MANUAL)"
 
     # --- settling -------------------------------------------------------------------------------------------------
 
@@ -229,7 +257,7 @@ class Fates(Part):
     def _evidence(self, tracked: Tracked) -> Evidence:
         record, case = tracked.record, self.case_of(tracked)
         declared = self._declared.get(record.order.contract.con_id)
-        outstanding = declared if declared is not None and case.bytes_at > declared else None
+        outstanding = declared if declared is not None and case.bytes_at >= declared else None
         return Evidence(
             now=self._actor.clock.monotonic(),
             bytes_at=case.bytes_at,
@@ -314,6 +342,7 @@ class Fates(Part):
             ended = move(record, OrderState.CANCELLED, now, record.last_notice)
         else:
             self._declared[record.order.contract.con_id] = self._actor.clock.monotonic()
+            self.case_of(tracked).is_buried = True
             ended = move(record, OrderState.LOST, now, why.value)
         self._publishing.update(tracked, ended, why.value)
 

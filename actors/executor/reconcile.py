@@ -79,6 +79,8 @@ class GateKnowledge:
             and (self.asked is None or record.order_ref in self.asked)
             and record.created_at >= self.since
             and record.acknowledged_at is None
+            and record.sent_at is None
+            and record.broker_order_id is None
         )
 
 

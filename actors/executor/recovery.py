@@ -142,7 +142,10 @@ class Recovery(Part):
             if tracked is None:
                 self._book.add(Tracked(record=record))
             else:
+                was_lost = tracked.record.state is OrderState.LOST
                 self._publishing.update(tracked, record, "reconciled")
+                if was_lost and record.is_live:
+                    self._fates.lives(tracked)
                 self._cancels.cancel_what_is_owed(tracked)
         for extra in outcome.extras:
             tracked = self._book.by_ref(extra.order_ref)

@@ -192,3 +192,95 @@ def test_a_planned_new_session_that_does_not_come_is_a_loss_of_the_link_after_al
 
     assert cause is DisconnectCause.ASKED
     assert latched
+
+
+# --- being wrong --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["MKT", "LMT"])
+def test_an_order_that_lives_although_it_was_declared_dead_alarms_and_is_cancelled_or_counted(
+    kind: str,
+) -> None:
+    alarms: list[str] = []
+
+    def log(event: str, **_: Any) -> None:
+        if event.startswith("dead_order"):
+            alarms.append(event)
+
+    async def scenario(world: ProofWorld) -> Any:
+        world.simulator.order_faults.refuse_orders(manner="late", appears_after_s=40.0)
+        limit = 580.0 if kind == "LMT" else None
+        signal = buy(10, order_type=kind, limit_price=limit)
+        lost = await world.gateway.submit_order(signal, CONTEXT, 60.0)
+        world.simulator.order_faults.accept_orders()
+        await asyncio.sleep(60.0)
+        held = [item.quantity for item in await world.gateway.get_positions()]
+        return lost.status, held, world.simulator.open_orders()
+
+    status, held, left = prove(scenario, log=log)
+
+    assert status is OrderStatus.LOST
+    assert left == ()
+    if kind == "LMT":
+        assert (alarms, held) == (["dead_order_lives"], [])
+    else:
+        assert held == [10]
+        assert alarms[-1] == "dead_order_filled"
+
+
+def test_a_second_order_that_fills_after_it_was_declared_dead_stops_automation_there() -> None:
+    async def scenario(world: ProofWorld) -> Any:
+        statuses = []
+        for _ in range(2):
+            world.simulator.order_faults.refuse_orders(manner="late", appears_after_s=100.0)
+            swallowed = await world.gateway.submit_order(buy(10), CONTEXT, 120.0)
+            world.simulator.order_faults.accept_orders()
+            statuses.append(swallowed.status)
+            await asyncio.sleep(120.0)
+        refused = await world.gateway.submit_order(buy(10), CONTEXT)
+        elsewhere = await world.gateway.submit_order(buy(10, "QQQ"), CONTEXT)
+        return statuses, refused, elsewhere.status
+
+    statuses, refused, elsewhere = prove(scenario)
+
+    assert statuses == [OrderStatus.LOST, OrderStatus.LOST]
+    assert refused.status is OrderStatus.REJECTED
+    assert "declared dead" in refused.rejection_reason
+    assert elsewhere is OrderStatus.FILLED
+
+
+def test_what_is_sent_after_an_order_was_declared_dead_is_not_declared_so_for_a_minute() -> None:
+    async def scenario(world: ProofWorld) -> Any:
+        world.simulator.order_faults.refuse_orders(manner="silence")
+        took_s = []
+        for _ in range(2):
+            began_at = world.proof.loop.time()
+            await world.gateway.submit_order(buy(10), CONTEXT, 120.0)
+            took_s.append(world.proof.loop.time() - began_at)
+        return took_s
+
+    first, second = prove(scenario)
+
+    assert first <= 17.0
+    assert 60.0 <= second <= 70.0
+
+
+# --- did it fill? --------------------------------------------------------------------------------------------------
+
+
+def test_a_position_that_moved_by_exactly_the_remainder_says_that_it_filled() -> None:
+    async def scenario(world: ProofWorld) -> Any:
+        world.simulator.faults.lose_acknowledgement("drop_after")
+        world.simulator.order_faults.hide_orders("executions")
+        world.simulator.order_faults.hide_orders("completed_orders")
+        began_at = world.proof.loop.time()
+        filled = await world.gateway.submit_order(buy(10), CONTEXT, 60.0)
+        took_s = world.proof.loop.time() - began_at
+        sold = await world.gateway.submit_order(sell(10), CONTEXT)
+        return filled, took_s, sold.status, world.simulator.positions()
+
+    filled, took_s, sold, held = prove(scenario, config=GRACEFUL)
+
+    assert (filled.status, filled.fill_quantity) == (OrderStatus.FILLED, 10)
+    assert took_s <= 6.0
+    assert (sold, held) == (OrderStatus.FILLED, {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import attrs
 import pytest
@@ -158,6 +159,13 @@ def test_an_acknowledged_order_was_sent_whatever_the_gate_says() -> None:
     known = attrs.evolve(record(S.ACKNOWLEDGED), acknowledged_at=NOW)
 
     assert reconcile(known, broker_state(), KNOWS_NOTHING_SENT).records[0].state is S.UNKNOWN
+
+
+@pytest.mark.parametrize("known", [{"broker_order_id": 7}, {"sent_at": NOW}], ids=str)
+def test_an_order_whose_bytes_left_is_never_called_unsent(known: dict[str, Any]) -> None:
+    sent = attrs.evolve(record(S.UNKNOWN), **{"broker_order_id": None, "sent_at": None, **known})
+
+    assert reconcile(sent, broker_state(), KNOWS_NOTHING_SENT).records[0].state is S.UNKNOWN
 
 
 def test_what_the_gate_sent_gets_its_address_and_may_still_be_on_its_way() -> None:
