@@ -89,7 +89,7 @@ class Flattener(Part):
         found: Callable[[Iterable[m.LiveOrder]], None] | None = None,
         alarm: Callable[[str], None],
         cancelled: Callable[[str], None],
-        concluded: Callable[[Task, OrderResult | None, str], None],
+        concluded: Callable[[Task, OrderResult | None, GatewayError | None], None],
     ) -> None:
         self._actor = actor
         self._trading = trading
@@ -182,7 +182,6 @@ class Flattener(Part):
     def begin(self, task: Task) -> None:
         """See to it that a contract becomes flat."""
         self.tasks[task.contract.con_id] = task
-        self._hours.want(each.contract for each in self.tasks.values())
         self.wake()
 
     def end(self, con_id: int) -> None:
@@ -387,7 +386,7 @@ class Flattener(Part):
         contract = task.contract = await self._described(task.contract)
         priced = await self._pricing.price(task, close.action, queued=close.queued)
         if priced.order_type is None:
-            self._take_in(task, Answer.REFUSED, None, priced.why)
+            self._take_in(task, Answer.REFUSED, None, GatewayError(priced.why))
             return
         request = close_order(
             contract,
@@ -399,33 +398,42 @@ class Flattener(Part):
             rests=task.leaves_remainder,
             limit_price=priced.limit_price,
         )
-        result: OrderResult | None = None
         try:
             result = (await self._actor.asked(EXECUTOR, request, m.OrderConcluded)).result
-            answer, words = _meaning(result)
         except (GatewayTimeoutError, GatewayNotConnectedError) as error:
-            answer, words = Answer.UNKNOWN, str(error)
+            self._take_in(task, Answer.UNKNOWN, None, error)
         except GatewayError as error:
-            answer, words = Answer.REFUSED, str(error)
-        self._take_in(task, answer, result, words)
+            self._take_in(task, Answer.REFUSED, None, error)
+        else:
+            self._take_in(task, _meaning(result), result, None)
 
-    def _take_in(self, task: Task, answer: Answer, result: OrderResult | None, words: str) -> None:
+    def _take_in(
+        self, task: Task, answer: Answer, result: OrderResult | None, error: GatewayError | None
+    ) -> None:
+        """Rest after a refusal, size anew, or wait; then tell who asked for the close."""
         if task.phase is not Phase.UNLINKED:
+            words = str(error) if result is None else _words(result)
             now = self._actor.clock.monotonic()
             task.progress = flattening.answered(task.progress, answer, words, now, self._limits)
-        self._concluded(task, result, words)
+        self._concluded(task, result, error)
         self.wake()
 
 
-def _meaning(result: OrderResult) -> tuple[Answer, str]:
-    """Tell what a close's result means for the next attempt, and in which words."""
-    words = result.rejection_reason or result.status.value
+def _meaning(result: OrderResult) -> Answer:
+    """Tell what a close's result means for the next attempt."""
     if result.status in _OVER or result.fill_quantity:
-        return Answer.TAKEN, ""
+        return Answer.TAKEN
     if result.status is OrderStatus.TIMEOUT:
-        return Answer.UNKNOWN, words
-    moved = result.rejection_kind is RejectionKind.POSITION_MOVED
-    return (Answer.MOVED if moved else Answer.REFUSED), words
+        return Answer.UNKNOWN
+    if result.rejection_kind is RejectionKind.POSITION_MOVED:
+        return Answer.MOVED
+    return Answer.REFUSED
+
+
+def _words(result: OrderResult) -> str:
+    """Give the broker's code and words."""
+    words = result.rejection_reason or result.status.value
+    return words if result.rejection_code is None else f"{result.rejection_code} {words}"
 
 
 def _pending(live: m.LiveOrder) -> Pending:

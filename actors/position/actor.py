@@ -1,7 +1,11 @@
 """The position actor: what is held, what it is worth, and when it has to go.
 
 The broker's own word on quantities counts here; risk keeps a ledger of its own from executions. Positions are closed
-through the executor like everything else: sized from what is held, approved by risk, once.
+through the executor like everything else: sized from what is held, approved by risk, once. Its parts::
+
+    flattener  what is held, and contracts on their way to zero      closing  who asked for that
+    holdings   prices, the account, and what is told of both         due      what has to go by itself
+    prices     quotes of what is held
 """
 
 from __future__ import annotations
@@ -11,19 +15,26 @@ from collections.abc import Mapping
 import attrs
 
 from actors import messages as m
-from actors.errors import (
-    GatewayNotConnectedError,
-)
-from actors.kernel.actor import ActorContext
+from actors.closing.flattener import Flattener
+from actors.closing.pricing import Pricing
+from actors.closing.task import Task
+from actors.errors import GatewayError
+from actors.hours import HoursKeeper
+from actors.kernel.actor import ActorContext, SupervisedActor
 from actors.kernel.handlers import handles
-from actors.kernel.messages import Message, Reply
-from actors.messages.addresses import CONNECTION, FACADE, MARKET_DATA
+from actors.kernel.messages import Message
+from actors.messages.addresses import CONNECTION, FACADE, RISK
 from actors.model.account import Holding
 from actors.model.connection import ConnectionState
+from actors.model.orders import OrderResult
 from actors.model.trading import Trading
 from actors.ports import EventLog, no_log
-from actors.position.due import ClosureDesk
-from actors.position.pnl import exit_price
+from actors.position.closing import Closing
+from actors.position.due import Due
+from actors.position.holdings import Holdings
+from actors.position.prices import Prices
+from actors.sections.close import Close
+from actors.sections.flattening import Flattening
 from actors.sections.market_data import MarketData
 from actors.sections.positions import Positions
 
@@ -38,25 +49,45 @@ class _ReconciliationDue(Message):
     """The positions shall be compared with the broker's now (POS-4)."""
 
 
-class PositionActor(ClosureDesk):
-    """See the module's docstring; closing is in files of its own."""
+class PositionActor(SupervisedActor):
+    """See the module's docstring."""
 
     recovers = True
+    parts = (Flattener, Holdings, Prices, Closing, Due)
 
     def __init__(
         self,
         context: ActorContext,
         *,
         settings: Positions,
+        limits: Flattening,
+        close: Close,
         market_data: MarketData,
         trading: Trading,
         log: EventLog = no_log,
     ) -> None:
-        super().__init__(
-            context, settings=settings, market_data=market_data, trading=trading, log=log
+        super().__init__(context)
+        self.settings = settings
+        self.log = log
+        self.hours = hours = HoursKeeper(self)
+        self.flattener = flattener = self.own(
+            Flattener(
+                self,
+                trading,
+                limits,
+                Pricing(self, close, log),
+                hours,
+                log,
+                looked=lambda: self.closing.looked(),
+                alarm=self._alarm,
+                cancelled=self._cancelled,
+                concluded=self._concluded,
+            )
         )
-        self.asking: set[int] = set()
-        self.warned: set[int] = set()
+        self.holdings = holdings = self.own(Holdings(self, settings, lambda: flattener.holdings))
+        self.prices = self.own(Prices(self, settings, market_data, log))
+        self.closing = self.own(Closing(self, trading, holdings, hours, flattener))
+        self.due = self.own(Due(self, trading, holdings, hours, flattener, log))
 
     # --- recovery -------------------------------------------------------------------------------------------------
 
@@ -70,7 +101,7 @@ class PositionActor(ClosureDesk):
     def on_reconciliation_due(self, _: _ReconciliationDue) -> None:
         """Compare with the broker on a timer, too: a push may have been lost."""
         self.schedule(self.settings.reconcile_interval_s, _ReconciliationDue())
-        if self.connected:
+        if self.holdings.connected:
             self.tell(CONNECTION, m.RequestReconciliation(sender=self.name))
 
     @handles(m.NothingToReconcile)
@@ -85,156 +116,90 @@ class PositionActor(ClosureDesk):
     @handles(m.Reconcile)
     def on_reconcile(self, message: m.Reconcile) -> None:
         """Take over the broker's holdings: the broker wins (POS-4)."""
-        told = {
-            holding.contract.con_id: holding
-            for holding in message.state.holdings
-            if holding.quantity
-        }
-        differences = self._differences(told) if self.known else ()
-        self.holdings = told
-        self.known = self.connected = True
-        self.account = message.state.account
-        self.hours.want(holding.contract for holding in told.values())
+        before = dict(self.flattener.holdings)
+        self.flattener.take_over(message)
+        differences = self._differences(before) if self.holdings.known else ()
+        self.holdings.known = True
+        self._link_changed(True)
+        self.holdings.account = message.state.account
+        self.hours.want(held.contract for held in self.flattener.holdings.values())
         self.tell(
             CONNECTION,
             m.Reconciled(number=message.number, sender=self.name, differences=differences),
         )
-        self._publish()
+        self.holdings.publish()
         self.tell(FACADE, m.AccountChanged(account=message.state.account))
         self.recovered()
 
-    def _differences(self, told: Mapping[int, Holding]) -> tuple[str, ...]:
+    def _differences(self, before: Mapping[int, Holding]) -> tuple[str, ...]:
+        after = self.flattener.holdings
         found = []
-        for con_id in sorted(self.holdings.keys() | told.keys()):
-            ours, theirs = self.holdings.get(con_id), told.get(con_id)
-            before = ours.quantity if ours else 0.0
-            after = theirs.quantity if theirs else 0.0
+        for con_id in sorted(before.keys() | after.keys()):
+            ours, theirs = before.get(con_id), after.get(con_id)
+            here = ours.quantity if ours else 0.0
+            there = theirs.quantity if theirs else 0.0
             named = theirs or ours
-            if before != after and named is not None:
-                found.append(f"{named.contract.position_id}: {before:g} here, {after:g} there")
+            if here != there and named is not None:
+                found.append(f"{named.contract.position_id}: {here:g} here, {there:g} there")
         return tuple(found)
 
-    # --- reads ----------------------------------------------------------------------------------------------------
-
-    @handles(m.GetPositions)
-    def on_get_positions(self, request: m.GetPositions) -> None:
-        """Tell the positions; while the link is down those that were known, flagged as such (POS-5)."""
-        if self.refuses_unknown(request):
-            return
-        is_cached = not self.connected
-        self.reply(
-            request,
-            m.PositionsRead(
-                correlation_id=request.correlation_id,
-                positions=self.views(is_cached=is_cached),
-                is_cached=is_cached,
-            ),
-        )
-
-    @handles(m.GetAccount)
-    def on_get_account(self, request: m.GetAccount) -> None:
-        """Tell the account's newest numbers."""
-        if self.account is None:
-            self.refuse(request, GatewayNotConnectedError("the account is not known yet"))
-            return
-        self.reply(
-            request, m.AccountRead(correlation_id=request.correlation_id, account=self.account)
-        )
+    # --- the regular look -----------------------------------------------------------------------------------------
 
     @handles(m.CheckClosures)
     def on_check_closures(self, request: m.CheckClosures) -> None:
         """Tell which positions are due to be closed."""
-        if self.refuses_unknown(request):
+        if self.holdings.refuses_unknown(request):
             return
-        due = tuple(view for view in self.views() if view.closure_trigger is not None)
+        due = tuple(view for view in self.holdings.views() if view.closure_trigger is not None)
         self.reply(request, m.ClosuresChecked(correlation_id=request.correlation_id, due=due))
-
-    # --- the regular look -----------------------------------------------------------------------------------------
 
     @handles(_CheckDue)
     def on_check_due(self, _: _CheckDue) -> None:
         """Refresh the prices of what is held, and close what is due (POS-3)."""
         self.schedule(self.settings.check_interval_s, _CheckDue())
-        if not self.connected:
+        if not self.holdings.connected:
             return
-        for holding in tuple(self.holdings.values()):
-            self._refresh(holding)
-        self.close_what_is_due()
+        for holding in tuple(self.flattener.holdings.values()):
+            self.prices.refresh(holding)
+        self.due.close_what_is_due()
 
-    def _refresh(self, holding: Holding) -> None:
-        con_id = holding.contract.con_id
-        contract = self.hours.described(holding.contract)
-        if con_id in self.asking or not contract.exchange:
-            return
-        self.asking.add(con_id)
-        self.conversations.ask(
-            MARKET_DATA,
-            m.GetQuote(
-                **self.conversations.of_our_own("price", self.market_data.read_timeout_s),
-                contract=contract,
-                max_age_s=self.settings.check_interval_s,
-            ),
-            lambda reply: self._priced(holding, reply),
-            lambda error: self._unpriced(holding, error.text),
-        )
+    # --- closing --------------------------------------------------------------------------------------------------
 
-    def _priced(self, holding: Holding, reply: Reply) -> None:
-        assert isinstance(reply, m.QuoteRead)  # noqa: S101 - market data answers in kind
-        self.asking.discard(holding.contract.con_id)
-        if exit_price(holding, reply.quote) is None:
-            self._unpriced(holding, "the broker has no price")
-        else:
-            self.warned.discard(holding.contract.con_id)
+    def _concluded(
+        self, task: Task, result: OrderResult | None, error: GatewayError | None
+    ) -> None:
+        self.closing.concluded(task, result, error)
+        self.due.concluded(task, result, error)
 
-    def _unpriced(self, holding: Holding, why: str) -> None:
-        """An unknown price triggers nothing but a warning, once (POS-2)."""
-        con_id = holding.contract.con_id
-        self.asking.discard(con_id)
-        if con_id not in self.warned:
-            self.warned.add(con_id)
-            self.log(
-                "price_unknown",
-                level="WARNING",
-                position_id=holding.contract.position_id,
-                why=why,
-            )
+    def _cancelled(self, order_id: str) -> None:
+        self.log("resting_order_cancelled", level="WARNING", order_id=order_id)
+
+    def _alarm(self, text: str) -> None:
+        self.log("close_alarm", level="CRITICAL", text=text)
 
     # --- what changes positions -----------------------------------------------------------------------------------
 
     @handles(m.HoldingReported)
     def on_holding_reported(self, event: m.HoldingReported) -> None:
-        """Take over one position as the broker tells it."""
-        holding = event.holding
-        if holding.quantity:
-            self.holdings[holding.contract.con_id] = holding
-        else:
-            self.holdings.pop(holding.contract.con_id, None)
-            self.warned.discard(holding.contract.con_id)
-        self.hours.want(held.contract for held in self.holdings.values())
-        self._publish()
+        """Take over one position as the broker tells it, and let risk compare it with its ledger."""
+        self.tell(RISK, event)
+        self.flattener.holding_reported(event.holding)
+        if not event.holding.quantity:
+            self.prices.forget(event.holding.contract.con_id)
+        self.hours.want(held.contract for held in self.flattener.holdings.values())
+        self.holdings.publish()
 
-    @handles(m.AccountChanged)
-    def on_account_changed(self, event: m.AccountChanged) -> None:
-        """Take over the account's numbers and pass them on (GW-6)."""
-        self.account = event.account
-        self.tell(FACADE, event)
-
-    @handles(m.QuoteUpdated)
-    def on_quote_updated(self, event: m.QuoteUpdated) -> None:
-        """Remember the price of what is held."""
-        if event.quote.contract.con_id in self.holdings:
-            self.quotes[event.quote.contract.con_id] = event.quote
+    @handles(m.TradingHalted)
+    def on_trading_halted(self, event: m.TradingHalted) -> None:
+        """A halted contract waits with its stops, and goes on at the halt's end."""
+        self.flattener.halt_changed(event.contract.con_id, event.halted)
 
     @handles(m.ConnectionStateChanged)
     def on_connection_state_changed(self, event: m.ConnectionStateChanged) -> None:
         """Flag what is told as cached while the link is down."""
-        if event.state is not ConnectionState.CONNECTED:
-            self.connected = False
-        else:
-            self.connected = True
+        self._link_changed(event.state is ConnectionState.CONNECTED)
 
-    def _publish(self) -> None:
-        views = self.views()
-        event = m.PositionsChanged(positions=views, at=self.clock.now())
-        self.tell(FACADE, event)
-        self.tell(FACADE, m.SyncRiskManager(positions=views))
+    def _link_changed(self, is_up: bool) -> None:
+        self.holdings.connected = is_up
+        if self.flattener.linked != is_up:
+            self.flattener.link_changed(is_up)

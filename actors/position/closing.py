@@ -1,245 +1,293 @@
-"""Closing positions: one, or all side by side, as somebody asks for it (POS-6, POS-7).
+"""Closing positions as somebody asks for it: one, all side by side, or a symbol (POS-6, POS-7).
 
-::
+Each contract is brought to zero by `actors.closing`, under the rules that Strategy C obeys, too; here is who waits for
+it, and what each of them is told. They differ in their end:
 
-    what of ours rests on the closing side is cancelled → sized by what is held then → the executor, by way of risk
-
-A protective order that rests has spoken for the position: a close beside it would be refused (RSK-4), and it would turn
-the position round if it filled after the close. So it goes first, and the position is without it until the close fills.
+==================  ========================================================================================
+close one           the first order that is concluded; refused by the broker it is not tried again
+close all, flatten  flat, or the caller's deadline: what is refused is tried again until then
+==================  ========================================================================================
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 import attrs
 
 from actors import messages as m
+from actors.closing.flattener import Flattener
+from actors.closing.task import Task
 from actors.errors import (
-    ErrorInfo,
     GatewayError,
+    GatewayTimeoutError,
     MarketClosedError,
     PositionNotFoundError,
-    describe,
-    restore,
 )
-from actors.kernel.actor import ActorContext
-from actors.kernel.handlers import handles
-from actors.kernel.messages import Message, Reply, Request
-from actors.kernel.stories import root_id
-from actors.logic.close_orders import close_order
-from actors.messages.addresses import EXECUTOR
+from actors.hours import HoursKeeper
+from actors.kernel.actor import SupervisedActor
+from actors.kernel.handlers import Part, handles
+from actors.kernel.messages import Request
+from actors.kernel.stories import RequestHeader, Story, root_id
+from actors.logic.flattening import Mandate, Phase, situation
 from actors.model.account import Holding
-from actors.model.orders import CloseReason, OrderAction, OrderResult, OrderStatus
+from actors.model.orders import (
+    CloseReason,
+    OrderAction,
+    OrderResult,
+    OrderStatus,
+    RejectionKind,
+)
 from actors.model.trading import Trading
-from actors.ports import EventLog, no_log
-from actors.position.closures import CLOSE_ATTEMPTS
-from actors.position.holdings import PositionDesk
-from actors.sections.market_data import MarketData
-from actors.sections.positions import Positions
+from actors.position.holdings import Holdings
 
-CLOSED = (OrderStatus.FILLED, OrderStatus.SIMULATED)
+CLOSED: Final = (OrderStatus.FILLED, OrderStatus.SIMULATED)
 """The results after which a close is not tried again."""
 
-
-@attrs.frozen(kw_only=True)
-class CloseAgain(Message):
-    """A close of a `CloseAllPositions` that did not succeed shall be tried once more."""
-
-    correlation_id: str
-    con_id: int
-    attempt: int
+CLOSE_TIMEOUT_S: Final = 30.0
+ANSWER_MARGIN_S: Final = 0.002
+"""The caller is answered so long before the deadline, after the executor's own answer has come."""
 
 
-@attrs.define
-class _CloseAll:
-    """A `CloseAllPositions` under way: results so far, and the positions whose close has not come back."""
+@attrs.define(eq=False)
+class Waiter:
+    """Somebody who waits for one contract: ``results`` are what its orders came to, ``error`` why there was none."""
 
-    request: m.CloseAllPositions
+    request: Request
+    holding: Holding
+    first_order_only: bool = False
     results: list[OrderResult] = attrs.field(factory=list)
-    pending: set[int] = attrs.field(factory=set)
-    closed: set[int] = attrs.field(factory=set)
+    error: GatewayError | None = None
+    is_over: bool = False
+
+    @property
+    def con_id(self) -> int:
+        """The contract."""
+        return self.holding.contract.con_id
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether an order of it was filled."""
+        return any(result.status is OrderStatus.FILLED for result in self.results)
 
 
-def closing_side(holding: Holding) -> OrderAction:
-    """The side of an order that reduces the position."""
-    return OrderAction.SELL if holding.quantity > 0 else OrderAction.BUY
+@attrs.define(eq=False)
+class _Run:
+    """One request under way; ``answer`` is called once, when every waiter is over or the time is up."""
+
+    waiters: list[Waiter]
+    answer: Callable[[], None]
+    timer: Story | None = None
 
 
-class ClosingDesk(PositionDesk):
-    """See the module's docstring."""
+class Closing(Part):
+    """Owns who waits for which contract to be closed."""
 
     def __init__(
         self,
-        context: ActorContext,
-        *,
-        settings: Positions,
-        market_data: MarketData,
+        actor: SupervisedActor,
         trading: Trading,
-        log: EventLog = no_log,
+        holdings: Holdings,
+        hours: HoursKeeper,
+        flattener: Flattener,
     ) -> None:
-        super().__init__(
-            context, settings=settings, market_data=market_data, trading=trading, log=log
-        )
-        self.close_alls: dict[str, _CloseAll] = {}
-
-    # --- one close ------------------------------------------------------------------------------------------------
-
-    def close(
-        self,
-        request: Request,
-        holding: Holding,
-        reason: CloseReason,
-        step: str,
-        on_result: Callable[[OrderResult], None],
-        on_failure: Callable[[ErrorInfo], None],
-    ) -> None:
-        """Clear the way, then close what is held by then. ``step`` tells the orders of one request apart."""
-        con_id = holding.contract.con_id
-
-        def cleared(reply: Reply) -> None:
-            assert isinstance(reply, m.AllOrdersCancelled)  # noqa: S101 - answers in kind
-            if reply.cancelled:
-                self.log(
-                    "resting_orders_cancelled",
-                    level="WARNING",
-                    correlation_id=root_id(request.correlation_id),
-                    position_id=holding.contract.position_id,
-                    orders="; ".join(reply.cancelled),
-                )
-            held = self.holdings.get(con_id)
-            if held is None:
-                gone = f"{holding.contract.position_id} is not held any more"
-                on_failure(describe(PositionNotFoundError(gone)))
-                return
-            self.conversations.ask(
-                EXECUTOR, self._close_order(request, held, reason, step), closed, on_failure
-            )
-
-        def closed(reply: Reply) -> None:
-            assert isinstance(reply, m.OrderConcluded)  # noqa: S101 - answers in kind
-            on_result(reply.result)
-
-        self.conversations.ask(
-            EXECUTOR, self._clear_the_way(request, holding, step), cleared, on_failure
-        )
-
-    def _clear_the_way(
-        self, request: Request, holding: Holding, step: str
-    ) -> m.CancelRestingOrders:
-        """Leave the close itself half of the time there is."""
-        header = self.conversations.on_behalf(request, f"{step}-clear")
-        now = self.clock.monotonic()
-        header["deadline"] = now + (request.deadline - now) / 2
-        return m.CancelRestingOrders(
-            **header, con_id=holding.contract.con_id, action=closing_side(holding)
-        )
-
-    def _close_order(
-        self, request: Request, holding: Holding, reason: CloseReason, step: str
-    ) -> m.SubmitOrder:
-        return close_order(
-            holding.contract,
-            holding.quantity,
-            reason,
-            self.trading.operator_id,
-            **self.conversations.on_behalf(request, step),
-        )
+        self._actor = actor
+        self._trading = trading
+        self._holdings = holdings
+        self._hours = hours
+        self._flattener = flattener
+        self._runs: list[_Run] = []
 
     # --- what is asked for ----------------------------------------------------------------------------------------
 
     @handles(m.ClosePosition)
     def on_close_position(self, request: m.ClosePosition) -> None:
-        """Close one position by a market order of the opposite side, now or not at all (STC-7 is Strategy C's)."""
-        if self.refuses_unknown(request):
+        """Close one position, now or not at all (STC-7 is Strategy C's)."""
+        if self._holdings.refuses_unknown(request):
             return
-        holding = self._by_position_id(request.position_id)
+        holding = self._holdings.by_position_id(request.position_id)
         if holding is None:
-            self.refuse(
-                request,
-                PositionNotFoundError(f"no position has the id {request.position_id!r}"),
-            )
+            unknown = PositionNotFoundError(f"no position has the id {request.position_id!r}")
+            self._actor.refuse(request, unknown)
             return
-        closed_market = self._closed_market(holding)
-        if closed_market is not None:
-            self.refuse(request, closed_market)
+        waiter = Waiter(request, holding, first_order_only=True)
+        run = _Run([waiter], lambda: self._answer_one(request, waiter))
+        self._begin(run, request, request.reason, Mandate(both_sides=False))
+
+    def _answer_one(self, request: m.ClosePosition, waiter: Waiter) -> None:
+        if not waiter.results:
+            self._actor.refuse(request, waiter.error or self._too_late(waiter))
             return
-
-        def closed(result: OrderResult) -> None:
-            self.reply(
-                request,
-                m.PositionClosed(
-                    correlation_id=request.correlation_id,
-                    position_id=request.position_id,
-                    result=result,
-                ),
-            )
-
-        self.close(
-            request,
-            holding,
-            request.reason,
-            "close",
-            closed,
-            lambda error: self.refuse(request, restore(error)),
+        answer = m.PositionClosed(
+            correlation_id=request.correlation_id,
+            position_id=request.position_id,
+            result=waiter.results[-1],
         )
+        self._actor.reply(request, answer)
 
     @handles(m.CloseAllPositions)
     def on_close_all_positions(self, request: m.CloseAllPositions) -> None:
         """Close everything side by side, and keep going past failures (POS-7)."""
-        if self.refuses_unknown(request):
+        if self._holdings.refuses_unknown(request):
             return
-        run = _CloseAll(request)
-        run.pending = set(self.holdings)
-        if not run.pending:
-            self._answer_close_all(run)
+        waiters = [Waiter(request, held) for held in self._holdings.held.values()]
+        run = _Run(waiters, lambda: self._answer_all(request, waiters))
+        self._begin(run, request, request.reason, Mandate(both_sides=False))
+
+    def _answer_all(self, request: m.CloseAllPositions, waiters: list[Waiter]) -> None:
+        closed = {waiter.con_id for waiter in waiters if waiter.is_closed}
+        answer = m.AllPositionsClosed(
+            correlation_id=request.correlation_id,
+            results=self._results(waiters),
+            remaining=tuple(
+                view for view in self._holdings.views() if view.contract.con_id not in closed
+            ),
+        )
+        self._actor.reply(request, answer)
+
+    @handles(m.FlattenSymbol)
+    def on_flatten_symbol(self, request: m.FlattenSymbol) -> None:
+        """Bring every contract of a symbol to zero, its orders on both sides included."""
+        if self._holdings.refuses_unknown(request):
             return
-        self.close_alls[request.correlation_id] = run
-        for con_id in tuple(run.pending):
-            self._close_one_of(run, con_id, attempt=1)
-
-    def _close_one_of(self, run: _CloseAll, con_id: int, attempt: int) -> None:
-        holding = self.holdings.get(con_id)
-        if holding is None:
-            self._one_closed(run, con_id)
+        symbol = request.symbol.upper()
+        held = [each for each in self._holdings.held.values() if each.contract.symbol == symbol]
+        if not held:
+            unknown = PositionNotFoundError(f"no position in {symbol!r} is held")
+            self._actor.refuse(request, unknown)
             return
+        waiters = [Waiter(request, each) for each in held]
+        run = _Run(waiters, lambda: self._answer_symbol(request, symbol, waiters))
+        self._begin(run, request, request.reason, Mandate(over_pending=request.over_pending))
 
-        def closed(result: OrderResult) -> None:
-            run.results.append(result)
-            if result.status is OrderStatus.FILLED:
-                run.closed.add(con_id)
-            if result.status in CLOSED or not self._may_try_again(run, attempt):
-                self._one_closed(run, con_id)
-            else:
-                self._close_later(run, con_id, attempt + 1)
+    def _answer_symbol(self, request: m.FlattenSymbol, symbol: str, waiters: list[Waiter]) -> None:
+        views = self._holdings.views()
+        answer = m.SymbolFlattened(
+            correlation_id=request.correlation_id,
+            results=self._results(waiters),
+            remaining=tuple(view for view in views if view.contract.symbol == symbol),
+        )
+        self._actor.reply(request, answer)
 
-        def failed(error: ErrorInfo) -> None:
-            if con_id not in self.holdings:
-                self._one_closed(run, con_id)
-                return
-            self.log(
-                "close_failed",
-                level="ERROR",
-                correlation_id=root_id(run.request.correlation_id),
-                position_id=holding.contract.position_id,
-                why=error.text,
+    # --- waiting --------------------------------------------------------------------------------------------------
+
+    def is_waited_for(self, con_id: int) -> bool:
+        """Whether somebody waits for a contract to be closed."""
+        return bool(self._waiters(con_id))
+
+    def _waiters(self, con_id: int) -> list[Waiter]:
+        return [
+            waiter
+            for run in self._runs
+            for waiter in run.waiters
+            if waiter.con_id == con_id and not waiter.is_over
+        ]
+
+    def _begin(self, run: _Run, request: Request, reason: CloseReason, mandate: Mandate) -> None:
+        self._runs.append(run)
+        for waiter in run.waiters:
+            waiter.error = self._closed_market(waiter.holding)
+            waiter.is_over = waiter.error is not None
+            if not waiter.is_over:
+                self._take_on(waiter, reason, mandate)
+        left_s = request.deadline - ANSWER_MARGIN_S - self._actor.clock.monotonic()
+        run.timer = self._actor.begin_story(self._time_out(run, max(0.0, left_s)))
+        self._answer_what_is_over()
+
+    def _take_on(self, waiter: Waiter, reason: CloseReason, mandate: Mandate) -> None:
+        con_id = waiter.con_id
+        known = self._flattener.tasks.get(con_id)
+        if known is not None:
+            if mandate.over_pending:
+                known.mandate = mandate
+            self._flattener.wake()
+            return
+        self._flattener.begin(
+            Task(
+                contract=self._hours.described(waiter.holding.contract),
+                mandate=mandate,
+                reason=reason,
+                header=lambda step, timeout_s: self._header(con_id, step, timeout_s),
+                close_timeout_s=CLOSE_TIMEOUT_S,
+                leaves_remainder=False,
             )
-            if error.retryable and self._may_try_again(run, attempt):
-                self._close_later(run, con_id, attempt + 1)
-            else:
-                run.results.append(self._failed_close(run.request, holding, error))
-                self._one_closed(run, con_id)
+        )
 
-        closed_market = self._closed_market(holding)
-        if closed_market is not None:
-            failed(describe(closed_market))
-            return
-        step = f"close-{con_id}-{attempt}"
-        self.close(run.request, holding, run.request.reason, step, closed, failed)
+    def _header(self, con_id: int, step: str, timeout_s: float) -> RequestHeader:
+        """Head a close on behalf of whoever waits longest for it."""
+        requests = [waiter.request for waiter in self._waiters(con_id)]
+        if not requests:
+            return self._actor.of_our_own(step, timeout_s)
+        return self._actor.on_behalf(max(requests, key=lambda each: each.deadline), step)
+
+    async def _time_out(self, run: _Run, left_s: float) -> None:
+        """Answer with what is known when the time is up."""
+        await self._actor.sleep(left_s)
+        for waiter in run.waiters:
+            waiter.is_over = True
+        self._answer_what_is_over()
+
+    def _answer_what_is_over(self) -> None:
+        """Answer the requests all of whose contracts are at their end, and let go of what nobody waits for."""
+        over = [run for run in self._runs if all(waiter.is_over for waiter in run.waiters)]
+        self._runs = [run for run in self._runs if run not in over]
+        for run in over:
+            if run.timer is not None:
+                self._actor.end_story(run.timer)
+            run.answer()
+        for con_id in {waiter.con_id for run in over for waiter in run.waiters}:
+            task = self._flattener.tasks.get(con_id)
+            if task is not None and not task.leaves_remainder and not self.is_waited_for(con_id):
+                self._flattener.end(con_id)
+
+    # --- what comes of it -----------------------------------------------------------------------------------------
+
+    def concluded(self, task: Task, result: OrderResult | None, error: GatewayError | None) -> None:
+        """Take in what came of a close."""
+        for waiter in self._waiters(task.contract.con_id):
+            if result is not None:
+                self._take_result(waiter, result)
+            elif error is not None:
+                waiter.error = error
+                waiter.is_over = waiter.first_order_only or not error.retryable
+        self._answer_what_is_over()
+
+    def _take_result(self, waiter: Waiter, result: OrderResult) -> None:
+        if result.rejection_kind is RejectionKind.POSITION_MOVED:
+            return  # nothing was sent, and it is sized anew at once
+        waiter.results.append(result)
+        waiter.is_over = waiter.first_order_only or result.status in CLOSED
+
+    def looked(self) -> None:
+        """After each look: who waits for what is gone, or cannot be closed by us, waits no longer."""
+        for con_id, task in tuple(self._flattener.tasks.items()):
+            if task.sight is None or task.progress.in_flight:
+                continue
+            for waiter in self._waiters(con_id):
+                if not task.quantity:
+                    gone = f"{task.contract.position_id} is not held any more"
+                    waiter.error = waiter.error or PositionNotFoundError(gone)
+                    waiter.is_over = True
+                elif task.phase is Phase.BY_HAND:
+                    waiter.error = GatewayError(self._situation(task))
+                    waiter.is_over = True
+        self._answer_what_is_over()
+
+    def _situation(self, task: Task) -> str:
+        if task.sight is None:
+            return f"{task.contract.position_id} was not looked at yet"
+        return situation(task.progress, task.sight, self._actor.clock.monotonic())
+
+    def _too_late(self, waiter: Waiter) -> GatewayError:
+        """Say what it waited for when the time was up."""
+        task = self._flattener.tasks.get(waiter.con_id)
+        why = "it was not closed in time" if task is None else self._situation(task)
+        return GatewayTimeoutError(why)
 
     def _closed_market(self, holding: Holding) -> GatewayError | None:
         """Say that a close would only wait for the open, with nobody to watch it; None where it trades or may trade."""
-        opens_at = self.hours.waits_until(holding.contract.con_id)
+        opens_at = self._hours.waits_until(holding.contract.con_id)
         if opens_at is None:
             return None
         return MarketClosedError(
@@ -247,57 +295,27 @@ class ClosingDesk(PositionDesk):
             f" {opens_at:%Y-%m-%d %H:%M} UTC; close it then, or liquidate(), which queues its closes for the open"
         )
 
-    def _may_try_again(self, run: _CloseAll, attempt: int) -> bool:
-        """Whether there is a further attempt, and time for it before the deadline."""
-        left_s = run.request.deadline - self.clock.monotonic()
-        return attempt < CLOSE_ATTEMPTS and left_s > self.settings.close_retry_s
+    def _results(self, waiters: list[Waiter]) -> tuple[OrderResult, ...]:
+        """All results; a contract without one has failed, and a failure that is left out looks like a success."""
+        found: list[OrderResult] = []
+        for waiter in waiters:
+            found += waiter.results
+            gone = isinstance(waiter.error, PositionNotFoundError)
+            if not waiter.results and not gone:
+                found.append(self._failed(waiter, waiter.error or self._too_late(waiter)))
+        return tuple(found)
 
-    def _close_later(self, run: _CloseAll, con_id: int, attempt: int) -> None:
-        """Give the broker a moment: what it has just refused it would refuse again."""
-        correlation_id = run.request.correlation_id
-        again = CloseAgain(correlation_id=correlation_id, con_id=con_id, attempt=attempt)
-        self.schedule(self.settings.close_retry_s, again)
-
-    @handles(CloseAgain)
-    def on_close_again(self, message: CloseAgain) -> None:
-        """Try a close once more, sized by what is held now."""
-        run = self.close_alls.get(message.correlation_id)
-        if run is not None:
-            self._close_one_of(run, message.con_id, message.attempt)
-
-    def _one_closed(self, run: _CloseAll, con_id: int) -> None:
-        run.pending.discard(con_id)
-        if not run.pending:
-            self._answer_close_all(run)
-
-    def _answer_close_all(self, run: _CloseAll) -> None:
-        self.close_alls.pop(run.request.correlation_id, None)
-        remaining = tuple(view for view in self.views() if view.contract.con_id not in run.closed)
-        self.reply(
-            run.request,
-            m.AllPositionsClosed(
-                correlation_id=run.request.correlation_id,
-                results=tuple(run.results),
-                remaining=remaining,
-            ),
-        )
-
-    def _failed_close(self, request: Request, holding: Holding, error: ErrorInfo) -> OrderResult:
-        """Tell of a close that never became an order: a failure that is left out looks like a success."""
+    def _failed(self, waiter: Waiter, error: GatewayError) -> OrderResult:
+        """Tell of a close that never became an order."""
+        holding = waiter.holding
         return OrderResult(
             order_id="",
             status=OrderStatus.FAILED,
             symbol=holding.contract.symbol,
-            action=closing_side(holding),
+            action=OrderAction.SELL if holding.quantity > 0 else OrderAction.BUY,
             quantity=abs(holding.quantity),
-            rejection_reason=error.text,
-            execution_mode=self.trading.mode,
-            timestamp=self.clock.now(),
-            correlation_id=root_id(request.correlation_id),
+            rejection_reason=str(error),
+            execution_mode=self._trading.mode,
+            timestamp=self._actor.clock.now(),
+            correlation_id=root_id(waiter.request.correlation_id),
         )
-
-    def _by_position_id(self, position_id: str) -> Holding | None:
-        for holding in self.holdings.values():
-            if holding.contract.position_id == position_id:
-                return holding
-        return None

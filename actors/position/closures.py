@@ -22,10 +22,6 @@ _TOLERANCE_PCT: Final = 1e-9
 """A loss of exactly the limit must trigger although its binary form may lie a hair below."""
 
 
-CLOSE_ATTEMPTS: Final = 3
-"""So often a close is tried in all where a caller waits for it; where a position is due, without end."""
-
-
 def days_to_expiry(contract: Contract, now: datetime) -> int | None:
     """Count the calendar days until expiry at the contract's exchange; negative when expired, None for a stock."""
     if contract.expiry is None:

@@ -1,152 +1,133 @@
 """Closing what is due: the emergency stop, and the days before expiry (POS-3).
 
-A close that fails is tried again for as long as the position is due, after longer and longer waits: a broker that
-refuses an order would refuse it every second, too. From the third failure on a person is called.
+What is due is brought to zero by `actors.closing`, for as long as it is due: a close that is refused is tried again
+after a rest, without end, and a person is called. It waits for its session: what protects it at the broker stays, and a
+loss is looked at anew by the prices of the open.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-import attrs
-
-from actors import messages as m
-from actors.errors import ErrorInfo
-from actors.kernel.actor import ActorContext
-from actors.logic.backoff import retry_delay_s
+from actors.closing.flattener import Flattener
+from actors.closing.task import Task
+from actors.errors import GatewayError
+from actors.hours import HoursKeeper
+from actors.kernel.actor import SupervisedActor
+from actors.kernel.handlers import Part
+from actors.logic.flattening import Mandate
 from actors.model.account import Position
 from actors.model.orders import OrderResult, OrderStatus
 from actors.model.trading import Trading
-from actors.ports import EventLog, no_log
-from actors.position.closing import CLOSED, ClosingDesk
-from actors.position.closures import CLOSE_ATTEMPTS
-from actors.sections.market_data import MarketData
-from actors.sections.positions import Positions
+from actors.ports import EventLog
+from actors.position.holdings import Holdings
 
 CLOSE_TIMEOUT_S: Final = 30.0
-"""So long a close of what is due may take, clearing its way included; what is left of it then is cancelled."""
+"""So long a close of what is due waits for its fill; what is left of it then rests at the broker."""
 
 
-SPOKEN_FOR_PATIENCE: Final = 3
-"""So many times as many rejections by risk as failures make an alarm."""
-
-
-@attrs.frozen
-class _Failed:
-    """So many closes of a position failed in a row; the next one may be tried at ``not_before``, monotonic."""
-
-    times: int
-    not_before: float
-
-
-class ClosureDesk(ClosingDesk):
-    """See the module's docstring."""
+class Due(Part):
+    """Owns which positions are being closed since they are due, and what was said of those that wait."""
 
     def __init__(
         self,
-        context: ActorContext,
-        *,
-        settings: Positions,
-        market_data: MarketData,
+        actor: SupervisedActor,
         trading: Trading,
-        log: EventLog = no_log,
+        holdings: Holdings,
+        hours: HoursKeeper,
+        flattener: Flattener,
+        log: EventLog,
     ) -> None:
-        super().__init__(
-            context, settings=settings, market_data=market_data, trading=trading, log=log
-        )
-        self.closing: set[int] = set()
-        self.waiting: set[int] = set()
-        self._failed: dict[int, _Failed] = {}
+        self._actor = actor
+        self._trading = trading
+        self._holdings = holdings
+        self._hours = hours
+        self._flattener = flattener
+        self._log = log
+        self._closing: dict[int, Task] = {}
+        self._rehearsed: set[int] = set()
+        self._waiting: set[int] = set()
 
     def close_what_is_due(self) -> None:
-        """Look at every position, and close those that are due and not being closed."""
-        self._failed = {key: known for key, known in self._failed.items() if key in self.holdings}
-        for view in self.views():
+        """Look at every position: close those that are due, and let go of those that are not any more."""
+        due = {
+            view.contract.con_id: view for view in self._holdings.views() if view.closure_trigger
+        }
+        for con_id in self._closing.keys() - due.keys():
+            self._let_go(con_id)
+        self._rehearsed &= due.keys()
+        for view in due.values():
             self._look(view)
 
     def _look(self, view: Position) -> None:
         con_id = view.contract.con_id
-        if view.closure_trigger is None or con_id in self.closing or self._rests(con_id):
+        if con_id in self._rehearsed or con_id in self._flattener.tasks or self._waits(view):
             return
-        if self._waits(view):
-            return
-        self.closing.add(con_id)
-        self.log(
-            "would_close" if self.trading.readonly else "closure_due",
+        self._log(
+            "would_close" if self._trading.readonly else "closure_due",
             level="WARNING",
             position_id=view.position_id,
-            trigger=view.closure_trigger.value,
+            trigger=view.closure_trigger.value if view.closure_trigger else "",
             pnl_pct=view.unrealized_pnl_pct,
         )
-        if self.trading.readonly:
+        if self._trading.readonly:
+            self._rehearsed.add(con_id)
             return
-        request = m.ClosePosition(
-            **self.conversations.of_our_own("closure", CLOSE_TIMEOUT_S),
-            position_id=view.position_id,
+        self._begin(view)
+
+    def _begin(self, view: Position) -> None:
+        assert view.closure_trigger is not None  # noqa: S101 - only what is due is looked at
+        task = self._closing[view.contract.con_id] = Task(
+            contract=self._hours.described(view.contract),
+            mandate=Mandate(both_sides=False),
             reason=view.closure_trigger,
+            header=self._actor.of_our_own,
+            close_timeout_s=CLOSE_TIMEOUT_S,
         )
-        self.close(
-            request,
-            self.holdings[con_id],
-            view.closure_trigger,
-            "order",
-            lambda result: self._closure_done(con_id, result),
-            lambda error: self._closure_failed(con_id, error),
-        )
+        self._flattener.begin(task)
 
-    def _rests(self, con_id: int) -> bool:
-        """Whether the next try has to wait for its time."""
-        known = self._failed.get(con_id)
-        return known is not None and self.clock.monotonic() < known.not_before
+    def _let_go(self, con_id: int) -> None:
+        """It is flat, or not due any more; a close that is under way goes on by itself."""
+        task = self._closing.pop(con_id)
+        if self._flattener.tasks.get(con_id) is task:
+            self._flattener.end(con_id)
 
-    def _closure_done(self, con_id: int, result: OrderResult) -> None:
-        """A simulated close is not repeated: nothing would change (MODE-6). What filled in part goes on at once."""
-        if result.status is OrderStatus.SIMULATED:
+    def concluded(self, task: Task, result: OrderResult | None, error: GatewayError | None) -> None:
+        """Say that a close failed. A simulated one is not repeated: nothing would change (MODE-6)."""
+        con_id = task.contract.con_id
+        if self._closing.get(con_id) is not task:
             return
-        self.closing.discard(con_id)
-        if result.status in CLOSED or result.fill_quantity:
-            self._failed.pop(con_id, None)
-        else:
-            spoken_for = result.status is OrderStatus.REJECTED
-            self._try_later(con_id, result.rejection_reason or result.status.value, spoken_for)
+        if result is not None and result.status is OrderStatus.SIMULATED:
+            self._rehearsed.add(con_id)
+            self._let_go(con_id)
+        elif result is None or not (
+            result.fill_quantity or result.status in (OrderStatus.FILLED, OrderStatus.PENDING)
+        ):
+            self._failed(task, result, error)
 
-    def _closure_failed(self, con_id: int, error: ErrorInfo) -> None:
-        self.closing.discard(con_id)
-        if self.connected:  # a lost link is Strategy C's, and its end begins anew
-            self._try_later(con_id, error.text)
-
-    def _try_later(self, con_id: int, why: str, spoken_for: bool = False) -> None:
-        """Wait longer each time. What risk rejects is mostly being closed by somebody else: that alarms much later."""
-        held = self.holdings.get(con_id)
-        if held is None:
+    def _failed(self, task: Task, result: OrderResult | None, error: GatewayError | None) -> None:
+        if not self._holdings.connected:  # a lost link is Strategy C's, and its end begins anew
             return
-        known = self._failed.get(con_id)
-        times = 1 if known is None else known.times + 1
-        settings, patience = self.settings, SPOKEN_FOR_PATIENCE if spoken_for else 1
-        delay_s = retry_delay_s(times, settings.close_retry_s, settings.close_retry_cap_s)
-        self._failed[con_id] = _Failed(times, self.clock.monotonic() + delay_s)
-        self.log(
+        rest_s = max(0.0, task.progress.rest_until - self._actor.clock.monotonic())
+        why = str(error) if result is None else result.rejection_reason or result.status.value
+        self._log(
             "closure_failed",
-            level="CRITICAL" if times >= patience * CLOSE_ATTEMPTS else "ERROR",
-            position_id=held.contract.position_id,
-            times=times,
-            again_in_s=delay_s,
+            level="ERROR",
+            position_id=task.contract.position_id,
+            times=task.progress.refusals,
+            again_in_s=round(rest_s, 3),
             why=why,
         )
 
     def _waits(self, view: Position) -> bool:
-        """Whether what is due has to wait for its open, said once.
-
-        It waits here: what protects the position at the broker stays, and a loss is looked at anew by the prices of
-        the open.
-        """
+        """Whether what is due has to wait for its open, said once."""
         con_id = view.contract.con_id
-        opens_at = self.hours.waits_until(con_id)
+        opens_at = self._hours.waits_until(con_id)
         if opens_at is None:
-            self.waiting.discard(con_id)
-        elif con_id not in self.waiting:
-            self.waiting.add(con_id)
-            self.log(
+            self._waiting.discard(con_id)
+        elif con_id not in self._waiting:
+            self._waiting.add(con_id)
+            self._log(
                 "closure_waits_for_open",
                 level="WARNING",
                 position_id=view.position_id,

@@ -20,15 +20,6 @@ class Positions(Section):
         DAY_S,
         "how often positions are compared with the broker; a trade by hand is seen at once",
     )
-    close_retry_s: float = number(
-        0.5,
-        0.001,
-        60.0,
-        "before a close that failed is tried again; doubles each time where a position is due",
-    )
-    close_retry_cap_s: float = number(
-        60.0, 1.0, 3600.0, "what is due is tried again without end, at most so far apart"
-    )
 
     @property
     def emergency_loss_pct(self) -> float:

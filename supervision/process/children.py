@@ -154,6 +154,8 @@ def child_specs(config: Config, parts: TreeParts) -> tuple[ChildSpec, ...]:
             lambda context: PositionActor(
                 context,
                 settings=config.positions,
+                limits=config.flattening,
+                close=config.close,
                 market_data=config.market_data,
                 trading=trading,
                 log=log,

@@ -14,12 +14,12 @@ from actors.errors import GatewayError
 from actors.kernel.actor import SupervisedActor
 from actors.kernel.handlers import Part
 from actors.kernel.stories import Story
-from actors.messages.addresses import EXECUTOR, JOURNAL, LINK, POSITION, RISK
+from actors.messages.addresses import EXECUTOR, JOURNAL, LINK, RISK
 from actors.model.orders import CloseReason
 from actors.ports import EventLog
 
-REFUSERS: Final = (LINK, RISK, EXECUTOR, POSITION)
-"""Who acts differently while the latch is on; the gate first."""
+REFUSERS: Final = (LINK, RISK, EXECUTOR)
+"""Who refuses opening orders while the latch is on; the gate first."""
 
 PATIENCE_S: Final = 1.0
 """Liquidating waits so long for the latch to be durable; after that it goes on, and the write is repeated."""

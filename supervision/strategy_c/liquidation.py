@@ -294,10 +294,10 @@ class Liquidation(Part):
 
     # --- what is told ---------------------------------------------------------------------------------------------
 
-    def concluded(self, task: Task, result: OrderResult | None, words: str) -> None:
+    def concluded(self, task: Task, result: OrderResult | None, error: GatewayError | None) -> None:
         """Keep in words what came of a close."""
         if result is None:
-            self._closed.append(f"{task.contract}: {words}")
+            self._closed.append(f"{task.contract}: {error}")
             return
         what = f"{result.action} {result.quantity:g} {task.contract}"
         why = f" ({result.rejection_reason})" if result.rejection_reason else ""

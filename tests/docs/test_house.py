@@ -8,18 +8,14 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-import pytest
-
 from tests.docs.drawings import ROOT
 
-KERNEL: Final = frozenset({"SupervisedActor", "LoopActor", "ConversingActor", "Part"})
+KERNEL: Final = frozenset({"SupervisedActor", "LoopActor", "Part"})
 """What an actor or a part of it stands on; a tower is counted from there."""
 
 MAX_LEVELS: Final = 2
 MAX_TOWER_LINES: Final = 450
 MAX_FILES_IN_ACTORS: Final = 8
-NEXT_ISSUE: Final = frozenset({"PositionActor", "StrategyCActor"})
-"""Towers that are taken down together with what is in them."""
 
 
 def name_of(path: Path) -> str:
@@ -129,16 +125,6 @@ def towers() -> Iterator[tuple[str, ...]]:
             yield tower(name)
 
 
-@pytest.mark.parametrize("owner", sorted(NEXT_ISSUE))
-def test_towers_that_are_left_for_later_still_stand(owner: str) -> None:
-    assert owner in classes(), "it is gone: take it off the list"
-
-
-def is_left_for_later(names: tuple[str, ...]) -> bool:
-    later = {part for owner in NEXT_ISSUE for part in tower(owner)}
-    return bool(set(names) & later)
-
-
 def test_actors_and_parts_stand_at_most_two_levels_above_the_kernel() -> None:
     of_actors = {
         names
@@ -146,9 +132,7 @@ def test_actors_and_parts_stand_at_most_two_levels_above_the_kernel() -> None:
         if names and any(base in KERNEL for base in classes()[names[-1]][0])
     }
 
-    high = {
-        names for names in of_actors if len(names) > MAX_LEVELS and not is_left_for_later(names)
-    }
+    high = {names for names in of_actors if len(names) > MAX_LEVELS}
 
     assert high == set()
 
@@ -157,7 +141,7 @@ def test_no_class_is_longer_than_its_bound_over_its_tower() -> None:
     long = {
         names[0]: lines
         for names in towers()
-        if names and not is_left_for_later(names)
+        if names
         if (lines := sum(classes()[name][1] for name in names)) > MAX_TOWER_LINES
     }
 

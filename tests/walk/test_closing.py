@@ -12,7 +12,7 @@ import pytest
 
 from actors.errors import GatewayTimeoutError, PositionNotFoundError
 from actors.model.orders import OrderStatus
-from supervision.config.sections import Positions
+from supervision.config.sections import Flattening
 from supervision.proof.time import EPOCH
 from tests.walk.test_positions import JUST_BELOW, NEAR_DAYS, SPY_ID, hold, option_of
 from tests.walk.watching import ending
@@ -180,14 +180,17 @@ def test_a_close_that_the_broker_refuses_is_tried_again_ever_more_seldom_with_an
         await asyncio.sleep(REFUSED_S)
         sent = len(placed(world))
         world.simulator.faults.state.rejections.clear()
-        await asyncio.sleep(2 * Positions().close_retry_cap_s)
+        await asyncio.sleep(2 * Flattening().rest_cap_s)
         return sent, world.simulator.positions()
 
     sent, positions = prove(
         scenario, connect=False, log=lambda event, **fields: events.append((event, fields))
     )
 
-    levels = [fields["level"] for event, fields in events if event == "closure_failed"]
-    assert 8 <= sent <= 13, "seven within a minute, then one in each"
-    assert levels[:3] == ["ERROR", "ERROR", "CRITICAL"]
+    failed = [fields for event, fields in events if event == "closure_failed"]
+    alarms = [fields for event, fields in events if event == "close_alarm"]
+    assert abs(sent - REFUSED_S / 10.0) <= 4, "1, 2, 4, 8 s, then every 10 s"
+    assert [fields["again_in_s"] for fields in failed[:6]] == [1.0, 2.0, 4.0, 8.0, 10.0, 10.0]
+    assert {fields["level"] for fields in failed} == {"ERROR"}
+    assert [fields["level"] for fields in alarms] == ["CRITICAL"]
     assert positions == {}, "it is closed as soon as the broker takes it"

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from actors.errors import PositionNotFoundError
+from actors.logic.flattening import FIRST_REST_S
 from actors.model.orders import CloseReason, OrderStatus
 from supervision import Position
 from supervision.config.sections import Positions, StrategyC
@@ -293,7 +294,7 @@ def test_close_all_keeps_going_past_failures_and_retries_what_is_not_flat() -> N
     statuses = sorted(result.status for result in results)
     assert statuses == [OrderStatus.FAILED] * 2 + [OrderStatus.FILLED] * 3
     assert positions == {}
-    assert gap_s >= Positions().close_retry_s, "a broker that refuses is not asked again at once"
+    assert gap_s >= FIRST_REST_S, "a broker that refuses is not asked again at once"
 
 
 @pytest.mark.req("POS-7")
