@@ -107,7 +107,8 @@ class Flattener(Part):
         self.read_at = -math.inf
         self.holdings: dict[int, Holding] = {}
         self._foreign: dict[int, tuple[BrokerOrder, ...]] = {}
-        self._word_at: dict[int, float] = {}
+        self._told_at: dict[int, float] = {}
+        self._ended_at: dict[int, float] = {}
         self._seen: dict[int, tuple[Pending, ...]] = {}
         self._halted: set[int] = set()
         self._timer: Cancellable | None = None
@@ -125,7 +126,7 @@ class Flattener(Part):
         for con_id in told.keys() | self.holdings.keys():
             before, after = self.holdings.get(con_id), told.get(con_id)
             if (before.quantity if before else 0.0) != (after.quantity if after else 0.0):
-                self._word_at[con_id] = state.began_at
+                self._told_at[con_id] = state.began_at
         self.holdings = told
         self.read_at = state.began_at
         self._foreign = _foreign_orders(state, self._trading.operator_id)
@@ -134,7 +135,7 @@ class Flattener(Part):
     def holding_reported(self, holding: Holding) -> None:
         """Take over one position, as the broker pushes it."""
         con_id = holding.contract.con_id
-        self._word_at[con_id] = self._actor.clock.monotonic()
+        self._told_at[con_id] = self._actor.clock.monotonic()
         if holding.quantity:
             self.holdings[con_id] = holding
         else:
@@ -262,7 +263,7 @@ class Flattener(Part):
         pending = {con_id: tuple(items) for con_id, items in found.items()}
         for con_id in pending.keys() | self._seen.keys():
             if pending.get(con_id, ()) != self._seen.get(con_id, ()) and con_id in self._seen:
-                self._word_at[con_id] = now
+                self._ended_at[con_id] = now
         self._seen = {
             con_id: pending.get(con_id, ()) for con_id in pending.keys() | self.tasks.keys()
         }
@@ -287,6 +288,8 @@ class Flattener(Part):
     ) -> Sight:
         con_id = contract.con_id
         held = self.holdings.get(con_id)
+        told_at = self._told_at.get(con_id, -math.inf)
+        ended_at = self._ended_at.get(con_id, -math.inf)
         opens_at = self.opens_at(con_id)
         left = None if opens_at is None else opens_at - self._actor.clock.now()
         return Sight(
@@ -294,7 +297,9 @@ class Flattener(Part):
             quantity=0.0 if held is None else held.quantity,
             linked=self.linked,
             read_at=self.read_at,
-            word_at=self._word_at.get(con_id, -math.inf),
+            word_at=max(told_at, ended_at),
+            told_at=told_at,
+            ended_at=ended_at,
             orders=pending.get(con_id, ()),
             opens_in_s=None if left is None else max(0.0, left.total_seconds()),
             halted=con_id in self._halted,
@@ -405,7 +410,7 @@ class Flattener(Part):
         except GatewayError as error:
             self._take_in(task, Answer.REFUSED, None, error)
         else:
-            self._take_in(task, _meaning(result), result, None)
+            self._take_in(task, _meaning(result, close), result, None)
 
     def _take_in(
         self, task: Task, answer: Answer, result: OrderResult | None, error: GatewayError | None
@@ -419,7 +424,7 @@ class Flattener(Part):
         self.wake()
 
 
-def _meaning(result: OrderResult) -> Answer:
+def _meaning(result: OrderResult, close: flattening.Close) -> Answer:
     """Tell what a close's result means for the next attempt."""
     if result.status in _OVER or result.fill_quantity:
         return Answer.TAKEN
@@ -427,6 +432,8 @@ def _meaning(result: OrderResult) -> Answer:
         return Answer.UNKNOWN
     if result.rejection_kind is RejectionKind.POSITION_MOVED:
         return Answer.MOVED
+    if close.queued and result.rejection_kind is RejectionKind.BROKER:
+        return Answer.NOT_KEPT
     return Answer.REFUSED
 
 

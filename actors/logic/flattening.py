@@ -97,7 +97,8 @@ class Sight:
     """Everything that is known of one contract now; ``quantity`` is signed, in units.
 
     ``read_at``: when the newest whole read of the broker's state began. ``word_at``: when the broker last said anything
-    about its position or its orders. ``opens_in_s``: seconds to its next session, None while it trades or nobody knows.
+    about its position or its orders; ``told_at``: when it last told the position by itself; ``ended_at``: when an order of
+    it last ended, or filled in part. ``opens_in_s``: seconds to its next session, None while it trades or nobody knows.
     ``stays``: units of a long that cover a short which is not closed yet. ``closable``: an order of ours may be for it.
     """
 
@@ -106,6 +107,8 @@ class Sight:
     linked: bool = True
     read_at: float = _LONG_AGO
     word_at: float = _LONG_AGO
+    told_at: float = _LONG_AGO
+    ended_at: float = _LONG_AGO
     orders: tuple[Pending, ...] = ()
     opens_in_s: float | None = None
     halted: bool = False
@@ -146,8 +149,6 @@ class Progress:
     cancels: Mapping[str, tuple[float, float]] = MappingProxyType({})
     """Per order when its cancel was asked for first and last."""
     in_flight: bool = False
-    queues: bool = False
-    """The close under way is for the next session."""
     kept_back: bool = False
     """The broker would not keep a close for the next session: it is sent then."""
     refusals: int = 0
@@ -220,6 +221,8 @@ class Answer(StrEnum):
     REFUSED = "refused"
     MOVED = "moved"
     """The position was another one by then; nothing was sent."""
+    NOT_KEPT = "not kept"
+    """The broker does not keep a close for the next session."""
     UNKNOWN = "unknown"
 
 
@@ -238,7 +241,7 @@ def answered(
             return attrs.evolve(landed, rest_until=now + MOVED_REST_S)
         case Answer.UNKNOWN:
             return attrs.evolve(landed, words=words)
-        case Answer.REFUSED if progress.queues:
+        case Answer.NOT_KEPT:
             return attrs.evolve(landed, kept_back=True, words=words)
         case Answer.REFUSED:
             rest_s = min(FIRST_REST_S * 2.0 ** min(progress.refusals, 30), limits.rest_cap_s)
@@ -311,15 +314,19 @@ def _towards_zero(
         return _await_ends(progress, unwanted, now, limits)
     if free < 1.0:
         return _stand(progress, _without_free_part(sight))
-    counts_from = sight.word_at + SETTLED_S
-    if sight.read_at < counts_from:
+    if not _is_position_fresh(sight):
         standing = attrs.evolve(progress, phase=Phase.READING)
-        return _read_from(counts_from, standing, now, limits)
+        return _read_from(sight.ended_at + SETTLED_S, standing, now, limits)
     if now < progress.rest_until:
         return _stand(progress, Phase.RESTING, progress.rest_until - now)
     close = Close(action=sight.closing_action, quantity=free, queued=not sight.trades)
     under_way = attrs.evolve(progress, phase=Phase.CLOSING, in_flight=True, queues=not sight.trades)
     return Outcome(progress=under_way, actions=(close,))
+
+
+def _is_position_fresh(sight: Sight) -> bool:
+    """Whether the position was told, or read, since an order last did something to it."""
+    return sight.told_at >= sight.ended_at or sight.read_at >= sight.ended_at + SETTLED_S
 
 
 def free_quantity(sight: Sight, over: Iterable[Pending] = ()) -> float:
@@ -588,6 +595,9 @@ def _is_alarming(progress: Progress, now: float, limits: Flattening) -> bool:
 
 _WAITS_FOR: Final[Mapping[Phase, str]] = MappingProxyType(
     {
+        Phase.NEW: "nothing was tried yet",
+        Phase.UNLINKED: "the link is down",
+        Phase.WAITING: "it does not trade now",
         Phase.SETTLING: "the fate of an order is not known yet",
         Phase.CANCELLING: "orders in it do not end",
         Phase.READING: "the broker's state is read",

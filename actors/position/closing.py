@@ -21,6 +21,7 @@ from actors.closing.flattener import Flattener
 from actors.closing.task import Task
 from actors.errors import (
     GatewayError,
+    GatewayNotConnectedError,
     GatewayTimeoutError,
     MarketClosedError,
     PositionNotFoundError,
@@ -187,7 +188,7 @@ class Closing(Part):
     def _begin(self, run: _Run, request: Request, reason: CloseReason, mandate: Mandate) -> None:
         self._runs.append(run)
         for waiter in run.waiters:
-            waiter.error = self._closed_market(waiter.holding)
+            waiter.error = self._why_not_now(waiter.holding)
             waiter.is_over = waiter.error is not None
             if not waiter.is_over:
                 self._take_on(waiter, reason, mandate)
@@ -285,8 +286,10 @@ class Closing(Part):
         why = "it was not closed in time" if task is None else self._situation(task)
         return GatewayTimeoutError(why)
 
-    def _closed_market(self, holding: Holding) -> GatewayError | None:
-        """Say that a close would only wait for the open, with nobody to watch it; None where it trades or may trade."""
+    def _why_not_now(self, holding: Holding) -> GatewayError | None:
+        """Say that nothing can be sent, or that a close would only wait for the open, with nobody to watch it."""
+        if not self._holdings.connected:
+            return GatewayNotConnectedError("the link is down: nothing can be sent")
         opens_at = self._hours.waits_until(holding.contract.con_id)
         if opens_at is None:
             return None

@@ -271,6 +271,7 @@ def test_the_steps_come_in_their_order() -> None:
         await world.gateway.submit_order(
             sell(HELD, order_type="LMT", limit_price=2000.0), CONTEXT, wait_for="ack"
         )
+        await asyncio.sleep(1.0)
         trace: list[TapRecord] = []
         world.process.tap(trace.append)
 

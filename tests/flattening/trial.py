@@ -76,7 +76,8 @@ class Trial:
         )
         self.progress = Progress()
         self.read_at = -math.inf
-        self.word_at = -math.inf
+        self.told_at = -math.inf
+        self.ended_at = -math.inf
         self.seen: tuple[Pending, ...] | None = None
         self.seen_quantity = held
         self.was_linked = True
@@ -166,18 +167,20 @@ class Trial:
             if order.told_alive or order.unknown
         )
         if self.seen is not None and orders != self.seen:
-            self.word_at = broker.now
+            self.ended_at = broker.now
         self.seen = orders
         if broker.told_quantity != self.seen_quantity:
             self.seen_quantity = broker.told_quantity
-            self.word_at = broker.now
+            self.told_at = broker.now
             self.progress = woken(self.progress, broker.now)
         return Sight(
             contract=SPY,
             quantity=broker.told_quantity,
             linked=broker.linked,
             read_at=self.read_at,
-            word_at=self.word_at,
+            word_at=max(self.told_at, self.ended_at),
+            told_at=self.told_at,
+            ended_at=self.ended_at,
             orders=orders,
             halted=broker.halted and broker.troubles.halt_is_told,
         )
