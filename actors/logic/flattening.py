@@ -320,7 +320,7 @@ def _towards_zero(
     if now < progress.rest_until:
         return _stand(progress, Phase.RESTING, progress.rest_until - now)
     close = Close(action=sight.closing_action, quantity=free, queued=not sight.trades)
-    under_way = attrs.evolve(progress, phase=Phase.CLOSING, in_flight=True, queues=not sight.trades)
+    under_way = attrs.evolve(progress, phase=Phase.CLOSING, in_flight=True)
     return Outcome(progress=under_way, actions=(close,))
 
 
