@@ -97,8 +97,9 @@ class Sight:
     """Everything that is known of one contract now; ``quantity`` is signed, in units.
 
     ``read_at``: when the newest whole read of the broker's state began. ``word_at``: when the broker last said anything
-    about its position or its orders; ``told_at``: when it last told the position by itself; ``ended_at``: when an order of
-    it last ended, or filled in part. ``opens_in_s``: seconds to its next session, None while it trades or nobody knows.
+    about its position or its orders; ``told_at``: when it last told the position by itself; ``ended_at``: when an order
+    of it last ended, or filled in part. ``opens_in_s``: seconds to its next session, None while it trades, or nobody
+    knows.
     ``stays``: units of a long that cover a short which is not closed yet. ``closable``: an order of ours may be for it.
     """
 
