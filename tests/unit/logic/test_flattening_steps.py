@@ -64,7 +64,8 @@ def close_order(remaining: float, reference: str = "c", **fields: Any) -> Pendin
 def sight(quantity: float = 100.0, *orders: Pending, **fields: Any) -> Sight:
     """A contract that trades, whose newest read began after the broker's last word."""
     values: dict[str, Any] = {"contract": SPY, "read_at": NOW - 1.0, "word_at": NOW - 5.0}
-    return Sight(quantity=quantity, orders=orders, **(values | fields))
+    values |= fields
+    return Sight(quantity=quantity, orders=orders, **({"ended_at": values["word_at"]} | values))
 
 
 def step(
@@ -246,9 +247,9 @@ def test_an_answer_lands_the_close_and_changes_what_it_is_about(
 
 @pytest.mark.req("STC-6")
 def test_a_close_for_the_open_that_is_refused_is_kept_back_and_does_not_rest() -> None:
-    queued = attrs.evolve(FULL, queues=True, kept_back=False)
+    queued = attrs.evolve(FULL, kept_back=False)
 
-    after = answered(queued, Answer.REFUSED, "hm", NOW, LIMITS)
+    after = answered(queued, Answer.NOT_KEPT, "hm", NOW, LIMITS)
 
     assert changed(queued, after) == {"in_flight": False, "kept_back": True, "words": "hm"}
 
@@ -520,7 +521,7 @@ def test_a_cancel_that_has_no_effect_becomes_a_cancel_of_all_where_that_is_allow
 
     single: tuple[Action, ...] = (Cancel(reference="stuck"),)
     all_orders = (CancelGlobally(why="a single cancel had no effect"),)
-    cancels = tuple(each for each in outcome.actions if not isinstance(each, Alarm))
+    cancels = tuple(each for each in outcome.actions if not isinstance(each, Alarm | Read))
     assert cancels == single + (all_orders if all_go else ())
 
 
@@ -531,7 +532,7 @@ def test_orders_of_others_go_by_one_cancel_of_all_and_a_read_tells_when() -> Non
     allowed, forbidden = step(seen, mandate=ALL_ORDERS), step(seen)
 
     assert allowed.actions == (
-        CancelGlobally(why="only so can orders of others be reached"),
+        CancelGlobally(why="only so can orders of other clients be reached"),
         Read(),
     )
     assert allowed.progress.phase is Phase.CANCELLING
@@ -705,7 +706,6 @@ def test_what_nothing_protects_is_left_at_the_broker_for_the_open_where_it_may(
     close = Close(action=SELL, quantity=100.0, queued=True)
     assert outcome.actions == ((close,) if queues else ())
     assert outcome.progress.in_flight is queues
-    assert outcome.progress.queues is queues
     assert step(seen, progress).actions == ()
 
 
@@ -722,10 +722,10 @@ def test_a_close_that_rests_at_the_broker_for_the_open_is_queued_and_nobody_is_c
 
 @pytest.mark.req("STC-6")
 def test_what_was_kept_back_is_tried_when_it_trades() -> None:
-    outcome = step(sight(), Progress(kept_back=True, queues=True))
+    outcome = step(sight(), Progress(kept_back=True))
 
     assert outcome.actions == (Close(action=SELL, quantity=100.0),)
-    assert (outcome.progress.kept_back, outcome.progress.queues) == (False, False)
+    assert not outcome.progress.kept_back
 
 
 # --- proving it -------------------------------------------------------------------------------------------------------
@@ -851,7 +851,7 @@ def test_a_person_is_called_at_the_fifth_refusal_or_after_a_minute_and_then_agai
         (Phase.CLOSING, "its close works and is not filled"),
         (Phase.COVERING, "it covers a short that is not closed"),
         (Phase.BY_HAND, "it cannot be ordered by this program: close it by hand"),
-        (Phase.WAITING, "QUEUED"),
+        (Phase.WAITING, "it does not trade now"),
         (Phase.RESTING, "refused 3 times, next try in 4 s"),
     ],
 )
