@@ -71,6 +71,8 @@ class Broker:
             open_close=ticket.open_close,
             outside_rth=ticket.outside_rth,
             ext_operator=ticket.ext_operator,
+            trail_stop=ticket.trail_stop,
+            trailing_percent=ticket.trailing_percent,
             transmit=ticket.transmit,
             silent=silent,
         )

@@ -105,7 +105,10 @@ class Matcher:
         return not self._floor.market.hours.always
 
     def _trigger(self, order: Order) -> bool:
-        last, stop = self._floor.market.quote(order.contract).last, order.stop_price
+        last = self._floor.market.quote(order.contract).last
+        if last is not None and order.order_type == "TRAIL":
+            order.trail(last)
+        stop = order.trail_stop if order.order_type == "TRAIL" else order.stop_price
         if last is None or stop is None:
             return False
         order.triggered = last >= stop if order.sign > 0 else last <= stop
@@ -134,7 +137,7 @@ class Matcher:
         """What the order would trade at now; `None` when it would not."""
         quote = self._floor.market.quote(order.contract)
         price = quote.ask if order.sign > 0 else quote.bid
-        if price is None or order.order_type in ("MKT", "STP"):
+        if price is None or order.order_type in ("MKT", "STP", "TRAIL"):
             return price
         limit = order.limit_price
         if limit is None:

@@ -133,6 +133,8 @@ class OrderTicket:
     outside_rth: bool
     what_if: bool
     ext_operator: str
+    trail_stop: float | None = None
+    trailing_percent: float | None = None
 
 
 def read_ticket(values: list[str]) -> OrderTicket:
@@ -166,6 +168,8 @@ def read_ticket(values: list[str]) -> OrderTicket:
         outside_rth=Fields([order["outside_rth"]]).flag(),
         what_if=Fields([order["what_if"]]).flag(),
         ext_operator=order["ext_operator"],
+        trail_stop=_number(order, "trail_stop_price"),
+        trailing_percent=_number(order, "trailing_percent"),
     )
 
 
@@ -250,6 +254,9 @@ class Order:
     completed_status: str = ""
     silent: bool = False
     ready_at_s: float = 0.0
+    trail_stop: float | None = None
+    """The stop price of a trailing stop now; its `stop_price` is the distance."""
+    trailing_percent: float | None = None
 
     @property
     def remaining(self) -> float:
@@ -269,7 +276,16 @@ class Order:
     @property
     def is_stop(self) -> bool:
         """Whether the order waits for a stop price."""
-        return self.order_type in ("STP", "STP LMT")
+        return self.order_type in ("STP", "STP LMT", "TRAIL")
+
+    def trail(self, last: float) -> None:
+        """Let a trailing stop follow the last price; it never moves back."""
+        distance = self.stop_price
+        if distance is None:
+            distance = last * (self.trailing_percent or 0.0) / 100
+        level = last + self.sign * distance
+        best = min if self.sign > 0 else max
+        self.trail_stop = level if self.trail_stop is None else best(level, self.trail_stop)
 
     def record(self) -> dict[str, Any]:
         """The order as plain data, for the state file."""

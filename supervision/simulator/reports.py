@@ -24,7 +24,7 @@ _OPEN_ORDER = (
     "trading_class action quantity order_type limit_price stop_price tif oca_group account "
     "open_close =0 order_ref client_id perm_id outside_rth =0 =0 _ allocation _ _ _ _ _ _ _ _ _ "
     f"=0 _ =-1 =0 _ _ _ _ _ {_NO_INT} =0 =0 =0 _ oca_type =0 =0 _ parent_id =0 _ =0 =None _ "
-    "=0 _ _ _ =? =0 =0 _ =0 =0 _ _ "
+    "=0 _ _ _ =? =0 =0 _ =0 =0 trail_level trail_percent "
     f"_ _ _ =0 =0 =0 {_NO_INT} {_NO_INT} _ _ =0 _ =IB =0 =0 _ =0 what_if status "
     "margin_1 margin_2 margin_3 margin_4 margin_5 margin_6 margin_7 margin_8 margin_9 "
     f"commission _ _ commission_currency warning =0 =0 =0 =None {_UNSET} trail_stop {_UNSET} "
@@ -80,8 +80,17 @@ def _order_values(order: Order) -> dict[str, str]:
         "parent_id": str(order.parent_id),
         "status": order.status,
         "filled": size(order.filled),
-        "trail_stop": UNSET_DOUBLE if limit is None else number(limit + 1),
+        "trail_stop": _trail_stop(order),
+        "trail_level": "" if order.trail_stop is None else number(order.trail_stop),
+        "trail_percent": "" if order.trailing_percent is None else number(order.trailing_percent),
     }
+
+
+def _trail_stop(order: Order) -> str:
+    """The stop of a trailing order; a limit order is told with a price beside its limit, others with none."""
+    if order.trail_stop is not None:
+        return number(order.trail_stop)
+    return UNSET_DOUBLE if order.limit_price is None else number(order.limit_price + 1)
 
 
 def open_order(

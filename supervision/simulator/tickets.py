@@ -13,7 +13,7 @@ from .instruments import Contract
 from .market import Market
 from .orders import Order, OrderTicket
 
-ORDER_TYPES = frozenset({"MKT", "LMT", "STP", "STP LMT"})
+ORDER_TYPES = frozenset({"MKT", "LMT", "STP", "STP LMT", "TRAIL"})
 TIMES_IN_FORCE = frozenset({"DAY", "GTC", "IOC", "FOK"})
 _ACTIONS = frozenset({"BUY", "SELL", "SSHORT"})
 _SECURITY_TYPES = frozenset(
@@ -81,6 +81,8 @@ def _check_numbers(ticket: OrderTicket, contract: Contract) -> None:
         raise _invalid("Limit price is required")
     if "STP" in ticket.order_type and not ticket.stop_price:
         raise _invalid("Stop price is required")
+    if ticket.order_type == "TRAIL" and not (ticket.stop_price or ticket.trailing_percent):
+        raise _invalid("Trailing amount is required")
     for price in (ticket.limit_price, ticket.stop_price):
         if price is None:
             continue
