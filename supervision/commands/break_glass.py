@@ -221,8 +221,8 @@ async def _flatten(gateway: IBKRGateway, config: Config, echo: Callable[[str], N
             return await _watched(gateway, connecting, echo)
         except asyncio.CancelledError:
             _go_on_after_all()
-            echo("ended by hand; what is left:")
-            for line in await _left(gateway):
+            echo("ended by hand before the account was proved flat; held, as far as is known:")
+            for line in await _left(gateway) or ["nothing"]:
                 echo(line)
             return False
         finally:
