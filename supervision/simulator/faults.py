@@ -52,7 +52,7 @@ class Faults:
         self._report_backlog = report_backlog
 
     def clear(self) -> None:
-        """Take back every fault except prices that were moved."""
+        """Take back every fault except prices that were moved, and spreads."""
         reading_stopped, refusing = self.state.reading_stopped, self.state.refusing
         suspended = self.state.suspended
         if self.state.disconnected:
@@ -258,6 +258,13 @@ class Faults:
         if not 0 < factor < 1000:
             raise ValueError(f"factor must be between 0 and 1000 (was {factor})")
         self._market.move(symbol, factor)
+        self._broker.match()
+
+    def widen_spread(self, symbol: str, times: float) -> None:
+        """Make the spreads of a symbol's options `times` as wide; 1 takes it back."""
+        if not 0 < times < 1000:
+            raise ValueError(f"times must be between 0 and 1000 (was {times})")
+        self._market.widen(symbol, times)
         self._broker.match()
 
     # Orders -------------------------------------------------------------------------------------

@@ -98,6 +98,7 @@ class Market:
         self._frozen: dict[str, float] = {}
         self._all_frozen_s: float | None = None
         self._moves: dict[str, list[tuple[float, float]]] = {}
+        self._spreads: dict[str, float] = {}
         self.halted: set[str] = set()
         self._quotes: dict[int, tuple[tuple[int, int, bool], Quote]] = {}
         for symbol, path in replay.items():
@@ -145,6 +146,11 @@ class Market:
             self._days.pop(stock.con_id, None)
         else:
             self._days.clear()
+
+    def widen(self, symbol: str, times: float) -> None:
+        """Make the spreads of a symbol's options `times` as wide from now on."""
+        self._spreads[symbol] = times
+        self._quotes.clear()
 
     # Prices -------------------------------------------------------------------------------------
 
@@ -290,7 +296,7 @@ class Market:
         spot = self._last(self._under(option), at_s)
         greeks = self.value(option, spot, at_s)
         tick = option.min_tick
-        half = max(tick / 2, 0.004 * greeks.price)
+        half = max(tick / 2, 0.004 * greeks.price) * self._spreads.get(option.symbol, 1.0)
         bid = round(math.floor((greeks.price - half) / tick + 1e-9) * tick, 2)
         ask = round(max(math.ceil((greeks.price + half) / tick - 1e-9) * tick, tick), 2)
         last = round(min(max(_on_tick(round(greeks.price, 2), tick), bid), ask), 2)
