@@ -224,7 +224,7 @@ class ExecutorActor(SupervisedActor):
         if trouble is not None and not self._goes_without_the_journal(submit):
             raise NotTakenError(f"no durable intent, no order: {trouble}")
         most = self.settings.max_working
-        if opening and self.book.live_count() >= most:
+        if opening and self.book.openings_count() >= most:
             raise NotTakenError(ModeError(f"orders.max_working is reached ({most})"))
 
     def _goes_without_the_journal(self, submit: m.SubmitOrder) -> bool:

@@ -14,7 +14,7 @@ from actors.executor.case_file import CaseFile
 from actors.executor.record import OrderRecord, begin_change
 from actors.logic.order_table import OrderState
 from actors.model.market import Quote
-from actors.model.orders import BrokerOrder, Execution, ValidationResult, WireOrder
+from actors.model.orders import BrokerOrder, Execution, Purpose, ValidationResult, WireOrder
 
 
 @attrs.frozen(kw_only=True)
@@ -137,9 +137,12 @@ class OrderBook:
         """Find by the id that the caller was told."""
         return self._by_order_id.get(order_id)
 
-    def live_count(self) -> int:
-        """Count the orders that may be at the broker; costs as much as there are orders that have not ended."""
-        return sum(tracked.record.is_live for tracked in self.not_ended())
+    def openings_count(self) -> int:
+        """Count the opening orders that may be at the broker; costs as much as there are orders that have not ended."""
+        return sum(
+            tracked.record.is_live and tracked.record.purpose is Purpose.OPEN
+            for tracked in self.not_ended()
+        )
 
     def not_ended(self) -> tuple[Tracked, ...]:
         """List the orders that are not at their end."""

@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Final
 
 from actors.logic import executions as counting
-from actors.logic.executions import NO_EXECUTIONS, Executions
+from actors.logic.executions import NO_EXECUTIONS
 from actors.model.account import Holding
 from actors.model.orders import Execution
 
@@ -29,7 +30,7 @@ class Positions:
         self.is_known = False
         self._read: dict[int, float] = {}
         self._sum_at_read: dict[int, float] = {}
-        self._executions: defaultdict[int, Executions] = defaultdict(lambda: NO_EXECUTIONS)
+        self._executions: defaultdict[int, dict[str, Execution]] = defaultdict(dict)
         self._unproven: dict[str, tuple[int, float]] = {}
 
     # --- what moves them ------------------------------------------------------------------------------------------
@@ -44,10 +45,10 @@ class Positions:
 
     def executed(self, execution: Execution) -> None:
         """Count an execution, once; what was taken for filled by this order without one is proved by it."""
-        con_id = execution.contract.con_id
-        known = self._executions[con_id]
+        mine, base_id = self._executions[execution.contract.con_id], execution.base_id
+        known = {base_id: mine[base_id]} if base_id in mine else NO_EXECUTIONS
         counted = counting.count(known, execution)
-        self._executions[con_id] = counted.executions
+        mine[base_id] = counted.executions[base_id]
         if counted.counted and execution.order_ref in self._unproven:
             self._prove(execution)
 
@@ -65,8 +66,11 @@ class Positions:
 
     def forget(self, before: datetime) -> None:
         """Let go of executions that no order's base counts any more; call it before `take_over`."""
-        for con_id, known in self._executions.items():
-            self._executions[con_id] = counting.since(known, before)
+        for mine in self._executions.values():
+            kept = counting.since(MappingProxyType(mine), before)
+            if len(kept) < len(mine):
+                mine.clear()
+                mine.update(kept)
 
     def filled_unproven(self, order_ref: str, con_id: int, signed_quantity: float) -> None:
         """Reckon with a fill that the position shows and no execution does."""

@@ -60,7 +60,7 @@ class Orders(Section):
         60.0,
         "a close under a latch goes without the journal when that has not answered for so long",
     )
-    max_working: int = whole(100, 1, 10_000, "orders at once")
+    max_working: int = whole(100, 1, 10_000, "opening orders at once")
     max_approved: int = whole(
         20, 1, 1_000, "orders at once between risk's approval and the wire, and as many closes"
     )
