@@ -164,7 +164,8 @@ def test_what_gives_up_while_it_waits_leaves_its_place_to_the_next() -> None:
         results = await world.gateway.close_all_positions(timeout=PATIENT_S)
 
         assert ended[OrderStatus.FILLED] < FEW - MOST
-        assert all(result.status is OrderStatus.FILLED for result in results)
+        assert any(result.status is OrderStatus.FILLED for result in results)
+        assert not any("permit" in (result.rejection_reason or "") for result in results)
         assert not any(place.quantity for place in world.simulator.positions().values())
 
     prove(scenario, simulated=MANY, connect=False)
