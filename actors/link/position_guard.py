@@ -26,6 +26,7 @@ from typing import Final, TypeVar
 import attrs
 
 from actors import messages as m
+from actors.logic.executions import is_newer
 from actors.logic.order_ids import is_close, operator_of, order_id_of
 from actors.logic.order_table import BrokerStatus, status_of
 from actors.model.account import Holding
@@ -138,8 +139,10 @@ class PositionGuard:
             close.quantity = order.remaining + close.executed
 
     def count_execution(self, execution: Execution) -> bool:
-        """Count an execution once, corrections included; True when it is new."""
+        """Count an execution once, by its newest correction; True when it is new."""
         before = self._counted.get(execution.base_id)
+        if before is not None and not is_newer(execution, before):
+            return False
         self._remember(self._counted, execution.base_id, execution)
         change = execution.signed_quantity - (before.signed_quantity if before else 0.0)
         if change:

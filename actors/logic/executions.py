@@ -101,7 +101,7 @@ def _after(known: Execution | None, reported: Execution) -> Execution:
     """What stands for an execution after it was reported (again); ``known`` itself when that is no news."""
     if known is None:
         return reported
-    if _is_newer(reported, known):
+    if is_newer(reported, known):
         return _with_known_commission(reported, known)
     if reported.commission is None or reported.exec_id != known.exec_id:
         return known
@@ -121,7 +121,8 @@ def _is_since(execution: Execution, moment: datetime) -> bool:
     return execution.executed_at is None or execution.executed_at >= moment
 
 
-def _is_newer(new: Execution, known: Execution) -> bool:
+def is_newer(new: Execution, known: Execution) -> bool:
+    """Tell whether an execution corrects one that is known: they may come in any order, and again."""
     return _correction(new.exec_id) > _correction(known.exec_id)
 
 

@@ -119,7 +119,7 @@ def _order_content(order: WireOrder) -> tuple[object, ...]:
 
 
 def _encode(content: tuple[object, ...]) -> bytes:
-    return repr(content).encode("utf-8", "surrogatepass")
+    return repr(content).encode()  # repr escapes what no encoding has, lone surrogates too
 
 
 @lru_cache(maxsize=1024)

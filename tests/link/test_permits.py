@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 import pytest
 
-from actors.logic.permits import is_genuine, issue_permit
+from actors.logic.permits import SIGNATURE_BYTES, is_genuine, issue_permit
 from actors.model.contracts import Contract, Right, SecurityType
 from actors.model.orders import (
     OrderAction,
@@ -105,6 +105,14 @@ def test_a_change_of_any_field_of_the_order_makes_the_permit_void(
 )
 def test_a_change_of_any_field_of_the_permit_makes_it_void(name: str, permit: Permit) -> None:
     assert not is_genuine(KEY, permit, ORDER), name
+
+
+def test_a_signature_has_its_length_and_a_text_that_no_encoding_has_is_signed() -> None:
+    odd = attrs.evolve(ORDER, order_ref="CSATSPRIM:\ud800")
+
+    assert len(_permit().signature) == SIGNATURE_BYTES
+    assert is_genuine(KEY, _permit(odd), odd)
+    assert not is_genuine(KEY, _permit(odd), attrs.evolve(odd, order_ref="CSATSPRIM:\ud801"))
 
 
 @pytest.mark.req("ORD-3")

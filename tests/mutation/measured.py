@@ -51,7 +51,11 @@ MEASURED: Final[Mapping[str, Measured]] = {
         ),
     ),
     "actors/link/position_guard.py": Measured(
-        ("tests/link/test_position_guard.py", "tests/link/test_gate_words.py")
+        (
+            "tests/link/test_position_guard.py",
+            "tests/link/test_position_guard_counts.py",
+            "tests/link/test_gate_words.py",
+        )
     ),
     "actors/logic/flattening.py": Measured(("tests/unit/logic/test_flattening_steps.py",)),
     "actors/logic/order_table.py": Measured(("tests/unit/logic/test_order_table.py",), ("_stays",)),

@@ -521,22 +521,44 @@ def test_a_cancel_that_has_no_effect_becomes_a_cancel_of_all_where_that_is_allow
 
     single: tuple[Action, ...] = (Cancel(reference="stuck"),)
     all_orders = (CancelGlobally(why="a single cancel had no effect"),)
-    cancels = tuple(each for each in outcome.actions if not isinstance(each, Alarm | Read))
-    assert cancels == single + (all_orders if all_go else ())
+    assert outcome.actions == (*single, *(all_orders if all_go else ()), Read())
 
 
 @pytest.mark.req("STC-6")
-def test_orders_of_others_go_by_one_cancel_of_all_and_a_read_tells_when() -> None:
-    seen = sight(10.0, pending("a", 10.0, ours=False), pending("b", 1.0, ours=False))
+@pytest.mark.parametrize(
+    ("waited_s", "reads"), [(0.0, False), (9.9, False), (LIMITS.cancel_again_after_s, True)]
+)
+def test_a_read_tells_of_an_end_that_is_overdue(waited_s: float, reads: bool) -> None:
+    before = asked("stuck", first=NOW - waited_s, last=NOW)
 
-    allowed, forbidden = step(seen, mandate=ALL_ORDERS), step(seen)
+    outcome = step(sight(10.0, pending("stuck", 10.0)), before)
+
+    assert outcome.actions == ((Read(),) if reads else ())
+    assert outcome.progress.phase is Phase.CANCELLING
+
+
+@pytest.mark.req("STC-6")
+@pytest.mark.parametrize(
+    ("fields", "forbidden"),
+    [
+        ({"ours": False}, ()),
+        ({"ours": False, "addressable": False}, ()),
+        ({"addressable": False}, (Read(),)),
+    ],
+)
+def test_orders_of_other_clients_go_by_one_cancel_of_all_and_a_read_tells_when(
+    fields: dict[str, Any], forbidden: tuple[Action, ...]
+) -> None:
+    seen = sight(10.0, pending("a", 10.0, **fields), pending("b", 1.0, **fields))
+
+    allowed = step(seen, mandate=ALL_ORDERS)
 
     assert allowed.actions == (
         CancelGlobally(why="only so can orders of other clients be reached"),
         Read(),
     )
     assert allowed.progress.phase is Phase.CANCELLING
-    assert forbidden.actions == ()
+    assert step(seen).actions == forbidden
 
 
 @pytest.mark.req("STC-6")
