@@ -210,10 +210,16 @@ def judge(evidence: Evidence, limits: Limits) -> Verdict:
         return silent or _unknown(Why.NOT_READ, Step.READ, evidence.now)
     if evidence.position is Position.FILLED:
         return _if_filled(evidence.absences, limits)
+    silent = _not_silent_for_long(evidence, limits)
+    unread = _without_reads(evidence, evidence.absences, limits)
+    unproved = _without_probe(evidence, limits)
+    # The cancel of an order that is wanted may end one that lives: first the reads have to agree that it is gone.
+    first, second = (unread, unproved) if evidence.is_wanted else (unproved, unread)
     return (
-        _not_silent_for_long(evidence, limits)
-        or _without_probe(evidence, limits)
-        or _without_reads(evidence, evidence.absences, limits)
+        silent
+        or first
+        or second
+        or _while_position_moves(evidence, evidence.absences, limits)
         or _while_another_is_out(evidence, limits)
         or Verdict(fate=Fate.DEAD, why=Why.REFUSED if evidence.is_refused else Why.ABSENT)
     )
@@ -273,8 +279,13 @@ def _without_reads(evidence: Evidence, absences: Absences, limits: Limits) -> Ve
     due_at = max(first + _apart_s(evidence, limits), _earliest(evidence, limits))
     if last < due_at:
         return _unknown(Why.READ_AGAIN, Step.READ, due_at)
+    return None
+
+
+def _while_position_moves(evidence: Evidence, absences: Absences, limits: Limits) -> Verdict | None:
+    """Where it may have filled unseen, the position has to stand still."""
     settled_at = absences.unchanged_since + limits.position_unchanged_s
-    if doubtful and last < settled_at:
+    if _is_doubtful(evidence, absences) and absences.last < settled_at:
         return _unknown(Why.POSITION_SETTLES, Step.READ, settled_at)
     return None
 

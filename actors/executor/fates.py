@@ -118,7 +118,8 @@ class Fates(Part):
 
     def begin_read(self, message: m.Reconcile) -> None:
         """Know the positions that were read, and in which session, before orders are judged by it."""
-        self._positions.take_over(message.state.holdings, message.account)
+        state = message.state
+        self._positions.take_over(state.holdings, message.account, state.moving)
         for tracked in self._book.not_ended():
             case = self.case_of(tracked)
             case.in_session(message.session_began_at, message.sound_since)

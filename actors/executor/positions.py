@@ -28,6 +28,7 @@ class Positions:
 
     def __init__(self) -> None:
         self.is_known = False
+        self._moving: frozenset[int] = frozenset()
         self._read: dict[int, float] = {}
         self._sum_at_read: dict[int, float] = {}
         self._executions: defaultdict[int, dict[str, Execution]] = defaultdict(dict)
@@ -35,9 +36,15 @@ class Positions:
 
     # --- what moves them ------------------------------------------------------------------------------------------
 
-    def take_over(self, holdings: Iterable[Holding], account: str) -> None:
-        """Start from the broker's word, which includes every execution that is known now."""
+    def take_over(
+        self, holdings: Iterable[Holding], account: str, moving: Iterable[int] = ()
+    ) -> None:
+        """Start from the broker's word, which includes every execution that is known now.
+
+        Of the contracts ``moving`` that is not sure: an order that is made now gets no base.
+        """
         self.is_known = True
+        self._moving = frozenset(moving)
         self._read = {
             held.contract.con_id: held.quantity for held in holdings if held.account == account
         }
@@ -84,7 +91,7 @@ class Positions:
 
     def base(self, con_id: int, made_at: datetime) -> float | None:
         """Give the base of an order that is made now; None where the positions are not known."""
-        if not self.is_known:
+        if not self.is_known or con_id in self._moving:
             return None
         moved = self._sum(con_id, None) - self._sum_at_read.get(con_id, 0.0)
         return self.at_read(con_id) + moved - self._sum(con_id, made_at)

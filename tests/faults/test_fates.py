@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from actors.messages.connection import ConnectionStateChanged
+from actors.messages.addresses import CONNECTION, EXECUTOR
+from actors.messages.connection import ConnectionStateChanged, RequestReconciliation
 from actors.model.connection import ConnectionState, DisconnectCause
 from actors.model.orders import OrderStatus, RejectionKind
 from supervision.config.sections import StrategyC
@@ -284,3 +285,47 @@ def test_a_position_that_moved_by_exactly_the_remainder_says_that_it_filled() ->
     assert (filled.status, filled.fill_quantity) == (OrderStatus.FILLED, 10)
     assert took_s <= 6.0
     assert (sold, held) == (OrderStatus.FILLED, {})
+
+
+# --- a gateway that shows less than there is ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("silent", ["reqCompletedOrders", "reqExecutions"])
+def test_where_a_read_stays_incomplete_a_probe_and_a_position_at_rest_settle_a_lost_order(
+    silent: str,
+) -> None:
+    async def scenario(world: ProofWorld) -> Any:
+        await world.gateway.submit_order(buy(30), CONTEXT)
+        world.simulator.order_faults.withhold_ends(silent)
+        world.simulator.faults.lose_acknowledgement("drop_before")
+        began_at = world.proof.loop.time()
+        lost = await world.gateway.submit_order(sell(30), CONTEXT, 300.0)
+        return lost.status, world.proof.loop.time() - began_at
+
+    status, took_s = prove(scenario, config=GRACEFUL)
+
+    assert status is OrderStatus.LOST
+    assert 30.0 <= took_s <= 40.0
+
+
+@pytest.mark.parametrize("drops", [True, False], ids=["after a reconnect", "in a session"])
+def test_an_order_that_the_gateway_shows_late_is_neither_called_dead_nor_cancelled(
+    drops: bool,
+) -> None:
+    async def scenario(world: ProofWorld) -> Any:
+        signal = buy(10, order_type="LMT", limit_price=580.0)
+        order = await world.gateway.submit_order(signal, CONTEXT, wait_for="ack")
+        await asyncio.sleep(60.0)
+        world.simulator.order_faults.hide_orders("open_orders", duration_s=4.0)
+        if drops:
+            world.simulator.faults.drop_connections()
+        else:
+            world.process.tell(CONNECTION, RequestReconciliation(sender=EXECUTOR))
+        await asyncio.sleep(60.0)
+        (known,) = await world.gateway.get_open_orders()
+        kinds = [entry.kind for entry in world.simulator.ledger]
+        return known.order_id == order.order_id, known.status, kinds
+
+    same, status, kinds = prove(scenario, config=GRACEFUL)
+
+    assert (same, status, kinds) == (True, OrderStatus.PENDING, ["place"])

@@ -247,7 +247,29 @@ def test_silence_even_about_the_cancel_costs_one_new_session_with_the_same_id() 
     took_s, fate, sessions = Broker(lost=False, answers_probes=False).settled_after_s()
 
     assert (fate, sessions) == (Fate.DEAD, 1)
-    assert took_s <= 35.0
+    assert took_s <= 36.0
+
+
+def test_an_order_that_is_wanted_is_not_cancelled_because_one_read_misses_it() -> None:
+    case = CaseFile.opened(BYTES_AT)
+    case.absent(BYTES_AT + 1000.0, complete=True, quantity=0.0)
+
+    once = judge(_living(case, BYTES_AT + 1000.1), LIMITS)
+    case.absent(BYTES_AT + 1006.0, complete=True, quantity=0.0)
+    twice = judge(_living(case, BYTES_AT + 1006.1), LIMITS)
+
+    assert (once.step, twice.step) == (Step.READ, Step.PROBE)
+
+
+def _living(case: CaseFile, now: float) -> Evidence:
+    return Evidence(
+        now=now,
+        bytes_at=case.bytes_at,
+        heard_at=case.heard_at,
+        session_began_at=BYTES_AT - 50.0,
+        sound_since=BYTES_AT - 50.0,
+        absences=case.absences,
+    )
 
 
 @pytest.mark.parametrize("complete", [True, False])

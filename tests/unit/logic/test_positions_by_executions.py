@@ -32,6 +32,13 @@ def test_nothing_is_said_before_the_positions_were_read() -> None:
     assert Positions().base(SPY.con_id, NOW) is None
 
 
+def test_an_order_in_a_contract_that_moved_while_it_was_read_gets_no_base() -> None:
+    positions = Positions()
+    positions.take_over(held(10.0), ACCOUNT, moving=(SPY.con_id,))
+
+    assert positions.base(SPY.con_id, NOW) is None
+
+
 def test_an_execution_after_the_read_moves_the_position_once() -> None:
     positions = known(10.0)
     positions.executed(execution(5.0, "a.01"))
