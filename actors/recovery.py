@@ -18,6 +18,9 @@ from actors.messages.addresses import CONNECTION, JOURNAL
 RECOVERY_S = 10.0
 """How long a restarted actor waits for each answer that it cannot do without."""
 
+JOURNAL_S = 70.0
+"""And for the journal: longer than that is given for a slow disk before it is replaced (D7), so that this waits too."""
+
 R = TypeVar("R", bound=Reply)
 
 
@@ -38,7 +41,7 @@ class Past:
 
     async def from_journal(self) -> m.JournalRead:
         """Read the journal; raises `GatewayError`, which fails the actor, when it gives no answer in time."""
-        question = m.ReadJournal(**self._actor.of_our_own("journal", RECOVERY_S))
+        question = m.ReadJournal(**self._actor.of_our_own("journal", JOURNAL_S))
         return await self.asked("journal", JOURNAL, question, m.JournalRead)
 
     async def asked(self, step: str, address: str, question: Request, kind: type[R]) -> R:

@@ -63,7 +63,7 @@ from actors.executor.recovery import Recovery
 from actors.executor.result import KIND_OF_REFUSAL, result
 from actors.executor.session_facts import SessionFacts
 from actors.executor.telling import Telling
-from actors.executor.unjournaled import UnjournaledCloses
+from actors.executor.unjournaled import EarlierBoot, UnjournaledCloses
 from actors.executor.wire_window import WireWindow
 from actors.kernel.actor import ActorContext, SupervisedActor
 from actors.kernel.handlers import handles
@@ -128,6 +128,7 @@ class ExecutorActor(SupervisedActor):
         self.unjournaled = UnjournaledCloses(book, context.entropy)
         self.market = market = self.own(MarketFacts(self))
         self.session = session = self.own(SessionFacts(self, book, market))
+        self.earlier = EarlierBoot(self, settings, session)
         self.answers = answers = self.own(Answers(self, trading, book, market, session))
         self.telling = telling = self.own(Telling(self))
         self.publishing = publishing = self.own(Publishing(self, log, book, answers, telling))
@@ -181,6 +182,7 @@ class ExecutorActor(SupervisedActor):
         """Bring an order to the broker. Each step may end it, and it may end by itself while a step is under way."""
         try:
             self._refuse_what_cannot_be(submit)
+            await self._earlier_closes_known(submit)
             contract = await self._qualified(submit)
             self._refuse_where_automation_stopped(submit, contract)
             quote = await self._quote_to_judge_by(submit, contract)
@@ -230,6 +232,13 @@ class ExecutorActor(SupervisedActor):
     def _goes_without_the_journal(self, submit: m.SubmitOrder) -> bool:
         """Only a close under a latch does: what a latch is there for must not wait for a disk."""
         return submit.purpose is Purpose.CLOSE and self.session.latched is not None
+
+    async def _earlier_closes_known(self, submit: m.SubmitOrder) -> None:
+        if submit.purpose is Purpose.CLOSE and self.earlier.is_unknown:
+            await self.earlier.known(submit.deadline)
+            if self.earlier.is_unknown:
+                why = "closes of an earlier process may still come to light at the broker"
+                raise NotTakenError(why, OrderStatus.TIMEOUT)
 
     async def _qualified(self, submit: m.SubmitOrder) -> Contract:
         known = submit.contract

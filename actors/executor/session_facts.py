@@ -18,7 +18,9 @@ class SessionFacts(Part):
 
     ``is_fallback``: the session runs under another client id than the configured one.
     ``began_at`` and ``sound_since`` are those of the newest `Reconcile`, in monotonic seconds.
-    ``latched``: why Strategy C allows no openings; None while it does.
+    ``latched``: why Strategy C allows no openings; None while it does. ``began_latched``: whether that was so from the
+    beginning; None until it is told. ``read_first_at`` and ``read_last_at``: when the first and the newest read of the
+    broker's state began (monotonic seconds).
     """
 
     def __init__(self, actor: SupervisedActor, book: OrderBook, market: MarketFacts) -> None:
@@ -32,6 +34,9 @@ class SessionFacts(Part):
         self.latched: str | None = None
         self.began_at = 0.0
         self.sound_since: float | None = None
+        self.began_latched: bool | None = None
+        self.read_first_at: float | None = None
+        self.read_last_at: float | None = None
 
     def connection_changed(self, event: m.ConnectionStateChanged) -> None:
         """Know whether anything can be sent. What was under way may have been filled: it is asked for on reconnect."""
@@ -46,9 +51,14 @@ class SessionFacts(Part):
     def on_latch_changed(self, event: m.LatchChanged) -> None:
         """Refuse openings from now on, or no longer."""
         self.latched = event.reason if event.latched else None
+        if self.began_latched is None:
+            self.began_latched = event.latched
 
     def take_over(self, message: m.Reconcile) -> None:
         """Note whose session the broker's state was read in."""
+        self.read_last_at = message.state.began_at
+        if self.read_first_at is None:
+            self.read_first_at = self.read_last_at
         self.account = message.account
         self.client_id = message.client_id
         self.is_fallback = message.client_id_is_fallback

@@ -75,7 +75,7 @@ def settings(root: Path, port: int) -> Config:
         connection=ConnectionSection(
             heartbeat_s=3600.0, retries=1000, first_delay_s=0.02, max_delay_s=0.1
         ),
-        orders=Orders(),
+        orders=Orders(earlier_closes_after_s=0.5),  # real seconds, in each of many trials
         positions=Positions(check_interval_s=3600.0),
         strategy_c=StrategyC(data_watch_every_s=60.0, step_timeout_s=60.0, close_timeout_s=60.0),
     )

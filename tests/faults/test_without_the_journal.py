@@ -15,8 +15,9 @@ import pytest
 from actors.errors import GatewayError
 from actors.kernel.actor import ActorContext, SupervisedActor
 from actors.logic.order_ids import is_close, order_id_of
-from actors.messages.addresses import EXECUTOR, JOURNAL
+from actors.messages.addresses import CONNECTION, EXECUTOR, JOURNAL, RISK, STRATEGY_C
 from actors.model.orders import ExecutionMode, OrderStatus
+from actors.sections.orders import Orders
 from supervision import IBKRGateway
 from supervision.config.sections import Config
 from supervision.process import build_proof_process
@@ -27,7 +28,7 @@ from supervision.simulator import Simulator
 from supervision.store.entries.orders import open_orders, orders_history
 from supervision.store.journal import JournalActor
 from supervision.store.journal_file import JournalFile
-from supervision.store.journal_lock import JournalLock
+from supervision.store.journal_lock import JOURNAL_FILE, JournalLock
 from supervision.store.uncommitted import Uncommitted
 from tests.faults.crash import crash
 from tests.troubled_disk import FULL, READ_ONLY, Disk
@@ -54,6 +55,8 @@ class World:
         self.proof, self.gateway, self.simulator = proof, gateway, simulator
         self.disk, self.driver = disk, driver
         self.events: list[str] = []
+        self.is_killed = False
+        """Whether the journal's memory goes with the process: the disk stays as it is to its end."""
 
     def trouble(self, how: str) -> None:
         """Make the disk full, read-only, or so slow."""
@@ -97,12 +100,12 @@ _REFUSALS = {"full": FULL, "read-only": READ_ONLY}
 async def world(
     proof: Proof,
     simulator: Simulator,
-    lock: JournalLock,
+    path: Path,
     disk: Disk,
-    config: Config | None = None,
     boot: int = 0,
 ) -> AsyncIterator[World]:
-    """Run one process on a simulator, with the journal in a real file."""
+    """Run one process on a simulator, with the journal in a real file of the directory."""
+    lock = JournalLock(path / JOURNAL_FILE).acquire()
     kept = Uncommitted()
     events: list[str] = []
 
@@ -137,15 +140,17 @@ async def world(
             log=note,
         )
 
-    gateway = IBKRGateway(config or a_config(), mode="paper", process=make)
+    gateway = IBKRGateway(a_config(), mode="paper", process=make)
     made = World(proof, gateway, simulator, disk, driver)
     made.events = events
     try:
         await gateway.connect()
         yield made
     finally:
-        made.heal()
+        if not made.is_killed:
+            made.heal()
         await gateway.disconnect()
+        lock.release()
 
 
 @asynccontextmanager
@@ -160,10 +165,14 @@ async def simulated(proof: Proof) -> AsyncIterator[Simulator]:
 
 
 @contextmanager
-def journal_of(path: Path) -> Iterator[JournalLock]:
-    """Hold the journal of a directory."""
-    with JournalLock(path / "journal.sqlite") as lock:
-        yield lock
+def journal_left_in(path: Path) -> Iterator[JournalFile]:
+    """Read the journal that a process has left."""
+    with JournalLock(path / JOURNAL_FILE) as lock:
+        journal = JournalFile(lock)
+        try:
+            yield journal
+        finally:
+            journal.close()
 
 
 async def hold(gateway: IBKRGateway) -> None:
@@ -190,28 +199,27 @@ def test_whatever_the_disk_does_a_liquidation_gets_flat(
 ) -> None:
     async def scenario(proof: Proof) -> None:
         disk = Disk()
-        with journal_of(tmp_path) as lock:
-            async with (
-                simulated(proof) as simulator,
-                world(proof, simulator, lock, disk) as made,
-            ):
-                await hold(made.gateway)
-                made.trouble(how)
-                await begin_liquidation(made, cause)
-                took_s = await made.until(lambda: not made.held(), FLAT_WITHIN_S)
-                print(how, cause, took_s)
+        async with (
+            simulated(proof) as simulator,
+            world(proof, simulator, tmp_path, disk) as made,
+        ):
+            await hold(made.gateway)
+            made.trouble(how)
+            await begin_liquidation(made, cause)
+            took_s = await made.until(lambda: not made.held(), FLAT_WITHIN_S)
+            print(how, cause, took_s)
 
-                await asyncio.sleep(200.0)
-                assert not made.held()
-                made.heal()
-                await asyncio.sleep(SLOWEST_S)
-                closes = Counter(made.closes())
-                status = await made.gateway.status()
-            with journal_of_closed(lock) as journal:
-                for order_id in closes:
-                    history = orders_history(journal.read, f"CSATSPRIM:{order_id}")
-                    assert [step.state for step in history][-1:] == ["FILLED"], order_id
-                left = [order.order_id for order in open_orders(journal.read)]
+            await asyncio.sleep(200.0)
+            assert not made.held()
+            made.heal()
+            await asyncio.sleep(SLOWEST_S)
+            closes = Counter(made.closes())
+            status = await made.gateway.status()
+        with journal_left_in(tmp_path) as journal:
+            for order_id in closes:
+                history = orders_history(journal.read, f"CSATSPRIM:{order_id}")
+                assert [step.state for step in history][-1:] == ["FILLED"], order_id
+            left = [order.order_id for order in open_orders(journal.read)]
 
         assert set(closes.values()) == {1}
         assert len(closes) == len(SYMBOLS)
@@ -222,16 +230,6 @@ def test_whatever_the_disk_does_a_liquidation_gets_flat(
     run_proof(scenario, seed=1)
 
 
-@contextmanager
-def journal_of_closed(lock: JournalLock) -> Iterator[JournalFile]:
-    """Open the journal that a process has left."""
-    journal = JournalFile(lock, incarnation=1000)
-    try:
-        yield journal
-    finally:
-        journal.close()
-
-
 @pytest.mark.req("ORD-9", "STC-6")
 @pytest.mark.parametrize("how", ["full", "6", "30"])
 @pytest.mark.parametrize("dies_after_s", [0.0, 0.9, 1.3, 2.6, 4.0])
@@ -240,22 +238,21 @@ def test_an_executor_that_dies_in_the_middle_closes_nothing_twice(
 ) -> None:
     async def scenario(proof: Proof) -> None:
         disk = Disk()
-        with journal_of(tmp_path) as lock:
-            async with simulated(proof) as simulator, world(proof, simulator, lock, disk) as made:
-                await hold(made.gateway)
-                made.trouble(how)
-                simulator.faults.hold_orders()
-                await begin_liquidation(made, "asked")
-                await asyncio.sleep(dies_after_s)
-                crash(made.gateway.process, EXECUTOR)
-                await asyncio.sleep(1.0)
-                assert unfilled_closes(simulator) <= len(SYMBOLS)
+        async with simulated(proof) as simulator, world(proof, simulator, tmp_path, disk) as made:
+            await hold(made.gateway)
+            made.trouble(how)
+            simulator.faults.hold_orders()
+            await begin_liquidation(made, "asked")
+            await asyncio.sleep(dies_after_s)
+            crash(made.gateway.process, EXECUTOR)
+            await asyncio.sleep(1.0)
+            assert unfilled_closes(simulator) <= len(SYMBOLS)
 
-                simulator.faults.release_orders()
-                await made.until(lambda: not made.held(), 120.0)
-                await asyncio.sleep(30.0)
-                assert not made.held()
-            assert least_held(simulator) == 0.0
+            simulator.faults.release_orders()
+            await made.until(lambda: not made.held(), 120.0)
+            await asyncio.sleep(30.0)
+            assert not made.held()
+        assert least_held(simulator) == 0.0
 
     run_proof(scenario, seed=1)
 
@@ -286,28 +283,27 @@ def test_without_a_latch_nothing_goes_without_the_journal_and_all_are_told_why(
 ) -> None:
     async def scenario(proof: Proof) -> None:
         disk = Disk()
-        with journal_of(tmp_path) as lock:
-            async with simulated(proof) as simulator, world(proof, simulator, lock, disk) as made:
-                await hold(made.gateway)
-                held = made.held()
-                placed = len(simulator.ledger)
-                made.trouble(how)
+        async with simulated(proof) as simulator, world(proof, simulator, tmp_path, disk) as made:
+            await hold(made.gateway)
+            held = made.held()
+            placed = len(simulator.ledger)
+            made.trouble(how)
 
-                bought = await made.gateway.submit_order(buy(1.0), CONTEXT)
-                status = await made.gateway.status()
-                again = await made.gateway.submit_order(buy(1.0), CONTEXT)
-                closed = await close_one(made)
+            bought = await made.gateway.submit_order(buy(1.0), CONTEXT)
+            status = await made.gateway.status()
+            again = await made.gateway.submit_order(buy(1.0), CONTEXT)
+            closed = await close_one(made)
 
-                assert said in str(bought.rejection_reason), bought
-                assert said in str(again.rejection_reason), again
-                assert said in str(status.opening_blocked_by)
-                assert said in closed
-                assert (made.held(), len(simulator.ledger)) == (held, placed)
+            assert said in str(bought.rejection_reason), bought
+            assert said in str(again.rejection_reason), again
+            assert said in str(status.opening_blocked_by)
+            assert said in closed
+            assert (made.held(), len(simulator.ledger)) == (held, placed)
 
-                made.heal()
-                await asyncio.sleep(SLOWEST_S)
-                bought = await made.gateway.submit_order(buy(1.0), CONTEXT)
-                assert bought.status is OrderStatus.FILLED, bought
+            made.heal()
+            await asyncio.sleep(SLOWEST_S)
+            bought = await made.gateway.submit_order(buy(1.0), CONTEXT)
+            assert bought.status is OrderStatus.FILLED, bought
 
     run_proof(scenario, seed=1)
 
@@ -320,3 +316,85 @@ async def close_one(made: World) -> str:
     except GatewayError as error:
         return str(error)
     return str(closed.rejection_reason)
+
+
+@pytest.mark.req("ORD-9", "STC-3", "STC-4")
+@pytest.mark.parametrize("how", ["full", "6", "30"])
+@pytest.mark.parametrize("seed", [1, 2])
+def test_the_next_process_adopts_what_was_sent_without_the_journal_and_doubles_nothing(
+    tmp_path: Path, how: str, seed: int
+) -> None:
+    async def scenario(proof: Proof) -> None:
+        disk = Disk()
+        async with simulated(proof) as simulator:
+            async with world(proof, simulator, tmp_path, disk) as made:
+                await hold(made.gateway)
+                simulator.faults.hold_orders()
+                simulator.faults.refuse_connections()
+                simulator.faults.drop_connections()
+                await asyncio.sleep(5.0)  # the latch is durable
+                made.trouble(how)
+                simulator.faults.accept_connections()
+                await made.until(lambda: unfilled_closes(simulator) == len(SYMBOLS), 60.0)
+                sent = set(made.closes())
+                made.is_killed = True
+            disk.heal()
+            with journal_left_in(tmp_path) as journal:
+                known = {order.order_id for order in open_orders(journal.read)}
+            assert not known & sent
+            async with world(proof, simulator, tmp_path, disk, boot=1) as made:
+                assert (await made.gateway.status()).latched
+                adopted = {order.order_id for order in await made.gateway.get_open_orders()}
+                assert adopted == sent
+                await asyncio.sleep(20.0)
+                assert unfilled_closes(simulator) <= len(SYMBOLS)
+                simulator.faults.release_orders()
+                await made.until(lambda: not made.held(), 60.0)
+                await asyncio.sleep(60.0)
+                assert not made.held()
+        assert least_held(simulator) == 0.0
+
+    run_proof(scenario, seed=seed)
+
+
+@pytest.mark.req("STC-3", "STC-4")
+def test_started_under_a_latch_it_closes_nothing_before_what_may_be_in_flight_has_come_to_light(
+    tmp_path: Path,
+) -> None:
+    async def scenario(proof: Proof) -> None:
+        disk = Disk()
+        async with simulated(proof) as simulator:
+            async with world(proof, simulator, tmp_path, disk) as made:
+                await hold(made.gateway)
+                simulator.faults.refuse_connections()
+                simulator.faults.drop_connections()
+                await asyncio.sleep(5.0)
+                simulator.faults.accept_connections()
+                made.is_killed = True
+            async with world(proof, simulator, tmp_path, disk, boot=1) as made:
+                assert made.closes() == []
+                took_s = await made.until(lambda: not made.held(), FLAT_WITHIN_S)
+                assert took_s >= Orders().earlier_closes_after_s - 0.5
+
+    run_proof(scenario, seed=1)
+
+
+@pytest.mark.req("SUP-4", "SUP-6")
+@pytest.mark.parametrize("name", [CONNECTION, EXECUTOR, RISK, STRATEGY_C])
+def test_whoever_fails_while_the_disk_is_slow_waits_for_it_instead_of_escalating(
+    tmp_path: Path, name: str
+) -> None:
+    async def scenario(proof: Proof) -> None:
+        disk = Disk()
+        async with simulated(proof) as simulator, world(proof, simulator, tmp_path, disk) as made:
+            await hold(made.gateway)
+            made.trouble("30")
+            crash(made.gateway.process, name)
+            await begin_liquidation(made, "link lost")
+            await made.until(lambda: not made.held(), SLOWEST_S)
+            await asyncio.sleep(SLOWEST_S)
+            restarts = {actor.name: actor.restarts for actor in made.gateway.process.tree.status()}
+            assert restarts[JOURNAL] == 0
+            assert restarts[name] <= 2, restarts
+
+    run_proof(scenario, seed=1)
