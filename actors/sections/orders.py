@@ -60,14 +60,13 @@ class Orders(Section):
         60.0,
         "a close under a latch goes without the journal when that has not answered for so long",
     )
-    max_working: int = whole(100, 1, 10_000, "opening orders at once")
     earlier_closes_after_s: float = number(
         8.0,
         0.0,
         600.0,
         "started under a latch: nothing is closed before a read that began so long after connecting",
     )
-    max_working: int = whole(100, 1, 10_000, "orders at once")
+    max_working: int = whole(100, 1, 10_000, "opening orders at once")
     max_approved: int = whole(
         20, 1, 1_000, "orders at once between risk's approval and the wire, and as many closes"
     )
