@@ -70,7 +70,9 @@ class AllPositionsClosed(Reply):
 
 @attrs.frozen(kw_only=True)
 class FlattenSymbol(Request):
-    """Close whatever is held under one symbol, options and futures included; answered by `SymbolFlattened`.
+    """Close whatever is held under one symbol, options and futures included, and end its orders.
+
+    Answered by `SymbolFlattened`, or `PositionNotFoundError` where nothing is held.
 
     ``over_pending``: close although an order that can still fill could turn the position (RULES 2); only a person who
     has seen the worst turn asks for that.
@@ -83,7 +85,7 @@ class FlattenSymbol(Request):
 
 @attrs.frozen(kw_only=True)
 class SymbolFlattened(Reply):
-    """The result of each close, and what is still held under the symbol; both are empty where nothing was."""
+    """The result of each close, and what is still held under the symbol."""
 
     results: tuple[OrderResult, ...]
     remaining: tuple[Position, ...]

@@ -392,8 +392,9 @@ class IBKRGateway:
     ) -> m.SymbolFlattened:
         """Close whatever is held under ``symbol``, its options and futures included, and nothing else.
 
-        Answers with the result of each close and with what is left. ``over_pending`` closes although an order that can
-        still fill could turn the position round: look at what could come of it first (`flatten --over-pending`).
+        Answers with the result of each close and with what is left; raises `PositionNotFoundError` where nothing is
+        held. ``over_pending`` closes although an order that can still fill could turn the position round: look at what
+        could come of it first (`flatten --over-pending`).
         """
         return await self.command(
             POSITION,

@@ -9,10 +9,15 @@ from typing import Any
 import attrs
 import pytest
 
-from actors.errors import GatewayError, GatewayStoppedError, OrderValidationError
+from actors.errors import (
+    GatewayError,
+    GatewayStoppedError,
+    OrderValidationError,
+    PositionNotFoundError,
+)
 from actors.messages.addresses import POSITION
 from actors.messages.positions import FlattenSymbol
-from supervision import CloseReason
+from supervision import CloseReason, OrderStatus
 from supervision.commands.cli import ExitCode
 from supervision.commands.flatten import (
     ANSWER_GRACE_S,
@@ -21,7 +26,7 @@ from supervision.commands.flatten import (
     serve_worst_turns,
 )
 from tests.walk.commands import in_process, write_config
-from tests.worlds import CONTEXT, ProofWorld, a_config, buy, prove
+from tests.worlds import CONTEXT, ProofWorld, a_config, buy, prove, sell
 
 pytestmark = pytest.mark.req("STC-13")
 
@@ -169,6 +174,34 @@ def test_without_a_process_it_is_said_with_its_own_code(tmp_path: Path) -> None:
     assert "flatten --break-glass" in ended.err
 
 
+def test_a_symbol_is_closed_and_the_stop_that_rested_with_it_and_nothing_else() -> None:
+    async def scenario(world: ProofWorld) -> dict[str, Any]:
+        for symbol in ("SPY", "QQQ"):
+            bought = await world.gateway.submit_order(buy(10, symbol), CONTEXT)
+            price = bought.fill_price or 0.0
+            stop = sell(10, symbol, order_type="STP", stop_price=round(0.95 * price, 2))
+            rests = await world.gateway.submit_order(stop, CONTEXT)
+            assert rests.status is OrderStatus.PENDING, rests
+        answer = await serve_flatten(world.gateway, {"symbol": "spy"}, 60.0)
+        held = [each.symbol for each in await world.gateway.get_positions()]
+        works = [each.symbol for each in await world.gateway.get_open_orders()]
+        return {**answer, "held": held, "works": works}
+
+    told = prove(scenario)
+
+    assert told["remaining"] == []
+    assert [result.split(",")[0] for result in told["results"]] == ["SPY SELL 10: FILLED"]
+    assert (told["held"], told["works"]) == (["QQQ"], ["QQQ"])
+
+
+def test_a_symbol_that_is_not_held_is_an_error_that_names_it() -> None:
+    async def scenario(world: ProofWorld) -> None:
+        with pytest.raises(PositionNotFoundError, match="QQQ"):
+            await serve_flatten(world.gateway, {"symbol": "QQQ"}, 5.0)
+
+    prove(scenario)
+
+
 @pytest.mark.parametrize("over_pending", [True, False])
 def test_the_command_becomes_one_message_to_whoever_closes(over_pending: bool) -> None:
     async def scenario(world: ProofWorld) -> list[FlattenSymbol]:
@@ -180,7 +213,7 @@ def test_the_command_becomes_one_message_to_whoever_closes(over_pending: bool) -
                 else None
             )
         )
-        with suppress(GatewayError):  # what comes of it is told by those who close
+        with suppress(GatewayError):  # nothing is held
             command = {"symbol": "spy", "over_pending": over_pending}
             await serve_flatten(world.gateway, command, 5.0)
         tap.cancel()
