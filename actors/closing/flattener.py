@@ -410,6 +410,7 @@ class Flattener(Part):
         except GatewayError as error:
             self._take_in(task, Answer.REFUSED, None, error)
         else:
+            self._pricing.learn(task, result)
             self._take_in(task, _meaning(result, close), result, None)
 
     def _take_in(

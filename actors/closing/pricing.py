@@ -16,12 +16,14 @@ from actors.logic.sessions import is_regular
 from actors.messages.addresses import EXECUTOR, MARKET_DATA
 from actors.model.contracts import Contract, SecurityType
 from actors.model.market import Quote
-from actors.model.orders import OrderAction, OrderType, WireOrder
+from actors.model.orders import OrderAction, OrderResult, OrderType, WireOrder
 from actors.ports import EventLog
 from actors.sections.close import Close
 
 QUOTE_TIMEOUT_S: Final = 2.0
 CHANGE_TIMEOUT_S: Final = 5.0
+OFF_ITS_TICK: Final = 110
+"""IB's code for a price that does not conform to the contract's variation."""
 
 
 class Pricing:
@@ -52,9 +54,14 @@ class Pricing:
                 strategy_c=task.by_strategy_c,
             ),
             regular_hours=is_regular(task.contract, self._actor.clock.now()) is not False,
+            coarse_ticks=task.coarse_ticks,
         )
         self._note(task, priced, now)
         return priced
+
+    def learn(self, task: Task, result: OrderResult) -> None:
+        """A price that is off its tick would be refused again and again: take steps that hold everywhere."""
+        task.coarse_ticks = task.coarse_ticks or result.rejection_code == OFF_ITS_TICK
 
     def is_due(self, task: Task, now: float) -> bool:
         """Whether the limit of a close that works has to follow the market now."""
@@ -73,7 +80,7 @@ class Pricing:
         else:
             change = m.ModifyOrder(**header, order_id=order_id, limit_price=priced.limit_price)
         try:
-            await self._actor.asked(EXECUTOR, change, m.OrderConcluded)
+            self.learn(task, (await self._actor.asked(EXECUTOR, change, m.OrderConcluded)).result)
         except GatewayError as error:
             self._log(
                 "close_not_repriced",

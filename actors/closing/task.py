@@ -34,6 +34,7 @@ class Task:
     priced_since: float | None = None
     reprice_at: float | None = None
     rests_told: bool = False
+    coarse_ticks: bool = False
 
     @property
     def phase(self) -> Phase:

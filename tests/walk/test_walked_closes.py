@@ -37,9 +37,17 @@ class Seen:
 
 
 async def liquidated(
-    world: ProofWorld, times: float, within_s: float, *, blind: str | None = None
+    world: ProofWorld,
+    times: float,
+    within_s: float,
+    *,
+    blind: str | None = None,
+    refused: int | None = None,
 ) -> Seen:
-    """Hold one option, make its market thin or, where ``blind`` says how, unknown, and liquidate."""
+    """Hold one option, make its market thin or, where ``blind`` says how, unknown, and liquidate.
+
+    The first close is refused with the code ``refused``.
+    """
     expiry = await an_expiry(world)
     quote = await world.gateway.get_option_quote("SPY", expiry, STRIKE, "C")
     terms: dict[str, Any] = {"expiry": expiry, "strike": STRIKE, "right": "C"}
@@ -51,6 +59,8 @@ async def liquidated(
     quote = await world.gateway.get_option_quote("SPY", expiry, STRIKE, "C")
     if blind is not None:
         world.simulator.faults.missing_data("SPY", blind)
+    if refused is not None:
+        world.simulator.faults.reject_next_order(refused)
     await world.gateway.liquidate("a test")
     await asyncio.sleep(within_s)
     orders = tuple(
@@ -103,3 +113,16 @@ def test_without_any_data_strategy_c_takes_any_price_in_the_end(blind: str) -> N
     assert seen.reports[-1].flat
     assert [(entry.kind, entry.order_type) for entry in seen.orders] == [("place", "MKT")]
     assert seen.reports[-1].ended_at - seen.reports[-1].started_at < timedelta(seconds=40.0)
+
+
+@pytest.mark.parametrize(("refused", "step"), [(110, 0.10), (201, 0.05)])
+def test_after_a_refusal_for_its_tick_a_price_is_one_that_every_option_deals_in(
+    refused: int, step: float
+) -> None:
+    seen: Seen = prove(lambda world: liquidated(world, WIDE, 60.0, refused=refused))
+    _, *later = seen.limits
+
+    assert seen.reports[-1].flat
+    assert min(later) > 3.0
+    assert {round(limit / step, 6).is_integer() for limit in later} == {True}
+    assert {round(limit / 0.10, 6).is_integer() for limit in later} >= {refused != 201}
