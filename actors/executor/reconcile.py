@@ -77,7 +77,8 @@ class GateKnowledge:
         return (
             record.order_ref not in self.sent
             and (self.asked is None or record.order_ref in self.asked)
-            and record.created_at >= self.since
+            and record.created_at
+            > self.since  # in the same moment an earlier gate may have sent it
             and record.acknowledged_at is None
             and record.sent_at is None
             and record.broker_order_id is None

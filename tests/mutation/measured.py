@@ -34,7 +34,9 @@ _THOUSAND: Final = (
 )
 
 MEASURED: Final[Mapping[str, Measured]] = {
-    "actors/executor/reconcile.py": Measured(("tests/unit/logic/test_reconcile.py",)),
+    "actors/executor/reconcile.py": Measured(
+        ("tests/unit/logic/test_reconcile.py", "tests/unit/logic/test_reconcile_records.py")
+    ),
     "actors/executor/record.py": Measured(
         (
             "tests/unit/logic/test_order_record.py",
