@@ -40,7 +40,7 @@ from actors.ports import EventLog
 from actors.sections.orders import Orders
 
 NOT_FOUND: Final = frozenset({135, 10147})
-"""The broker's answers to a cancel of an order that it does not know."""
+"""The broker's answers to a cancel of an order that it does not know; 135 means the same (assumed)."""
 
 UNCLEAR: Final = frozenset({Meaning.QUERY, Meaning.DUPLICATE_ID})
 """What leaves open what became of the order."""

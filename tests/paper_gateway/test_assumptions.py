@@ -160,6 +160,20 @@ def test_an_option_quote_has_the_models_price(paper: Paper) -> None:
 # --- what needs a person, another account or another hour -------------------------------------------------------------
 
 
+def test_what_another_client_id_sent_is_shown_within_a_minute(paper: Paper) -> None:
+    by_hand(
+        "in an account of its own: send a limit order of one share under another client id and drop that socket at"
+        " once; under the first id a read within 60 s shows it"
+    )
+
+
+def test_135_as_the_answer_to_a_cancel_means_that_nothing_works_under_that_id(paper: Paper) -> None:
+    by_hand(
+        "where the probe of 10147 hears 135 instead: cancel an order that works under another client id by its number,"
+        " too; a gateway that answers that with 135 does not tell the one from the other"
+    )
+
+
 def test_an_option_deals_in_coarser_steps_from_three_on(paper: Paper) -> None:
     by_hand(
         "offer an option above 3.00 of a class that is not in the penny program at a price such as 3.01: 110 is"

@@ -19,6 +19,8 @@ from actors.model.orders import OrderAction, OrderType
 from actors.sections.close import Close
 from tests.unit.logic.values import NOW, SPY, SPY_CALL, quote
 
+pytestmark = pytest.mark.req("STC-13")
+
 SETTINGS = Close()
 BUY, SELL = OrderAction.BUY, OrderAction.SELL
 AT_LAST_S = SETTINGS.any_price_after_s
