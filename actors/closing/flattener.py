@@ -402,6 +402,7 @@ class Flattener(Part):
             wait_for=WaitFor.ACK if close.queued else WaitFor.FILL,
             rests=task.leaves_remainder,
             limit_price=priced.limit_price,
+            over_pending=task.mandate.over_pending,
         )
         try:
             result = (await self._actor.asked(EXECUTOR, request, m.OrderConcluded)).result

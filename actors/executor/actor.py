@@ -339,6 +339,7 @@ class ExecutorActor(SupervisedActor):
             request=submit.request,
             quote=tracked.quote,
             close_reason=submit.close_reason,
+            over_pending=submit.over_pending,
         )
         try:
             judged = await self.asked(

@@ -26,11 +26,13 @@ def close_order(
     wait_for: WaitFor = WaitFor.FILL,
     rests: bool = False,
     limit_price: float | None = None,
+    over_pending: bool = False,
 ) -> m.SubmitOrder:
     """Make the request that closes ``held`` units (negative for a short position) of ``contract``.
 
     ``wait_for`` ACK leaves it at the broker when it is not filled at once, as it has to be where the market is closed;
     ``rests`` leaves what is not filled by the deadline. Without ``limit_price`` it is a market order.
+    ``over_pending`` closes over orders that can still fill, as a person has said.
     """
     return m.SubmitOrder(
         correlation_id=correlation_id,
@@ -51,6 +53,7 @@ def close_order(
         purpose=Purpose.CLOSE,
         wait_for=wait_for,
         rests=rests,
+        over_pending=over_pending,
         contract=contract,
         close_reason=reason,
     )

@@ -31,7 +31,7 @@ class SubmitOrder(Request):
     """Bring an order to the broker; answered by `OrderConcluded`. It is the only way to an order (ORD-3).
 
     ``rests``: at the deadline the remainder is left at the broker instead of being cancelled. Whoever asks for that
-    looks after it.
+    looks after it. ``over_pending``: see `RequestApproval`.
     """
 
     request: TradeRequest
@@ -42,6 +42,7 @@ class SubmitOrder(Request):
     liquidation_id: str | None = None
     submitted_at: datetime | None = None
     rests: bool = False
+    over_pending: bool = False
 
 
 @attrs.frozen(kw_only=True)

@@ -18,6 +18,7 @@ class RequestApproval(Request):
     """Judge exactly this order; answered by `OrderApproved` or `OrderRejected`.
 
     ``quote`` is the newest that the executor has; ``replaced`` is what a modified order had left, signed.
+    ``over_pending``: a person closes over orders that can still fill; closes of ours count nevertheless (RULES 2).
     """
 
     order: WireOrder
@@ -25,6 +26,7 @@ class RequestApproval(Request):
     quote: Quote | None
     close_reason: CloseReason | None = None
     replaced: float = 0.0
+    over_pending: bool = False
 
 
 @attrs.frozen(kw_only=True)

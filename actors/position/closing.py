@@ -154,10 +154,6 @@ class Closing(Part):
             return
         symbol = request.symbol.upper()
         held = [each for each in self._holdings.held.values() if each.contract.symbol == symbol]
-        if not held:
-            unknown = PositionNotFoundError(f"no position in {symbol!r} is held")
-            self._actor.refuse(request, unknown)
-            return
         waiters = [Waiter(request, each) for each in held]
         run = _Run(waiters, lambda: self._answer_symbol(request, symbol, waiters))
         self._begin(run, request, request.reason, Mandate(over_pending=request.over_pending))

@@ -114,6 +114,7 @@ class Approvals(Part):
             opened_today=opened_today(executions, now),
             latched=self._openings.latched,
             opening_blocked_by=self._openings.blocked_by(contract),
+            over_pending=request.over_pending,
         )
 
     def _prices(self) -> dict[int, float]:

@@ -72,7 +72,10 @@ def judge_closing(inputs: RiskInputs, limits: Risk | None = None) -> ValidationR
     held = exposure.closable(ledger, con_id, order.action)
     quantity = exposure.remaining(ledger, order)
     # A modify of a close may use again what the order itself has reserved.
-    free = exposure.reducible(exposure.settle(ledger, order.order_ref), con_id, order.action)
+    others = exposure.settle(ledger, order.order_ref)
+    free = exposure.reducible(others, con_id, order.action)
+    if inputs.over_pending and ledger.known:
+        free = max(0.0, held - exposure.closing(others, con_id, order.action))
     reasons = []
     if order.purpose is not Purpose.CLOSE:
         reasons.append(f"purpose must be close to be judged as one (was {order.purpose})")

@@ -51,7 +51,8 @@ class RiskInputs:
 
     ``prices`` values what is held, by con_id. ``day_trades`` is None when they were not counted; ``opened_today`` are
     the contracts whose close today would be one more. ``latched`` and ``opening_blocked_by`` carry the reason in words.
-    ``monotonic`` is the time base of ``recent_orders``, which ascend.
+    ``monotonic`` is the time base of ``recent_orders``, which ascend. ``over_pending``: a person closes over
+    orders that can still fill.
     """
 
     order: WireOrder
@@ -68,6 +69,7 @@ class RiskInputs:
     opened_today: frozenset[int] = frozenset()
     latched: str | None = None
     opening_blocked_by: str | None = None
+    over_pending: bool = False
 
 
 def recent_order(order: WireOrder, monotonic: float) -> RecentOrder:

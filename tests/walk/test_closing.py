@@ -194,3 +194,35 @@ def test_a_close_that_the_broker_refuses_is_tried_again_ever_more_seldom_with_an
     assert {fields["level"] for fields in failed} == {"ERROR"}
     assert [fields["level"] for fields in alarms] == ["CRITICAL"]
     assert positions == {}, "it is closed as soon as the broker takes it"
+
+
+# --- an order that does not end ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.req("STC-13", "RSK-4")
+@pytest.mark.parametrize("over_pending", [False, True])
+def test_over_an_order_that_does_not_end_only_a_person_closes(over_pending: bool) -> None:
+    async def scenario(world: ProofWorld) -> Any:
+        await protected(world)
+        world.simulator.faults.refuse_cancel(count=1000)
+        flattened = await world.gateway.flatten("SPY", 20.0, over_pending=over_pending)
+        return flattened, placed(world), world.simulator.positions()
+
+    flattened, orders, positions = prove(scenario, connect=False, config=ANY_PRICE)
+
+    stop, close = ("SELL", HELD, "STP"), ("SELL", HELD, "MKT")
+    assert orders == ([stop, close] if over_pending else [stop])
+    assert bool(positions) is not over_pending
+    assert bool(flattened.remaining) is not over_pending
+    if not over_pending:
+        assert "do not end" in str(flattened.results[0].rejection_reason)
+
+
+@pytest.mark.req("STC-13")
+def test_a_symbol_of_which_nothing_is_held_is_flat() -> None:
+    async def scenario(world: ProofWorld) -> Any:
+        return await world.gateway.flatten("QQQ", 5.0)
+
+    flattened = prove(scenario)
+
+    assert (flattened.results, flattened.remaining) == ((), ())
