@@ -11,13 +11,13 @@ Order among contracts: shorts, then what no stop covers, then the largest value;
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import attrs
 
 from actors import messages as m
+from actors.closing.broker_side import BrokerSide
 from actors.closing.pricing import Pricing
 from actors.closing.task import Task
 from actors.errors import GatewayError, GatewayNotConnectedError, GatewayTimeoutError
@@ -27,18 +27,12 @@ from actors.kernel.addresses import Cancellable
 from actors.kernel.handlers import Part, handles
 from actors.kernel.messages import Message
 from actors.logic import flattening
-from actors.logic.broker_orders import is_in_account, is_working
-from actors.logic.closable import is_closable
 from actors.logic.close_orders import close_order
-from actors.logic.flattening import Answer, Outcome, Pending, Phase, Sight
-from actors.logic.order_ids import operator_of
+from actors.logic.flattening import Answer, Outcome, Phase
 from actors.messages.addresses import CONNECTION, EXECUTOR, LINK
 from actors.model.account import Holding
-from actors.model.connection import BrokerState
 from actors.model.contracts import Contract, SecurityType
 from actors.model.orders import (
-    BrokerOrder,
-    OrderAction,
     OrderResult,
     OrderStatus,
     OrderType,
@@ -56,8 +50,6 @@ LOOK_UP_TIMEOUT_S: Final = 2.0
 SHORTEST_LOOK_S: Final = 0.01
 """Sums of floats leave a residue: a look must not come that little before its moment."""
 
-_STOPS: Final = frozenset({"STP", "STP LMT", "TRAIL", "TRAIL LIMIT"})
-"""IB's names of orders that protect a position."""
 _OVER: Final = (OrderStatus.FILLED, OrderStatus.PARTIAL, OrderStatus.PENDING)
 
 
@@ -69,7 +61,7 @@ class FlattenLook(Message):
 
 
 class Flattener(Part):
-    """See the module's docstring. Owns what is known of the broker's side, and the contracts that are to be flat.
+    """See the module's docstring. Owns the contracts that are to be flat, and ``side``, what is known of them.
 
     ``looked`` is called after each look; ``found``, where given, is shown all orders of ours that can still fill;
     ``alarm`` calls a person; ``concluded`` hears of each close's result, or of None and the error where it never became
@@ -103,14 +95,7 @@ class Flattener(Part):
         self._cancelled = cancelled
         self._concluded = concluded
         self.tasks: dict[int, Task] = {}
-        self.linked = False
-        self.read_at = -math.inf
-        self.holdings: dict[int, Holding] = {}
-        self._foreign: dict[int, tuple[BrokerOrder, ...]] = {}
-        self._told_at: dict[int, float] = {}
-        self._ended_at: dict[int, float] = {}
-        self._seen: dict[int, tuple[Pending, ...]] = {}
-        self._halted: set[int] = set()
+        self.side = BrokerSide(trading.operator_id, hours)
         self._timer: Cancellable | None = None
         self._number = 0
         self._due_at = math.inf
@@ -121,32 +106,19 @@ class Flattener(Part):
 
     def take_over(self, message: m.Reconcile) -> None:
         """Take over what the broker says of positions and of the orders of others."""
-        state = message.state
-        told = {held.contract.con_id: held for held in state.holdings if held.quantity}
-        for con_id in told.keys() | self.holdings.keys():
-            before, after = self.holdings.get(con_id), told.get(con_id)
-            if (before.quantity if before else 0.0) != (after.quantity if after else 0.0):
-                self._told_at[con_id] = state.began_at
-        self.holdings = told
-        self.read_at = state.began_at
-        self._foreign = _foreign_orders(state, self._trading.operator_id)
+        self.side.take_over(message.state)
         self.wake()
 
     def holding_reported(self, holding: Holding) -> None:
         """Take over one position, as the broker pushes it."""
-        con_id = holding.contract.con_id
-        self._told_at[con_id] = self._actor.clock.monotonic()
-        if holding.quantity:
-            self.holdings[con_id] = holding
-        else:
-            self.holdings.pop(con_id, None)
-        if con_id in self.tasks:
-            self._rouse(self.tasks[con_id])
+        self.side.holding_reported(holding, self._actor.clock.monotonic())
+        if holding.contract.con_id in self.tasks:
+            self._rouse(self.tasks[holding.contract.con_id])
             self.wake()
 
     def link_changed(self, is_up: bool) -> None:
         """Take in that the link is up, or lost."""
-        self.linked = is_up
+        self.side.linked = is_up
         if not is_up:
             for task in self.tasks.values():
                 task.progress = flattening.unlinked(task.progress)
@@ -154,26 +126,10 @@ class Flattener(Part):
 
     def halt_changed(self, con_id: int, is_halted: bool) -> None:
         """Take in that trading in a contract is halted, or goes on."""
-        if is_halted:
-            self._halted.add(con_id)
-        else:
-            self._halted.discard(con_id)
-            if con_id in self.tasks:
-                self._rouse(self.tasks[con_id])
+        self.side.halt_changed(con_id, is_halted)
+        if not is_halted and con_id in self.tasks:
+            self._rouse(self.tasks[con_id])
         self.wake()
-
-    def opens_at(self, con_id: int) -> datetime | None:
-        """The session that a contract waits for; None while it trades, or nobody knows."""
-        return self._hours.waits_until(con_id)
-
-    def foreign_orders(self, con_id: int) -> tuple[BrokerOrder, ...]:
-        """The orders of others in a contract, as of the newest read."""
-        return self._foreign.get(con_id, ())
-
-    @property
-    def contracts_of_others(self) -> Mapping[int, Contract]:
-        """The contracts in which others have orders that work; a combination stands under a name of its own."""
-        return {con_id: _contract_of(con_id, orders[0]) for con_id, orders in self._foreign.items()}
 
     def _rouse(self, task: Task) -> None:
         task.progress = flattening.woken(task.progress, self._actor.clock.monotonic())
@@ -228,7 +184,7 @@ class Flattener(Part):
 
     async def _live_orders(self) -> tuple[m.LiveOrder, ...] | None:
         """Ask what of ours can still fill; None when nobody answers, as while the executor is restarted."""
-        if not self.linked:
+        if not self.side.linked:
             return ()
         question = m.GetLiveOrders(**self._actor.of_our_own("orders", ORDERS_TIMEOUT_S))
         try:
@@ -241,33 +197,20 @@ class Flattener(Part):
         now = self._actor.clock.monotonic()
         if self._found is not None:
             self._found(orders)
-        pending = self._pending(orders, now)
+        pending = self.side.pending(orders, self.tasks, now)
         stays = flattening.covering(self._held(), now, self._limits)
         outcomes = []
         for task in sorted(self.tasks.values(), key=self._urgency):
-            sight = self._sight(task.contract, pending, stays)
+            con_id = task.contract.con_id
+            sight = self.side.sight(
+                task.contract, pending, stays.get(con_id, 0.0), self._actor.clock.now()
+            )
             outcome = flattening.next_step(task.progress, sight, task.mandate, now, self._limits)
             task.sight, task.progress = sight, outcome.progress
             outcomes.append((task, outcome))
         self._perform(outcomes, now)
         self._follow_the_market(orders, now)
         return min((outcome.look_in_s for _, outcome in outcomes), default=math.inf)
-
-    def _pending(self, orders: Iterable[m.LiveOrder], now: float) -> dict[int, tuple[Pending, ...]]:
-        """Sort what can still fill by contract, and note where the broker has said something new."""
-        found: dict[int, list[Pending]] = {}
-        for live in orders:
-            found.setdefault(live.order.contract.con_id, []).append(_pending(live))
-        for con_id, others in self._foreign.items():
-            found.setdefault(con_id, []).extend(map(_pending_of_others, others))
-        pending = {con_id: tuple(items) for con_id, items in found.items()}
-        for con_id in pending.keys() | self._seen.keys():
-            if pending.get(con_id, ()) != self._seen.get(con_id, ()) and con_id in self._seen:
-                self._ended_at[con_id] = now
-        self._seen = {
-            con_id: pending.get(con_id, ()) for con_id in pending.keys() | self.tasks.keys()
-        }
-        return pending
 
     def _held(self) -> tuple[flattening.Held, ...]:
         return tuple(
@@ -276,39 +219,12 @@ class Flattener(Part):
                 quantity=held.quantity,
                 closing_since=self.tasks[con_id].closing_since if con_id in self.tasks else None,
             )
-            for con_id, held in self.holdings.items()
+            for con_id, held in self.side.holdings.items()
             if con_id in self.tasks
         )
 
-    def _sight(
-        self,
-        contract: Contract,
-        pending: Mapping[int, tuple[Pending, ...]],
-        stays: Mapping[int, float],
-    ) -> Sight:
-        con_id = contract.con_id
-        held = self.holdings.get(con_id)
-        told_at = self._told_at.get(con_id, -math.inf)
-        ended_at = self._ended_at.get(con_id, -math.inf)
-        opens_at = self.opens_at(con_id)
-        left = None if opens_at is None else opens_at - self._actor.clock.now()
-        return Sight(
-            contract=contract,
-            quantity=0.0 if held is None else held.quantity,
-            linked=self.linked,
-            read_at=self.read_at,
-            word_at=max(told_at, ended_at),
-            told_at=told_at,
-            ended_at=ended_at,
-            orders=pending.get(con_id, ()),
-            opens_in_s=None if left is None else max(0.0, left.total_seconds()),
-            halted=con_id in self._halted,
-            stays=stays.get(con_id, 0.0),
-            closable=is_closable(contract.security_type),
-        )
-
     def _urgency(self, task: Task) -> tuple[bool, int, bool, float]:
-        held = self.holdings.get(task.contract.con_id)
+        held = self.side.holdings.get(task.contract.con_id)
         quantity = 0.0 if held is None else held.quantity
         covered = task.sight is not None and flattening.is_covered(task.sight)
         value = 0.0 if held is None else abs(held.quantity * held.average_cost)
@@ -443,50 +359,3 @@ def _words(result: OrderResult) -> str:
     """Give the broker's code and words."""
     words = result.rejection_reason or result.status.value
     return words if result.rejection_code is None else f"{result.rejection_code} {words}"
-
-
-def _pending(live: m.LiveOrder) -> Pending:
-    order = live.order
-    return Pending(
-        reference=live.order_id,
-        action=order.action,
-        remaining=live.remaining,
-        is_close=order.purpose is Purpose.CLOSE,
-        is_stop=order.order_type is OrderType.STOP,
-        unknown=live.is_unknown,
-        confirmed=live.is_confirmed,
-        addressable=live.is_addressable,
-    )
-
-
-def _pending_of_others(order: BrokerOrder) -> Pending:
-    left = order.remaining
-    if left is None:
-        left = (order.quantity or 0.0) - (order.filled or 0.0)
-    return Pending(
-        reference=order.order_ref or f"permId {order.perm_id}",
-        action=order.action or OrderAction.BUY,  # a combination has neither side nor contract
-        remaining=left,
-        ours=False,
-        is_stop=order.order_type in _STOPS,
-    )
-
-
-def _foreign_orders(state: BrokerState, ours: str) -> dict[int, tuple[BrokerOrder, ...]]:
-    """Sort the working orders of others in this account by contract; one without contract stands by itself."""
-    account = state.account.account_id
-    found: dict[int, list[BrokerOrder]] = {}
-    for order in state.open_orders:
-        is_foreign = operator_of(order.order_ref) != ours
-        if is_foreign and is_working(order) and is_in_account(order, account):
-            key = (order.perm_id or 1) if order.contract is None else order.contract.con_id
-            found.setdefault(key, []).append(order)
-    return {key: tuple(orders) for key, orders in found.items()}
-
-
-def _contract_of(key: int, order: BrokerOrder) -> Contract:
-    if order.contract is not None:
-        return order.contract
-    return Contract(
-        con_id=max(1, key), symbol="combination", security_type=SecurityType.COMBINATION
-    )

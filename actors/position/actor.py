@@ -84,7 +84,9 @@ class PositionActor(SupervisedActor):
                 concluded=self._concluded,
             )
         )
-        self.holdings = holdings = self.own(Holdings(self, settings, lambda: flattener.holdings))
+        self.holdings = holdings = self.own(
+            Holdings(self, settings, lambda: flattener.side.holdings)
+        )
         self.prices = self.own(Prices(self, settings, market_data, log))
         self.closing = self.own(Closing(self, trading, holdings, hours, flattener))
         self.due = self.own(Due(self, trading, holdings, hours, flattener, log))
@@ -116,13 +118,13 @@ class PositionActor(SupervisedActor):
     @handles(m.Reconcile)
     def on_reconcile(self, message: m.Reconcile) -> None:
         """Take over the broker's holdings: the broker wins (POS-4)."""
-        before = dict(self.flattener.holdings)
+        before = dict(self.flattener.side.holdings)
         self.flattener.take_over(message)
         differences = self._differences(before) if self.holdings.known else ()
         self.holdings.known = True
         self._link_changed(True)
         self.holdings.account = message.state.account
-        self.hours.want(held.contract for held in self.flattener.holdings.values())
+        self.hours.want(held.contract for held in self.flattener.side.holdings.values())
         self.tell(
             CONNECTION,
             m.Reconciled(number=message.number, sender=self.name, differences=differences),
@@ -132,7 +134,7 @@ class PositionActor(SupervisedActor):
         self.recovered()
 
     def _differences(self, before: Mapping[int, Holding]) -> tuple[str, ...]:
-        after = self.flattener.holdings
+        after = self.flattener.side.holdings
         found = []
         for con_id in sorted(before.keys() | after.keys()):
             ours, theirs = before.get(con_id), after.get(con_id)
@@ -159,7 +161,7 @@ class PositionActor(SupervisedActor):
         self.schedule(self.settings.check_interval_s, _CheckDue())
         if not self.holdings.connected:
             return
-        for holding in tuple(self.flattener.holdings.values()):
+        for holding in tuple(self.flattener.side.holdings.values()):
             self.prices.refresh(holding)
         self.due.close_what_is_due()
 
@@ -186,7 +188,7 @@ class PositionActor(SupervisedActor):
         self.flattener.holding_reported(event.holding)
         if not event.holding.quantity:
             self.prices.forget(event.holding.contract.con_id)
-        self.hours.want(held.contract for held in self.flattener.holdings.values())
+        self.hours.want(held.contract for held in self.flattener.side.holdings.values())
         self.holdings.publish()
 
     @handles(m.TradingHalted)
@@ -201,5 +203,5 @@ class PositionActor(SupervisedActor):
 
     def _link_changed(self, is_up: bool) -> None:
         self.holdings.connected = is_up
-        if self.flattener.linked != is_up:
+        if self.flattener.side.linked != is_up:
             self.flattener.link_changed(is_up)

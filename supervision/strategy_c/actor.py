@@ -142,7 +142,7 @@ class StrategyCActor(SupervisedActor):
     @handles(m.ReconciliationCompleted)
     def on_reconciliation_completed(self, _: m.ReconciliationCompleted) -> None:
         """Go on with a state that everybody has taken over."""
-        if not self.flattener.linked:
+        if not self.flattener.side.linked:
             self._link_is_up()
 
     @handles(m.NothingToReconcile)
@@ -192,7 +192,7 @@ class StrategyCActor(SupervisedActor):
             await self.scope.refresh()
         if not self.scope.is_ours(con_id, event.order_refs):
             return
-        if not self.flattener.linked or self.grace.is_running:
+        if not self.flattener.side.linked or self.grace.is_running:
             return  # then the rules for disconnects answer, grace and all
         why = f": {event.why}" if event.why else ""
         self._trigger(
@@ -235,7 +235,7 @@ class StrategyCActor(SupervisedActor):
             correlation_id=self.latch.liquidation_id,
             trigger=trigger,
             reason=reason.value,
-            linked=self.flattener.linked,
+            linked=self.flattener.side.linked,
         )
 
     def _latched(self, _is_durable: bool) -> None:

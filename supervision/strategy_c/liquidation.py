@@ -112,7 +112,7 @@ class Liquidation(Part):
 
     def _queued(self, task: Task) -> str:
         sight = task.sight
-        opens_at = self._flattener.opens_at(task.contract.con_id)
+        opens_at = self._flattener.side.opens_at(task.contract.con_id)
         if sight is None or opens_at is None:
             return f"{task.quantity:g} {task.contract}: trading is halted"
         at = f"the open at {opens_at:%Y-%m-%d %H:%M} UTC"
@@ -128,7 +128,7 @@ class Liquidation(Part):
     def begin(self, why: str) -> None:
         """Flatten all that is in scope, from now on and for as long as the latch is on."""
         self._runs = True
-        self._go("CANCELLING" if self._flattener.linked else "WAITING_FOR_LINK", why)
+        self._go("CANCELLING" if self._flattener.side.linked else "WAITING_FOR_LINK", why)
         self._look_around()
 
     def resume(self, step: str | None) -> None:
@@ -186,10 +186,10 @@ class Liquidation(Part):
         if not self._trading.sends_orders:
             self._rehearse()
             return
-        for held in self._scope.of(self._flattener.holdings.values()):
+        for held in self._scope.of(self._flattener.side.holdings.values()):
             self._take_on(held.contract)
         if self._scope.whole_account:
-            for contract in self._flattener.contracts_of_others.values():
+            for contract in self._flattener.side.contracts_of_others.values():
                 self._take_on(contract)
         self._flattener.wake()
 
@@ -199,7 +199,7 @@ class Liquidation(Part):
             return
         news = [
             held
-            for held in self._scope.of(self._flattener.holdings.values())
+            for held in self._scope.of(self._flattener.side.holdings.values())
             if held.contract.con_id not in self._flattener.tasks
         ]
         if news and self.step == DONE and self._trading.sends_orders:
@@ -253,8 +253,8 @@ class Liquidation(Part):
         sight = Sight(
             contract=_ACCOUNT,
             quantity=0.0,
-            linked=self._flattener.linked,
-            read_at=self._flattener.read_at,
+            linked=self._flattener.side.linked,
+            read_at=self._flattener.side.read_at,
             word_at=self._counts_from - self._limits.verify_gap_s,
         )
         outcome = flattening.next_step(self._proof, sight, Mandate(), now, self._limits)
@@ -264,7 +264,7 @@ class Liquidation(Part):
         if self._proof.phase is Phase.FLAT:
             self._end()
             return
-        self._go("VERIFYING" if self._flattener.linked else "WAITING_FOR_LINK", "")
+        self._go("VERIFYING" if self._flattener.side.linked else "WAITING_FOR_LINK", "")
         if outcome.look_in_s < math.inf:
             self._flattener.wake(max(outcome.look_in_s, SHORTEST_LOOK_S))
 
@@ -280,9 +280,9 @@ class Liquidation(Part):
 
     def _rehearse(self) -> None:
         """Say what would be closed, once it is known (MODE-6)."""
-        if not self._flattener.linked or self.step == DONE:
+        if not self._flattener.side.linked or self.step == DONE:
             return
-        held = self._scope.of(self._flattener.holdings.values())
+        held = self._scope.of(self._flattener.side.holdings.values())
         self._closed[:] = [
             f"would close: {OrderAction.SELL if each.quantity > 0 else OrderAction.BUY}"
             f" {abs(each.quantity):g} {each.contract}"
@@ -301,7 +301,7 @@ class Liquidation(Part):
             return
         what = f"{result.action} {result.quantity:g} {task.contract}"
         why = f" ({result.rejection_reason})" if result.rejection_reason else ""
-        opens_at = self._flattener.opens_at(task.contract.con_id)
+        opens_at = self._flattener.side.opens_at(task.contract.con_id)
         if opens_at is not None and result.status is OrderStatus.PENDING:
             at = f"{opens_at:%Y-%m-%d %H:%M} UTC"
             self._closed.append(f"{what} queued for the open at {at}")
