@@ -123,3 +123,69 @@ def test_policy_refuses_values_out_of_bounds_and_names_them(
 
     assert limit in str(caught.value)
     assert str(value) in str(caught.value)
+
+
+BOUNDS: dict[str, tuple[float, float | None, bool]] = {
+    "first_delay_s": (0.0, None, False),
+    "max_delay_s": (0.0, None, False),
+    "factor": (1.0, None, False),
+    "jitter_ratio": (0.0, 1.0, False),
+    "reset_after_s": (0.0, None, True),
+    "max_restarts": (0.0, None, False),
+    "within_s": (0.0, None, True),
+}
+"""Field → its lowest and highest value, and whether the lowest itself is too low."""
+
+
+def _made(name: str, value: float) -> RestartPolicy:
+    fields: dict[str, Any] = {name: value}
+    if name == "max_delay_s":
+        fields["first_delay_s"] = min(value, 0.0)
+    if name == "first_delay_s":
+        fields["max_delay_s"] = max(value, 30.0)
+    return RestartPolicy(**fields)
+
+
+@pytest.mark.req("SUP-2")
+@pytest.mark.parametrize("name", BOUNDS)
+def test_each_field_has_its_bounds_and_says_them(name: str) -> None:
+    low, high, above = BOUNDS[name]
+    top = "" if high is None else f" and <= {high:g}"
+    inside = [low + 0.5, *([] if above else [low]), *([] if high is None else [high])]
+    outside = [low - 0.5, math.nan, math.inf, *([low] if above else [])]
+    outside += [] if high is None else [high + 0.5]
+
+    for value in inside:
+        assert getattr(_made(name, value), name) == value
+    for value in outside:
+        fields: dict[str, Any] = {name: value}
+        with pytest.raises(ValueError) as raised:
+            RestartPolicy(**fields)
+        assert str(raised.value) == (
+            f"{name} must be {'>' if above else '>='} {low:g}{top} (was {value})"
+        )
+
+
+@pytest.mark.req("SUP-2")
+@pytest.mark.parametrize(
+    ("policy", "expected"),
+    [
+        (RestartPolicy(first_delay_s=1.0, max_delay_s=1.0), [1.0, 1.0, 1.0]),
+        (RestartPolicy(first_delay_s=1.0, max_delay_s=4.0), [1.0, 2.0, 4.0, 4.0]),
+        (RestartPolicy(first_delay_s=1.0, max_delay_s=5.0), [1.0, 2.0, 4.0, 5.0, 5.0]),
+        (
+            RestartPolicy(first_delay_s=1.0, max_delay_s=30.0, factor=3.0),
+            [1.0, 3.0, 9.0, 27.0, 30.0],
+        ),
+        (RestartPolicy(first_delay_s=0.0), [0.0, 0.0]),
+        (RestartPolicy(first_delay_s=2.0, factor=1.0), [2.0, 2.0]),
+    ],
+)
+def test_the_delay_grows_by_its_factor_up_to_its_maximum(
+    policy: RestartPolicy, expected: list[float]
+) -> None:
+    failures = [float(number) for number in range(len(expected))]
+    found = [decide(failures[: number + 1], number, policy, 0.0) for number in range(len(expected))]
+
+    delays = [each.delay_s for each in found if isinstance(each, RestartAfter)]
+    assert delays == pytest.approx(expected)

@@ -100,6 +100,17 @@ def test_each_sum_over_orders_in_flight_equals_a_recomputation(
     assert exposure.reducible(exposure.forget(ledger), SPY.con_id, action) == 0.0
 
 
+@pytest.mark.req("RSK-4")
+def test_half_a_unit_that_can_still_fill_counts() -> None:
+    half = exposure.reserve(held((5.0, SPY)), working(-0.5, purpose=Purpose.CLOSE))
+
+    assert exposure.closing(half, SPY.con_id, SELL) == 0.5
+    assert exposure.reserved(half, SPY.con_id, SELL) == 0.5
+    assert (
+        exposure.closing(half, SPY.con_id, BUY) == exposure.reserved(half, SPY.con_id, BUY) == 0.0
+    )
+
+
 @pytest.mark.req("RSK-1")
 @settings(max_examples=80)
 @given(position=numbers, drawn=orders)

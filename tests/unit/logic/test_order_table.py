@@ -19,6 +19,7 @@ from actors.logic.order_table import (
     WORKING,
     BrokerStatus,
     OrderState,
+    check_step,
     next_by_status,
     status_of,
 )
@@ -70,6 +71,45 @@ def test_every_code_leads_a_live_order_to_a_step_that_exists(
     assert to is state or is_guarded or to in TRANSITIONS[state]
 
 
+def test_a_step_that_does_not_exist_is_named() -> None:
+    with pytest.raises(IllegalTransitionError, match=r"^an order cannot go from FILLED to SENT$"):
+        check_step(OrderState.FILLED, OrderState.SENT)
+    with pytest.raises(IllegalTransitionError) as raised:
+        next_by_status(OrderState.NEW, BrokerStatus.FILLED)
+    said = f"the broker says {BrokerStatus.FILLED!r} of an order that is NEW"
+    assert str(raised.value) == said
+
+
+FIRST_NEWS = "SENT ACKNOWLEDGED HELD CANCELLING CANCELLED FILLED FAILED"
+WRITTEN_TWICE = {
+    "AT_GATE": FIRST_NEWS,
+    "SENT": FIRST_NEWS,
+    "ACKNOWLEDGED": "ACKNOWLEDGED ACKNOWLEDGED HELD CANCELLING CANCELLED FILLED FAILED",
+    "HELD": "HELD ACKNOWLEDGED HELD CANCELLING CANCELLED FILLED FAILED",
+    "CANCELLING": "CANCELLING CANCELLING CANCELLING CANCELLING CANCELLED FILLED FAILED",
+    "UNKNOWN": FIRST_NEWS,
+    "LOST": FIRST_NEWS,
+    "FILLED": "FILLED FILLED FILLED FILLED FILLED FILLED FILLED",
+    "CANCELLED": "CANCELLED CANCELLED CANCELLED CANCELLED CANCELLED CANCELLED CANCELLED",
+    "FAILED": "FAILED UNKNOWN UNKNOWN UNKNOWN CANCELLED FAILED FAILED",
+}
+"""State → where PENDING, WORKING, HELD, CANCELLING, CANCELLED, FILLED and INACTIVE lead."""
+
+
+def test_the_table_of_statuses_is_the_one_that_is_written_here() -> None:
+    columns = [
+        BrokerStatus[name]
+        for name in ["PENDING", "WORKING", "HELD", "CANCELLING", "CANCELLED", "FILLED", "INACTIVE"]
+    ]
+
+    found = {
+        state.value: " ".join(NEXT_BY_STATUS[state][status] for status in columns)
+        for state in NEXT_BY_STATUS
+    }
+
+    assert found == WRITTEN_TWICE
+
+
 def test_every_state_is_unsent_live_or_at_its_end() -> None:
     assert set(OrderState) == UNSENT | LIVE | TERMINAL
     assert not UNSENT & LIVE
@@ -102,3 +142,4 @@ def test_no_status_makes_an_order_filled_that_is_at_another_end() -> None:
 )
 def test_a_status_text_is_read(text: str, why_held: str, expected: BrokerStatus | None) -> None:
     assert status_of(text, why_held) == expected
+    assert why_held or status_of(text) == expected
