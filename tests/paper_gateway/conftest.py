@@ -24,6 +24,7 @@ from typing import Any, Final
 import attrs
 import pytest
 
+from actors.sections.maintenance import Maintenance
 from supervision import Config, GatewayConfig, IBKRGateway, TradingSignal
 from supervision.config.sections import Control, General, Logging
 from supervision.process.status import ProcessStatus
@@ -56,6 +57,9 @@ def paper_config(state_dir: Path) -> Config:
         defaults,
         general=General(state_dir=str(state_dir), symbols=(SYMBOL,)),
         gateway=GatewayConfig(endpoint="external", host=host, port=port, client_id=CLIENT_ID),
+        connection=attrs.evolve(  # who asks at night wants an answer, not our own calendar's
+            defaults.connection, maintenance=Maintenance(enabled=False)
+        ),
         risk=attrs.evolve(
             defaults.risk,
             max_position_quantity=float(ONE_SHARE),
