@@ -118,7 +118,7 @@ class Process:
 
     def tell(self, name: str, message: Message) -> None:
         """Send any message to any address; raises `GatewayStoppedError` when the tree has stopped."""
-        self.tree.inject(name, message)
+        self.tree.tell(name, message)
 
     def register(self, name: str, callback: Callable[[Message], None]) -> None:
         """Make an address of ``callback``, before or after the start; it runs in the sender's thread."""

@@ -179,7 +179,7 @@ class Tree:
 
     # -- steering ---------------------------------------------------------------------------------------------------
 
-    def inject(self, name: str, message: Message) -> None:
+    def tell(self, name: str, message: Message) -> None:
         """Send any message to any address.
 
         Raises `MailboxFullError`, `UnknownMessageError` (no such address) or `GatewayStoppedError`.
@@ -230,7 +230,7 @@ class Tree:
         request = make_request(correlation_id, self.clock.monotonic() + timeout_s, OUTSIDE)
         waiter = self._asks[correlation_id] = Waiter()
         try:
-            self.inject(name, request)
+            self.tell(name, request)
         except BaseException:
             del self._asks[correlation_id]
             raise

@@ -96,8 +96,8 @@ def _restarts() -> Row:
                 correlation_id=str(number), deadline=time.monotonic() + WAIT_S, reply_to="here"
             )
             began = perf_counter_ns()
-            tree.inject("crasher", Crash())
-            tree.inject("crasher", ping)
+            tree.tell("crasher", Crash())
+            tree.tell("crasher", ping)
             answer = answers.get(timeout=WAIT_S)
             restarts.append((perf_counter_ns() - began) / 1e3)
             assert isinstance(answer, Pong), answer
@@ -134,7 +134,7 @@ def _hops() -> Row:
         for _ in range(ROUNDS):
             floors.append(_bare_rally_us(over))
             began = perf_counter_ns()
-            tree.inject("one", Ball(left=HOPS))
+            tree.tell("one", Ball(left=HOPS))
             over.get(timeout=WAIT_S)
             ours.append((perf_counter_ns() - began) / 1e3 / HOPS)
     finally:

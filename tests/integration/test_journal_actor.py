@@ -57,7 +57,7 @@ class JournalTree:
     def record_intent(self, number: int) -> None:
         """Ask for one intent to be made durable."""
         order = wire_order()
-        self.tree.inject(
+        self.tree.tell(
             JOURNAL,
             RecordIntent(
                 correlation_id=f"c{number}",
@@ -110,7 +110,7 @@ def test_an_intent_that_the_disk_refuses_is_answered_as_refused(journal: Journal
 
 @pytest.mark.req("STC-2", "STC-4")
 def test_the_latch_is_answered_once_another_reader_can_see_it(journal: JournalTree) -> None:
-    journal.tree.inject(
+    journal.tree.tell(
         JOURNAL,
         RecordLatch(
             correlation_id="c",
@@ -134,7 +134,7 @@ def record_note(journal: JournalTree, number: int) -> None:
     """Have something kept that was said of an order."""
     note = Note(order_ref=f"CSATSPRIM:{number}", kind="error", facts=(("code", 399),), at=NOW)
     told = OrderUpdated(order_ref=note.order_ref, at=NOW, entries=(note,))
-    journal.tree.inject(JOURNAL, told)
+    journal.tree.tell(JOURNAL, told)
 
 
 @pytest.mark.req("ORD-9")

@@ -83,7 +83,7 @@ class Journal:
         self.tree.start()
 
     def tell(self, message: Message) -> None:
-        self.tree.inject(JOURNAL, message)
+        self.tree.tell(JOURNAL, message)
 
     def asked(self, kind: type[A], of: Callable[..., Message], **fields: Any) -> A:
         """Ask, and wait for an answer of this kind."""

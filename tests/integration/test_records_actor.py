@@ -59,7 +59,7 @@ class Writer:
     def start(self) -> str:
         """Tell that a session was opened."""
         session_id = self.proof.entropy.uuid4()
-        self.tree.inject(
+        self.tree.tell(
             RECORDS,
             SessionStarted(
                 session_id=session_id,
@@ -76,7 +76,7 @@ class Writer:
 
     def finish(self, session_id: str, state: ConnectionState = S.RECONNECTING) -> None:
         """Tell how it ended."""
-        self.tree.inject(
+        self.tree.tell(
             RECORDS,
             SessionFinished(
                 session_id=session_id, final_state=state, error_count=2, at=self.proof.clock.now()
@@ -101,7 +101,7 @@ class Writer:
     async def crash(self) -> None:
         """Make the actor fail, and wait for its successor."""
         (before,) = self.tree.status()
-        self.tree.inject(RECORDS, hollow(POISON[RECORDS]))
+        self.tree.tell(RECORDS, hollow(POISON[RECORDS]))
         while (now := self.tree.status()[0]).incarnation == before.incarnation or now.state != "up":
             await asyncio.sleep(0.1)
 
@@ -260,7 +260,7 @@ def test_a_hung_records_actor_is_replaced_and_its_successor_writes_what_waited()
         writer.finish(writer.start())
         await asyncio.sleep(1.0)
         writer.driver.hang(RECORDS)
-        writer.tree.inject(  # what it has in its hands when it hangs
+        writer.tree.tell(  # what it has in its hands when it hangs
             RECORDS, GetRecordsStatus(correlation_id="in hand", deadline=1e9, reply_to="nobody")
         )
         writer.finish(writer.start())
@@ -355,7 +355,7 @@ def test_beyond_the_bound_the_oldest_rows_are_dropped_and_counted() -> None:
 def test_a_row_that_makes_no_sense_is_refused_and_the_others_are_written() -> None:
     async def scenario(writer: Writer) -> None:
         writer.finish("not a session")
-        writer.tree.inject(
+        writer.tree.tell(
             RECORDS,
             SessionStarted(
                 session_id="nor this",
@@ -529,7 +529,7 @@ def test_a_second_stop_does_not_wait_for_the_database() -> None:
 
         stop = asyncio.ensure_future(writer.tree.stop_async(timeout_s=STOP_S))
         await asyncio.sleep(0.1)
-        writer.tree.inject(RECORDS, StopActor())
+        writer.tree.tell(RECORDS, StopActor())
         await stop
 
         assert writer.proof.loop.time() - before < 0.5

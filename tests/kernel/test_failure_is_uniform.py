@@ -216,7 +216,7 @@ def test_nothing_that_one_actor_raises_takes_another_down(
     stage = start(factory)
     stage.total("bystander")
 
-    stage.tree.inject("actor", Breakage(error=error))
+    stage.tree.tell("actor", Breakage(error=error))
     stage.events.wait_for(ActorRestarted)
 
     assert stage.total("bystander") == 2
@@ -287,7 +287,7 @@ def test_failing_actor_leaves_no_zombie_in_the_registry(start: Start) -> None:
     stage = start(Adder)
     ref = stage.ref()
 
-    stage.tree.inject("actor", Breakage(error=SystemExit))
+    stage.tree.tell("actor", Breakage(error=SystemExit))
     stage.events.wait_for(ActorRestarted)
 
     alive = pykka.ActorRegistry.get_all()
@@ -337,7 +337,7 @@ def test_request_that_comes_too_late_is_refused_and_not_handled(start: Start) ->
     answers: SimpleQueue[Any] = SimpleQueue()
     stage.tree.register("asker", lambda message, _sender: answers.put(message))
 
-    stage.tree.inject("actor", Add(correlation_id="1", deadline=0.0, reply_to="asker", amount=1))
+    stage.tree.tell("actor", Add(correlation_id="1", deadline=0.0, reply_to="asker", amount=1))
 
     answer = answers.get(timeout=WAIT_S)
     assert answer.error.kind == GatewayTimeoutError.__name__
@@ -350,7 +350,7 @@ def test_unknown_message_is_refused_and_the_actor_lives_on(start: Start) -> None
 
     with pytest.raises(UnknownMessageError, match="Unheard"):
         stage.ask("actor", Unheard)
-    stage.tree.inject("actor", Nothing())
+    stage.tree.tell("actor", Nothing())
 
     assert stage.total("actor") == 1
     assert stage.tree.status()[0].incarnation == 1
@@ -371,9 +371,9 @@ def test_waiting_requests_are_served_by_the_successor(start: Start) -> None:
 
     stage.tree.tap(hold_the_actor)
 
-    stage.tree.inject("actor", Add(correlation_id="1", deadline=1e12, reply_to="asker", amount=1))
-    stage.tree.inject("actor", Breakage(error=ValueError))
-    stage.tree.inject("actor", Add(correlation_id="2", deadline=1e12, reply_to="asker", amount=7))
+    stage.tree.tell("actor", Add(correlation_id="1", deadline=1e12, reply_to="asker", amount=1))
+    stage.tree.tell("actor", Breakage(error=ValueError))
+    stage.tree.tell("actor", Add(correlation_id="2", deadline=1e12, reply_to="asker", amount=7))
     held.set()
 
     assert [answers.get(timeout=WAIT_S).total for _ in range(2)] == [1, 7]

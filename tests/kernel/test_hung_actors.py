@@ -96,7 +96,7 @@ class Stage:
         self.noted.put(message.text)
 
     def block(self) -> None:
-        self.tree.inject("sleeper", Block(correlation_id="b", deadline=1e12, reply_to="asker"))
+        self.tree.tell("sleeper", Block(correlation_id="b", deadline=1e12, reply_to="asker"))
 
     def thread(self) -> threading.Thread:
         child = next(iter(self.tree._children))
@@ -122,7 +122,7 @@ def stage() -> Iterator[Stage]:
 @pytest.mark.req("SUP-4")
 def test_hung_actor_is_replaced_and_its_message_answered_and_kept(stage: Stage) -> None:
     stage.block()
-    stage.tree.inject("sleeper", Note(text="waits"))
+    stage.tree.tell("sleeper", Note(text="waits"))
 
     failed = stage.wait_for(ActorFailed)
     answer = stage.answers.get(timeout=WAIT_S)
@@ -141,12 +141,12 @@ def test_incarnation_that_wakes_up_changes_nothing(stage: Stage) -> None:
     assert stage.noted.get(timeout=WAIT_S) == "1 before"
     old = stage.thread()
     stage.wait_for(ActorRestarted)
-    stage.tree.inject("sleeper", Note(text="now"))
+    stage.tree.tell("sleeper", Note(text="now"))
 
     Sleeper.release.set()
     refused = [Sleeper.refused.get(timeout=WAIT_S) for _ in range(6)]
     old.join(WAIT_S)
-    stage.tree.inject("sleeper", Note(text="after"))
+    stage.tree.tell("sleeper", Note(text="after"))
 
     assert refused == ["refused"] * 6
     assert stage.noted.get(timeout=WAIT_S) == "2 now"
@@ -186,8 +186,8 @@ def test_thread_that_dies_beneath_its_actor_is_noticed(stage: Stage) -> None:
     ctypes.pythonapi.PyThreadState_SetAsyncExc(
         ctypes.c_ulong(thread.ident), ctypes.py_object(SystemExit)
     )
-    stage.tree.inject("sleeper", Note(text="first"))
-    stage.tree.inject("sleeper", Note(text="second"))
+    stage.tree.tell("sleeper", Note(text="first"))
+    stage.tree.tell("sleeper", Note(text="second"))
 
     assert stage.wait_for(ActorFailed).context in ("thread", "handler")
     stage.wait_for(ActorRestarted)

@@ -126,10 +126,10 @@ def test_failure_beside_the_handlers_is_a_failure_of_the_actor(
 ) -> None:
     tree, events, log = stage
 
-    tree.inject("worker", Do(what=what))
+    tree.tell("worker", Do(what=what))
     failed = wait_for(events, lambda event: isinstance(event, ActorFailed))
     wait_for(events, lambda event: isinstance(event, ActorRestarted))
-    tree.inject("worker", Do(what="greet"))
+    tree.tell("worker", Do(what="greet"))
 
     assert (failed.context, failed.reason.kind) == (context, kind)
     said = [log.get(timeout=WAIT_S) for _ in range(3)]
@@ -140,7 +140,7 @@ def test_failure_beside_the_handlers_is_a_failure_of_the_actor(
 def test_blocked_loop_counts_as_hung_and_its_return_changes_nothing(stage: Stage) -> None:
     tree, events, log = stage
 
-    tree.inject("worker", Do(what="block_in_a_task"))
+    tree.tell("worker", Do(what="block_in_a_task"))
     failed = wait_for(events, lambda event: isinstance(event, ActorFailed))
     wait_for(events, lambda event: isinstance(event, ActorRestarted))
     abandoned = log.get(timeout=WAIT_S)
@@ -149,7 +149,7 @@ def test_blocked_loop_counts_as_hung_and_its_return_changes_nothing(stage: Stage
     assert failed.context == "hung"
     assert abandoned == "abandoned 1"
     assert log.get(timeout=WAIT_S) == "cancelled 1"
-    tree.inject("worker", Do(what="greet"))
+    tree.tell("worker", Do(what="greet"))
     assert log.get(timeout=WAIT_S) == "hello from 2"  # and never "I am back"
 
 

@@ -91,9 +91,9 @@ def test_twenty_thousand_messages_survive_four_hundred_crashes_in_order() -> Non
 
     def send(sender: int) -> None:
         for number in range(MESSAGES // SENDERS):
-            tree.inject("relay", Item(sender=sender, number=number))
+            tree.tell("relay", Item(sender=sender, number=number))
             if number % (MESSAGES // CRASHES) == 25:
-                tree.inject("relay", Bomb())
+                tree.tell("relay", Bomb())
 
     tree.register("log", log)
     tree.register(LIFECYCLE, note)
@@ -123,7 +123,7 @@ def test_every_request_is_answered_exactly_once_through_crashes() -> None:
     tree.start(WAIT_S)
 
     for number in range(2_000):
-        tree.inject(
+        tree.tell(
             "relay",
             Question(correlation_id=str(number), deadline=1e12, reply_to="asker", number=number),
         )
@@ -164,7 +164,7 @@ def ask_many(tree: Tree, count: int) -> list[Any]:
     answers: SimpleQueue[Any] = SimpleQueue()
     tree.register("asker", lambda message, _sender: answers.put(message))
     for number in range(count):
-        tree.inject(
+        tree.tell(
             "relay",
             Question(correlation_id=str(number), deadline=1e12, reply_to="asker", number=number),
         )

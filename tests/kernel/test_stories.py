@@ -220,7 +220,7 @@ class World:
         self.tree.register(LIFECYCLE, lambda event, _: self.events.append(event))
 
     def tell(self, message: Message) -> None:
-        self.tree.inject("teller", message)
+        self.tree.tell("teller", message)
 
     async def ask(self, kind: type[Request], timeout_s: float = 100.0, **fields: Any) -> Any:
         def make(correlation_id: str, deadline: float, reply_to: str) -> Request:
@@ -455,7 +455,7 @@ def test_recovering_actor_learns_that_nobody_answers_while_business_waits() -> N
         tree.register("nobody", lambda _message, _sender: None)
         tree.register("log", lambda note, _: log.append(note.text))
         await tree.start_async(60.0)
-        tree.inject("deaf", Note(text="business"))
+        tree.tell("deaf", Note(text="business"))
         await asyncio.sleep(1.5)
         assert log == []
         await asyncio.sleep(2.0)
@@ -500,7 +500,7 @@ def test_part_of_an_actor_tells_stories_too() -> None:
         tree.register("log", lambda note, _: log.append(note.text))
         await tree.start_async(60.0)
         for text in ("first", "second"):
-            tree.inject("body", Doze(text=text, delay_s=1.0))
+            tree.tell("body", Doze(text=text, delay_s=1.0))
         await asyncio.sleep(2.0)
         assert await tree.stop_async("over", 60.0)
         assert log == ["first 1", "second 2"]
@@ -575,9 +575,9 @@ def test_story_that_hangs_is_replaced_answered_kept_and_fenced() -> None:
     tree.register("asker", lambda answer, _: answers.put(answer))
     tree.start(WAIT_S)
 
-    tree.inject("sleeper", Block(correlation_id="b", deadline=1e12, reply_to="asker"))
+    tree.tell("sleeper", Block(correlation_id="b", deadline=1e12, reply_to="asker"))
     assert log.get(timeout=WAIT_S) == "1 blocks"
-    tree.inject("sleeper", Note(text="waits"))
+    tree.tell("sleeper", Note(text="waits"))
     answer = answers.get(timeout=WAIT_S)
     assert log.get(timeout=WAIT_S) == "2 waits"
     Sleeper.release.set()

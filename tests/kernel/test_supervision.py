@@ -216,7 +216,7 @@ def test_children_start_in_order_of_dependency_and_stop_in_reverse() -> None:
 def test_restarts_back_off_and_a_quiet_minute_resets_the_delay() -> None:
     async def scenario(world: World) -> None:
         for pause_s in (1.0, 1.0, 61.0, 1.0):
-            world.tree.inject("a", Crash())
+            world.tree.tell("a", Crash())
             await asyncio.sleep(pause_s)
 
     world = play(scenario, [player("a")])
@@ -233,9 +233,9 @@ def test_restarts_back_off_and_a_quiet_minute_resets_the_delay() -> None:
 @pytest.mark.req("SUP-2")
 def test_messages_wait_through_the_backoff_and_keep_their_order() -> None:
     async def scenario(world: World) -> None:
-        world.tree.inject("a", Crash())
+        world.tree.tell("a", Crash())
         for number in range(100):
-            world.tree.inject("a", Work(number=number))
+            world.tree.tell("a", Work(number=number))
         await asyncio.sleep(1.0)
 
     world = play(scenario, [player("a")])
@@ -247,13 +247,13 @@ def test_messages_wait_through_the_backoff_and_keep_their_order() -> None:
 def test_sixth_failure_within_a_minute_stops_the_tree_when_there_is_no_plan() -> None:
     async def scenario(world: World) -> None:
         for _ in range(6):
-            world.tree.inject("a", Crash())
+            world.tree.tell("a", Crash())
         stopped = await world.tree.wait_stopped_async(60.0)
         assert stopped is not None
         assert stopped.failed
         assert "a failed 6 times within 60.0 s" in stopped.reason
         with pytest.raises(GatewayStoppedError, match="a failed 6 times"):
-            world.tree.inject("b", Work(number=1))
+            world.tree.tell("b", Work(number=1))
         with pytest.raises(GatewayStoppedError):
             await world.ask("b")
 
@@ -276,12 +276,12 @@ STRICT = RestartPolicy(max_restarts=1, jitter_ratio=0.0)
 def test_first_escalation_rebuilds_the_group_once_and_tells_why() -> None:
     async def scenario(world: World) -> None:
         for _ in range(2):
-            world.tree.inject("executor", Crash())
+            world.tree.tell("executor", Crash())
         await asyncio.sleep(1.0)
 
         assert world.incarnations() == {"link": 2, "market": 1, "executor": 3, "guard": 1}
         assert world.log == [Alarm(offender="executor")]
-        world.tree.inject("executor", Crash())  # its history is fresh: one more is forgiven
+        world.tree.tell("executor", Crash())  # its history is fresh: one more is forgiven
         await asyncio.sleep(1.0)
         assert world.tree.is_running
 
@@ -294,7 +294,7 @@ def test_first_escalation_rebuilds_the_group_once_and_tells_why() -> None:
 def test_offender_outside_the_group_stays_down_while_the_group_is_rebuilt() -> None:
     async def scenario(world: World) -> None:
         for _ in range(2):
-            world.tree.inject("market", Crash())
+            world.tree.tell("market", Crash())
         await asyncio.sleep(1.0)
 
         states = {child.name: child.state for child in world.tree.status()}
@@ -310,7 +310,7 @@ def test_offender_outside_the_group_stays_down_while_the_group_is_rebuilt() -> N
 def test_second_escalation_stops_the_tree_in_order() -> None:
     async def scenario(world: World) -> None:
         for _ in range(4):
-            world.tree.inject("executor", Crash())
+            world.tree.tell("executor", Crash())
         stopped = await world.tree.wait_stopped_async(60.0)
         assert stopped is not None
         assert stopped.failed
@@ -328,8 +328,8 @@ def test_rest_for_one_takes_dependents_down_in_reverse_and_brings_them_back_in_o
 
     async def scenario(world: World) -> None:
         world.trace.clear()
-        world.tree.inject("a", Crash())
-        world.tree.inject("c", Work(number=1))
+        world.tree.tell("a", Crash())
+        world.tree.tell("c", Work(number=1))
         await asyncio.sleep(1.0)
         assert world.incarnations() == {"a": 2, "b": 2, "c": 2, "x": 1}
         assert [message.name for message in world.told(ActorEnded)] == ["c", "b"]
@@ -345,7 +345,7 @@ def test_restart_waits_until_the_last_dependent_has_left() -> None:
 
     async def scenario(world: World) -> None:
         world.driver.hang("b")
-        world.tree.inject("a", Crash())
+        world.tree.tell("a", Crash())
         await asyncio.sleep(1.9)
         states = {child.name: child.state for child in world.tree.status()}
         assert states == {"a": "down", "b": "stopping"}
@@ -358,11 +358,11 @@ def test_restart_waits_until_the_last_dependent_has_left() -> None:
 @pytest.mark.req("SUP-4")
 def test_reports_about_a_replaced_incarnation_change_nothing() -> None:
     async def scenario(world: World) -> None:
-        world.tree.inject("a", Crash())
+        world.tree.tell("a", Crash())
         await asyncio.sleep(1.0)
         late = world.seen(ActorFailed)[0]
-        world.tree.inject("supervisor", late)
-        world.tree.inject("supervisor", ActorEnded(name="a", incarnation=1))
+        world.tree.tell("supervisor", late)
+        world.tree.tell("supervisor", ActorEnded(name="a", incarnation=1))
         await asyncio.sleep(1.0)
         assert world.incarnations() == {"a": 2}
         assert len(world.seen(ActorFailed)) == 1
@@ -374,7 +374,7 @@ def test_reports_about_a_replaced_incarnation_change_nothing() -> None:
 def test_overflow_of_messages_that_cannot_be_refused_is_told_to_whom_the_spec_names() -> None:
     async def scenario(world: World) -> None:
         for number in range(5):
-            world.tree.inject("a", Fact(number=number))
+            world.tree.tell("a", Fact(number=number))
         await asyncio.sleep(1.0)
         assert world.log == [Alarm(offender="a")]
 
@@ -390,7 +390,7 @@ def test_dependent_that_fails_while_it_is_stopped_comes_back_without_a_backoff()
     policy = RestartPolicy(strategy=Strategy.REST_FOR_ONE, jitter_ratio=0.0)
 
     async def scenario(world: World) -> None:
-        world.tree.inject("a", Crash())
+        world.tree.tell("a", Crash())
         await asyncio.sleep(1.0)
         assert world.incarnations() == {"a": 2, "b": 2}
         assert [event.name for event in world.seen(ActorRestarting)] == ["a"]
@@ -403,7 +403,7 @@ def test_dependent_that_fails_while_it_is_stopped_comes_back_without_a_backoff()
 @pytest.mark.req("SUP-1")
 def test_one_for_one_leaves_dependents_alone() -> None:
     async def scenario(world: World) -> None:
-        world.tree.inject("a", Crash())
+        world.tree.tell("a", Crash())
         await asyncio.sleep(1.0)
         assert world.incarnations() == {"a": 2, "b": 1}
 
@@ -426,7 +426,7 @@ def test_restart_kind_decides_which_end_is_final(
     restart: Restart, message: Message, incarnation: int, state: str
 ) -> None:
     async def scenario(world: World) -> None:
-        world.tree.inject("a", message)
+        world.tree.tell("a", message)
         await asyncio.sleep(1.0)
         child = world.tree.status()[0]
         assert (child.incarnation, child.state) == (incarnation, state)
@@ -437,17 +437,17 @@ def test_restart_kind_decides_which_end_is_final(
 @pytest.mark.req("SUP-6")
 def test_business_waits_until_the_new_incarnation_has_recovered() -> None:
     async def scenario(world: World) -> None:
-        world.tree.inject("a", Work(number=1))
+        world.tree.tell("a", Work(number=1))
         await asyncio.sleep(5.0)
         before = list(world.log)
-        world.tree.inject("a", Recovered())
+        world.tree.tell("a", Recovered())
         await asyncio.sleep(5.0)
         between = list(world.log)
-        world.tree.inject("a", Crash())
-        world.tree.inject("a", Work(number=2))
+        world.tree.tell("a", Crash())
+        world.tree.tell("a", Work(number=2))
         await asyncio.sleep(5.0)
         held = list(world.log)
-        world.tree.inject("a", Recovered())
+        world.tree.tell("a", Recovered())
         await asyncio.sleep(5.0)
 
         assert before == []
@@ -464,8 +464,8 @@ def test_hanging_incarnation_is_replaced_after_its_limit_and_waking_it_changes_n
 ) -> None:
     async def scenario(world: World) -> None:
         world.driver.hang("a")
-        world.tree.inject("a", Work(number=1))
-        world.tree.inject("a", Work(number=2))
+        world.tree.tell("a", Work(number=1))
+        world.tree.tell("a", Work(number=2))
         await asyncio.sleep(4.9)
         assert world.log == []
         assert world.tree.status()[0].handler_age_s == pytest.approx(4.9)
@@ -509,7 +509,7 @@ def test_request_that_waited_too_long_for_a_restart_is_refused_by_the_successor(
     slow = RestartPolicy(first_delay_s=5.0, jitter_ratio=0.0)
 
     async def scenario(world: World) -> None:
-        world.tree.inject("a", Crash())
+        world.tree.tell("a", Crash())
         with pytest.raises(GatewayTimeoutError):
             await world.ask("a", timeout_s=1.0)
         await asyncio.sleep(10.0)
@@ -523,7 +523,7 @@ def test_request_that_waited_too_long_for_a_restart_is_refused_by_the_successor(
 def test_timers_of_an_incarnation_end_with_it() -> None:
     async def scenario(world: World) -> None:
         await asyncio.sleep(5.0)
-        world.tree.inject("a", Crash())
+        world.tree.tell("a", Crash())
         await asyncio.sleep(8.0)
         assert world.log == []  # due at 10 s, but the first incarnation ended at 5 s
         await asyncio.sleep(3.0)
@@ -548,7 +548,7 @@ def test_stop_answers_the_requests_that_wait() -> None:
 def test_child_that_does_not_stop_in_time_is_cut_off() -> None:
     async def scenario(world: World) -> None:
         world.driver.hang("b")
-        world.tree.inject("b", Work(number=1))
+        world.tree.tell("b", Work(number=1))
         await asyncio.sleep(0.1)
         before = world.clock.monotonic()
         assert await world.tree.stop_async("closing time", 60.0)
@@ -566,9 +566,9 @@ def traces(seed: int) -> list[TapRecord]:
         rng = random.Random(seed)
         for number in range(200):
             name = rng.choice("abcd")
-            world.tree.inject(name, Work(number=number))
+            world.tree.tell(name, Work(number=number))
             if rng.random() < 0.1:
-                world.tree.inject(name, Crash())
+                world.tree.tell(name, Crash())
             if rng.random() < 0.1:
                 await asyncio.sleep(rng.random() * 3)
         await asyncio.sleep(200.0)
@@ -590,7 +590,7 @@ def test_same_seed_gives_the_same_trace_ten_times() -> None:
 def test_seed_decides_which_of_several_ready_actors_goes_first() -> None:
     async def scenario(world: World) -> None:
         for number, name in enumerate("abcdef"):
-            world.tree.inject(name, Work(number=number))
+            world.tree.tell(name, Work(number=number))
         await asyncio.sleep(1.0)
 
     orders = {
@@ -615,7 +615,7 @@ def test_same_tree_runs_on_an_ordinary_event_loop() -> None:
     tree.register("log", lambda message, _sender: log.append(message))
     tree.start(5.0)
 
-    tree.inject("a", Crash())
+    tree.tell("a", Crash())
     answer = tree.ask(
         "a", lambda id_, due, to: Ask(correlation_id=id_, deadline=due, reply_to=to), 5.0
     )

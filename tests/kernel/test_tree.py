@@ -174,15 +174,15 @@ def test_every_message_that_passes_is_tapped_with_both_ends(make_tree: MakeTree)
 def test_inject_raises_what_keeps_the_message_from_arriving(make_tree: MakeTree) -> None:
     tree = make_tree()
     tree.start(WAIT_S)
-    tree.inject("echo", Hold())
+    tree.tell("echo", Hold())
     assert Echoer.entered.wait(WAIT_S)
 
     for _ in range(10):
-        tree.inject("echo", Later())
+        tree.tell("echo", Later())
     with pytest.raises(MailboxFullError, match="bound of 10"):
-        tree.inject("echo", Later())
+        tree.tell("echo", Later())
     with pytest.raises(UnknownMessageError, match="nobody"):
-        tree.inject("nobody", Later())
+        tree.tell("nobody", Later())
 
     status = tree.status()[0]
     assert (status.name, status.state, status.mailbox_depth) == ("echo", "up", 10)
@@ -199,12 +199,12 @@ def test_address_can_be_registered_once_and_taken_back(make_tree: MakeTree) -> N
 
     with pytest.raises(ValueError, match="taken"):
         tree.register("log", lambda _message, _sender: None)
-    tree.inject("echo", Later())
+    tree.tell("echo", Later())
     assert seen.get(timeout=WAIT_S) == (Later(), "echo")
 
     log.cancel()
     tree.register("log", lambda _message, _sender: seen.put("second"))
-    tree.inject("echo", Later())
+    tree.tell("echo", Later())
     assert seen.get(timeout=WAIT_S) == "second"
 
 
@@ -222,7 +222,7 @@ def test_after_the_stop_every_call_says_so(make_tree: MakeTree) -> None:
     assert stops == [TreeStopped(reason="closing time", failed=False)]
     assert tree.wait_stopped(0.0) == stops[0]
     for call in (
-        lambda: tree.inject("echo", Later()),
+        lambda: tree.tell("echo", Later()),
         lambda: tree.ask("echo", echo("hello"), WAIT_S),
     ):
         with pytest.raises(GatewayStoppedError, match="closing time"):
@@ -236,7 +236,7 @@ def test_tree_that_never_ran_can_be_stopped_and_none_is_started_twice(make_tree:
 
     assert idle.stop("never mind", WAIT_S)
     with pytest.raises(GatewayStoppedError, match="never mind"):
-        idle.inject("echo", Later())
+        idle.tell("echo", Later())
     with pytest.raises(SupervisionError, match="started once"):
         used.start(WAIT_S)
 
@@ -307,7 +307,7 @@ def test_supervisor_that_fails_is_followed_by_an_orderly_stop(make_tree: MakeTre
     tree.register("log", lambda _message, sender: stopped.put(sender.name))
     tree.start(WAIT_S)
 
-    tree.inject("a", Crash())
+    tree.tell("a", Crash())
     event = tree.wait_stopped(WAIT_S)
 
     assert event is not None
@@ -315,7 +315,7 @@ def test_supervisor_that_fails_is_followed_by_an_orderly_stop(make_tree: MakeTre
     assert "the supervisor failed in handler: SystemExit: the plan is broken" in event.reason
     assert stopped.get(timeout=WAIT_S) == "b"
     with pytest.raises(GatewayStoppedError, match="the supervisor failed"):
-        tree.inject("b", Later())
+        tree.tell("b", Later())
 
 
 @pytest.mark.req("SUP-5")
@@ -323,7 +323,7 @@ def test_supervisor_told_to_stop_like_a_child_does_not_leave_orphans(make_tree: 
     tree = make_tree()
     tree.start(WAIT_S)
 
-    tree.inject("supervisor", StopActor())
+    tree.tell("supervisor", StopActor())
 
     assert tree.wait_stopped(WAIT_S) is not None
 
@@ -340,7 +340,7 @@ def test_timer_that_dies_is_replaced_and_keeps_what_was_set(make_tree: MakeTree)
         raise SystemExit("the timer broke")
 
     driver.timer.call_later(0.0, die)
-    tree.inject("echo", Later())
+    tree.tell("echo", Later())
 
     assert seen.get(timeout=WAIT_S) == Later()
     assert driver.timer.is_alive()
@@ -375,7 +375,7 @@ def test_request_in_hand_is_answered_when_the_tree_is_cut_off(make_tree: MakeTre
     answers: SimpleQueue[Any] = SimpleQueue()
     tree.register("asker", lambda message, _sender: answers.put(message))
     tree.start(WAIT_S)
-    tree.inject("echo", Echo(correlation_id="1", deadline=1e12, reply_to="asker", text="hello"))
+    tree.tell("echo", Echo(correlation_id="1", deadline=1e12, reply_to="asker", text="hello"))
     assert Echoer.entered.wait(WAIT_S)
 
     assert not tree.stop("closing time", 0.05)
@@ -388,7 +388,7 @@ def test_request_in_hand_is_answered_when_the_tree_is_cut_off(make_tree: MakeTre
 def test_stop_that_nobody_follows_cuts_everything_off(make_tree: MakeTree) -> None:
     tree = make_tree(ChildSpec(name="echo", factory=Echoer, shutdown_s=60.0))
     tree.start(WAIT_S)
-    tree.inject("echo", Hold())
+    tree.tell("echo", Hold())
     assert Echoer.entered.wait(WAIT_S)
 
     assert not tree.stop("closing time", 0.05)

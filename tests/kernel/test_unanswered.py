@@ -103,7 +103,7 @@ class Office:
 
     def ask(self, name: str, kind: type[Request] = Ask, deadline: float = 1_000.0) -> None:
         """Send a request under this correlation id."""
-        self.tree.inject(CLERK, kind(correlation_id=name, deadline=deadline, reply_to=CALLER))
+        self.tree.tell(CLERK, kind(correlation_id=name, deadline=deadline, reply_to=CALLER))
 
     def answers(self) -> dict[str, list[str]]:
         """What the caller was told, by correlation id."""
@@ -138,7 +138,7 @@ def test_what_was_in_hand_is_answered_when_a_later_message_fails() -> None:
         await asyncio.sleep(1.0)
         assert office.answers() == {}
 
-        office.tree.inject(CLERK, Crash())
+        office.tree.tell(CLERK, Crash())
         await asyncio.sleep(1.0)
 
         assert office.answers() == {"first": ["RequestFailed"], "second": ["RequestFailed"]}
@@ -156,8 +156,8 @@ def test_what_was_answered_or_refused_is_not_answered_again(
 ) -> None:
     async def scenario(office: Office) -> None:
         office.ask("first")
-        office.tree.inject(CLERK, end())
-        office.tree.inject(CLERK, Crash())
+        office.tree.tell(CLERK, end())
+        office.tree.tell(CLERK, Crash())
         await asyncio.sleep(1.0)
 
         assert {"first": [answer]} == office.answers()
@@ -184,7 +184,7 @@ def test_what_was_in_hand_is_answered_when_the_actor_hangs_and_is_replaced() -> 
         office.ask("first")
         await asyncio.sleep(1.0)
         office.driver.hang(CLERK)
-        office.tree.inject(CLERK, AnswerAll())
+        office.tree.tell(CLERK, AnswerAll())
         await asyncio.sleep(2 * LIMIT_S)
 
         assert office.answers() == {"first": ["RequestFailed"]}
@@ -199,10 +199,10 @@ def test_what_was_in_hand_is_answered_when_the_actor_hangs_and_is_replaced() -> 
 def test_what_waits_in_the_mailbox_is_left_to_the_successor() -> None:
     async def scenario(office: Office) -> None:
         office.ask("taken")
-        office.tree.inject(CLERK, Crash())
+        office.tree.tell(CLERK, Crash())
         office.ask("waiting")
         await asyncio.sleep(1.0)
-        office.tree.inject(CLERK, AnswerAll())
+        office.tree.tell(CLERK, AnswerAll())
         await asyncio.sleep(1.0)
 
         assert office.answers() == {"taken": ["RequestFailed"], "waiting": ["Answered"]}
@@ -218,7 +218,7 @@ def test_what_was_in_hand_is_answered_when_the_actor_stops_in_order() -> None:
         office.ask("in hand")
         await asyncio.sleep(1.0)
 
-        office.tree.inject(CLERK, StopActor())
+        office.tree.tell(CLERK, StopActor())
         await asyncio.sleep(1.0)
 
         assert office.answers() == {"in hand": ["RequestFailed"]}
@@ -232,7 +232,7 @@ def test_what_was_in_hand_is_answered_when_the_tree_stops_in_a_hurry() -> None:
         office.ask("first")
         await asyncio.sleep(1.0)
         office.driver.hang(CLERK)
-        office.tree.inject(CLERK, AnswerAll())
+        office.tree.tell(CLERK, AnswerAll())
         await asyncio.sleep(0.1)
 
         await office.tree.stop_async("in a hurry", 0.5)
@@ -264,8 +264,8 @@ def test_every_request_is_answered_exactly_once_in_any_order_of_events(seed: int
                     "refuse": RefuseAll,
                     "crash": Crash,
                 }
-                office.tree.inject(CLERK, messages[move]())
-        office.tree.inject(CLERK, AnswerAll())
+                office.tree.tell(CLERK, messages[move]())
+        office.tree.tell(CLERK, AnswerAll())
         await asyncio.sleep(1.0)
 
         counts = Counter(reply.correlation_id for reply in office.told)

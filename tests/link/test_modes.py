@@ -195,10 +195,10 @@ def test_a_link_that_fails_or_hangs_lets_go_of_its_socket(gateway: ThreadedSimul
     try:
         for round_number, key in enumerate((b"fail", b"hang"), start=1):
             world.open(gateway.port)
-            world.tree.inject(LINK, InstallPermitKey(key=KEY))
+            world.tree.tell(LINK, InstallPermitKey(key=KEY))
             world.ask(ReadBrokerState)
-            world.tree.inject(LINK, SetGate(open=True, reason="test"))
-            world.tree.inject(LINK, InstallPermitKey(key=key))
+            world.tree.tell(LINK, SetGate(open=True, reason="test"))
+            world.tree.tell(LINK, InstallPermitKey(key=key))
             ended = world.wait_for(SessionEnded, round_number)
             _wait_until_nobody_is_connected(gateway)
 

@@ -48,10 +48,10 @@ def _link_that_names_otherwise(tree: Tree, proof: Proof) -> Any:
         if isinstance(message, QualifyContract):
             query = message.query
             answer = ContractQualified(correlation_id=cid, query=query, contract=NAMED_OTHERWISE)
-            tree.inject(MARKET_DATA, answer)
+            tree.tell(MARKET_DATA, answer)
         elif isinstance(message, TakeSnapshot):
             quote = Quote(contract=message.contract, received_at=proof.clock.now(), last=400.0)
-            tree.inject(MARKET_DATA, SnapshotTaken(correlation_id=cid, quote=quote))
+            tree.tell(MARKET_DATA, SnapshotTaken(correlation_id=cid, quote=quote))
 
     return receive
 
