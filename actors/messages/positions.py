@@ -72,7 +72,7 @@ class AllPositionsClosed(Reply):
 class FlattenSymbol(Request):
     """Close whatever is held under one symbol, options and futures included, and end its orders.
 
-    Answered by `SymbolFlattened`, or `PositionNotFoundError` where nothing is held.
+    Answered by `SymbolFlattened`; its parts are empty where nothing is held.
 
     ``over_pending``: close although an order that can still fill could turn the position (RULES 2); only a person who
     has seen the worst turn asks for that.

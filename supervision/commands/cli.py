@@ -24,7 +24,6 @@ from actors.errors import (
     ModeError,
     OrderNotFoundError,
     OrderValidationError,
-    PositionNotFoundError,
 )
 from supervision.commands.control import call
 from supervision.config.loading import SECRETS, load
@@ -59,7 +58,7 @@ _BLOCKED = {
 """How `check` ends when what failed stands in the way of this."""
 
 EXIT_CODES = """Exit codes: 0 done, or stopped by Ctrl-C · 1 unexpected failure, or check (or quotes --once) found no
-data · 2 wrong arguments or configuration, or a symbol that is unknown or not held · 3 refused (live mode, or the mode
+data · 2 wrong arguments or configuration, or an unknown symbol · 3 refused (live mode, or the mode
 does not allow it) · 4 no connection to the gateway · 5 another process holds the journal · 6 no process is running ·
 7 an actor passed its restart limit and the tree stopped · 8 flatten: something is still held."""
 
@@ -449,7 +448,6 @@ _CODES: tuple[tuple[type[GatewayError], ExitCode], ...] = (
     (ConfigurationError, ExitCode.USAGE),
     (OrderValidationError, ExitCode.USAGE),
     (OrderNotFoundError, ExitCode.USAGE),
-    (PositionNotFoundError, ExitCode.USAGE),
     (ContractQualificationError, ExitCode.USAGE),
     (JournalLockedError, ExitCode.LOCKED),
     (GatewayStoppedError, ExitCode.NOT_RUNNING),

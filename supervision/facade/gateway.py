@@ -392,7 +392,7 @@ class IBKRGateway:
     ) -> m.SymbolFlattened:
         """Close whatever is held under ``symbol``, its options and futures included, and nothing else.
 
-        Answers with the result of each close and with what is left; raises `PositionNotFoundError` where nothing is
+        Answers with the result of each close and with what is left, both empty where nothing is
         held. ``over_pending`` closes although an order that can still fill could turn the position round: look at what
         could come of it first (`flatten --over-pending`).
         """

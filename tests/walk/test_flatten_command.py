@@ -13,7 +13,6 @@ from actors.errors import (
     GatewayError,
     GatewayStoppedError,
     OrderValidationError,
-    PositionNotFoundError,
 )
 from actors.messages.addresses import POSITION
 from actors.messages.positions import FlattenSymbol
@@ -194,12 +193,11 @@ def test_a_symbol_is_closed_and_the_stop_that_rested_with_it_and_nothing_else() 
     assert (told["held"], told["works"]) == (["QQQ"], ["QQQ"])
 
 
-def test_a_symbol_that_is_not_held_is_an_error_that_names_it() -> None:
-    async def scenario(world: ProofWorld) -> None:
-        with pytest.raises(PositionNotFoundError, match="QQQ"):
-            await serve_flatten(world.gateway, {"symbol": "QQQ"}, 5.0)
+def test_of_a_symbol_that_is_not_held_nothing_is_left() -> None:
+    async def scenario(world: ProofWorld) -> dict[str, Any]:
+        return await serve_flatten(world.gateway, {"symbol": "QQQ"}, 5.0)
 
-    prove(scenario)
+    assert prove(scenario) == {"results": [], "remaining": []}
 
 
 @pytest.mark.parametrize("over_pending", [True, False])
