@@ -49,7 +49,10 @@ class Score:
 def scored(module: str, mutants: Iterable[Mutant]) -> Score:
     """Count the mutants of a module, the equivalent ones apart."""
     listed = {known for known in EQUIVALENTS if known.module == module}
-    named = {mutant: _named(module, mutant) for mutant in mutants}
+    # What an import calls is called before mutmut switches a mutant on: a survivor there was never tried.
+    at_import = MEASURED[module].at_import
+    tried = [mutant for mutant in mutants if mutant.is_killed or mutant.function not in at_import]
+    named = {mutant: _named(module, mutant) for mutant in tried}
     survivors = [mutant for mutant in named if not mutant.is_killed]
     return Score(
         module=module,
