@@ -23,7 +23,7 @@ from actors.hours import HoursKeeper
 from actors.kernel.actor import ActorContext, SupervisedActor
 from actors.kernel.handlers import handles
 from actors.kernel.messages import Message
-from actors.messages.addresses import CONNECTION, FACADE, RISK
+from actors.messages.addresses import CONNECTION, FACADE
 from actors.model.account import Holding
 from actors.model.connection import ConnectionState
 from actors.model.orders import OrderResult
@@ -183,8 +183,7 @@ class PositionActor(SupervisedActor):
 
     @handles(m.HoldingReported)
     def on_holding_reported(self, event: m.HoldingReported) -> None:
-        """Take over one position as the broker tells it, and let risk compare it with its ledger."""
-        self.tell(RISK, event)
+        """Take over one position as the broker tells it."""
         self.flattener.holding_reported(event.holding)
         if not event.holding.quantity:
             self.prices.forget(event.holding.contract.con_id)

@@ -63,7 +63,11 @@ def write_config(folder: Path, **sections: dict[str, Any]) -> Path:
         "metrics_port": 0,
         "health_port": 0,
     }  # many processes at once, each with its own
-    sections = {"general": {"state_dir": str(folder / "state")}, "observability": ports} | sections
+    sections = {
+        "general": {"state_dir": str(folder / "state")},
+        "observability": ports,
+        "connection.maintenance": {"enabled": False},  # no test depends on the time of day
+    } | sections
     sections["general"].setdefault("state_dir", str(folder / "state"))
     lines = []
     for name, values in sections.items():

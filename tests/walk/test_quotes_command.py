@@ -38,8 +38,9 @@ def shown(out: io.StringIO, symbol: str = "SPY") -> list[dict[str, Any]]:
 
 
 def states(lines: list[dict[str, Any]]) -> list[str]:
-    """The states in their order, repetitions left out."""
+    """The states in their order, repetitions left out; data flows evenly, so that the first quote may take a moment."""
     found = [line["state"] for line in lines]
+    found = found[found.index("live") :]
     return [state for state, before in zip(found, [None, *found], strict=False) if state != before]
 
 
