@@ -123,7 +123,7 @@ class Liveness:
             self._under_way.remove(trip)
         if not trip.done.done():
             _fail(trip, GatewayTimeoutError(f"no answer to a round trip in {self._limit_s:g} s"))
-            if trip.before_an_order and self._bytes_at <= began_at:  # other bytes prove life as well
+            if trip.before_an_order:
                 self._on_missed(began_at)
 
     def answered(self, gateway_time: datetime) -> None:
