@@ -141,10 +141,11 @@ class World:
         self.gateway = IBKRGateway(CONFIG, mode="paper", process=self._make)
         with suppress(GatewayError):
             await self.gateway.status()  # starts the tree, so that it can be watched from its first message on
-        self.gateway.process.tap(self._note)
-        if hit is not None:
-            self.gateway.process.tap(hit.count)
-        self.begin(self.gateway.connect())
+        with suppress(GatewayError):  # it may have died before it was there
+            self.gateway.process.tap(self._note)
+            if hit is not None:
+                self.gateway.process.tap(hit.count)
+            self.begin(self.gateway.connect())
 
     def _note(self, record: TapRecord) -> None:
         message = record.message
