@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-WARM_UP = 1_000
+WARM_UP = 400
 RECONNECTIONS = 1000
 ALLOWED_MB = 5.0
 

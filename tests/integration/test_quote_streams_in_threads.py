@@ -126,25 +126,25 @@ def test_the_subscriptions_of_a_closed_loop_are_ended(tmp_path: Path, feed: str)
     )
     kept: list[Any] = []
 
-    async def leave_without_a_word() -> Process:
+    async def leave_without_a_word() -> tuple[Process, list[Any]]:
         gateway = IBKRGateway(config, mode="paper")
         await gateway.connect()
+        unsubscribed = tapped(gateway.process, UnsubscribeQuotes)  # it may come as soon as we left
         stream = await gateway.subscribe_quotes(["SPY", "QQQ"], feed=feed)
         kept.extend((gateway, stream))
         await anext(stream)
-        return gateway.process
+        return gateway.process, unsubscribed
 
-    async def look(process: Process) -> Any:
-        unsubscribed = tapped(process, UnsubscribeQuotes)
+    async def look(process: Process, unsubscribed: list[Any]) -> int:
         await until(lambda: bool(unsubscribed))
         if feed == "ticks":
             await until(lambda: _by_tick(simulator) == 0)
         await process.stop("the test is over")
         return len(unsubscribed)
 
-    process = asyncio.run(leave_without_a_word())
+    left = asyncio.run(leave_without_a_word())
     try:
-        count = asyncio.run(look(process))
+        count = asyncio.run(look(*left))
     finally:
         simulator.stop()
 
