@@ -66,6 +66,14 @@ class Past:
         if early is not None:
             self._take_over(early)
 
+    def nothing_to_reconcile(self) -> None:
+        """There is no session: serve what needs none.
+
+        What comes before the past is known answers a predecessor; our own question is still to be asked.
+        """
+        if self.is_known:
+            self._actor.recovered()
+
     def ask_for_reconciliation(self) -> None:
         """Have the connection read the broker's state, and everybody take it over."""
         question = m.RequestReconciliation(sender=self._actor.name, from_the_beginning=True)

@@ -99,7 +99,7 @@ class Recovery(Part):
     @handles(m.NothingToReconcile)
     def on_nothing_to_reconcile(self, _: m.NothingToReconcile) -> None:
         """There is no session: serve what needs none. The reconciliation comes with the next session."""
-        self._actor.recovered()
+        self._past.nothing_to_reconcile()
 
     @handles(m.ReconciliationCompleted)
     def on_reconciliation_completed(self, _: m.ReconciliationCompleted) -> None:

@@ -48,7 +48,7 @@ class Recovery(Part):
     @handles(m.NothingToReconcile)
     def on_nothing_to_reconcile(self, _: m.NothingToReconcile) -> None:
         """There is no session: serve, and reject what needs to know the positions."""
-        self._actor.recovered()
+        self._past.nothing_to_reconcile()
 
     @handles(m.ReconciliationCompleted)
     def on_reconciliation_completed(self, _: m.ReconciliationCompleted) -> None:

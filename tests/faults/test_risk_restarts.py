@@ -7,7 +7,10 @@ from collections.abc import Awaitable, Callable
 import attrs
 import pytest
 
+from actors.kernel.addresses import TapRecord
 from actors.messages.addresses import RISK
+from actors.messages.connection import NothingToReconcile
+from actors.messages.journal import ReadJournal
 from actors.model.orders import OrderStatus
 from supervision import Config, IBKRGateway
 from supervision.proof.loop import Proof, run_proof
@@ -67,6 +70,23 @@ def test_day_trades_count_when_risk_was_restarted() -> None:
     async def scenario(world: ProofWorld) -> None:
         await trade_three_times(world)
 
+        crash(world.process, RISK)
+
+        await refused_as_fourth(world)
+
+    prove(scenario, config=PDT, simulated=POOR)
+
+
+@pytest.mark.req("SUP-6")
+def test_an_answer_to_its_predecessor_does_not_let_it_judge_before_it_knows_its_past() -> None:
+    async def scenario(world: ProofWorld) -> None:
+        await trade_three_times(world)
+
+        def answer_the_predecessor(passed: TapRecord) -> None:
+            if type(passed.message) is ReadJournal:
+                world.process.tell(RISK, NothingToReconcile())
+
+        world.process.tap(answer_the_predecessor)
         crash(world.process, RISK)
 
         await refused_as_fourth(world)
