@@ -96,7 +96,7 @@ class Transitions:
             state=machine.state,
             session_id=machine.session_id,
             cause=cause,
-            reason=reason,
+            reason=reason + self._likely_restart(previous.state, cause),
             at=self._actor.clock.now(),
             account=self._link.account if session else None,
             accounts=session.accounts if session else (),
@@ -111,6 +111,19 @@ class Transitions:
         window = self._link.planned
         is_loss = left is ConnectionState.CONNECTED and cause is not DisconnectCause.ASKED
         return window.ends_at if is_loss and window is not None else None
+
+    def _likely_restart(self, left: ConnectionState, cause: DisconnectCause | None) -> str:
+        """Name the likely cause where the gateway closes the socket outside every window (CON-15)."""
+        is_closed = left is ConnectionState.CONNECTED and cause is DisconnectCause.SOCKET_CLOSED
+        maintenance = self._link.settings.maintenance
+        if not is_closed or not maintenance.rules or self._link.planned is not None:
+            return ""
+        when = (
+            "at another time than planned"
+            if maintenance.plans_a_restart
+            else "which is not planned"
+        )
+        return f" (likely the gateway's own restart, {when}: set AUTO_RESTART_TIME)"
 
     # --- records (CON-13) -----------------------------------------------------------------------------------------
 

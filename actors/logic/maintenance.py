@@ -30,7 +30,7 @@ _DAY: Final = f"({'|'.join(DAYS)})"
 _TIME: Final = r"([01]\d|2[0-3]):([0-5]\d)"
 _DAILY: Final = re.compile(f"{_DAY}(?:-{_DAY})? {_TIME}-{_TIME}")
 _ACROSS: Final = re.compile(f"{_DAY} {_TIME}-{_DAY} {_TIME}")
-_RESTART: Final = re.compile(rf"{_TIME}(?: (\S+))?")
+_RESTART: Final = re.compile(r"(\d|[01]\d|2[0-3]):([0-5]\d)(?: ([AP]M))?(?: (\S+))?")
 
 
 @attrs.frozen(kw_only=True)
@@ -47,6 +47,11 @@ class Rule:
     days: int = 0
     end: time = time()
     lasts: timedelta | None = None
+
+    @property
+    def is_restart(self) -> bool:
+        """Whether this is the gateway's own daily restart: the only rule that has a duration."""
+        return self.lasts is not None
 
     @property
     def longest(self) -> timedelta:
@@ -81,6 +86,11 @@ class Maintenance:
 
     rules: tuple[Rule, ...] = ()
     stop_opening_before_s: float = 120.0
+
+    @property
+    def plans_a_restart(self) -> bool:
+        """Whether the gateway's own daily restart is among the rules."""
+        return any(rule.is_restart for rule in self.rules)
 
     def window_at(self, now: datetime) -> Window | None:
         """Give the window that ``now`` (aware) is in, or None."""
@@ -193,24 +203,40 @@ def parse_windows(text: str, zone: ZoneInfo) -> tuple[Rule, ...]:
 def parse_restart(text: str, lasts_s: float, zone: ZoneInfo) -> tuple[Rule, ...]:
     """Read the gateway's daily restart: "" for none, "23:45" in ``zone``, or "23:45 Europe/Berlin" in its own.
 
-    Raises `ValueError` that says why.
+    The hour may be one of twelve, as the gateway's own window has it: "11:45 PM". Raises `ValueError` that says why.
     """
     if not text:
         return ()
     found = _RESTART.fullmatch(text)
     if found is None:
-        raise ValueError('not like "23:45" or "23:45 Europe/Berlin"')
-    hour, minute, own = found.groups()
+        raise ValueError('not like "23:45", "11:45 PM" or "23:45 Europe/Berlin"')
+    hour, minute, half, own = found.groups()
+    begin = time(_hour_of_day(int(hour), half), int(minute))
     return tuple(
         Rule(
             name=f"gateway restart {text}",
             zone=read_zone(own) if own else zone,
             weekday=weekday,
-            begin=time(int(hour), int(minute)),
+            begin=begin,
             lasts=timedelta(seconds=lasts_s),
         )
         for weekday in range(7)
     )
+
+
+def names_a_zone(restart: str) -> bool:
+    """Whether the text of a daily restart says its own time zone."""
+    found = _RESTART.fullmatch(restart)
+    return found is not None and found.group(4) is not None
+
+
+def _hour_of_day(hour: int, half: str | None) -> int:
+    """Read an hour of 24, or one of twelve before or after noon; raises `ValueError` for one that there is not."""
+    if half is None:
+        return hour
+    if not 1 <= hour <= 12:
+        raise ValueError(f"there is no hour {hour} {half}")
+    return hour % 12 + (12 if half == "PM" else 0)
 
 
 def read_zone(name: str) -> ZoneInfo:

@@ -95,9 +95,10 @@ class Windows:
 class Restart(Text):
     """The gateway's own daily restart."""
 
-    pattern: str = r"(([01]\d|2[0-3]):[0-5]\d( \S{1,64})?)?"
+    pattern: str = r"((0?\d|1\d|2[0-3]):[0-5]\d( [AP]M)?( \S{1,64})?)?"
     means: str = (
-        '"" for none, a time of day such as "23:45", or one with its zone: "23:45 Europe/Berlin"'
+        '"" for none, a time of day such as "23:45" or "11:45 PM", or one with its zone:'
+        ' "23:45 Europe/Berlin"'
     )
 
     def accept(self, found: object) -> str:
@@ -128,6 +129,17 @@ class Maintenance(Section):
     stop_opening_before_s: float = number(
         120.0, 0.0, 7200.0, "before a window begins; closing is never stopped"
     )
+
+    @property
+    def restart_in_words(self) -> str:
+        """Say when the gateway restarts itself and what follows; that none is known where none is."""
+        if not self.gateway_restart:
+            return "no daily restart of the gateway is known: one counts as a lost link"
+        zone = "" if maintenance.names_a_zone(self.gateway_restart) else f" {self.zone}"
+        return (
+            f"the gateway restarts itself at {self.gateway_restart}{zone}, for at most"
+            f" {self.gateway_restart_s:g} s: that is planned, opens nothing and sells nothing"
+        )
 
     def schedule(self, *, is_external: bool) -> maintenance.Maintenance:
         """Give the windows; none where maintenance is off. ``is_external`` decides for "auto"."""

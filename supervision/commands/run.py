@@ -131,10 +131,13 @@ def banner(config: Config, mode: ExecutionMode, version: str) -> tuple[str, ...]
         if sends_orders(config, mode)
         else "orders are checked by risk and simulated; nothing is sent"
     )
+    maintenance = config.connection.maintenance
+    restart = () if simulated else (f"restart   {maintenance.restart_in_words}",)
     return (
         f"ibkr-actors {version}",
         f"mode      {mode.value}: {orders}",
         f"endpoint  {where}",
+        *restart,
         "",
     )
 

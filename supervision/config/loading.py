@@ -19,7 +19,7 @@ from actors.sections.fields import UnfitError, fault, is_hidden, kind_of, sectio
 from supervision.config.reading import Report, read_tables
 from supervision.config.sections import Config
 
-ENVIRONMENT: Final[Mapping[str, tuple[str, str]]] = {
+ENVIRONMENT: Final[Mapping[str, tuple[str, ...]]] = {
     "IB_GATEWAY_HOST": ("gateway", "host"),
     "IB_GATEWAY_PORT": ("gateway", "port"),
     "DATABASE_URL": ("secrets", "database_url"),
@@ -27,10 +27,14 @@ ENVIRONMENT: Final[Mapping[str, tuple[str, str]]] = {
     "LOG_LEVEL": ("logging", "level"),
     "ALPHA_VANTAGE_API_KEY": ("secrets", "alpha_vantage_api_key"),
     "REDIS_URL": ("secrets", "redis_url"),
+    "AUTO_RESTART_TIME": ("connection", "maintenance", "gateway_restart"),
 }
-"""Environment variables and the keys that they override. An empty variable overrides nothing."""
+"""Environment variables and the keys that they override. An empty variable overrides nothing.
 
-SECRETS: Final = {name: env for env, (section, name) in ENVIRONMENT.items() if section == "secrets"}
+AUTO_RESTART_TIME has the name that the container of the gateway reads: one variable tells both when it restarts.
+"""
+
+SECRETS: Final = {key[-1]: env for env, key in ENVIRONMENT.items() if key[0] == "secrets"}
 
 MOST_BYTES: Final = 1_000_000
 """A configuration file is refused above this size."""
@@ -54,10 +58,16 @@ def load(path: str | Path | None, environ: Mapping[str, str]) -> Config:
     config = read_tables(Config, table, report)
     overrides = _read_environment(environ, report)
     report.raise_if_any("the configuration" if path is None else str(path))
-    for section, values in overrides.items():
-        changed = attrs.evolve(getattr(config, section), **values)
-        config = attrs.evolve(config, **{section: changed})
+    for key, value in overrides.items():
+        config = _with_value(config, key, value)
     return config
+
+
+def _with_value(table: Any, key: tuple[str, ...], value: object) -> Any:
+    """Give the table with another value at ``key``, however deep that is."""
+    name, *rest = key
+    inner = _with_value(getattr(table, name), tuple(rest), value) if rest else value
+    return attrs.evolve(table, **{name: inner})
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
@@ -92,18 +102,24 @@ def _read_most(path: Path) -> bytes:
         return file.read(MOST_BYTES + 1)
 
 
-def _read_environment(environ: Mapping[str, str], report: Report) -> dict[str, dict[str, Any]]:
-    overrides: dict[str, dict[str, Any]] = {}
-    for variable, (section, name) in ENVIRONMENT.items():
+def _read_environment(environ: Mapping[str, str], report: Report) -> dict[tuple[str, ...], object]:
+    overrides: dict[tuple[str, ...], object] = {}
+    for variable, key in ENVIRONMENT.items():
         found = environ.get(variable, "").strip()
         if not found:
             continue
-        cls = section_of(attrs.fields_dict(Config)[section])
-        field = attrs.fields_dict(cls)[name]
+        field = _field_at(key)
         kind = kind_of(field)
         try:
-            overrides.setdefault(section, {})[name] = kind.accept(kind.parse(found))
+            overrides[key] = kind.accept(kind.parse(found))
         except UnfitError as error:
             source = f"{variable} (environment)"
             report.faults.append(fault(source, found, kind, error, hidden=is_hidden(field)))
     return overrides
+
+
+def _field_at(key: tuple[str, ...]) -> attrs.Attribute[Any]:
+    table: type = Config
+    for name in key[:-1]:
+        table = section_of(attrs.fields_dict(table)[name])
+    return attrs.fields_dict(table)[key[-1]]

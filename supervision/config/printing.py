@@ -30,7 +30,7 @@ def _head() -> Iterator[str]:
     yield "# A key left out has the default; a key that does not exist, or a value out of bounds, is an error."
     yield "# Units end the names: _s seconds, _ratio fractions of one, _value US dollars."
     yield f"# Secrets ({', '.join(SECRETS.values())}) are read from the environment only."
-    yield f"# Four keys may be overridden there: {others}."
+    yield f"# These override keys: {others}."
 
 
 def _table(name: str, section: type[Section]) -> Iterator[str]:

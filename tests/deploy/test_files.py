@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import configparser
 import re
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 import attrs
 import pytest
 import yaml
 
+from actors.sections.maintenance import Maintenance
 from supervision.commands.cli import ExitCode
 from supervision.config.loading import ENVIRONMENT, load
 from supervision.config.sections import Config
@@ -210,7 +213,44 @@ def test_the_example_environment_is_the_defaults() -> None:
     lines = (ROOT / ".env.example").read_text().splitlines()
     pairs = [line.split("=", 1) for line in lines if re.match(r"[A-Z_]+=", line)]
 
-    assert load(None, {name: value for name, value in pairs if name in ENVIRONMENT}) == Config()
+    config = load(None, {name: value for name, value in pairs if name in ENVIRONMENT})
+    restart = config.connection.maintenance.gateway_restart
+    connection = attrs.evolve(
+        config.connection, maintenance=attrs.evolve(Maintenance(), gateway_restart="")
+    )
+
+    assert attrs.evolve(config, connection=connection) == Config()
+    assert restart == RESTART, "the one that compose gives to the gateway"
+
+
+# --- the gateway's own daily restart ----------------------------------------------------------------------------------
+
+RESTART: Final = "11:45 PM"
+
+
+@pytest.mark.req("CON-15", "DEP-1")
+def test_all_that_ships_says_the_same_of_the_gateways_daily_restart() -> None:
+    gateway, ours = (
+        COMPOSE["services"][name]["environment"] for name in ("ib-gateway", "ibkr-actors")
+    )
+    (container,) = CLOUD_RUN["spec"]["template"]["spec"]["containers"]
+    cloud = {each["name"]: each.get("value") for each in container["env"]}
+
+    assert gateway["AUTO_RESTART_TIME"] == ours["AUTO_RESTART_TIME"]
+    assert gateway["AUTO_RESTART_TIME"] == "${AUTO_RESTART_TIME:-" + RESTART + "}"
+    assert cloud["AUTO_RESTART_TIME"] == RESTART
+    assert f'Environment="AUTO_RESTART_TIME={RESTART}"' in UNIT.read_text().splitlines()
+    assert gateway["TIME_ZONE"] == Config().connection.maintenance.zone
+
+
+@pytest.mark.req("CON-15")
+@pytest.mark.parametrize("day", range(7))
+def test_a_night_of_the_shipped_stack_is_planned_maintenance(day: int) -> None:
+    config = load(DEPLOY / "config.toml", {"AUTO_RESTART_TIME": RESTART})
+    schedule = config.connection.maintenance.schedule(is_external=True)
+    restarts_at = datetime(2026, 3, 2 + day, 23, 45, tzinfo=ZoneInfo("America/New_York"))
+
+    assert schedule.window_at(restarts_at + timedelta(seconds=90)) is not None
 
 
 # --- the workflow -----------------------------------------------------------------------------------------------------

@@ -429,3 +429,36 @@ def test_a_new_process_that_begins_within_a_window_waits_for_its_gateway_without
             await gateway.disconnect()
 
     run_proof(scenario, seed=1, epoch=MIDNIGHT)
+
+
+# --- the gateway's own restart ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("restart", "says"),
+    [("", "which is not planned"), ("11:45 PM", "at another time than planned")],
+)
+def test_a_gateway_that_goes_outside_every_window_is_named_as_the_likely_cause(
+    restart: str, says: str
+) -> None:
+    async def scenario(night: Night) -> None:
+        await night.vanishes(60.0, 120.0)
+        await night.until(180.0)
+
+        reason = (await night.gateway.status()).latch_reason or ""
+
+        assert f"(likely the gateway's own restart, {says}: set AUTO_RESTART_TIME)" in reason
+
+    live_through(scenario, planned(gateway_restart=restart))
+
+
+def test_a_restart_at_its_planned_time_latches_nothing() -> None:
+    async def scenario(night: Night) -> None:
+        await night.vanishes(601.0, 721.0)
+        await night.until(880.0)
+
+        assert night.gateway.is_connected
+        assert not await night.is_latched()
+        assert night.held == HELD
+
+    live_through(scenario, planned(gateway_restart="12:10 AM"))

@@ -144,6 +144,7 @@ def test_the_environment_overrides_the_file(tmp_path: Path) -> None:
         "LOG_LEVEL": "warning",
         "ALPHA_VANTAGE_API_KEY": "KEY",
         "REDIS_URL": "rediss://user:word@cache:6380/1",
+        "AUTO_RESTART_TIME": "11:45 PM",
     }
 
     config = load(path, environ)
@@ -155,6 +156,7 @@ def test_the_environment_overrides_the_file(tmp_path: Path) -> None:
     assert config.logging.level == "WARNING"
     assert config.secrets.alpha_vantage_api_key == "KEY"
     assert config.secrets.redis_url == "rediss://user:word@cache:6380/1"
+    assert config.connection.maintenance.gateway_restart == "11:45 PM"
     assert "sqlite" not in repr(config)
     assert "word@" not in repr(config)
     assert "KEY" not in repr(config.secrets)

@@ -152,7 +152,7 @@ def test_machines_get_one_json_object(tmp_path: Path) -> None:
     report = json.loads(ended.out)
     assert (report["passed"], report["exit_code"], report["mode"]) == (False, ended.code, "paper")
     assert [step["step"] for step in report["steps"]] == NAMES
-    last = report["steps"][-1]
+    last = next(step for step in report["steps"] if step["step"] == "market data")
     assert (last["status"], last["error_code"]) == ("failed", "IB_DATA_005")
     assert last["remedy"] == remedies.SUBSCRIBE
     assert last["latency_ms"] > 0

@@ -17,6 +17,7 @@ from actors.errors import (
 )
 from actors.model.market import DataType, Quote
 from actors.model.orders import ExecutionMode
+from actors.sections.maintenance import Maintenance
 from supervision.commands.check import remedies
 from supervision.commands.check.report import Finding, Status, Step, StepFailed
 
@@ -52,6 +53,21 @@ def judge_quote(quote: Quote) -> Outcome:
     if quote.data_type is DataType.FROZEN:
         return Status.WARNING, detail.format("is FROZEN (market closed)"), None
     return ok(detail.format("is live"))
+
+
+def judge_restart(maintenance: Maintenance, *, is_external: bool) -> Outcome:
+    """Say when the gateway is expected to restart itself, and what follows; a real one does it once a day."""
+    if not is_external:
+        return ok("the simulated gateway lives in the process, and does not restart")
+    if not maintenance.schedule(is_external=True).rules:
+        return ok("planned maintenance is switched off: every loss of the link counts")
+    if not maintenance.gateway_restart:
+        return (
+            Status.WARNING,
+            "no time is configured: a restart counts as a lost link",
+            (remedies.DAILY_RESTART),
+        )
+    return ok(maintenance.restart_in_words)
 
 
 def failure(step: Step, error: StepFailed | GatewayError, latency_ms: float | None) -> Finding:

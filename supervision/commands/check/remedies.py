@@ -37,6 +37,10 @@ API_SILENT: Final = (
 )
 NOT_IB: Final = "another program listens on this port: correct gateway.port (or --port)"
 UPGRADE: Final = "install IB Gateway or TWS 10.19 or newer"
+DAILY_RESTART: Final = (
+    "IB Gateway and TWS restart or log off once a day (Configure > Settings > Lock and Exit): set"
+    " AUTO_RESTART_TIME, or gateway_restart in [connection.maintenance], to that time"
+)
 LOG_IN: Final = (
     "finish the login in the gateway's window, two-factor confirmation and disclaimer included; a"
     " session of the same user elsewhere may have taken the login over"

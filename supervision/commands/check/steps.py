@@ -1,6 +1,6 @@
 """The steps of the check, in their order::
 
-    port ─▶ API ─▶ port fits ─▶ login ─▶ client id ─▶ accounts ─▶ round trip ─▶ state ─▶ market data
+    port ─▶ API ─▶ port fits ─▶ login ─▶ client id ─▶ accounts ─▶ round trip ─▶ state ─▶ market data ─▶ restart
 
 Each names the step without which it cannot succeed; it is skipped where that one did not.
 """
@@ -22,7 +22,14 @@ from actors.logic.broker_codes import NoticeMeaning
 from actors.model.contracts import ContractQuery
 from actors.model.orders import ExecutionMode
 from supervision.commands.check import remedies
-from supervision.commands.check.judging import Outcome, failure, judge_port, judge_quote, ok
+from supervision.commands.check.judging import (
+    Outcome,
+    failure,
+    judge_port,
+    judge_quote,
+    judge_restart,
+    ok,
+)
 from supervision.commands.check.report import (
     Blocks,
     CheckReport,
@@ -59,6 +66,7 @@ STEPS: Final = (
     Step("round trip", Blocks.CONNECTING, needs="login"),
     Step("state", Blocks.DATA, needs="login"),
     Step("market data", Blocks.DATA, needs="login"),
+    Step("daily restart", Blocks.DATA, asks=False),
 )
 
 Located = Callable[[str, int], None]
@@ -120,6 +128,7 @@ class _Check:
             self._round_trip,
             self._state,
             self._market_data,
+            self._daily_restart,
         )
         done: set[str | None] = {None}
         for step, run in zip(STEPS, work, strict=True):
@@ -264,6 +273,12 @@ class _Check:
         )
         taken = await self.link.ask(m.TakeSnapshot, m.SnapshotTaken, contract=found.contract)
         return judge_quote(taken.quote)
+
+    async def _daily_restart(self) -> Outcome:
+        return judge_restart(
+            self.config.connection.maintenance,
+            is_external=self.config.gateway.endpoint == "external",
+        )
 
 
 def _count(number: int, what: str) -> str:
