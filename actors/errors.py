@@ -12,6 +12,7 @@
     ├── IncompatibleVersionError          IB_CONN_006    the gateway speaks a version that we do not
     ├── CircuitBreakerOpenError           IB_CONN_008 r  too many failures in a row; the breaker rests
     ├── TooManyLinksError                 IB_CONN_009    an eleventh link in one process
+    ├── AnotherAccountError               IB_CONN_010    the gateway has another account than the one that is traded
     ├── ModeError                         IB_MODE_001    this execution mode does not allow the call
     │   ├── LiveTradingBlockedError       IB_MODE_002    live trading was asked for
     │   ├── NotPaperAccountError          IB_MODE_003    paper mode met an account that is not a paper account
@@ -123,6 +124,12 @@ class TooManyLinksError(GatewayError):
     """One process may hold ten links; this would be one more."""
 
     code = "IB_CONN_009"
+
+
+class AnotherAccountError(GatewayError):
+    """The gateway manages another account than this state directory trades (`account switch` changes that)."""
+
+    code = "IB_CONN_010"
 
 
 class ModeError(GatewayError):

@@ -110,6 +110,7 @@ class ConnectionActor(SupervisedActor):
             text = f"the connection cannot recover from the journal: {error}"
             raise GatewayError(text) from error
         self._learn_floors(journal)
+        self.attempts.learn_pinned(dict(journal.pinned))
         self._knows_its_floors = True
         left_something = self.link.wanted or self.link.memory.values.session_id is not None
         if self.incarnation > 1 and left_something:

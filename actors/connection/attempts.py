@@ -15,12 +15,12 @@ when the connection's heartbeat is answered: so it closes on one connection that
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import attrs
 
 from actors import messages as m
-from actors.connection.accounts import choose_account
+from actors.connection.accounts import choose_account, masked
 from actors.connection.callers import Callers
 from actors.connection.client_ids import ClientIds
 from actors.connection.data_health import DataHealth
@@ -34,7 +34,7 @@ from actors.connection.states import (
     state_after_failure,
 )
 from actors.connection.transitions import Transitions
-from actors.errors import ClientIDInUseError, GatewayError
+from actors.errors import AnotherAccountError, ClientIDInUseError, GatewayError
 from actors.kernel.actor import SupervisedActor
 from actors.kernel.handlers import Part, handles
 from actors.kernel.messages import Message
@@ -42,6 +42,7 @@ from actors.logic.backoff import retry_delay_s
 from actors.messages.addresses import JOURNAL, LINK
 from actors.model.connection import ConnectionState, DisconnectCause, HealthLayer, LayerHealth
 from actors.ports import Breaker
+from actors.sections.gateway import EXTERNAL
 
 
 @attrs.frozen(kw_only=True)
@@ -191,11 +192,34 @@ class Attempts(Part):
                 configured=link.settings.account,
                 operator_id=link.settings.trading.operator_id,
                 require_paper=link.settings.trading.requires_paper,
+                pinned=link.pinned,
             )
         except GatewayError as error:
+            if isinstance(error, AnotherAccountError):
+                self._transitions.note(
+                    "another_account", level="CRITICAL", error_message=str(error)
+                )
             self.attempt_failed(error, HealthLayer.HANDSHAKE)
             return
+        self._pin(link.account)
         self._reconciliation.begin()
+
+    def learn_pinned(self, pinned: Mapping[str, str]) -> None:
+        """Know from the journal which account is traded at this kind of endpoint."""
+        self._link.pinned = pinned.get(self._link.settings.gateway.endpoint)
+
+    def _pin(self, account: str) -> None:
+        """Trade this account for good (CON-18). An embedded gateway makes a new account for each process.
+
+        The journal has it before the first intent, which comes later.
+        """
+        link, endpoint = self._link, self._link.settings.gateway.endpoint
+        if link.pinned is not None or endpoint != EXTERNAL:
+            return
+        link.pinned = account
+        pin = m.PinAccount(endpoint=endpoint, account=account, at=self._actor.clock.now())
+        self._actor.tell(JOURNAL, pin)
+        self._transitions.note("account_pinned", account=masked(account))
 
     @handles(m.OrderIdsLeapt)
     def on_order_ids_leapt(self, message: m.OrderIdsLeapt) -> None:

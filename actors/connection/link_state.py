@@ -76,6 +76,8 @@ class LinkState:
         self.effort_ends_at = 0.0
         self.session: m.SessionOpened | None = None
         self.account: str | None = None
+        self.pinned: str | None = None
+        """The account that this state directory trades at an external gateway; None before the first one (CON-18)."""
         self.upstream_lost = False
         self.session_began_at = 0.0
         self.sound_since = 0.0

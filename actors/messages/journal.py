@@ -228,6 +228,15 @@ class RecordBaseline(Message):
 
 
 @attrs.frozen(kw_only=True)
+class PinAccount(Message):
+    """Remember which account is traded at a kind of endpoint (``embedded`` or ``external``), for good (CON-18)."""
+
+    endpoint: str
+    account: str
+    at: datetime
+
+
+@attrs.frozen(kw_only=True)
 class RaiseOrderIdFloor(Message):
     """Never use a broker order id below this again (D15). Rides in an `OrderUpdated` when an order was sent."""
 
@@ -287,5 +296,7 @@ class JournalRead(Reply):
     close_reason: CloseReason | None = None
     traded: tuple[tuple[str, int], ...] = ()
     """Every contract (``con_id``) that was ever traded, with the operator id at the head of its orders."""
+    pinned: tuple[tuple[str, str], ...] = ()
+    """The account that is traded, by kind of endpoint; none before the first connection (CON-18)."""
     grace: tuple[str, datetime] | None = None
     """The disconnect that latches Strategy C, in words, and when; None where no grace is running."""

@@ -10,6 +10,8 @@ from actors.sections.fields import Section, Text, choice, flag, key, number, who
 
 PAPER_PORT: Final = 4002
 LIVE_PORT: Final = 4001
+EMBEDDED: Final = "embedded"
+EXTERNAL: Final = "external"
 HOST: Final = Text(
     r"(?=.{1,253}\Z)([A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?"
     r"|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(%[A-Za-z0-9_.-]+)?)",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from actors.errors import (
     ActorFailedError,
     AlphaLearningViolationError,
+    AnotherAccountError,
     CircuitBreakerOpenError,
     ClientIDInUseError,
     CompetingSessionError,
@@ -93,6 +94,7 @@ __all__ = [
     "Account",
     "ActorFailedError",
     "AlphaLearningViolationError",
+    "AnotherAccountError",
     "Bar",
     "BarGap",
     "CircuitBreakerOpenError",

@@ -130,6 +130,12 @@ MIGRATIONS: Final = (
         commit_seq INTEGER) WITHOUT ROWID;
     CREATE INDEX ended_orders_by_time ON ended_orders (created_at);
     """,
+    """
+    CREATE TABLE pinned_accounts (
+        endpoint TEXT PRIMARY KEY, account TEXT NOT NULL, at TEXT NOT NULL,
+        writer TEXT NOT NULL, incarnation INTEGER NOT NULL);
+    ALTER TABLE baselines ADD COLUMN content TEXT;
+    """,
 )
 """Step n brings a journal from version n to n + 1. Steps are appended, never changed.
 

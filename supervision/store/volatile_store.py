@@ -24,6 +24,7 @@ class VolatileStore:
     step: str | None = None
     baselines: dict[tuple[str, str], float] = attrs.field(factory=dict)
     floors: dict[int, int] = attrs.field(factory=dict)
+    pinned: dict[str, str] = attrs.field(factory=dict)
     grace: tuple[str, datetime] | None = None
 
     @classmethod
@@ -35,6 +36,7 @@ class VolatileStore:
             step=told.liquidation_step,
             baselines={(kind, key): value for kind, key, value in told.baselines},
             floors=dict(told.order_id_floors),
+            pinned=dict(told.pinned),
             grace=told.grace,
         )
 

@@ -15,6 +15,7 @@ import attrs
 
 from actors import messages as m
 from actors.kernel.messages import Message
+from supervision.store.entries.accounts import PIN
 from supervision.store.entries.executions import EXECUTION
 from supervision.store.entries.kind import EntryKind
 from supervision.store.entries.limits import BASELINE, ORDER_ID_FLOOR
@@ -44,6 +45,7 @@ _KINDS: Final[tuple[EntryKind[Any], ...]] = (
     GRACE,
     BASELINE,
     ORDER_ID_FLOOR,
+    PIN,
 )
 
 ENTRIES: Final[Mapping[type, EntryKind[Any]]] = MappingProxyType(
