@@ -256,7 +256,7 @@ class OrderGate:
         """No close turns a position, and nothing opens on the side of one that can still fill (RSK-4)."""
         con_id = order.contract.con_id
         closing = self.positions.in_flight(con_id, order.action, apart_from=order.order_ref)
-        if order.purpose is Purpose.CLOSE:
+        if order.purpose is Purpose.CLOSE or permit.fill_count is not None:
             return self._fault_of_close(order, permit, closing)
         if closing > 0.0 and order.broker_order_id is None:
             return f"a close of the same side can still take {closing:g}: nothing opens beside it"

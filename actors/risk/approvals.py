@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 import attrs
@@ -12,18 +13,19 @@ from actors.kernel.actor import SupervisedActor
 from actors.kernel.handlers import Part, handles
 from actors.kernel.stories import root_id
 from actors.messages.addresses import FACADE
+from actors.model.account import Account
 from actors.model.market import Quote
-from actors.model.orders import Purpose, ValidationResult
+from actors.model.orders import Execution, ValidationResult
 from actors.ports import EventLog
 from actors.risk import baselines as calendar
 from actors.risk.day_trades import count_day_trades, opened_today
 from actors.risk.exposure_book import ExposureBook
-from actors.risk.judging import EXTERNAL, judge, judge_replaced
+from actors.risk.judging import EXTERNAL, closes, judge, judge_replaced
 from actors.risk.limits import RecentOrder, RiskInputs, recent_order, still_recent
 from actors.risk.losses import Losses
 from actors.risk.openings import Openings
 from actors.risk.permits import PermitIssuer
-from actors.risk.rules import needs_day_trades
+from actors.risk.rules import in_dollars, needs_day_trades
 from actors.sections.risk import Risk
 
 MAX_QUOTES: Final = 2_000
@@ -71,34 +73,32 @@ class Approvals(Part):
     @handles(m.RequestApproval)
     async def on_request_approval(self, request: m.RequestApproval) -> None:
         """Judge, reserve, perhaps ask the orchestrator's own risk manager, and sign."""
-        validation = self._judge(request)
+        validation, reduces = self._judge(request), closes(request.order, self._book.ledger)
         if not validation.approved:
             self._reject(request, validation)
             return
         self._reserve(request)
-        if self._consults and request.order.purpose is Purpose.OPEN:
+        if self._consults and not reduces:
             external = await self._consulted(request)
             if not external.approved:
                 self._take_back(request)
                 self._reject(request, external)
                 return
-        self._approve(request, validation)
+        self._approve(request, validation, reduces)
 
     # --- the rules ------------------------------------------------------------------------------------------------
 
     def _judge(self, request: m.RequestApproval) -> ValidationResult:
         inputs = self._inputs(request)
         replaced = self._consults and self._settings.external_replaces
-        if replaced and request.order.purpose is Purpose.OPEN:
-            return judge_replaced(inputs, self._settings)
-        return judge(inputs, self._settings)
+        return (judge_replaced if replaced else judge)(inputs, self._settings)
 
     def _inputs(self, request: m.RequestApproval) -> RiskInputs:
         now, account, ledger = self._actor.clock.now(), self._losses.account, self._book.ledger
         contract = request.order.contract
         worth = calendar.least_equity(self._losses.baselines, account, now)
-        counts = needs_day_trades(worth, self._settings)
-        executions = ledger.executions.values() if counts else ()
+        counts = needs_day_trades(in_dollars(worth, account), self._settings)
+        executions = _in_account(ledger.executions.values(), account) if counts else ()
         return RiskInputs(
             order=request.order,
             request=request.request,
@@ -152,7 +152,9 @@ class Approvals(Part):
 
     # --- the answer -----------------------------------------------------------------------------------------------
 
-    def _approve(self, request: m.RequestApproval, validation: ValidationResult) -> None:
+    def _approve(
+        self, request: m.RequestApproval, validation: ValidationResult, reduces: bool
+    ) -> None:
         """Issue a permit for exactly this order (D13)."""
         order = request.order
         self._actor.reply(
@@ -160,7 +162,7 @@ class Approvals(Part):
             m.OrderApproved(
                 correlation_id=request.correlation_id,
                 order_ref=order.order_ref,
-                permit=self._permits.issue(order, self._book.ledger),
+                permit=self._permits.issue(order, self._book.ledger, reduces=reduces),
                 validation=validation,
             ),
         )
@@ -191,3 +193,9 @@ class Approvals(Part):
             reasons="; ".join(validation.rejection_reasons),
             notes="; ".join(validation.notes),
         )
+
+
+def _in_account(executions: Iterable[Execution], account: Account | None) -> tuple[Execution, ...]:
+    """Those of the account that is traded: a state directory may have seen another one before `account switch`."""
+    ours = ("",) if account is None else ("", account.account_id)
+    return tuple(item for item in executions if item.account in ours)

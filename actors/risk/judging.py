@@ -17,10 +17,11 @@ import attrs
 
 from actors.logic.closable import whole_units
 from actors.model.account import Account
-from actors.model.orders import CloseReason, Purpose, ValidationResult
+from actors.model.orders import CloseReason, Purpose, ValidationResult, WireOrder
 from actors.risk import baselines, exposure
 from actors.risk.baselines import Baselines
 from actors.risk.case import case_of
+from actors.risk.exposure import Ledger
 from actors.risk.limits import RiskInputs
 from actors.risk.rules import RULES, STANDING_RULES
 from actors.sections.risk import Risk
@@ -54,6 +55,8 @@ def judge_replaced(inputs: RiskInputs, limits: Risk) -> ValidationResult:
 
     Only the latch and what blocks opening altogether still reject; what the other rules found is noted.
     """
+    if closes(inputs.order, inputs.ledger):
+        return judge_closing(inputs, limits)
     found, metrics = _findings(inputs, limits)
     standing = tuple(item for item in found if item[0] in STANDING_RULES or item[0] == UNJUDGED)
     return ValidationResult(
@@ -65,8 +68,21 @@ def judge_replaced(inputs: RiskInputs, limits: Risk) -> ValidationResult:
     )
 
 
+def closes(order: WireOrder, ledger: Ledger) -> bool:
+    """Tell whether an order is judged as a close: it was made as one, or it can only reduce what is held (RSK-10)."""
+    if order.purpose is Purpose.CLOSE:
+        return True
+    free = exposure.reducible(
+        exposure.settle(ledger, order.order_ref), order.contract.con_id, order.action
+    )
+    return 0.0 < exposure.remaining(ledger, order) <= free
+
+
 def judge_closing(inputs: RiskInputs, limits: Risk | None = None) -> ValidationResult:
-    """Judge an order that can only reduce (RSK-4); with ``limits``, what else was found is noted (RSK-7)."""
+    """Judge an order that can only reduce (RSK-4); with ``limits``, what else was found is noted (RSK-7).
+
+    While Strategy C is latched nothing reduces but its own closes.
+    """
     order, ledger = inputs.order, inputs.ledger
     con_id = order.contract.con_id
     held = exposure.closable(ledger, con_id, order.action)
@@ -77,8 +93,8 @@ def judge_closing(inputs: RiskInputs, limits: Risk | None = None) -> ValidationR
     if inputs.over_pending and ledger.known:
         free = max(0.0, held - exposure.closing(others, con_id, order.action))
     reasons = []
-    if order.purpose is not Purpose.CLOSE:
-        reasons.append(f"purpose must be close to be judged as one (was {order.purpose})")
+    if order.purpose is not Purpose.CLOSE and inputs.latched is not None:
+        reasons.append(f"Strategy C is latched ({inputs.latched}), and closes what is held itself")
     if not ledger.known:
         reasons.append("positions are unknown; wait for the reconciliation")
     elif held <= 0.0:
@@ -106,8 +122,8 @@ def judge_closing(inputs: RiskInputs, limits: Risk | None = None) -> ValidationR
 
 
 def judge(inputs: RiskInputs, limits: Risk) -> ValidationResult:
-    """Judge an order by its purpose."""
-    if inputs.order.purpose is Purpose.CLOSE:
+    """Judge an order as a close where it can only reduce, else as an opening."""
+    if closes(inputs.order, inputs.ledger):
         return judge_closing(inputs, limits)
     return judge_opening(inputs, limits)
 

@@ -6,7 +6,7 @@ from actors import messages as m
 from actors.kernel.actor import SupervisedActor
 from actors.logic.permits import issue_permit
 from actors.messages.addresses import LINK
-from actors.model.orders import Permit, Purpose, WireOrder
+from actors.model.orders import Permit, WireOrder
 from actors.risk.exposure import Ledger
 
 
@@ -27,15 +27,15 @@ class PermitIssuer:
         """Have the gate check by this incarnation's key from now on."""
         self._actor.tell(LINK, m.InstallPermitKey(key=self._key))
 
-    def issue(self, order: WireOrder, ledger: Ledger) -> Permit:
-        """Sign a permit for exactly this order; one to close also holds only while the position is the ledger's."""
+    def issue(self, order: WireOrder, ledger: Ledger, *, reduces: bool) -> Permit:
+        """Sign a permit for exactly this order; one that only reduces holds only while the position is the ledger's."""
         self._issued += 1
-        con_id, closes = order.contract.con_id, order.purpose is Purpose.CLOSE
+        con_id = order.contract.con_id
         return issue_permit(
             self._key,
             order,
             permit_id=f"{self._actor.incarnation}-{self._issued}",
             expires_at=self._actor.clock.monotonic() + self._lifetime_s,
-            fill_count=ledger.fill_counts.get(con_id, 0) if closes else None,
-            position_sequence=ledger.sequences.get(con_id, 0) if closes else None,
+            fill_count=ledger.fill_counts.get(con_id, 0) if reduces else None,
+            position_sequence=ledger.sequences.get(con_id, 0) if reduces else None,
         )

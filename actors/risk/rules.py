@@ -17,6 +17,7 @@ from typing import Final
 
 from actors import messages as m
 from actors.logic import quality
+from actors.model.account import Account
 from actors.model.contracts import Contract, SecurityType
 from actors.model.orders import OrderAction, Purpose, WireOrder
 from actors.risk import baselines, exposure
@@ -156,28 +157,37 @@ def affordable(case: Case) -> Finding:
     return _within(f"cost in view of {name}", cost, funds, "order_cost")
 
 
-def needs_day_trades(worth: float | None, limits: Risk) -> bool:
-    """Tell whether the count of day trades matters at this equity; counting goes through every execution."""
-    if limits.day_trades != DayTradePolicy.PDT or worth is None:
+def in_dollars(worth: float | None, account: Account | None) -> float | None:
+    """Say in USD what the account's currency says, as the regulators' minimums are; NaN where no rate is known."""
+    if worth is None or account is None:
+        return worth
+    rate = account.rate_of("USD")
+    return worth / rate if rate else math.nan
+
+
+def needs_day_trades(dollars: float | None, limits: Risk) -> bool:
+    """Tell whether the count of day trades matters at this equity in USD; counting goes through every execution."""
+    if limits.day_trades != DayTradePolicy.PDT or dollars is None:
         return False
-    return not worth >= limits.pdt_minimum_equity
+    return not dollars >= limits.pdt_minimum_equity
 
 
 def day_trades(case: Case) -> Finding:
     """The day-trade policy allows that everything opened today is closed today, this order's position too.
 
-    FINRA looks at the equity of the day before; a loss since then counts as well.
+    FINRA looks at the equity of the day before; a loss since then counts as well. Its minimums are in USD.
     """
     inputs, limits = case.inputs, case.limits
-    worth = baselines.least_equity(inputs.baselines, inputs.account, inputs.now)
+    least = baselines.least_equity(inputs.baselines, inputs.account, inputs.now)
+    worth = in_dollars(least, inputs.account)
     if limits.day_trades == DayTradePolicy.OFF or worth is None or case.added == 0.0:
         return FINE
     if limits.day_trades == DayTradePolicy.INTRADAY_MARGIN:
         if worth >= limits.margin_minimum_equity:
             return FINE
         return (
-            f"equity ({worth:,.6g}) is below the minimum for margin"
-            f" ({limits.margin_minimum_equity:,.6g})"
+            f"equity ({worth:,.6g} USD) is below the minimum for margin"
+            f" ({limits.margin_minimum_equity:,.6g} USD)"
         ), {}
     if not needs_day_trades(worth, limits):
         return FINE

@@ -1,4 +1,7 @@
-"""The section ``[risk]``: the limits for what is opened; quantities in units, ratios as fractions of 1."""
+"""The section ``[risk]``: the limits for what is opened; quantities in units, ratios as fractions of 1.
+
+Values are in the account's base currency, but for the regulators' minimums, which are in USD (RSK-10).
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from actors.sections.fields import Section, choice, flag, number, whole
 
 @attrs.frozen(kw_only=True)
 class Risk(Section):
-    """Limits for what is opened; closing is never limited by them."""
+    """Limits for what is opened, in the account's base currency; what only reduces is never limited by them."""
 
     external: str = choice(
         "in_addition",
@@ -48,10 +51,10 @@ class Risk(Section):
     )
     pdt_max_day_trades: int = whole(3, 0, 1000, "in five business days, below pdt_minimum_equity")
     pdt_minimum_equity: float = number(
-        25_000.0, 0.0, 1e12, "from this equity on, day trades are not limited"
+        25_000.0, 0.0, 1e12, "USD; from this equity on, day trades are not limited"
     )
     margin_minimum_equity: float = number(
-        2_000.0, 0.0, 1e12, "below it FINRA's rule lets nothing be opened on margin"
+        2_000.0, 0.0, 1e12, "USD; below it FINRA's rule lets nothing be opened on margin"
     )
     commission_per_share: float = number(
         0.005, 0.0, 1000.0, "what an order is expected to cost, a share"

@@ -496,10 +496,19 @@ class _Model:
             order,
             permit_id=f"p{len(self.permits)}",
             expires_at=self.now + rng.choice([0.5, 50.0, 50.0]),
-            fill_count=rng.choice([len(self.counted), len(self.counted), None, 0]),
-            position_sequence=rng.choice([self.changes, self.changes, None, 0]),
+            **self._what_it_was_sized_by(order),
         )
         self.permits.append((permit, order, key))
+
+    def _what_it_was_sized_by(self, order: WireOrder) -> dict[str, int | None]:
+        """A close, and sometimes what opens, since it can only reduce, was sized by the position."""
+        rng = self.rng
+        if order.purpose is Purpose.OPEN and rng.random() < 0.9:
+            return {"fill_count": None, "position_sequence": None}
+        return {
+            "fill_count": rng.choice([len(self.counted), len(self.counted), None, 0]),
+            "position_sequence": rng.choice([self.changes, self.changes, None, 0]),
+        }
 
     def send(self) -> None:
         """Send something, mostly what has a permit; check the gate's word against ours."""
@@ -534,11 +543,11 @@ class _Model:
         assert self.is_open
         assert order.order_ref not in self.voided
         assert order.order_ref not in {known.order_ref for known in self.wire}
-        if order.purpose is Purpose.CLOSE:
+        if order.purpose is Purpose.CLOSE or permit.fill_count is not None:
             assert permit.fill_count == len(self.counted)
             assert permit.position_sequence == self.changes
             assert order.action is OrderAction.SELL
-        else:
+        if order.purpose is Purpose.OPEN:
             assert not self.is_latched
         self.gate.passed(sent, len(self.wire) + 1, START)
         self.wire.append(sent)

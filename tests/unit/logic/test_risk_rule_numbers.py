@@ -243,7 +243,7 @@ WORDS: list[tuple[Rule, RiskInputs, Risk, str]] = [
         rules.day_trades,
         inputs(**TINY),
         MARGIN,
-        "equity (1,999) is below the minimum for margin (2,000)",
+        "equity (1,999 USD) is below the minimum for margin (2,000 USD)",
     ),
     (
         rules.daily_loss,
