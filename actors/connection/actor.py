@@ -295,7 +295,7 @@ class ConnectionActor(SupervisedActor):
         now, link, session = self.clock.monotonic(), self.link, self.link.session
         answered_at, ticked_at = self.heartbeat.answered_at, self.proof.ticked_at
         return LinkFacts(
-            where=f"{link.settings.gateway.host}:{link.ports.current}",
+            where=f"{link.settings.host}:{link.ports.current}",
             trouble=link.trouble,
             server_version=session.server_version if session else None,
             client_id=session.client_id if session else 0,

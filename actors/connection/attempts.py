@@ -154,7 +154,7 @@ class Attempts(Part):
         self._transitions.note("connection_attempt", retry_count=link.retry_count)
         request = m.OpenSession(
             **link.header("open", link.effort_ends_at),
-            host=link.settings.gateway.host,
+            host=link.settings.host,
             port=link.ports.current,
             client_id=link.client_ids.current,
             readonly=link.settings.gateway.readonly,

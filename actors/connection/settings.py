@@ -19,11 +19,13 @@ PROBE_RETRY_S: Final = 5.0
 class ConnectionSettings:
     """The sections that the actor reads, and what was decided where the process is built.
 
-    ``gateway`` names the host and the port that there really are, those of the embedded gateway, too. ``account`` is
-    the managed account to trade, "" the only one. ``maintenance`` says when the gateway is expected to be away.
+    ``host`` and ``port`` are those that there really are, of the embedded gateway too. ``account`` is the
+    managed account to trade, "" the only one. ``maintenance`` says when the gateway is expected to be away.
     """
 
     gateway: GatewayConfig
+    host: str
+    port: int
     connection: Connection
     trading: Trading
     account: str

@@ -139,7 +139,7 @@ class Transitions:
             m.SessionStarted(
                 session_id=event.session_id,
                 client_id=session.client_id,
-                host=link.settings.gateway.host,
+                host=link.settings.host,
                 port=link.ports.current,
                 server_version=session.server_version,
                 readonly=link.settings.gateway.readonly,
@@ -174,7 +174,7 @@ class Transitions:
             event,
             level=level,
             correlation_id=self._link.trail or None,
-            host=self._link.settings.gateway.host,
+            host=self._link.settings.host,
             port=self._link.ports.current,
             client_id=self._link.client_ids.current,
             **fields,

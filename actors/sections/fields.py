@@ -25,6 +25,9 @@ KIND = "kind"
 MEANING = "meaning"
 """And under this one the sentence that says what the setting means."""
 
+LEFT_OUT = "left out"
+"""And under this one whether ``config.toml`` only shows the key, as a comment."""
+
 LONGEST_SHOWN = 60
 """So many characters of a value that was found are shown in an error."""
 
@@ -223,16 +226,23 @@ def _explain(found: object, refused: tuple[tuple[object, str], ...]) -> None:
 
 
 def key(
-    default: Any, kind: Kind, meaning: str, *, secret: bool = False, masked: bool = False
+    default: Any,
+    kind: Kind,
+    meaning: str,
+    *,
+    secret: bool = False,
+    masked: bool = False,
+    left_out: bool = False,
 ) -> Any:
     """Declare a configuration key: an attrs field with its kind and its meaning, which ``config.toml`` says beside it.
 
-    A secret shows neither in repr nor in errors; an account is masked in repr and not in errors at all (OBS-4).
+    A secret shows neither in repr nor in errors; an account is masked in repr and not in errors at all (OBS-4). What is
+    ``left_out`` stands in ``config.toml`` as a comment, since to give it says something, whatever its value.
     """
     return attrs.field(
         default=default,
         converter=attrs.Converter(_accept, takes_self=True, takes_field=True),
-        metadata={KIND: kind, MEANING: meaning},
+        metadata={KIND: kind, MEANING: meaning, LEFT_OUT: left_out},
         repr=_repr_of_account if masked else not secret,
     )
 
@@ -278,6 +288,11 @@ def meaning_of(field: attrs.Attribute[Any]) -> str:
     return cast("str", field.metadata[MEANING])
 
 
+def is_left_out(field: attrs.Attribute[Any]) -> bool:
+    """Tell whether ``config.toml`` only shows the key, as a comment."""
+    return bool(field.metadata[LEFT_OUT])
+
+
 def is_hidden(field: attrs.Attribute[Any]) -> bool:
     """Tell whether errors may not show what was found."""
     return field.repr is not True
@@ -310,6 +325,12 @@ class Section:
     """The base of all sections: checks the rules between keys, also when a section is built in code."""
 
     RELATIONS: ClassVar[tuple[Below, ...]] = ()
+
+    @classmethod
+    def contradiction(cls, given: Mapping[str, object]) -> str | None:
+        """Say which of the keys that were given contradict each other; None where none do."""
+        del given  # most sections have none
+        return None
 
     def __attrs_post_init__(self) -> None:
         """Refuse a section whose keys contradict each other."""

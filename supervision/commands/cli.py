@@ -403,16 +403,7 @@ def _masker() -> Masker:
 
 def _load(config: Path | None, host: str | None, port: int | None) -> Config:
     path = config or (DEFAULT_CONFIG if DEFAULT_CONFIG.exists() else None)
-    settings = load(path, os.environ)
-    if host is None and port is None:
-        return settings
-    gateway = attrs.evolve(
-        settings.gateway,
-        endpoint="external",
-        host=host or settings.gateway.host,
-        port=port or settings.gateway.port,
-    )
-    return attrs.evolve(settings, gateway=gateway)
+    return load(path, os.environ, {"--host": host, "--port": port})
 
 
 def _with_symbols(settings: Config, symbols: list[str] | None) -> Config:

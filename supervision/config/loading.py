@@ -10,12 +10,14 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import attrs
 
 from actors.errors import ConfigurationError
 from actors.sections.fields import UnfitError, fault, is_hidden, kind_of, section_of
+from actors.sections.gateway import EXTERNAL, GatewayConfig
 from supervision.config.reading import Report, read_tables
 from supervision.config.sections import Config
 
@@ -34,6 +36,12 @@ ENVIRONMENT: Final[Mapping[str, tuple[str, ...]]] = {
 AUTO_RESTART_TIME has the name that the container of the gateway reads: one variable tells both when it restarts.
 """
 
+ARGUMENTS: Final[Mapping[str, tuple[str, ...]]] = {
+    "--host": ("gateway", "host"),
+    "--port": ("gateway", "port"),
+}
+"""Options of the command line that override keys."""
+
 SECRETS: Final = {key[-1]: env for env, key in ENVIRONMENT.items() if key[0] == "secrets"}
 
 MOST_BYTES: Final = 1_000_000
@@ -47,8 +55,12 @@ _TOO_DEEP: Final = re.compile(
 )  # possessive, and from the beginning of a word only: linear in whatever it is given
 
 
-def load(path: str | Path | None, environ: Mapping[str, str]) -> Config:
-    """Read the file, let the environment override it, and check everything.
+def load(
+    path: str | Path | None,
+    environ: Mapping[str, str],
+    arguments: Mapping[str, object] = MappingProxyType({}),
+) -> Config:
+    """Read the file, let the environment and then the command line's ``arguments`` override it, and check everything.
 
     ``path`` None means no file: the defaults. Raises `ConfigurationError` with every fault at once; a file that is
     missing, unreadable or not TOML is a fault, too.
@@ -56,7 +68,8 @@ def load(path: str | Path | None, environ: Mapping[str, str]) -> Config:
     table = {} if path is None else _read_toml(Path(path))
     report = Report(secrets={**SECRETS, "secrets": " and ".join(sorted(SECRETS.values()))})
     config = read_tables(Config, table, report)
-    overrides = _read_environment(environ, report)
+    overrides = _read_environment(environ, report) | _read_arguments(arguments, report)
+    _refuse_a_place_of_the_embedded(table, overrides, report)
     report.raise_if_any("the configuration" if path is None else str(path))
     for key, value in overrides.items():
         config = _with_value(config, key, value)
@@ -67,7 +80,10 @@ def _with_value(table: Any, key: tuple[str, ...], value: object) -> Any:
     """Give the table with another value at ``key``, however deep that is."""
     name, *rest = key
     inner = _with_value(getattr(table, name), tuple(rest), value) if rest else value
-    return attrs.evolve(table, **{name: inner})
+    means = (
+        {"endpoint": EXTERNAL} if isinstance(table, GatewayConfig) else {}
+    )  # a host or port (D11)
+    return attrs.evolve(table, **{name: inner}, **means)
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
@@ -116,6 +132,35 @@ def _read_environment(environ: Mapping[str, str], report: Report) -> dict[tuple[
             source = f"{variable} (environment)"
             report.faults.append(fault(source, found, kind, error, hidden=is_hidden(field)))
     return overrides
+
+
+def _read_arguments(
+    arguments: Mapping[str, object], report: Report
+) -> dict[tuple[str, ...], object]:
+    overrides: dict[tuple[str, ...], object] = {}
+    for option, key in ARGUMENTS.items():
+        found = arguments.get(option)
+        if found is None:
+            continue
+        kind = kind_of(_field_at(key))
+        try:
+            overrides[key] = kind.accept(found)
+        except UnfitError as error:
+            report.faults.append(fault(option, found, kind, error))
+    return overrides
+
+
+def _refuse_a_place_of_the_embedded(
+    table: Mapping[str, Any], overrides: Mapping[tuple[str, ...], object], report: Report
+) -> None:
+    """A file that says "embedded" and a host or port from elsewhere contradict each other (D11)."""
+    section = table.get("gateway")
+    if isinstance(section, dict):
+        places = {key[1]: value for key, value in overrides.items() if key[0] == "gateway"}
+        endpoint = {name: value for name, value in section.items() if name == "endpoint"}
+        contradiction = GatewayConfig.contradiction(endpoint | places)
+        if contradiction:
+            report.faults.append(f"gateway.{contradiction}")
 
 
 def _field_at(key: tuple[str, ...]) -> attrs.Attribute[Any]:

@@ -7,7 +7,15 @@ from typing import Any, Final
 
 import attrs
 
-from actors.sections.fields import KIND, Pairs, Section, kind_of, meaning_of, section_of
+from actors.sections.fields import (
+    KIND,
+    Pairs,
+    Section,
+    is_left_out,
+    kind_of,
+    meaning_of,
+    section_of,
+)
 from supervision.config.loading import ENVIRONMENT, SECRETS
 from supervision.config.sections import Config
 
@@ -38,7 +46,8 @@ def _table(name: str, section: type[Section]) -> Iterator[str]:
     yield _beside(f"[{name}]", _purpose(section))
     for key, field in fields.items():
         if KIND in field.metadata:
-            yield _beside(f"{key} = {_default(field)}", meaning_of(field))
+            head = "# " if is_left_out(field) else ""
+            yield _beside(f"{head}{key} = {_default(field)}", meaning_of(field))
     for key, field in fields.items():
         if KIND not in field.metadata:
             yield ""

@@ -98,11 +98,16 @@ def read_section(cls: type[S], table: object, path: str, report: Report) -> S:
                     hidden=is_hidden(fields[name]),
                 )
             )
+    contradiction = cls.contradiction(table)
+    if contradiction:
+        report.faults.append(f"{path}.{contradiction}")
     for relation in cls.RELATIONS:
         line = None if unfit & {relation.low, relation.high} else relation.fault(values)
         if line:
             report.faults.append(f"{path}.{line}")
-    return cls(**values) if len(report.faults) == before else cls()
+    if len(report.faults) != before:
+        return cls()
+    return cls(**{name: value for name, value in values.items() if name in table})
 
 
 def _unknown(path: str, name: str, known: list[str], report: Report) -> str:

@@ -270,7 +270,7 @@ def _connection_factory(
         open_s=section.breaker_open_s,
         successes=section.breaker_successes,
     )
-    memory = ConnectionMemory(Remembered(ports=GatewayPorts(configured=chosen.gateway.port)))
+    memory = ConnectionMemory(Remembered(ports=GatewayPorts(configured=chosen.port)))
     return lambda context: ConnectionActor(
         context,
         settings=chosen,

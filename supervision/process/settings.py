@@ -57,7 +57,9 @@ def simulator_config(config: Config) -> SimulatorConfig:
 def connection(config: Config, trading: Trading, host: str, port: int) -> ConnectionSettings:
     """For the connection actor, of the gateway that there really is."""
     return ConnectionSettings(
-        gateway=attrs.evolve(config.gateway, host=host, port=port),
+        gateway=config.gateway,
+        host=host,
+        port=port,
         connection=config.connection,
         trading=trading,
         account=config.general.account,

@@ -13,6 +13,7 @@ import attrs
 import pytest
 import yaml
 
+from actors.sections.gateway import GatewayConfig
 from actors.sections.maintenance import Maintenance
 from supervision.commands.cli import ExitCode
 from supervision.config.loading import ENVIRONMENT, load
@@ -219,7 +220,9 @@ def test_the_example_environment_is_the_defaults() -> None:
         config.connection, maintenance=attrs.evolve(Maintenance(), gateway_restart="")
     )
 
-    assert attrs.evolve(config, connection=connection) == Config()
+    default = attrs.evolve(Config(), gateway=GatewayConfig.paper_trading())
+
+    assert attrs.evolve(config, connection=connection) == default
     assert restart == RESTART, "the one that compose gives to the gateway"
 
 
