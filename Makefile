@@ -7,7 +7,7 @@ ifeq ($(OS),Windows_NT)
 BIN := .venv/Scripts
 endif
 
-.PHONY: run gateway test lint audit types contracts tests crash-points random-operations interop-environments requirements trouble flattening kills performance benchmarks mutation coverage clean
+.PHONY: run gateway test lint audit types contracts tests crash-points random-operations interop-environments requirements trouble flattening kills pythons performance benchmarks mutation coverage clean
 
 run: .venv/.ready-to-run  ## start the supervised process with the sample orchestrator
 	@$(BIN)/python -m supervision run $(ARGS)
@@ -34,6 +34,9 @@ contracts: .venv/.ready-to-test
 
 tests: .venv/.ready-to-test interop-environments
 	$(BIN)/python -m pytest -q --numprocesses 3 --dist loadscope --no-loadscope-reorder $(ARGS)
+
+pythons: .venv/.ready-to-test interop-environments  ## the tests on every Python from 3.11 on that is found here; ARGS="3.12 3.13"
+	$(BIN)/python -m tests.pythons $(ARGS)
 
 crash-points: .venv/.ready-to-test  ## kill -9 at every journal write and every message; says how many
 	$(BIN)/python -m tests.crash_points $(ARGS)

@@ -4,3 +4,7 @@
 others, ``order_entry`` takes orders through the ``order_gate`` onto the wire. ``session`` is one connection, ``client``
 and ``decoder`` make the library strict, ``wrapper`` takes in what the gateway says, ``translation`` makes values of it.
 """
+
+from actors.link.library import load
+
+load()

@@ -264,7 +264,7 @@ def test_the_workflow_tests_every_system_and_python() -> None:
     matrix = WORKFLOW["jobs"]["test"]["strategy"]["matrix"]
 
     assert matrix["os"] == ["ubuntu-latest", "macos-latest", "windows-latest"]
-    assert matrix["python"] == ["3.11", "3.12", "3.13"]
+    assert matrix["python"] == ["3.11", "3.12", "3.13", "3.14", "3.15-dev"]
 
 
 @pytest.mark.req("DEP-1", "QUA-2")
