@@ -8,12 +8,14 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Final
 
+import attrs
+
 from actors import messages as m
 from actors.errors import GatewayError
 from actors.executor.record import OrderRecord
 from actors.kernel.clock import Clock
 from actors.model.market import Quote
-from actors.model.orders import BrokerOrder, ValidationResult
+from actors.model.orders import BrokerOrder, TradeRequest, ValidationResult, WaitFor, WireOrder
 
 OPEN_ORDER: Final = "openOrder"
 ORDER_STATUS: Final = "orderStatus"
@@ -70,6 +72,27 @@ def change_refused(
         "stop_price": modify.stop_price,
     }
     return _note(order_ref, CHANGE_REFUSED, facts, at)
+
+
+def change_undone(record: OrderRecord, order: WireOrder, wait_for: WaitFor) -> m.ChangeUndone:
+    """Put back in the journal the terms that hold: those that were made durable are not in force."""
+    return m.ChangeUndone(
+        order=order,
+        request=with_terms_of(order, record.request),
+        close_reason=record.close_reason,
+        wait_for=wait_for,
+        position_base=record.position_base,
+    )
+
+
+def with_terms_of(order: WireOrder, request: TradeRequest) -> TradeRequest:
+    """The caller's request with the terms of ``order``: its own may be terms that the broker refused."""
+    return attrs.evolve(
+        request,
+        quantity=order.quantity,
+        limit_price=order.limit_price,
+        stop_price=order.stop_price,
+    )
 
 
 def transition(record: OrderRecord, detail: str, at: datetime) -> m.Transition:

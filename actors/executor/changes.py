@@ -8,7 +8,13 @@ from actors import messages as m
 from actors.errors import GatewayError, GatewayTimeoutError, ModeError, OrderNotFoundError
 from actors.executor.acknowledgements import Acknowledgements
 from actors.executor.answers import Answers
-from actors.executor.audit_notes import approval_of, change_refused, change_sent
+from actors.executor.audit_notes import (
+    approval_of,
+    change_refused,
+    change_sent,
+    change_undone,
+    with_terms_of,
+)
 from actors.executor.market_facts import MarketFacts
 from actors.executor.order_book import Change, OrderBook, Tracked
 from actors.executor.publishing import Publishing
@@ -21,7 +27,7 @@ from actors.logic.order_table import WORKING
 from actors.logic.order_validation import validate_modification
 from actors.messages.addresses import JOURNAL, LINK, RISK
 from actors.model.market import Quote
-from actors.model.orders import Purpose, TradeRequest, WaitFor, WireOrder
+from actors.model.orders import Purpose, TradeRequest, WireOrder
 
 
 class _NotSentError(Exception):
@@ -167,7 +173,7 @@ class Changes(Part):
             at=self._actor.clock.now(),
             close_reason=tracked.record.close_reason,
             position_base=tracked.record.position_base,
-            wait_for=_wait_for(tracked),
+            wait_for=tracked.wait_for,
         )
 
     def _sent(
@@ -210,13 +216,7 @@ class Changes(Part):
         order = record.pending_change or record.order
         self._publishing.keep(
             tracked,
-            m.ChangeUndone(
-                order=order,
-                request=_in_force(record, order),
-                close_reason=record.close_reason,
-                wait_for=_wait_for(tracked),
-                position_base=record.position_base,
-            ),
+            change_undone(record, order, tracked.wait_for),
         )
 
 
@@ -233,24 +233,10 @@ def _expect_wanted(tracked: Tracked, modify: m.ModifyOrder) -> None:
         raise GatewayTimeoutError(f"nobody waits any more for the change of {modify.order_id}")
 
 
-def _wait_for(tracked: Tracked) -> WaitFor:
-    return tracked.submit.wait_for if tracked.submit else WaitFor.ACK
-
-
-def _in_force(record: OrderRecord, order: WireOrder) -> TradeRequest:
-    """The caller's request with the terms of ``order``: its own may be terms that the broker refused."""
-    return attrs.evolve(
-        record.request,
-        quantity=order.quantity,
-        limit_price=order.limit_price,
-        stop_price=order.stop_price,
-    )
-
-
 def _new_terms(record: OrderRecord, modify: m.ModifyOrder) -> TradeRequest:
     """Put the new terms beside those in force; raises `OrderValidationError` for what cannot be asked."""
     return validate_modification(
-        _in_force(record, record.order),
+        with_terms_of(record.order, record.request),
         quantity=modify.quantity,
         limit_price=modify.limit_price,
         stop_price=modify.stop_price,

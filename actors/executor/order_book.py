@@ -14,7 +14,14 @@ from actors.executor.case_file import CaseFile
 from actors.executor.record import OrderRecord, begin_change
 from actors.logic.order_table import OrderState
 from actors.model.market import Quote
-from actors.model.orders import BrokerOrder, Execution, Purpose, ValidationResult, WireOrder
+from actors.model.orders import (
+    BrokerOrder,
+    Execution,
+    Purpose,
+    ValidationResult,
+    WaitFor,
+    WireOrder,
+)
 
 
 @attrs.frozen(kw_only=True)
@@ -87,6 +94,11 @@ class Tracked:
         if asked is None or (pending is not None and pending.quantity >= asked.quantity):
             return self.record
         return begin_change(self.record, asked)
+
+    @property
+    def wait_for(self) -> WaitFor:
+        """What its caller waits for; the acknowledgement of an order that nobody waits for any more."""
+        return self.submit.wait_for if self.submit else WaitFor.ACK
 
     @property
     def is_being_cancelled(self) -> bool:

@@ -10,9 +10,9 @@ from datetime import datetime
 
 from actors import messages as m
 from actors.executor.answers import Answers
-from actors.executor.audit_notes import not_sent, transition
+from actors.executor.audit_notes import change_undone, not_sent, transition
 from actors.executor.order_book import OrderBook, Tracked
-from actors.executor.record import OrderRecord, is_settled, signed_remaining
+from actors.executor.record import OrderRecord, is_settled, same_terms, signed_remaining
 from actors.executor.telling import Telling
 from actors.kernel.actor import SupervisedActor
 from actors.kernel.handlers import Part
@@ -70,6 +70,7 @@ class Publishing(Part):
         outcome = self._answers.result_of(tracked) if is_shown else None
         kept = (
             self._executed(fill),
+            _terms_in_force(tracked, before),
             self._step(tracked, before.state, detail, at) if is_step else None,
             floor,
         )
@@ -227,3 +228,13 @@ class Publishing(Part):
                 new_state=status.value,
                 reason=reason,
             )
+
+
+def _terms_in_force(tracked: Tracked, before: OrderRecord) -> m.ChangeUndone | None:
+    """What the journal has to learn of an order's terms: it holds the newest that were asked for, made or not."""
+    record = tracked.record
+    if record.pending_change is not None or before.state in NEVER_JOURNALED:
+        return None
+    if same_terms(before.pending_change or before.order, record.order):
+        return None
+    return change_undone(record, record.order, tracked.wait_for)

@@ -201,6 +201,15 @@ def request_cancel(record: OrderRecord, now: datetime) -> OrderRecord:
     return marked
 
 
+def same_terms(one: WireOrder, other: WireOrder) -> bool:
+    """Whether two orders ask for the same quantity at the same prices."""
+    return (one.quantity, one.limit_price, one.stop_price) == (
+        other.quantity,
+        other.limit_price,
+        other.stop_price,
+    )
+
+
 def begin_change(record: OrderRecord, order: WireOrder) -> OrderRecord:
     """Note that a modify with these terms was sent; they hold once the broker repeats them."""
     return evolve(record, pending_change=order)

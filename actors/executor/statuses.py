@@ -8,10 +8,17 @@ from __future__ import annotations
 from datetime import datetime
 
 from actors.errors import IllegalTransitionError
-from actors.executor.record import QUANTITY_TOLERANCE, SENT_ONCE, OrderRecord, complete, move
+from actors.executor.record import (
+    QUANTITY_TOLERANCE,
+    SENT_ONCE,
+    OrderRecord,
+    complete,
+    move,
+    same_terms,
+)
 from actors.logic.frozen import evolve
 from actors.logic.order_table import LIVE, BrokerStatus, OrderState, next_by_status, status_of
-from actors.model.orders import BrokerOrder, RejectionKind, WireOrder
+from actors.model.orders import BrokerOrder, RejectionKind
 
 
 def apply_status(record: OrderRecord, reported: BrokerOrder, now: datetime) -> OrderRecord:
@@ -88,17 +95,9 @@ def _with_terms(record: OrderRecord, reported: BrokerOrder) -> OrderRecord:
     )
     if record.pending_change is None and in_force == record.order:
         return record
-    confirmed = record.pending_change is not None and _same_terms(in_force, record.pending_change)
+    confirmed = record.pending_change is not None and same_terms(in_force, record.pending_change)
     return evolve(
         record, order=in_force, pending_change=None if confirmed else record.pending_change
-    )
-
-
-def _same_terms(one: WireOrder, other: WireOrder) -> bool:
-    return (one.quantity, one.limit_price, one.stop_price) == (
-        other.quantity,
-        other.limit_price,
-        other.stop_price,
     )
 
 

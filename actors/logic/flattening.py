@@ -35,8 +35,11 @@ _NOTHING: Final = 1e-9
 
 _LONG_AGO: Final = -math.inf
 FIRST_REST_S: Final = 1.0
-MOVED_REST_S: Final = 0.1
-"""A close whose position has moved is sized anew at most ten times a second; that is no refusal."""
+SHORTEST_REST_S: Final = 0.1
+"""From one close of a contract to its next, whatever came of it: at most ten a second.
+
+A position that has moved is sized anew within that, which is no refusal; an answer that comes at once makes no storm.
+"""
 
 SETTLED_S: Final = 0.02
 """A read counts when it began so long after the broker's last word: what belongs together comes within that."""
@@ -155,6 +158,8 @@ class Progress:
     refusals: int = 0
     words: str = ""
     rest_until: float = _LONG_AGO
+    closed_at: float = _LONG_AGO
+    """When the newest close was asked for."""
     able_since: float | None = None
     alarmed_at: float | None = None
     read_asked_at: float = _LONG_AGO
@@ -239,9 +244,9 @@ def answered(
         case Answer.TAKEN:
             return attrs.evolve(landed, refusals=0, rest_until=_LONG_AGO, words="")
         case Answer.MOVED:
-            return attrs.evolve(landed, rest_until=now + MOVED_REST_S)
+            return landed
         case Answer.UNKNOWN:
-            return attrs.evolve(landed, words=words)
+            return attrs.evolve(landed, words=words, rest_until=now + FIRST_REST_S)
         case Answer.NOT_KEPT:
             return attrs.evolve(landed, kept_back=True, words=words)
         case Answer.REFUSED:
@@ -264,6 +269,7 @@ def unlinked(progress: Progress) -> Progress:
         refusals=progress.refusals,
         words=progress.words,
         alarmed_at=progress.alarmed_at,
+        closed_at=progress.closed_at,
     )
 
 
@@ -318,10 +324,11 @@ def _towards_zero(
     if not _is_position_fresh(sight):
         standing = attrs.evolve(progress, phase=Phase.READING)
         return _read_from(sight.ended_at + SETTLED_S, standing, now, limits)
-    if now < progress.rest_until:
-        return _stand(progress, Phase.RESTING, progress.rest_until - now)
+    rests_until = max(progress.rest_until, progress.closed_at + SHORTEST_REST_S)
+    if now < rests_until:
+        return _stand(progress, Phase.RESTING, rests_until - now)
     close = Close(action=sight.closing_action, quantity=free, queued=not sight.trades)
-    under_way = attrs.evolve(progress, phase=Phase.CLOSING, in_flight=True)
+    under_way = attrs.evolve(progress, phase=Phase.CLOSING, in_flight=True, closed_at=now)
     return Outcome(progress=under_way, actions=(close,))
 
 

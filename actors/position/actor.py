@@ -122,7 +122,9 @@ class PositionActor(SupervisedActor):
         self.flattener.take_over(message)
         differences = self._differences(before) if self.holdings.known else ()
         self.holdings.known = True
-        self._link_changed(True)
+        self.holdings.connected = True
+        if message.is_connected:  # else closes wait until everybody has taken the state over
+            self._link_changed(True)
         self.holdings.account = message.state.account
         self.hours.want(held.contract for held in self.flattener.side.holdings.values())
         self.tell(

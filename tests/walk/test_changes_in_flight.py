@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from actors.errors import ModeError
+from actors.errors import GatewayError, ModeError
 from actors.executor.answers import ANSWER_MARGIN_S, AnswerDue
 from actors.kernel.addresses import TapRecord
 from actors.kernel.stories import RequestHeader
@@ -31,6 +31,8 @@ FIRST, CHANGED, FILLED = 10.0, 95.0, 1.0
 BELOW = 590.0
 TOO_MANY = 2e6
 AT_ONCE_S = 1.0
+SETTLED_S = 60.0
+"""By then two reads have shown what became of a change."""
 
 
 class BetweenApprovalAndWire:
@@ -161,6 +163,31 @@ def test_a_change_that_the_gate_refused_leaves_the_journal_with_the_terms_that_h
             await world.gateway.modify_order(working.order_id, quantity=CHANGED)
 
         await asyncio.sleep(AT_ONCE_S)  # a question to the journal overtakes what it was told
+        kept = await Asking(world).journaled()
+        assert (kept.order.quantity, kept.request.quantity) == (FIRST, FIRST)
+
+    prove(scenario)
+
+
+@pytest.mark.req("ORD-3", "ORD-9")
+@pytest.mark.parametrize("code", [104, 460, None], ids=["refused", "unlisted code", "ignored"])
+def test_a_change_that_the_broker_did_not_make_leaves_the_journal_with_the_terms_that_hold(
+    code: int | None,
+) -> None:
+    """Else the next process takes an order for 23 for filled of which 30 of 36 filled before it was cancelled."""
+
+    async def scenario(world: ProofWorld) -> None:
+        resting = buy(FIRST, order_type="LMT", limit_price=BELOW)
+        working = await world.gateway.submit_order(resting, CONTEXT, wait_for="ack")
+
+        if code is None:
+            world.simulator.order_faults.refuse_orders(manner="silence")
+        else:
+            world.simulator.order_faults.refuse_orders(code, "no")
+        with pytest.raises(GatewayError):
+            await world.gateway.modify_order(working.order_id, quantity=CHANGED)
+
+        await asyncio.sleep(SETTLED_S)
         kept = await Asking(world).journaled()
         assert (kept.order.quantity, kept.request.quantity) == (FIRST, FIRST)
 
