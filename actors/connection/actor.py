@@ -272,6 +272,14 @@ class ConnectionActor(SupervisedActor):
         if changed and self.link.is_connected:
             self.readiness.announce()
 
+    @handles(m.AccountTroubled)
+    def on_account_troubled(self, event: m.AccountTroubled) -> None:
+        """Say that nothing is opened while the account's change is unexplained (RULES 4)."""
+        changed = event.reason != self.readiness.account
+        self.readiness.account = event.reason
+        if changed and self.link.is_connected:
+            self.readiness.announce()
+
     @handles(m.GetConnectionStatus)
     def on_get_connection_status(self, request: m.GetConnectionStatus) -> None:
         """Tell where the connection stands."""

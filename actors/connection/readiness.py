@@ -19,6 +19,8 @@ class Readiness:
         self._logged: str | None = None
         self.journal: str | None = None
         """What keeps orders from being journaled; None while nothing does."""
+        self.account: str | None = None
+        """What nobody can explain of the account; None while nothing is unexplained (RULES 4)."""
 
     @property
     def blocked_by(self) -> str | None:
@@ -31,6 +33,8 @@ class Readiness:
             return link.last_error or "not connected yet"
         if self.journal is not None:
             return f"the journal: {self.journal}"
+        if self.account is not None:
+            return self.account
         if link.client_ids.is_fallback:
             return link.client_ids.explanation
         if link.only_for_closing is not None:

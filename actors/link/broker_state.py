@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from datetime import UTC
 from typing import Any, Final, cast
 
@@ -34,6 +34,7 @@ import attrs
 from ib_insync.objects import ExecutionFilter
 
 from actors import messages as m
+from actors.errors import GatewayError
 from actors.link.answers import (
     ACCOUNT,
     COMPLETED_ORDERS,
@@ -55,6 +56,9 @@ from actors.model.orders import BrokerOrder, Execution
 _OF_ALL_CLIENTS: Final = 0
 _FIRST_REST_S: Final = 0.05
 """Before a busy account is read again; it doubles each time."""
+_REFRESH_S: Final = 2.0
+"""An account that is only refreshed may be silent for so long: a read of everything could be waiting."""
+
 _NO_PERMIT_FITS: Final = -1
 """The count of executions of a contract that moved while it was read: no gate counts so few."""
 
@@ -101,6 +105,15 @@ class BrokerStateReader:
             state = await self._read_until_still(account or self.session.accounts[0], since)
             self._newest = number, since, state
             return state
+
+    async def refresh_account(self) -> None:
+        """Have the account's values and marks told whole, unless they are being read or are silent."""
+        is_watched = self.session.account.values is not None and ACCOUNT not in self._parts.names
+        if self._reading.locked() or not is_watched:
+            return
+        async with self._reading:
+            with suppress(GatewayError):
+                await self._ask_account_again(_REFRESH_S)
 
     async def _read_until_still(self, account: str, since: m.ExecutionsSince | None) -> BrokerState:
         rest_s = _FIRST_REST_S

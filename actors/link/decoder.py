@@ -28,8 +28,8 @@ ORDER_MESSAGES: Final = frozenset({3, 4, 5, 9, 11, 15, 53, 54, 55, 59, 61, 62, 1
 """orderStatus, errors, openOrder, nextValidId, executions, managedAccounts, the end markers, commissions, positions,
 completed orders: losing one of these could lose an order, so their field counts must be right."""
 
-DATA_MESSAGES: Final = frozenset({1, 2, 6, 10, 17, 21, 45, 46, 49, 52, 57, 58, 75, 76, 99})
-"""Ticks, account values, contracts, bars, time, option chains."""
+DATA_MESSAGES: Final = frozenset({1, 2, 6, 7, 10, 17, 21, 45, 46, 49, 52, 57, 58, 75, 76, 99})
+"""Ticks, account values, marks of holdings, contracts, bars, time, option chains."""
 
 _EXACT_FIELDS: Final = {
     3: 12,

@@ -52,11 +52,12 @@ class Reports:
             self._tell(EXECUTOR, m.ExecutionReported(execution=execution, received_at=at))
 
     def commission(self, exec_id: str, commission: float, realized_pnl: float | None) -> None:
-        """Hand on a commission."""
-        self._tell(
-            EXECUTOR,
-            m.CommissionReported(exec_id=exec_id, commission=commission, realized_pnl=realized_pnl),
+        """Hand on a commission; risk counts it as a loss, whoever's order it was."""
+        paid = m.CommissionReported(
+            exec_id=exec_id, commission=commission, realized_pnl=realized_pnl
         )
+        for address in (EXECUTOR, RISK):
+            self._tell(address, paid)
 
     def holding(self, holding: Holding) -> None:
         """Hand on a position that changed, with the number of its changes that a closing permit has to name."""

@@ -92,6 +92,13 @@ class Requests(Part):
 
         self._serve(request, work)
 
+    @handles(m.RefreshAccount)
+    def on_refresh_account(self, _: m.RefreshAccount) -> None:
+        """Ask for the account anew; what it says goes the way of every change."""
+        session = self._sessions.current
+        if session is not None and session.is_ready:
+            self._link.spawn(self._reader_of(session).refresh_account())
+
     def _reader_of(self, session: Session) -> BrokerStateReader:
         """Let all who ask for the state of one session share its reads."""
         reader = self._state_reader

@@ -97,6 +97,15 @@ class TradedAccount:
         if values is not None and values.take(key, value, currency, account):
             self._values_changed = True
 
+    def on_mark(
+        self, con_id: int, quantity: float, value: float, account: str, at: datetime
+    ) -> None:
+        """How the broker values a holding."""
+        self._answers.heard(ACCOUNT)
+        values = self.values
+        if values is not None and account == values.account_id:
+            self._values_changed |= values.mark(con_id, quantity, value, at)
+
     def on_values_end(self, account: str) -> None:
         """The account's numbers are complete."""
         if self.values is not None and account == self.values.account_id:

@@ -234,6 +234,21 @@ class RawWrapper:
         """One number of the account."""
         self._account.on_value(key, value, currency, account)
 
+    def updatePortfolio(
+        self,
+        contract: Any,
+        quantity: float,
+        _price: float,
+        value: float,
+        _cost: float,
+        _unrealized: float,
+        _realized: float,
+        account: str,
+    ) -> None:
+        """How the broker values a holding."""
+        at = self._receiver.received_at
+        self._account.on_mark(contract.conId, quantity, value, account, at)
+
     def accountDownloadEnd(self, account: str) -> None:
         """The account's numbers are complete."""
         self._account.on_values_end(account)

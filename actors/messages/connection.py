@@ -75,6 +75,13 @@ class ConnectionStatus(Reply):
 
 
 @attrs.frozen(kw_only=True)
+class AccountTroubled(Message):
+    """Risk cannot explain what became of the account, so that nothing is opened; None: it can again (RULES 4)."""
+
+    reason: str | None
+
+
+@attrs.frozen(kw_only=True)
 class JournalTroubled(Message):
     """Say what keeps orders from being journaled, so that nothing is opened; with None, that nothing does any more."""
 
@@ -331,6 +338,11 @@ class ReadBrokerState(Request):
 
     account: str | None = None
     executions_since: ExecutionsSince | None = None
+
+
+@attrs.frozen(kw_only=True)
+class RefreshAccount(Message):
+    """Have the broker tell the account's values and the marks of what is held anew, all of one moment."""
 
 
 @attrs.frozen(kw_only=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 import attrs
 
@@ -219,12 +221,20 @@ class RecordGrace(Message):
 
 @attrs.frozen(kw_only=True)
 class RecordBaseline(Message):
-    """Remember the net liquidation at the start of a day or week (RSK-5)."""
+    """Remember an account when a day or week began (RSK-5).
+
+    ``account`` names it by endpoint and a hash. ``value`` is its net liquidation; ``content`` what else belongs to the
+    baseline, as plain JSON values. ``why`` says what moved a baseline that was there already, for the audit trail.
+    """
 
     kind: str
     key: str
     value: float
     at: datetime
+    account: str = ""
+    content: Mapping[str, Any] | None = attrs.field(default=None, hash=False)
+    why: str = ""
+    who: str = "risk"
 
 
 @attrs.frozen(kw_only=True)
@@ -290,7 +300,7 @@ class JournalRead(Reply):
     latch_reason: str | None
     liquidation_id: str | None
     liquidation_step: str | None
-    baselines: tuple[tuple[str, str, float], ...]
+    baselines: tuple[RecordBaseline, ...]
     order_id_floors: tuple[tuple[int, int], ...]
     ended: tuple[JournaledOrder, ...] = ()
     close_reason: CloseReason | None = None

@@ -106,6 +106,21 @@ class LatchChanged(Message):
 
 
 @attrs.frozen(kw_only=True)
+class AcknowledgeResidual(Request):
+    """A person has explained what the account's change does not; answered by `ResidualAcknowledged` (RULES 4)."""
+
+    who: str
+    why: str
+
+
+@attrs.frozen(kw_only=True)
+class ResidualAcknowledged(Reply):
+    """The baselines moved by so much, in the account's currency; openings are not blocked by it any more."""
+
+    amount: float
+
+
+@attrs.frozen(kw_only=True)
 class LossLimitBreached(Message):
     """The daily loss or the weekly drawdown passed its limit (RSK-1, STC-1)."""
 

@@ -12,15 +12,28 @@ from actors.model.contracts import Contract
 from actors.model.orders import CloseReason
 
 
-def _read_only(rates: Mapping[str, float]) -> Mapping[str, float]:
-    return MappingProxyType(dict(rates))
+@attrs.frozen(kw_only=True)
+class Mark:
+    """What the broker says that one unit of a holding is worth, multiplier included, in the contract's currency."""
+
+    unit_value: float
+    at: datetime
+
+
+def _read_only_rates(given: Mapping[str, float]) -> Mapping[str, float]:
+    return MappingProxyType(dict(given))
+
+
+def _read_only_marks(given: Mapping[int, Mark]) -> Mapping[int, Mark]:
+    return MappingProxyType(dict(given))
 
 
 @attrs.frozen(kw_only=True)
 class Account:
     """The account's numbers in its base currency, ``currency``; one that the broker has not told is None (GW-6).
 
-    ``exchange_rates``: what one unit of another currency is worth in it, as far as the broker says.
+    ``exchange_rates``: what one unit of another currency is worth in it, as far as the broker says. ``marks``: how the
+    broker values what is held, by con_id.
     """
 
     account_id: str
@@ -33,7 +46,10 @@ class Account:
     updated_at: datetime | None = None
     currency: str | None = None
     exchange_rates: Mapping[str, float] = attrs.field(
-        factory=dict[str, float], converter=_read_only, hash=False
+        factory=dict[str, float], converter=_read_only_rates, hash=False
+    )
+    marks: Mapping[int, Mark] = attrs.field(
+        factory=dict[int, Mark], converter=_read_only_marks, hash=False
     )
 
     def rate_of(self, currency: str) -> float | None:

@@ -18,6 +18,8 @@ from actors.risk.losses import Losses
 from actors.risk.openings import Openings
 from actors.risk.permits import PermitIssuer
 from actors.risk.recovery import Recovery
+from actors.risk.residual import Residual
+from actors.sections.gateway import EMBEDDED
 from actors.sections.orders import Orders
 from actors.sections.risk import Risk
 
@@ -26,7 +28,7 @@ class RiskActor(SupervisedActor):
     """See the module's docstring. ``consults``: the orchestrator brought a risk manager, which is asked."""
 
     recovers = True
-    parts = (ExposureBook, Losses, Openings, Recovery, Approvals)
+    parts = (ExposureBook, Losses, Residual, Openings, Recovery, Approvals)
 
     def __init__(
         self,
@@ -34,16 +36,27 @@ class RiskActor(SupervisedActor):
         *,
         settings: Risk,
         orders: Orders,
+        endpoint: str = EMBEDDED,
         consults: bool = False,
         log: EventLog = no_log,
     ) -> None:
         super().__init__(context)
         self.permits = PermitIssuer(self, orders.permit_ttl_s)
         self.book = self.own(ExposureBook(self, log))
-        self.losses = self.own(Losses(self, settings))
+        self.losses = losses = self.own(
+            Losses(
+                self,
+                settings,
+                self.book,
+                endpoint=endpoint,
+                changed=lambda: self.residual.account_changed(),
+                log=log,
+            )
+        )
+        self.residual = self.own(Residual(self, settings, self.book, losses, log))
         self.openings = self.own(Openings())
         self.recovery = self.own(
-            Recovery(self, self.permits, self.book, self.losses, self.openings)
+            Recovery(self, self.permits, self.book, losses, self.residual, self.openings)
         )
         self.approvals = self.own(
             Approvals(

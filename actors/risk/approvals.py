@@ -96,7 +96,7 @@ class Approvals(Part):
     def _inputs(self, request: m.RequestApproval) -> RiskInputs:
         now, account, ledger = self._actor.clock.now(), self._losses.account, self._book.ledger
         contract = request.order.contract
-        worth = calendar.least_equity(self._losses.baselines, account, now)
+        worth = calendar.least_equity(self._losses.baselines, account)
         counts = needs_day_trades(in_dollars(worth, account), self._settings)
         executions = _in_account(ledger.executions.values(), account) if counts else ()
         return RiskInputs(
@@ -108,6 +108,7 @@ class Approvals(Part):
             quote=self._quotes.get(contract.con_id, request.quote),
             account=account,
             baselines=self._losses.baselines,
+            losses=self._losses.ratios,
             prices=self._prices(),
             recent_orders=self._recent,
             day_trades=count_day_trades(executions, now) if counts else None,

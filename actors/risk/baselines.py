@@ -1,40 +1,96 @@
-"""What the account was worth when the day and the week began, and what was lost since (RSK-1, RSK-5).
+"""What was held, and what the account was worth, when the day and the week began (RSK-1, RSK-5).
 
 Days and weeks are those of the exchange's calendar in New York: a day begins at midnight there, a week on Monday.
 Baselines are keyed by day and week, so that a restart within the same day finds them again instead of making new ones.
+A key only moves on: a clock that steps back begins nothing, and until a new period has its baseline the old one holds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import datetime
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime, timedelta
+from types import MappingProxyType
 from typing import Final
 
 import attrs
 
+from actors.logic.executions import Executions
+from actors.logic.holidays import is_business_day
 from actors.logic.zones import NEW_YORK
 from actors.model.account import Account
+from actors.model.contracts import SecurityType
+from actors.risk.exposure import Exposure, Ledger
 
 EXCHANGE_ZONE: Final = NEW_YORK
 DAY: Final = "day"
 WEEK: Final = "week"
+LAST: Final = "last"
+"""What was known last before the process ended: a period that begins with the next process begins there, so that a gap
+in between is a loss."""
+
+KNOWN_FOR: Final = timedelta(hours=1)
+"""An execution that the broker tells so much later than the newest one that is known belongs to the time before."""
+
+
+DAILY_SETTLED: Final = frozenset({SecurityType.FUTURE, SecurityType.CFD})
+"""What costs nothing: its results come into the cash, as the broker settles them."""
+
+NO_POSITION: Final = frozenset(
+    {SecurityType.CURRENCY, SecurityType.COMBINATION, SecurityType.INDEX}
+)
+"""Conversions of currencies and tickets of combinations are executions, and never a position."""
+
+
+@attrs.frozen(kw_only=True)
+class Stake:
+    """What was held of a contract, in its currency: the value and the cost of all of it.
+
+    ``value`` is None while nobody has said a price; ``rate`` is what a unit of the currency was worth in the account's.
+    """
+
+    quantity: float
+    value: float | None
+    cost: float
+    currency: str
+    rate: float
+    is_future: bool = False
 
 
 @attrs.frozen(kw_only=True)
 class Baseline:
-    """The net liquidation at the start of the period that ``key`` names."""
+    """The account when the period began that ``key`` names. Transfers and acknowledged residuals move it.
+
+    ``value`` is the net liquidation, ``cash`` the cash, ``futures`` what futures had gained since the begin when that
+    cash was noted. ``seen`` are the executions that the stakes include, by base
+    id; those from more than `KNOWN_FOR` before ``seen_until``, the newest of them, are included without being named.
+    """
 
     kind: str
     key: str
     value: float
+    cash: float | None = None
+    futures: float = 0.0
+    stakes: Mapping[int, Stake] = MappingProxyType({})
+    seen: frozenset[str] = frozenset()
+    seen_until: datetime | None = None
 
 
 @attrs.frozen(kw_only=True)
 class Baselines:
-    """The baselines of the running day and week; None where none is known yet."""
+    """The baselines of the running day and week, and what was known last; None where none is known yet."""
 
     day: Baseline | None = None
     week: Baseline | None = None
+    last: Baseline | None = None
+
+    @property
+    def running(self) -> tuple[Baseline, ...]:
+        """Those that losses are counted from."""
+        return tuple(each for each in (self.day, self.week) if each is not None)
+
+    def with_(self, changed: Iterable[Baseline]) -> Baselines:
+        """Put in what has changed, each in the place of its kind."""
+        return attrs.evolve(self, **{each.kind: each for each in changed})
 
 
 NO_BASELINES: Final = Baselines()
@@ -51,56 +107,99 @@ def week_key(now: datetime) -> str:
     return f"{year}-W{week:02d}"
 
 
-def from_journal(rows: Iterable[tuple[str, str, float]]) -> Baselines:
-    """Read back what was recorded as (kind, key, value); the last row of a kind counts."""
-    found = {kind: Baseline(kind=kind, key=key, value=value) for kind, key, value in rows}
-    return Baselines(day=found.get(DAY), week=found.get(WEEK))
+def newest(found: Iterable[Baseline]) -> Baselines:
+    """Take the newest baseline of each kind, by key, of what was recorded."""
+    kept: dict[str, Baseline] = {}
+    for each in found:
+        if each.kind in (DAY, WEEK, LAST):
+            known = kept.get(each.kind)
+            kept[each.kind] = each if known is None or known.key <= each.key else known
+    return Baselines(day=kept.get(DAY), week=kept.get(WEEK), last=kept.get(LAST))
+
+
+def snapshot(kind: str, key: str, ledger: Ledger, account: Account | None) -> Baseline | None:
+    """Describe the account as it is; None where its net liquidation is unknown or not positive."""
+    worth = None if account is None else account.net_liquidation
+    if account is None or worth is None or not worth > 0.0:
+        return None
+    seen, seen_until = included(ledger.executions)
+    return Baseline(
+        kind=kind,
+        key=key,
+        value=worth,
+        cash=account.cash,
+        stakes=MappingProxyType(
+            {con_id: stake_of(held, account) for con_id, held in positions(ledger).items()}
+        ),
+        seen=seen,
+        seen_until=seen_until,
+    )
+
+
+def positions(ledger: Ledger) -> dict[int, Exposure]:
+    """What is held, by con_id."""
+    return {
+        con_id: held
+        for con_id, held in ledger.positions.items()
+        if held.contract.security_type not in NO_POSITION
+    }
+
+
+def stake_of(held: Exposure, account: Account) -> Stake:
+    """Describe a holding."""
+    mark = account.marks.get(held.contract.con_id)
+    return Stake(
+        quantity=held.quantity,
+        value=None if mark is None else held.quantity * mark.unit_value,
+        cost=held.quantity * held.average_cost,
+        currency=held.contract.currency,
+        rate=account.rate_of(held.contract.currency) or 1.0,
+        is_future=held.contract.security_type in DAILY_SETTLED,
+    )
+
+
+def included(executions: Executions) -> tuple[frozenset[str], datetime | None]:
+    """Say which executions are known, in the form that a baseline keeps."""
+    times = [each.executed_at for each in executions.values() if each.executed_at is not None]
+    if not times:
+        return frozenset(executions), None
+    since = max(times) - KNOWN_FOR
+    return (
+        frozenset(
+            base_id
+            for base_id, each in executions.items()
+            if each.executed_at is None or each.executed_at >= since
+        ),
+        max(times),
+    )
 
 
 def roll(
-    baselines: Baselines, account: Account | None, now: datetime
+    baselines: Baselines, now: datetime, began: Baseline | None
 ) -> tuple[Baselines, tuple[Baseline, ...]]:
-    """Begin the periods that have no baseline yet; the second value lists the new ones, to be recorded.
-
-    An account whose net liquidation is unknown or not positive begins nothing.
-    """
-    worth = None if account is None else account.net_liquidation
-    if worth is None or not worth > 0.0:
+    """Begin the periods that have no baseline yet at ``began``; the second value lists the new ones, to be recorded."""
+    if began is None:
         return baselines, ()
-    new: list[Baseline] = []
-    kept: dict[str, Baseline | None] = {}
-    current = ((DAY, baselines.day, day_key(now)), (WEEK, baselines.week, week_key(now)))
-    for kind, known, key in current:
-        kept[kind] = known
-        if known is None or known.key != key:
-            kept[kind] = Baseline(kind=kind, key=key, value=worth)
-            new.append(Baseline(kind=kind, key=key, value=worth))
-    return Baselines(day=kept[DAY], week=kept[WEEK]), tuple(new)
+    due = ((DAY, baselines.day, day_key(now)), (WEEK, baselines.week, week_key(now)))
+    new = tuple(
+        attrs.evolve(began, kind=kind, key=key)
+        for kind, known, key in due
+        if known is None or known.key < key
+    )
+    return baselines.with_(new), new
 
 
-def least_equity(baselines: Baselines, account: Account | None, now: datetime) -> float | None:
+def is_over_night(key: str, now: datetime) -> bool:
+    """Tell whether no business day lies between the day that ``key`` names and the exchange's present one."""
+    day, last = now.astimezone(EXCHANGE_ZONE).date(), date.fromisoformat(key)
+    if not timedelta() <= day - last <= timedelta(days=7):
+        return False
+    between = (last + timedelta(days=n) for n in range(1, (day - last).days))
+    return not any(is_business_day(each) for each in between)
+
+
+def least_equity(baselines: Baselines, account: Account | None) -> float | None:
     """What the account is worth, or was when the exchange's day began, whichever is less; None when unknown."""
     worth = None if account is None else account.net_liquidation
     day = baselines.day
-    if worth is None or day is None or day.key != day_key(now):
-        return worth
-    return min(worth, day.value)
-
-
-def daily_loss_ratio(baselines: Baselines, account: Account | None, now: datetime) -> float | None:
-    """The day's loss as a ratio of its baseline, 0 for a gain; None when either is unknown or of another day."""
-    return _loss_ratio(baselines.day, day_key(now), account)
-
-
-def weekly_drawdown_ratio(
-    baselines: Baselines, account: Account | None, now: datetime
-) -> float | None:
-    """The week's loss as a ratio of its baseline, 0 for a gain; None when either is unknown or of another week."""
-    return _loss_ratio(baselines.week, week_key(now), account)
-
-
-def _loss_ratio(baseline: Baseline | None, key: str, account: Account | None) -> float | None:
-    worth = None if account is None else account.net_liquidation
-    if baseline is None or baseline.key != key or worth is None or not baseline.value > 0.0:
-        return None
-    return max(0.0, (baseline.value - worth) / baseline.value)
+    return worth if worth is None or day is None else min(worth, day.value)

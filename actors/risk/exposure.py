@@ -222,6 +222,12 @@ def apply_execution(ledger: Ledger, execution: Execution) -> Ledger:
     return _take_off(moved, reference, change)
 
 
+def pay(ledger: Ledger, exec_id: str, commission: float, realized: float | None) -> Ledger:
+    """Put a commission on its execution, which moves no position."""
+    paid = counting.with_commission(ledger.executions, exec_id, commission, realized)
+    return ledger if paid is ledger.executions else evolve(ledger, executions=paid)
+
+
 def position(ledger: Ledger, con_id: int) -> float:
     """The signed quantity held, in units."""
     held = ledger.positions.get(con_id)

@@ -69,6 +69,11 @@ class ExposureBook(Part):
         if event.signed_remaining is not None:
             self.settle(event.order_ref, event.signed_remaining)
 
+    @handles(m.CommissionReported)
+    def on_commission_reported(self, event: m.CommissionReported) -> None:
+        """Put a commission on its execution."""
+        self.ledger = exposure.pay(self.ledger, event.exec_id, event.commission, event.realized_pnl)
+
     # --- what others trade ----------------------------------------------------------------------------------------
 
     @handles(m.HoldingReported)

@@ -10,19 +10,16 @@ The rules themselves are in `actors.risk.rules`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Final
 
 import attrs
 
 from actors.logic.closable import whole_units
-from actors.model.account import Account
 from actors.model.orders import CloseReason, Purpose, ValidationResult, WireOrder
-from actors.risk import baselines, exposure
-from actors.risk.baselines import Baselines
+from actors.risk import exposure
 from actors.risk.case import case_of
 from actors.risk.exposure import Ledger
-from actors.risk.limits import RiskInputs
+from actors.risk.limits import PeriodLosses, RiskInputs
 from actors.risk.rules import RULES, STANDING_RULES
 from actors.sections.risk import Risk
 
@@ -137,15 +134,11 @@ class LossBreach:
     limit_ratio: float
 
 
-def loss_breaches(
-    known: Baselines, account: Account | None, now: datetime, limits: Risk
-) -> tuple[LossBreach, ...]:
-    """Tell which loss limits the account has reached; unknown losses reach none (they stop opening instead)."""
-    day = baselines.daily_loss_ratio(known, account, now)
-    week = baselines.weekly_drawdown_ratio(known, account, now)
+def loss_breaches(losses: PeriodLosses, limits: Risk) -> tuple[LossBreach, ...]:
+    """Tell which loss limits are reached; unknown losses reach none (they stop opening instead)."""
     found = (
-        (CloseReason.DAILY_LOSS_LIMIT, day, limits.daily_loss_ratio),
-        (CloseReason.WEEKLY_DRAWDOWN, week, limits.weekly_drawdown_ratio),
+        (CloseReason.DAILY_LOSS_LIMIT, losses.day, limits.daily_loss_ratio),
+        (CloseReason.WEEKLY_DRAWDOWN, losses.week, limits.weekly_drawdown_ratio),
     )
     return tuple(
         LossBreach(reason=reason, loss_ratio=loss, limit_ratio=limit)

@@ -20,6 +20,17 @@ from actors.risk.exposure import Ledger
 from actors.sections.risk import Risk
 
 
+@attrs.frozen(kw_only=True)
+class PeriodLosses:
+    """What positions have lost since the day and the week began, as ratios of their baselines; None: unknown."""
+
+    day: float | None = None
+    week: float | None = None
+
+
+UNKNOWN_LOSSES: Final = PeriodLosses()
+
+
 class DayTradePolicy(StrEnum):
     """Which rule on day trades holds: a dated choice (PEERS, "Rules of the market that changed")."""
 
@@ -63,6 +74,7 @@ class RiskInputs:
     quote: Quote | None = None
     account: Account | None = None
     baselines: Baselines = NO_BASELINES
+    losses: PeriodLosses = UNKNOWN_LOSSES
     prices: Mapping[int, float] = MappingProxyType({})
     recent_orders: tuple[RecentOrder, ...] = ()
     day_trades: int | None = None

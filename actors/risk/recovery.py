@@ -11,6 +11,7 @@ from actors.risk.exposure_book import ExposureBook
 from actors.risk.losses import Losses
 from actors.risk.openings import Openings
 from actors.risk.permits import PermitIssuer
+from actors.risk.residual import Residual
 
 
 class Recovery(Part):
@@ -25,12 +26,14 @@ class Recovery(Part):
         permits: PermitIssuer,
         book: ExposureBook,
         losses: Losses,
+        residual: Residual,
         openings: Openings,
     ) -> None:
         self._actor = actor
         self._permits = permits
         self._book = book
         self._losses = losses
+        self._residual = residual
         self._openings = openings
         self._past = Past(actor, "risk", self._keep)
         self._broker: m.Reconcile | None = None
@@ -77,7 +80,8 @@ class Recovery(Part):
             return
         self._broker = self._working = None
         differences = self._book.take_over(broker.state, working.orders)
-        self._losses.take_over(broker.state.account)
+        self._losses.take_over(broker.state.account, broker.state.moving)
+        self._residual.tell()
         reconciled = m.Reconciled(
             number=broker.number, sender=self._actor.name, differences=differences
         )

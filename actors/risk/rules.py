@@ -178,7 +178,7 @@ def day_trades(case: Case) -> Finding:
     FINRA looks at the equity of the day before; a loss since then counts as well. Its minimums are in USD.
     """
     inputs, limits = case.inputs, case.limits
-    least = baselines.least_equity(inputs.baselines, inputs.account, inputs.now)
+    least = baselines.least_equity(inputs.baselines, inputs.account)
     worth = in_dollars(least, inputs.account)
     if limits.day_trades == DayTradePolicy.OFF or worth is None or case.added == 0.0:
         return FINE
@@ -205,17 +205,14 @@ def day_trades(case: Case) -> Finding:
 
 def daily_loss(case: Case) -> Finding:
     """The day's loss is below its limit."""
-    inputs = case.inputs
-    loss = baselines.daily_loss_ratio(inputs.baselines, inputs.account, inputs.now)
-    return _loss("daily loss", loss, case.limits.daily_loss_ratio, "daily_loss_ratio")
+    limit = case.limits.daily_loss_ratio
+    return _loss("daily loss", case.inputs.losses.day, limit, "daily_loss_ratio")
 
 
 def weekly_drawdown(case: Case) -> Finding:
     """The week's loss is below its limit."""
-    inputs = case.inputs
-    loss = baselines.weekly_drawdown_ratio(inputs.baselines, inputs.account, inputs.now)
     limit = case.limits.weekly_drawdown_ratio
-    return _loss("weekly drawdown", loss, limit, "weekly_drawdown_ratio")
+    return _loss("weekly drawdown", case.inputs.losses.week, limit, "weekly_drawdown_ratio")
 
 
 def open_positions(case: Case) -> Finding:

@@ -41,8 +41,26 @@ class Risk(Section):
     duplicate_window_s: float = number(
         5.0, 0.0, 3600.0, "an equal order within this is refused; 0 allows it"
     )
-    daily_loss_ratio: float = number(0.03, 0.0, 1.0, "of the day's first net liquidation")
-    weekly_drawdown_ratio: float = number(0.06, 0.0, 1.0, "of the week's first net liquidation")
+    daily_loss_ratio: float = number(
+        0.03, 0.0, 1.0, "of the net liquidation at the day's begin; lost by positions"
+    )
+    weekly_drawdown_ratio: float = number(
+        0.06, 0.0, 1.0, "of that at the week's begin; lost by positions"
+    )
+    residual_ratio: float = number(
+        0.005,
+        0.0,
+        1.0,
+        "of the baseline: a change of the account that neither positions nor transfers explain",
+    )
+    residual_minimum: float = number(
+        100.0, 0.0, 1e12, "and at least so much; beyond both nothing is opened until acknowledged"
+    )
+    residual_after_s: float = number(60.0, 5.0, 3600.0, "for so long, before it blocks")
+    residual_page_s: float = number(900.0, 10.0, 86_400.0, "between two alarms about it")
+    uncomputed_after_s: float = number(
+        600.0, 10.0, 86_400.0, "of session: then a loss that has no price counts as one"
+    )
     day_trades: str = choice(
         "pdt",
         "intraday_margin",

@@ -123,6 +123,7 @@ def child_specs(config: Config, parts: TreeParts) -> tuple[ChildSpec, ...]:
                 context,
                 settings=config.risk,
                 orders=config.orders,
+                endpoint=config.gateway.endpoint,
                 consults=parts.has_risk_manager,
                 log=log,
             ),

@@ -76,12 +76,14 @@ class StoredStep:
 
 @attrs.frozen(kw_only=True)
 class StoredBaseline:
-    """A risk baseline: ``kind`` daily or weekly, ``key`` the day or week."""
+    """A risk baseline: ``kind`` daily or weekly, ``key`` the day or week, ``account`` whose it is."""
 
     kind: str
     key: str
     value: float
     at: datetime
+    account: str = ""
+    content: Any = None
 
 
 @attrs.frozen(kw_only=True)

@@ -22,7 +22,7 @@ class VolatileStore:
     executions: dict[str, Execution] = attrs.field(factory=dict)
     latch: m.RecordLatch | None = None
     step: str | None = None
-    baselines: dict[tuple[str, str], float] = attrs.field(factory=dict)
+    baselines: dict[tuple[str, str, str], m.RecordBaseline] = attrs.field(factory=dict)
     floors: dict[int, int] = attrs.field(factory=dict)
     pinned: dict[str, str] = attrs.field(factory=dict)
     grace: tuple[str, datetime] | None = None
@@ -34,7 +34,7 @@ class VolatileStore:
             orders={order.order.order_ref: order for order in (*told.ended, *told.orders)},
             executions={execution.exec_id: execution for execution in told.executions},
             step=told.liquidation_step,
-            baselines={(kind, key): value for kind, key, value in told.baselines},
+            baselines={(each.account, each.kind, each.key): each for each in told.baselines},
             floors=dict(told.order_id_floors),
             pinned=dict(told.pinned),
             grace=told.grace,

@@ -163,7 +163,8 @@ class JournalAndModel(RuleBasedStateMachine):
         assert [(each.run_id, each.detail) for each in steps(read)] == [
             step for step in self.steps if step[0] == newest
         ]
-        assert {(each.kind, each.key): each.value for each in baselines(read)} == self.baselines
+        newest_only = dict([max(self.baselines.items())]) if self.baselines else {}
+        assert {(each.kind, each.key): each.value for each in baselines(read)} == newest_only
         assert dict(floors(read)) == self.floors
         for ref in "ABC":
             history = [(each.state, each.final) for each in orders_history(self.journal.read, ref)]

@@ -168,7 +168,7 @@ def test_messages_that_we_have_no_use_for_are_skipped() -> None:
         async with toy_gateway() as gateway:
             driver = LinkDriver()
             await driver.open(gateway.port)
-            gateway.say(frame(7, "whatever") + frame(999, 1) + frame(107, 1, "") + frame(81))
+            gateway.say(frame(108, "whatever") + frame(999, 1) + frame(107, 1, "") + frame(81))
             waiting = driver.post(Probe(**driver.header()))
             await asyncio.sleep(0.05)
             gateway.say(frame(49, 1, 1_772_463_600))

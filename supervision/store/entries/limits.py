@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 import attrs
 
 from actors import messages as m
 from supervision.store.entries.kind import EntryKind, Horizon
+from supervision.store.entries.liquidations import audit_rows
 from supervision.store.journal_rows import Query, Rows, decode, insert
 from supervision.store.journal_values import StoredBaseline
 from supervision.store.volatile_store import VolatileStore
@@ -17,45 +18,97 @@ from supervision.store.volatile_store import VolatileStore
 # --- baselines ------------------------------------------------------------------------------------------------------
 
 
-def baseline_rows(*, kind: str, key: str, value: float, at: datetime) -> Rows:
-    """Write a risk baseline; the newest value of a kind and key counts (RSK-5)."""
+def baseline_rows(
+    *, kind: str, key: str, value: float, at: datetime, account: str = "", content: Any = None
+) -> Rows:
+    """Write a risk baseline; the newest of an account, kind and key counts (RSK-5)."""
     if not math.isfinite(value):
         raise ValueError(f"value must be finite (was {value})")
-    row = insert("baselines", "REPLACE", kind=kind, key=key, value=float(value), at=at)
+    row = insert(
+        "baselines",
+        "REPLACE",
+        account=account,
+        kind=kind,
+        key=key,
+        value=float(value),
+        at=at,
+        content=content,
+    )
     return Rows(statements=(row,))
 
 
+def _baseline_rows(message: m.RecordBaseline, _: datetime) -> Rows:
+    rows = baseline_rows(
+        kind=message.kind,
+        key=message.key,
+        value=message.value,
+        at=message.at,
+        account=message.account,
+        content=None if message.content is None else dict(message.content),
+    )
+    if not message.why:
+        return rows
+    audit = audit_rows(
+        at=message.at,
+        kind="baseline_moved",
+        who=message.who,
+        why=message.why,
+        detail={"account": message.account, "kind": message.kind, "value": message.value},
+    )
+    return Rows(statements=rows.statements + audit.statements)
+
+
 def _hold_baseline(store: VolatileStore, message: m.RecordBaseline) -> None:
-    store.baselines[message.kind, message.key] = message.value
+    store.baselines[message.account, message.kind, message.key] = message
 
 
 def _read_baselines(told: m.JournalRead, query: Query, _: Horizon) -> m.JournalRead:
-    found = tuple((row.kind, row.key, row.value) for row in baselines(query))
+    found = tuple(
+        m.RecordBaseline(
+            account=row.account,
+            kind=row.kind,
+            key=row.key,
+            value=row.value,
+            at=row.at,
+            content=row.content,
+        )
+        for row in baselines(query)
+    )
     return attrs.evolve(told, baselines=found)
 
 
 def _recall_baselines(told: m.JournalRead, store: VolatileStore) -> m.JournalRead:
-    held = tuple((*key, value) for key, value in store.baselines.items())
-    return attrs.evolve(told, baselines=held)
+    return attrs.evolve(told, baselines=tuple(store.baselines.values()))
 
 
 BASELINE: Final = EntryKind(
     message=m.RecordBaseline,
-    rows=lambda message, _: baseline_rows(
-        kind=message.kind, key=message.key, value=message.value, at=message.at
-    ),
+    rows=_baseline_rows,
     hold=_hold_baseline,
     read=_read_baselines,
     recall=_recall_baselines,
 )
 
+_NEWEST_BASELINES: Final = """
+    SELECT account, kind, key, value, at, content FROM baselines AS one
+    WHERE key = (SELECT max(key) FROM baselines AS other
+                 WHERE other.account = one.account AND other.kind = one.kind)
+    ORDER BY account, kind
+"""
+
 
 def baselines(query: Query) -> tuple[StoredBaseline, ...]:
-    """Read every risk baseline."""
-    rows = query("SELECT kind, key, value, at FROM baselines ORDER BY kind, key")
+    """Read the newest risk baseline of each account and kind."""
     return tuple(
-        StoredBaseline(kind=kind, key=key, value=value, at=decode("at", at))
-        for kind, key, value, at in rows
+        StoredBaseline(
+            account=account,
+            kind=kind,
+            key=key,
+            value=value,
+            at=decode("at", at),
+            content=decode("content", content),
+        )
+        for account, kind, key, value, at, content in query(_NEWEST_BASELINES)
     )
 
 

@@ -16,7 +16,7 @@ from actors.messages.orders import WorkingOrder
 from actors.model.market import DataType
 from actors.model.orders import OrderAction, Purpose, WireOrder
 from actors.risk import exposure
-from actors.risk.baselines import NO_BASELINES, day_key, roll, week_key
+from actors.risk.baselines import LAST, NO_BASELINES, day_key, roll, snapshot, week_key
 from actors.risk.day_trades import count_day_trades, first_day, first_day_begins
 from actors.risk.exposure import EMPTY, Ledger
 from actors.risk.judging import RULE_NAMES, judge, judge_opening, judge_replaced
@@ -243,7 +243,8 @@ def test_each_day_and_week_begins_once_with_the_first_worth_that_is_told(
     expected: dict[tuple[str, str], float] = {}
     for hours, worth in steps:
         now += timedelta(hours=hours)
-        known, new = roll(known, account(float(worth)), now)
+        began = snapshot(LAST, day_key(now), EMPTY, account(float(worth)))
+        known, new = roll(known, now, began)
         for item in new:
             assert (item.kind, item.key) not in begun
             begun[item.kind, item.key] = item.value

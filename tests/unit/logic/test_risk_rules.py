@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import math
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import attrs
 import pytest
 
-from actors.model.account import Holding
+from actors.model.account import Account, Holding
 from actors.model.contracts import Contract
 from actors.model.market import DataType
 from actors.model.orders import CloseReason, OrderAction, WireOrder
 from actors.risk import exposure
 from actors.risk.baselines import (
+    LAST,
     NO_BASELINES,
     Baseline,
     Baselines,
     day_key,
-    from_journal,
+    is_over_night,
+    newest,
     roll,
+    snapshot,
     week_key,
 )
 from actors.risk.day_trades import count_day_trades, first_day
@@ -34,6 +37,7 @@ from actors.risk.judging import (
 )
 from actors.risk.limits import (
     DayTradePolicy,
+    PeriodLosses,
     RiskInputs,
     recent_order,
     still_recent,
@@ -95,7 +99,20 @@ def inputs(order: WireOrder | None = None, **changes: Any) -> RiskInputs:
         "baselines": BASELINES,
         "day_trades": 0,
     }
-    return RiskInputs(**(fields | changes))
+    given = fields | changes
+    return RiskInputs(**({"losses": losses_of(given["baselines"], given["account"])} | given))
+
+
+def losses_of(baselines: Baselines, account: Account | None) -> PeriodLosses:
+    """What positions have lost, where nothing else has changed the account since the baselines."""
+
+    def ratio(baseline: Baseline | None) -> float | None:
+        net = None if account is None else account.net_liquidation
+        if baseline is None or net is None:
+            return None
+        return max(0.0, (baseline.value - net) / baseline.value)
+
+    return PeriodLosses(day=ratio(baselines.day), week=ratio(baselines.week))
 
 
 def earlier(order: WireOrder, age_s: float) -> Any:
@@ -456,18 +473,25 @@ def test_the_memory_of_orders_is_bounded_by_time() -> None:
     ],
 )
 def test_a_loss_limit_is_reached(net: float | None, expected: tuple[CloseReason, ...]) -> None:
-    found = loss_breaches(BASELINES, account(net), NOW, LIMITS)
+    found = loss_breaches(losses_of(BASELINES, account(net)), LIMITS)
 
     assert expected == tuple(breach.reason for breach in found)
 
 
+def begun_at(now: datetime, net: float | None = 100_000.0) -> Baseline | None:
+    """The account as a baseline that begins now."""
+    return snapshot(LAST, day_key(now), ledger(), account(net))
+
+
 @pytest.mark.req("RSK-5")
 def test_baselines_roll_with_the_exchanges_day_and_week() -> None:
-    known, first = roll(NO_BASELINES, account(), NOW)
+    known, first = roll(NO_BASELINES, NOW, begun_at(NOW))
     # 03:59 UTC on Tuesday is still Monday in New York.
-    same, none = roll(known, account(90_000.0), NOW.replace(day=3, hour=3, minute=59))
-    next_day, second = roll(known, account(90_000.0), NOW.replace(day=3, hour=5))
-    _, third = roll(next_day, account(80_000.0), NOW.replace(day=9))
+    late = NOW.replace(day=3, hour=3, minute=59)
+    same, none = roll(known, late, begun_at(late, 90_000.0))
+    tuesday, next_week = NOW.replace(day=3, hour=5), NOW.replace(day=9)
+    next_day, second = roll(known, tuesday, begun_at(tuesday, 90_000.0))
+    _, third = roll(next_day, next_week, begun_at(next_week, 80_000.0))
 
     assert [item.kind for item in first] == ["day", "week"]
     assert (known, ()) == (same, none)
@@ -481,20 +505,53 @@ def test_baselines_roll_with_the_exchanges_day_and_week() -> None:
 
 
 @pytest.mark.req("RSK-5")
-def test_baselines_survive_a_restart() -> None:
-    rows = [("day", "2026-03-01", 1.0), ("day", "2026-03-02", 2.0), ("week", "2026-W10", 3.0)]
+@pytest.mark.parametrize("back", [timedelta(seconds=1), timedelta(days=1), timedelta(days=400)])
+def test_a_clock_that_steps_back_begins_nothing_and_forgets_nothing(back: timedelta) -> None:
+    known, _ = roll(NO_BASELINES, NOW, begun_at(NOW))
 
-    known = from_journal(rows)
+    assert roll(known, NOW - back, begun_at(NOW - back, 50_000.0)) == (known, ())
+
+
+@pytest.mark.req("RSK-5")
+def test_the_newest_baseline_of_each_kind_counts_after_a_restart() -> None:
+    found = [
+        Baseline(kind=kind, key=key, value=value)
+        for kind, key, value in (
+            ("day", "2026-03-02", 2.0),
+            ("day", "2026-03-01", 1.0),
+            ("week", "2026-W10", 3.0),
+        )
+    ]
+
+    known = newest(found)
 
     assert known.day == Baseline(kind="day", key="2026-03-02", value=2.0)
-    assert roll(known, account(), NOW) == (known, ())
+    assert roll(known, NOW, begun_at(NOW)) == (known, ())
 
 
 @pytest.mark.req("RSK-5")
 @pytest.mark.parametrize("net", [None, math.nan, 0.0])
 def test_an_unknown_worth_begins_no_baseline(net: float | None) -> None:
-    assert roll(NO_BASELINES, account(net), NOW) == (NO_BASELINES, ())
-    assert roll(NO_BASELINES, None, NOW) == (NO_BASELINES, ())
+    assert begun_at(NOW, net) is None
+    assert snapshot(LAST, "", ledger(), None) is None
+    assert roll(NO_BASELINES, NOW, None) == (NO_BASELINES, ())
+
+
+@pytest.mark.req("RSK-5")
+@pytest.mark.parametrize(
+    ("last", "now", "expected"),
+    [
+        ("2026-03-02", NOW, True),  # Monday, the same day
+        ("2026-02-27", NOW, True),  # Friday
+        ("2026-02-26", NOW, False),  # Thursday: Friday lies between
+        ("2026-03-03", NOW, False),  # a clock that was ahead
+        ("2025-03-02", NOW, False),
+    ],
+)
+def test_a_period_begins_where_the_last_process_ended_only_over_a_night(
+    last: str, now: datetime, expected: bool
+) -> None:
+    assert is_over_night(last, now) is expected
 
 
 @pytest.mark.req("RSK-1")

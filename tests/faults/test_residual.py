@@ -1,0 +1,204 @@
+"""What happens to an account that is no loss of its positions: transfers, residuals, values told wrong (RULES 4)."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import attrs
+import pytest
+
+from actors import messages as m
+from actors.messages.addresses import RISK
+from actors.model.account import Account, Mark
+from actors.model.orders import OrderStatus
+from supervision.simulator import SimulatorConfig
+from tests.worlds import CONTEXT, LENIENT, ProofWorld, a_config, buy, prove, sell
+
+CASH = 100_000.0
+MODEST = SimulatorConfig(seed=7, cash=CASH)
+STRICT = a_config(risk=attrs.evolve(LENIENT, daily_loss_ratio=0.03, weekly_drawdown_ratio=0.06))
+BOLD = attrs.evolve(CONTEXT, risk_per_trade=1.0)
+HELD = 100.0
+
+
+class Notes:
+    """The log."""
+
+    def __init__(self) -> None:
+        self.noted: list[tuple[str, dict[str, Any]]] = []
+
+    def __call__(self, event: str, **fields: Any) -> None:
+        self.noted.append((event, fields))
+
+    def of(self, name: str) -> list[dict[str, Any]]:
+        """All notes of one event."""
+        return [fields for event, fields in self.noted if event == name]
+
+
+async def told(world: ProofWorld, **changes: Any) -> Account:
+    """Have the broker tell risk other numbers of the account; ``mark_ratio`` changes all marks."""
+    ratio = changes.pop("mark_ratio", 1.0)
+    account: Account = await world.gateway.get_account()
+    now = world.process.clock.now()
+    marks = {
+        con_id: Mark(unit_value=each.unit_value * ratio, at=now)
+        for con_id, each in account.marks.items()
+    }
+    changed = attrs.evolve(account, **({"marks": marks, "updated_at": now} | changes))
+    world.process.tell(RISK, m.AccountChanged(account=changed))
+    return changed
+
+
+@pytest.mark.req("RSK-5")
+@pytest.mark.parametrize("amount", [-60_000.0, -4_000.0, 40_000.0])
+def test_a_transfer_is_no_loss_blocks_nothing_and_moves_the_baselines(amount: float) -> None:
+    notes = Notes()
+
+    async def scenario(world: ProofWorld) -> Any:
+        await told(world, net_liquidation=CASH + amount, cash=CASH + amount)
+        await asyncio.sleep(120.0)
+        opened = await world.gateway.submit_order(buy(1), CONTEXT)
+        return opened, await world.gateway.status()
+
+    opened, status = prove(scenario, config=STRICT, simulated=MODEST, log=notes)
+
+    assert not status.latched
+    assert opened.status is OrderStatus.FILLED, opened.rejection_reason
+    moved = [(each["kind"], each["amount"]) for each in notes.of("baseline_moved")]
+    assert moved == [("day", amount), ("week", amount)]
+
+
+@pytest.mark.req("RSK-5")
+def test_a_transfer_hides_no_loss() -> None:
+    async def scenario(world: ProofWorld) -> Any:
+        await world.gateway.submit_order(buy(HELD), BOLD)
+        account = await world.gateway.get_account()
+        richer = (account.net_liquidation or 0.0) + 50_000.0
+        await told(world, net_liquidation=richer, cash=(account.cash or 0.0) + 50_000.0)
+        await asyncio.sleep(60.0)
+        world.simulator.faults.move_price("SPY", 0.9)
+        await world.gateway.submit_order(buy(1, symbol="QQQ"), CONTEXT)
+        await world.until(lambda: bool(world.gateway.liquidation_reports))
+        return world.gateway.liquidation_reports[0].trigger
+
+    assert "DAILY_LOSS_LIMIT" in prove(scenario, config=STRICT, simulated=MODEST)
+
+
+@pytest.mark.req("RSK-5", "STC-1")
+@pytest.mark.parametrize(("lasts_s", "latches"), [(1.0, False), (4.0, False), (30.0, True)])
+def test_a_value_that_is_told_wrong_for_a_moment_triggers_nothing(
+    lasts_s: float, latches: bool
+) -> None:
+    async def scenario(world: ProofWorld) -> Any:
+        await world.gateway.submit_order(buy(HELD), BOLD)
+        await asyncio.sleep(20.0)
+        await told(world, mark_ratio=0.5)
+        await asyncio.sleep(lasts_s)
+        await told(world)
+        await asyncio.sleep(60.0)
+        return (await world.gateway.status()).latched
+
+    assert prove(scenario, config=STRICT, simulated=MODEST) is latches
+
+
+async def acknowledged(world: ProofWorld) -> float:
+    """A person acknowledges the residual."""
+    answers: list[Any] = []
+    world.process.register("person", answers.append)
+    world.process.tell(
+        RISK,
+        m.AcknowledgeResidual(
+            correlation_id="1",
+            deadline=world.process.clock.monotonic() + 5.0,
+            reply_to="person",
+            who="Ann",
+            why="a fee of the exchange",
+        ),
+    )
+    await world.until(lambda: bool(answers))
+    return float(answers[0].amount)
+
+
+@pytest.mark.req("RSK-5")
+def test_a_residual_blocks_openings_and_pages_until_it_is_acknowledged() -> None:
+    notes = Notes()
+
+    async def scenario(world: ProofWorld) -> Any:
+        await told(world, net_liquidation=CASH - 5_000.0)
+        await asyncio.sleep(60.0)
+        before = await world.gateway.submit_order(buy(1), CONTEXT)
+        await told(world, net_liquidation=CASH - 5_000.0)
+        await asyncio.sleep(100.0 + 2 * 900.0)
+        blocked = await world.gateway.submit_order(buy(2), CONTEXT)
+        status = await world.gateway.status()
+        amount = await acknowledged(world)
+        await asyncio.sleep(1.0)
+        after = await world.gateway.submit_order(buy(3), CONTEXT)
+        return before, blocked, status, amount, after
+
+    before, blocked, status, amount, after = prove(
+        scenario, config=STRICT, simulated=MODEST, log=notes
+    )
+
+    assert before.status is OrderStatus.FILLED
+    assert blocked.status is OrderStatus.REJECTED
+    assert "-5,00" in (blocked.rejection_reason or "")
+    assert "limit (500.00)" in (status.opening_blocked_by or "")
+    assert not status.latched
+    assert len(notes.of("account_residual")) == 3
+    assert {each["level"] for each in notes.of("account_residual")} == {"CRITICAL"}
+    assert amount == pytest.approx(-5_000.0, abs=10.0)
+    assert after.status is OrderStatus.FILLED, after.rejection_reason
+    assert [each["who"] for each in notes.of("account_residual_acknowledged")] == ["Ann"]
+
+
+@pytest.mark.req("RSK-5")
+@pytest.mark.parametrize("change", [-499.0, 499.0])
+def test_a_small_residual_blocks_nothing(change: float) -> None:
+    notes = Notes()
+
+    async def scenario(world: ProofWorld) -> Any:
+        for _ in range(5):
+            await told(world, net_liquidation=CASH + change)
+            await asyncio.sleep(60.0)
+        return await world.gateway.submit_order(buy(1), CONTEXT)
+
+    assert prove(scenario, config=STRICT, simulated=MODEST, log=notes).status is OrderStatus.FILLED
+    assert notes.of("account_residual") == []
+
+
+@pytest.mark.req("RSK-5", "RSK-4")
+def test_a_residual_suspends_neither_closes_nor_the_rules_of_losses() -> None:
+    async def scenario(world: ProofWorld) -> Any:
+        await world.gateway.submit_order(buy(HELD), BOLD)
+        worth = (await world.gateway.get_account()).net_liquidation or 0.0
+        await told(world, net_liquidation=worth - 5_000.0)
+        await asyncio.sleep(150.0)
+        blocked = (await world.gateway.status()).opening_blocked_by
+        sold = await world.gateway.submit_order(sell(1), CONTEXT)
+        await told(world, mark_ratio=0.5)
+        await world.until(lambda: bool(world.gateway.liquidation_reports))
+        return blocked, sold, world.gateway.liquidation_reports[0].trigger
+
+    blocked, sold, trigger = prove(scenario, config=STRICT, simulated=MODEST)
+
+    assert "neither its positions nor transfers explain" in (blocked or "")
+    assert sold.status is OrderStatus.FILLED, sold.rejection_reason
+    assert "DAILY_LOSS_LIMIT" in trigger
+
+
+@pytest.mark.req("RSK-5")
+def test_a_loss_without_a_price_counts_as_one_after_ten_minutes_of_session() -> None:
+    async def scenario(world: ProofWorld) -> Any:
+        await world.gateway.submit_order(buy(HELD), BOLD)
+        worth = (await world.gateway.get_account()).net_liquidation or 0.0
+        latched_at = []
+        for minute in range(14):
+            await told(world, net_liquidation=worth - 10_000.0, marks={})
+            await asyncio.sleep(60.0)
+            if (await world.gateway.status()).latched:
+                latched_at.append(minute)
+        return latched_at
+
+    assert prove(scenario, config=STRICT, simulated=MODEST)[0] in (10, 11)
