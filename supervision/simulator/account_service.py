@@ -75,7 +75,7 @@ class AccountService:
         """All values of an account, in a fixed order."""
         books, market = self._books, self._market
         book = books.accounts[account]
-        liquidation = net_liquidation(book, market)
+        liquidation = net_liquidation(book, market) + self._faults.worth_misstated_by
         margin = total_requirement(book, market)
         gross = 0.0
         stocks = 0.0
@@ -180,6 +180,8 @@ class AccountService:
         contract = held.contract
         mark = self._market.quote(contract).mark
         value = market_value(contract, held.quantity, self._market)
+        if value is not None:
+            value *= self._faults.marks_misstated
         session.send(
             *("7", "8", str(contract.con_id), contract.symbol, contract.sec_type),
             *(contract.expiry, number(contract.strike) if contract.is_option else "0"),
@@ -275,6 +277,13 @@ class AccountService:
     def _drop_held(self, key: tuple[Client, int]) -> None:
         self._positions_multi.pop(key, None)
 
+    def tell_all(self) -> None:
+        """Push values and portfolio, as after a change that no order made."""
+        for session, (account, _) in list(self._updates.items()):
+            for held in self._books.positions(account).values():
+                self._send_portfolio(session, held)
+        self._push_values()
+
     # Changes ------------------------------------------------------------------------------------
 
     def changed(self, account: str, con_id: int) -> None:
@@ -322,10 +331,7 @@ class AccountService:
         self._timer_runs = False
         if not (self._updates or self._updates_multi or self._summaries):
             return
-        for session, (account, _) in list(self._updates.items()):
-            for held in self._books.positions(account).values():
-                self._send_portfolio(session, held)
-        self._push_values()
+        self.tell_all()
         self._start_timer()
 
     # Profit and loss ----------------------------------------------------------------------------

@@ -57,6 +57,8 @@ class FaultState:
     ambiguous: set[str] = attrs.field(factory=set)
     held: bool = False
     suspended: bool = False
+    worth_misstated_by: float = 0.0
+    marks_misstated: float = 1.0
     orders: OrderFaultState = attrs.field(factory=OrderFaultState)
     messages_sent: int = 0
     messages_received: int = 0

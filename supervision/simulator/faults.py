@@ -37,9 +37,11 @@ class Faults:
         *,
         end_subscriptions: Callable[[int | None], None],
         report_backlog: Callable[[], None],
+        tell_accounts: Callable[[], None],
     ) -> None:
         """Break `world`; `end_subscriptions` ends market data (with an error code if one is given),
-        and `report_backlog` tells clients what happened while the servers were lost.
+        `report_backlog` tells clients what happened while the servers were lost, and
+        `tell_accounts` pushes the values of accounts.
         """
         self.state: FaultState = world.faults
         self._market = world.market
@@ -50,6 +52,7 @@ class Faults:
         self._network = network
         self._end_subscriptions = end_subscriptions
         self._report_backlog = report_backlog
+        self._tell_accounts = tell_accounts
 
     def clear(self) -> None:
         """Take back every fault except prices that were moved, and spreads."""
@@ -339,6 +342,18 @@ class Faults:
     ) -> None:
         """Change a position as if somebody traded by hand: positive buys, negative sells."""
         self._others.trade_elsewhere(symbol, quantity, price, con_id, account)
+
+    def transfer_cash(self, amount: float, account: str = "") -> None:
+        """Pay in (or out): the cash changes without an execution."""
+        book = self._books.accounts[account or next(iter(self._books.accounts))]
+        book.opening_cash += amount
+        book.cash += amount
+        self._tell_accounts()
+
+    def misstate_account(self, worth_by: float = 0.0, marks_factor: float = 1.0) -> None:
+        """Tell another net liquidation and other marks of what is held than they are; 0 and 1 tell the truth again."""
+        self.state.worth_misstated_by, self.state.marks_misstated = worth_by, marks_factor
+        self._tell_accounts()
 
     def double_order(self, perm_id: int, client_id: int | None = None) -> int:
         """Have a working order twice, as after a modify that was sent during an outage: same reference, an id of its

@@ -38,6 +38,7 @@ class Gateway:
             network,
             end_subscriptions=self.end_subscriptions,
             report_backlog=self.reports.reconnected,
+            tell_accounts=accounts.tell_all,
         )
         self.order_faults = OrderFaults(world, self.broker, others)
         self.handlers: dict[int, Handler] = {

@@ -10,13 +10,13 @@ import pytest
 
 from actors import messages as m
 from actors.messages.addresses import RISK
-from actors.model.account import Account, Mark
 from actors.model.orders import OrderStatus
 from supervision.simulator import SimulatorConfig
 from tests.worlds import CONTEXT, LENIENT, ProofWorld, a_config, buy, prove, sell
 
 CASH = 100_000.0
 MODEST = SimulatorConfig(seed=7, cash=CASH)
+UNMARKED = SimulatorConfig(seed=7, cash=CASH, account_interval_s=1e6)
 STRICT = a_config(risk=attrs.evolve(LENIENT, daily_loss_ratio=0.03, weekly_drawdown_ratio=0.06))
 BOLD = attrs.evolve(CONTEXT, risk_per_trade=1.0)
 HELD = 100.0
@@ -36,27 +36,13 @@ class Notes:
         return [fields for event, fields in self.noted if event == name]
 
 
-async def told(world: ProofWorld, **changes: Any) -> Account:
-    """Have the broker tell risk other numbers of the account; ``mark_ratio`` changes all marks."""
-    ratio = changes.pop("mark_ratio", 1.0)
-    account: Account = await world.gateway.get_account()
-    now = world.process.clock.now()
-    marks = {
-        con_id: Mark(unit_value=each.unit_value * ratio, at=now)
-        for con_id, each in account.marks.items()
-    }
-    changed = attrs.evolve(account, **({"marks": marks, "updated_at": now} | changes))
-    world.process.tell(RISK, m.AccountChanged(account=changed))
-    return changed
-
-
 @pytest.mark.req("RSK-5")
 @pytest.mark.parametrize("amount", [-60_000.0, -4_000.0, 40_000.0])
 def test_a_transfer_is_no_loss_blocks_nothing_and_moves_the_baselines(amount: float) -> None:
     notes = Notes()
 
     async def scenario(world: ProofWorld) -> Any:
-        await told(world, net_liquidation=CASH + amount, cash=CASH + amount)
+        world.simulator.faults.transfer_cash(amount)
         await asyncio.sleep(120.0)
         opened = await world.gateway.submit_order(buy(1), CONTEXT)
         return opened, await world.gateway.status()
@@ -73,9 +59,7 @@ def test_a_transfer_is_no_loss_blocks_nothing_and_moves_the_baselines(amount: fl
 def test_a_transfer_hides_no_loss() -> None:
     async def scenario(world: ProofWorld) -> Any:
         await world.gateway.submit_order(buy(HELD), BOLD)
-        account = await world.gateway.get_account()
-        richer = (account.net_liquidation or 0.0) + 50_000.0
-        await told(world, net_liquidation=richer, cash=(account.cash or 0.0) + 50_000.0)
+        world.simulator.faults.transfer_cash(50_000.0)
         await asyncio.sleep(60.0)
         world.simulator.faults.move_price("SPY", 0.9)
         await world.gateway.submit_order(buy(1, symbol="QQQ"), CONTEXT)
@@ -93,9 +77,9 @@ def test_a_value_that_is_told_wrong_for_a_moment_triggers_nothing(
     async def scenario(world: ProofWorld) -> Any:
         await world.gateway.submit_order(buy(HELD), BOLD)
         await asyncio.sleep(20.0)
-        await told(world, mark_ratio=0.5)
+        world.simulator.faults.misstate_account(marks_factor=0.5)
         await asyncio.sleep(lasts_s)
-        await told(world)
+        world.simulator.faults.misstate_account()
         await asyncio.sleep(60.0)
         return (await world.gateway.status()).latched
 
@@ -125,10 +109,9 @@ def test_a_residual_blocks_openings_and_pages_until_it_is_acknowledged() -> None
     notes = Notes()
 
     async def scenario(world: ProofWorld) -> Any:
-        await told(world, net_liquidation=CASH - 5_000.0)
+        world.simulator.faults.misstate_account(worth_by=-5_000.0)
         await asyncio.sleep(60.0)
         before = await world.gateway.submit_order(buy(1), CONTEXT)
-        await told(world, net_liquidation=CASH - 5_000.0)
         await asyncio.sleep(100.0 + 2 * 900.0)
         blocked = await world.gateway.submit_order(buy(2), CONTEXT)
         status = await world.gateway.status()
@@ -159,9 +142,8 @@ def test_a_small_residual_blocks_nothing(change: float) -> None:
     notes = Notes()
 
     async def scenario(world: ProofWorld) -> Any:
-        for _ in range(5):
-            await told(world, net_liquidation=CASH + change)
-            await asyncio.sleep(60.0)
+        world.simulator.faults.misstate_account(worth_by=change)
+        await asyncio.sleep(300.0)
         return await world.gateway.submit_order(buy(1), CONTEXT)
 
     assert prove(scenario, config=STRICT, simulated=MODEST, log=notes).status is OrderStatus.FILLED
@@ -172,12 +154,11 @@ def test_a_small_residual_blocks_nothing(change: float) -> None:
 def test_a_residual_suspends_neither_closes_nor_the_rules_of_losses() -> None:
     async def scenario(world: ProofWorld) -> Any:
         await world.gateway.submit_order(buy(HELD), BOLD)
-        worth = (await world.gateway.get_account()).net_liquidation or 0.0
-        await told(world, net_liquidation=worth - 5_000.0)
+        world.simulator.faults.misstate_account(worth_by=-5_000.0)
         await asyncio.sleep(150.0)
         blocked = (await world.gateway.status()).opening_blocked_by
         sold = await world.gateway.submit_order(sell(1), CONTEXT)
-        await told(world, mark_ratio=0.5)
+        world.simulator.faults.misstate_account(marks_factor=0.5)
         await world.until(lambda: bool(world.gateway.liquidation_reports))
         return blocked, sold, world.gateway.liquidation_reports[0].trigger
 
@@ -190,15 +171,23 @@ def test_a_residual_suspends_neither_closes_nor_the_rules_of_losses() -> None:
 
 @pytest.mark.req("RSK-5")
 def test_a_loss_without_a_price_counts_as_one_after_ten_minutes_of_session() -> None:
+    """A gateway that tells no marks: what the account lost is all that is known."""
+
     async def scenario(world: ProofWorld) -> Any:
+        account = await world.gateway.get_account()
         await world.gateway.submit_order(buy(HELD), BOLD)
-        worth = (await world.gateway.get_account()).net_liquidation or 0.0
+        held = await world.gateway.get_account()
         latched_at = []
         for minute in range(14):
-            await told(world, net_liquidation=worth - 10_000.0, marks={})
+            lost = attrs.evolve(
+                held, net_liquidation=(account.net_liquidation or 0.0) - 10_000.0, marks={}
+            )
+            world.process.tell(RISK, m.AccountChanged(account=lost))
             await asyncio.sleep(60.0)
             if (await world.gateway.status()).latched:
                 latched_at.append(minute)
         return latched_at
 
-    assert prove(scenario, config=STRICT, simulated=MODEST)[0] in (10, 11)
+    first = prove(scenario, config=STRICT, simulated=UNMARKED)[0]
+
+    assert first in (10, 11)
