@@ -306,6 +306,8 @@ class Flattener(Part):
         """Close what is free, and take in what came of it."""
         contract = task.contract = await self._described(task.contract)
         priced = await self._pricing.price(task, close.action, queued=close.queued)
+        if self.tasks.get(contract.con_id) is not task:
+            return  # it was let go of meanwhile: nothing is sent any more
         if priced.order_type is None:
             self._take_in(task, Answer.REFUSED, None, GatewayError(priced.why))
             return

@@ -181,12 +181,13 @@ class ExecutorActor(SupervisedActor):
     async def on_submit_order(self, submit: m.SubmitOrder) -> None:
         """Bring an order to the broker. Each step may end it, and it may end by itself while a step is under way."""
         try:
-            self._refuse_what_cannot_be(submit)
-            await self._earlier_closes_known(submit)
-            contract = await self._qualified(submit)
-            self._refuse_where_automation_stopped(submit, contract)
-            quote = await self._quote_to_judge_by(submit, contract)
-            tracked = self._taken_in(submit, contract, quote)
+            with self.book.taking_in(submit):
+                self._refuse_what_cannot_be(submit)
+                await self._earlier_closes_known(submit)
+                contract = await self._qualified(submit)
+                self._refuse_where_automation_stopped(submit, contract)
+                quote = await self._quote_to_judge_by(submit, contract)
+                tracked = self._taken_in(submit, contract, quote)
         except NotTakenError as ending:
             self._turn_away(submit, ending)
             return

@@ -7,7 +7,12 @@ from collections.abc import Iterable
 import attrs
 
 from actors import messages as m
-from actors.errors import GatewayTimeoutError, OrderNotFoundError
+from actors.errors import (
+    GatewayError,
+    GatewayNotConnectedError,
+    GatewayTimeoutError,
+    OrderNotFoundError,
+)
 from actors.executor.acknowledgements import Acknowledgements
 from actors.executor.answers import ANSWER_MARGIN_S, Answers
 from actors.executor.order_book import OrderBook, Tracked
@@ -25,6 +30,10 @@ from actors.sections.orders import Orders
 
 DISOBEYED = frozenset({OrderState.ACKNOWLEDGED, OrderState.HELD})
 """Where an order stands that lives on although its cancel was sent."""
+
+
+LOOK_S = 0.05
+"""So often the ends of closes are looked for that are being cancelled."""
 
 
 class Cancels(Part):
@@ -126,6 +135,54 @@ class Cancels(Part):
         self._answers.answer_cancel_alls()
         await self._give_up_in_time(message)
 
+    @handles(m.CancelCloses)
+    async def on_cancel_closes(self, message: m.CancelCloses) -> None:
+        """End every close that is not filled; one that is being written has to be known before it can be cancelled.
+
+        What is asked for afterwards is somebody else's new wish, and left alone.
+        """
+        ended_for: dict[str, Tracked] = {}
+        coming = frozenset(self._book.closes_to_come)
+        self._cancel_new(self._living_closes(), ended_for, message.why)
+        while True:
+            came = [held for held in self._living_closes() if _asked_by(held) in coming]
+            self._cancel_new(came, ended_for, message.why)
+            living = [held for held in ended_for.values() if not is_settled(held.record)]
+            if not living and not coming & self._book.closes_to_come:
+                ended = tuple(map(self._answers.result_of, ended_for.values()))
+                ending = m.ClosesEnded(correlation_id=message.correlation_id, ended=ended)
+                self._actor.reply(message, ending)
+                return
+            why = self._why_they_live(living, message.deadline)
+            if why is not None:
+                self._actor.refuse(message, why)
+                return
+            await self._actor.sleep(LOOK_S)
+
+    def _cancel_new(
+        self, closes: Iterable[Tracked], ended_for: dict[str, Tracked], why: str
+    ) -> None:
+        for tracked in closes:
+            if tracked.record.order_id not in ended_for:
+                ended_for[tracked.record.order_id] = tracked
+                self._cancel_for(tracked, why)
+
+    def _living_closes(self) -> list[Tracked]:
+        return [
+            tracked
+            for tracked in self._book
+            if tracked.record.purpose is Purpose.CLOSE and not is_settled(tracked.record)
+        ]
+
+    def _why_they_live(self, living: Iterable[Tracked], deadline: float) -> GatewayError | None:
+        """Say why nothing more is waited for; None while it is worth it."""
+        if not self._session.connected:
+            return GatewayNotConnectedError("the link is down: nothing can be cancelled")
+        if self._actor.clock.monotonic() < deadline - ANSWER_MARGIN_S:
+            return None
+        names = ", ".join(tracked.record.order_id for tracked in living)
+        return GatewayTimeoutError(f"not confirmed ended: {names or 'a close being written'}")
+
     @handles(m.CancelRestingOrders)
     async def on_cancel_resting_orders(self, message: m.CancelRestingOrders) -> None:
         """Clear the way of a close, and answer when what stood in it is at its end."""
@@ -153,9 +210,13 @@ class Cancels(Part):
         references = frozenset(tracked.record.order_ref for tracked in orders)
         self._answers.wait_for_ends(request, references)
         for tracked in orders:
-            if not tracked.record.is_terminal:
-                tracked.cancel = attrs.evolve(tracked.cancel, reason=why)
-                self.cancel(tracked, why)
+            self._cancel_for(tracked, why)
+
+    def _cancel_for(self, tracked: Tracked, why: str) -> None:
+        """Cancel one order, unless it is at its end, and keep the reason for its caller."""
+        if not tracked.record.is_terminal:
+            tracked.cancel = attrs.evolve(tracked.cancel, reason=why)
+            self.cancel(tracked, why)
 
     async def _give_up_in_time(self, request: Request) -> None:
         """Name the orders whose end was not confirmed by the deadline."""
@@ -166,3 +227,8 @@ class Cancels(Part):
             late = GatewayTimeoutError(f"not confirmed cancelled: {left}")
             self._actor.refuse(request, late)
             self._session.ask_for_reconciliation()  # the confirmations may be lost: the next try has to know
+
+
+def _asked_by(tracked: Tracked) -> str | None:
+    """The request that an order came from, while it waits for its answer."""
+    return None if tracked.submit is None else tracked.submit.correlation_id

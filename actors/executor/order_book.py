@@ -6,6 +6,7 @@ Identity is the reference (D15); the two other ways exist because the broker's m
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import attrs
 
@@ -119,9 +120,21 @@ class OrderBook:
         self._not_ended: dict[str, Tracked] = {}
         self._ref_by_address: dict[tuple[int | None, int], str] = {}
         self._ref_by_perm_id: dict[int, str] = {}
+        self.closes_to_come: set[str] = set()
+        """Closes that were asked for and are not in the book yet, by their correlation id."""
 
     def __iter__(self) -> Iterator[Tracked]:
         return iter(tuple(self._by_ref.values()))
+
+    @contextmanager
+    def taking_in(self, submit: m.SubmitOrder) -> Iterator[None]:
+        """Name a close for as long as it is on its way into the book."""
+        if submit.purpose is Purpose.CLOSE:
+            self.closes_to_come.add(submit.correlation_id)
+        try:
+            yield
+        finally:
+            self.closes_to_come.discard(submit.correlation_id)
 
     def add(self, tracked: Tracked) -> None:
         """Take in a new order, and let go of the oldest ended ones beyond the bound."""

@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 
 from actors.kernel.messages import Lane, Message, Overflow, Reply, Request
+from actors.model.latch import LatchStanding
 from actors.model.market import Quote
 from actors.model.orders import (
     CloseReason,
@@ -173,6 +174,8 @@ class RecordLatch(Request):
     """Make the latch's new state durable; answered by `LatchDurable`.
 
     It shares its lane with `ReadJournal`: a successor that asks finds what its predecessor told before.
+    ``who`` and ``why`` are the operator's who takes it back, at once or at the next connection. ``account`` is a tag,
+    empty while no account is known.
     """
 
     lane = Lane.RECOVERY
@@ -184,13 +187,21 @@ class RecordLatch(Request):
     why: str
     at: datetime
     close_reason: CloseReason = CloseReason.DISCONNECT
+    standing: LatchStanding = LatchStanding.ACTING
+    account: str = ""
 
 
 @attrs.frozen(kw_only=True)
 class LatchDurable(Reply):
-    """The latch is on the disk."""
+    """The latch is written; where, is said.
+
+    ``on_disk``: it is there after any restart: in the journal's file, or in the latch's marker. ``in_journal`` False:
+    the journal has still to take it.
+    """
 
     latched: bool
+    on_disk: bool = True
+    in_journal: bool = True
 
 
 @attrs.frozen(kw_only=True)
@@ -308,5 +319,15 @@ class JournalRead(Reply):
     """Every contract (``con_id``) that was ever traded, with the operator id at the head of its orders."""
     pinned: tuple[tuple[str, str], ...] = ()
     """The account that is traded, by kind of endpoint; none before the first connection (CON-18)."""
+    latch_id: str | None = None
+    """The liquidation of the latch's newest entry, on or off; None where the journal never knew of a latch."""
+    latch_standing: LatchStanding = LatchStanding.ACTING
+    """What a latch that is on stands for; see there."""
+    latch_by: tuple[str, str] = ("", "")
+    """Who has taken the latch back and why, where that has still to be carried out."""
+    latch_agrees: bool = True
+    """Whether journal and marker say the same of the latch; else it has to be written anew."""
+    is_empty: bool = False
+    """The file knows of no order and no latch: it is new, or in the place of another."""
     grace: tuple[str, datetime] | None = None
     """The disconnect that latches Strategy C, in words, and when; None where no grace is running."""

@@ -13,7 +13,7 @@ from actors.model.orders import CloseReason
 
 @attrs.frozen(kw_only=True)
 class Liquidate(Request):
-    """Trigger Strategy C by hand; answered by `LiquidationAccepted` as soon as the latch is durable."""
+    """Trigger Strategy C by hand; answered by `LiquidationAccepted` once the latch is durable, or is late."""
 
     reason: str
     close_reason: CloseReason = CloseReason.MANUAL
@@ -21,22 +21,44 @@ class Liquidate(Request):
 
 @attrs.frozen(kw_only=True)
 class LiquidationAccepted(Reply):
-    """The latch is durable; the liquidation runs now, or first thing once the link is back."""
+    """The latch is on; the liquidation runs now, or first thing once the link is back.
+
+    ``durable``: the latch is on the disk, and there after any restart. False: the disk did not take it in time, or
+    there is none (``[journal] enabled = false``); a write that failed is repeated.
+    """
 
     liquidation_id: str
+    durable: bool = True
 
 
 @attrs.frozen(kw_only=True)
 class Rearm(Request):
-    """Take the latch back: by an operator only, with a name and a reason for the audit trail (STC-4)."""
+    """Take the latch back: by an operator only, with a name and a reason for the audit trail (STC-4).
+
+    Answered by `Rearmed`, or refused with the reason. What is held then stays. While contracts are being closed it
+    waits for that to end or to rest, within its deadline; with ``keep_positions`` it stops the closing where it is.
+    """
 
     who: str
     why: str
+    keep_positions: bool = False
 
 
 @attrs.frozen(kw_only=True)
 class Rearmed(Reply):
-    """The latch is off, durably."""
+    """What became of the latch, as it was when this was said.
+
+    ``was_latched`` False: there was nothing to take back. ``carried_out``: the latch is off, durably, and no close can
+    fill any more. False: it is recorded, durably, and carried out first when the link is back; until then nothing is
+    opened and nothing is sold. ``kept`` names what is held in scope, ``ended`` the closes that were ended by it, with
+    what each had filled. ``durable`` False: there is no disk (``[journal] enabled = false``).
+    """
+
+    was_latched: bool = True
+    carried_out: bool = True
+    kept: tuple[str, ...] = ()
+    ended: tuple[str, ...] = ()
+    durable: bool = True
 
 
 @attrs.frozen(kw_only=True)

@@ -82,6 +82,24 @@ class CancelAllOrders(Request):
 
 
 @attrs.frozen(kw_only=True)
+class CancelCloses(Request):
+    """Cancel every close of ours that can still fill; answered by `ClosesEnded` when none can any more.
+
+    One that is being written is waited for, then cancelled too. Refused when that takes longer than the deadline, with
+    the names of those that live, and at once when the link is down. ``why`` is what their callers are told.
+    """
+
+    why: str
+
+
+@attrs.frozen(kw_only=True)
+class ClosesEnded(Reply):
+    """No close of ours can fill any more; these were ended for that, with what they had filled."""
+
+    ended: tuple[OrderResult, ...]
+
+
+@attrs.frozen(kw_only=True)
 class CancelRestingOrders(Request):
     """Cancel our opening orders of one contract and side; answered like `CancelAllOrders`.
 

@@ -26,6 +26,12 @@ class StrategyC(Section):
     scope: str = choice(
         "account", "managed", meaning='"managed": only orders and positions of this process'
     )
+    outage_over_after_s: float = number(
+        60.0,
+        1.0,
+        3600.0,
+        "an outage ends when the link was sound for so long; who re-arms in it has answered all of it",
+    )
     step_timeout_s: float = number(
         10.0, 0.1, 600.0, "for steps to be written down, and for queued closes to be taken back"
     )

@@ -33,6 +33,7 @@ from supervision.observe.masking import Masker
 from supervision.observe.tracebacks import mask_tracebacks
 from supervision.version import VERSION
 
+ANSWER_GRACE_S = 1.0
 DEFAULT_CONFIG = Path("config.toml")
 
 
@@ -188,12 +189,30 @@ def status(config: ConfigOption = None) -> None:
 def rearm(
     who: Annotated[str, typer.Option("--who", help="Your name, for the audit trail.")],
     why: Annotated[str, typer.Option("--why", help="Why opening orders is safe again.")],
+    keep_positions: Annotated[
+        bool,
+        typer.Option(
+            "--keep-positions",
+            help="Stop a liquidation where it is, instead of waiting for its end; says what stays held.",
+        ),
+    ] = False,
+    timeout_s: Annotated[
+        float,
+        typer.Option("--timeout", min=1.0, max=3600.0, help="Answer after so many seconds."),
+    ] = 15.0,
     config: ConfigOption = None,
 ) -> None:
-    """Take Strategy C's latch back in the running process, so that orders may be opened again."""
+    """Take Strategy C's latch back in the running process, so that orders may be opened again.
+
+    Closes that can still fill are ended first, and what is held stays. While the link is down it is recorded, and
+    carried out first when the link is back.
+    """
+    from supervision.commands.latch_lines import rearm_lines
+
     with _explained():
-        _command(config, {"command": "rearm", "who": who, "why": why})
-        typer.echo("re-armed: opening orders are allowed again")
+        command = {"command": "rearm", "who": who, "why": why, "keep_positions": keep_positions}
+        for line in rearm_lines(_command(config, command, timeout_s)):
+            typer.echo(line)
 
 
 @app.command(epilog=EXIT_CODES)
@@ -202,9 +221,11 @@ def liquidate(
     config: ConfigOption = None,
 ) -> None:
     """Trigger Strategy C in the running process: stop opening, cancel, close everything, prove flat."""
+    from supervision.commands.latch_lines import liquidate_lines
+
     with _explained():
-        answer = _command(config, {"command": "liquidate", "reason": reason})
-        typer.echo(f"latched; liquidation {answer['liquidation_id']} is under way, see: status")
+        for line in liquidate_lines(_command(config, {"command": "liquidate", "reason": reason})):
+            typer.echo(line)
 
 
 @app.command(epilog=EXIT_CODES)
@@ -413,10 +434,14 @@ def _with_symbols(settings: Config, symbols: list[str] | None) -> Config:
     return attrs.evolve(settings, general=general)
 
 
-def _command(config: Path | None, command: dict[str, Any]) -> dict[str, Any]:
+def _command(
+    config: Path | None, command: dict[str, Any], answer_s: float | None = None
+) -> dict[str, Any]:
+    """Ask the running process, which answers by its deadline; the answer has a moment more to arrive."""
     settings = _load(config, None, None)
-    timeout_s = settings.control.timeout_s
-    return call(Path(settings.general.state_dir), {**command, "timeout_s": timeout_s}, timeout_s)
+    answer_s = settings.control.timeout_s if answer_s is None else answer_s
+    request = {**command, "timeout_s": answer_s}
+    return call(Path(settings.general.state_dir), request, answer_s + ANSWER_GRACE_S)
 
 
 class _explained:  # noqa: N801 - reads as a statement where it is used

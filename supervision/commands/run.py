@@ -170,13 +170,24 @@ async def _status(gateway: IBKRGateway, _: Command, timeout_s: float) -> Command
 
 
 async def _rearm(gateway: IBKRGateway, command: Command, timeout_s: float) -> Command:
-    await gateway.rearm(str(command.get("who", "")), str(command.get("why", "")), timeout_s)
-    return {}
+    rearmed = await gateway.rearm(
+        str(command.get("who", "")),
+        str(command.get("why", "")),
+        timeout_s,
+        keep_positions=command.get("keep_positions") is True,
+    )
+    return {
+        "was_latched": rearmed.was_latched,
+        "carried_out": rearmed.carried_out,
+        "kept": list(rearmed.kept),
+        "ended": list(rearmed.ended),
+        "durable": rearmed.durable,
+    }
 
 
 async def _liquidate(gateway: IBKRGateway, command: Command, timeout_s: float) -> Command:
-    liquidation_id = await gateway.liquidate(str(command.get("reason", "")), timeout_s)
-    return {"liquidation_id": liquidation_id}
+    accepted = await gateway.liquidate(str(command.get("reason", "")), timeout_s)
+    return {"liquidation_id": accepted.liquidation_id, "durable": accepted.durable}
 
 
 _COMMANDS: dict[str, Callable[[IBKRGateway, Command, float], Coroutine[Any, Any, Command]]] = {

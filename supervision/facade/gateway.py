@@ -426,18 +426,33 @@ class IBKRGateway:
 
     # --- Strategy C, usable while disconnected --------------------------------------------------------------------
 
-    async def rearm(self, who: str, why: str, timeout: float = 10.0) -> None:
-        """Take Strategy C's latch back, with a name and a reason for the audit trail (STC-4)."""
-        await self._session.ensure_started()
-        await self.ask(STRATEGY_C, m.Rearm, m.Rearmed, timeout, who=who, why=why)
+    async def rearm(
+        self, who: str, why: str, timeout: float = 10.0, *, keep_positions: bool = False
+    ) -> m.Rearmed:
+        """Take Strategy C's latch back, with a name and a reason for the audit trail (STC-4).
 
-    async def liquidate(self, reason: str, timeout: float = 10.0) -> str:
-        """Trigger Strategy C; returns its id once the latch is durable (STC-2)."""
+        Closes that can still fill are ended first; the answer says what they filled, and names what stays held. While
+        the link is down it is recorded, and carried out first when it is back: ``carried_out`` is False then. Raises
+        `GatewayError` with the reason where it is refused: the liquidation then goes on. While contracts are being
+        closed it waits for that to end or to rest; ``keep_positions`` stops the closing where it is.
+        """
         await self._session.ensure_started()
-        accepted = await self.ask(
+        return await self.ask(
+            STRATEGY_C,
+            m.Rearm,
+            m.Rearmed,
+            timeout,
+            who=who,
+            why=why,
+            keep_positions=keep_positions,
+        )
+
+    async def liquidate(self, reason: str, timeout: float = 10.0) -> m.LiquidationAccepted:
+        """Trigger Strategy C; answers with its id once the latch is durable, or says that it is not (STC-2)."""
+        await self._session.ensure_started()
+        return await self.ask(
             STRATEGY_C, m.Liquidate, m.LiquidationAccepted, timeout, reason=reason
         )
-        return accepted.liquidation_id
 
     async def status(self, timeout: float = 5.0) -> ProcessStatus:
         """Where everything stands."""

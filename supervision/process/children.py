@@ -51,6 +51,7 @@ from supervision.store.records_opening import OpenRecords, is_private
 from supervision.store.records_values import Endpoint
 from supervision.strategy_c.actor import StrategyCActor
 from supervision.strategy_c.data_watch import DataWatchActor, WatchMemory
+from supervision.strategy_c.outage import OutageMemory
 from supervision.tree.child_spec import ChildSpec, EscalationPlan
 from supervision.tree.driver import Driver
 from supervision.tree.tree import Tree
@@ -83,7 +84,8 @@ def child_specs(config: Config, parts: TreeParts) -> tuple[ChildSpec, ...]:
     mode, operator_id, log = parts.mode, parts.operator_id, parts.log
     link_memory = LinkMemory(HistoryPacer(config.pacing))
     failover = settings.failover(config, has_source=parts.open_source is not None)
-    trading, watch_memory = settings.trading(config, mode, operator_id), WatchMemory()
+    trading = settings.trading(config, mode, operator_id)
+    watch_memory, outages = WatchMemory(), OutageMemory()
     link = settings.link(config, trading)
     connection = settings.connection(config, trading, parts.host, parts.port)
     section = config.supervision
@@ -113,6 +115,7 @@ def child_specs(config: Config, parts: TreeParts) -> tuple[ChildSpec, ...]:
                 limits=config.flattening,
                 close=config.close,
                 trading=trading,
+                outages=outages,
                 log=log,
             ),
             JOURNAL,

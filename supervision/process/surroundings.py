@@ -22,6 +22,7 @@ from supervision.store import volume
 from supervision.store.journal import JournalActor
 from supervision.store.journal_file import JournalFile
 from supervision.store.journal_lock import JOURNAL_FILE, JournalLock
+from supervision.store.latch_marker import MARKER_FILE, LatchMarker
 from supervision.store.uncommitted import Uncommitted
 from supervision.store.volatile_journal import VolatileJournalActor
 from supervision.store.volatile_store import VolatileStore
@@ -111,7 +112,9 @@ class JournalKeeper:
         self._open_journal = open_journal
         self._store = VolatileStore()
         self._uncommitted = Uncommitted(config.journal.kept_bound)
-        self._lock = JournalLock(Path(config.general.state_dir) / JOURNAL_FILE)
+        state_dir = Path(config.general.state_dir)
+        self._lock = JournalLock(state_dir / JOURNAL_FILE)
+        self._marker = LatchMarker(state_dir / MARKER_FILE)
 
     def lock(self) -> None:
         """Take the lock; raises `JournalLockedError` when another process holds it."""
@@ -132,6 +135,7 @@ class JournalKeeper:
             open_file=self._open,
             retention=timedelta(days=self._config.journal.retention_days),
             uncommitted=self._uncommitted,
+            marker=self._marker,
             log=self._log,
         )
 

@@ -31,6 +31,8 @@ from supervision.store.journal_batch import Batch, signed
 from supervision.store.journal_file import JournalFile, contradicts, numbered
 from supervision.store.journal_rows import Rows
 from supervision.store.journal_values import Writer
+from supervision.store.latch_keeper import LatchKeeper, is_empty
+from supervision.store.latch_marker import LatchMarker
 from supervision.store.uncommitted import Gathered, Uncommitted
 
 RETENTION = timedelta(days=400)
@@ -69,6 +71,7 @@ class JournalActor(SupervisedActor):
     """See the module's docstring. ``open_file`` opens the file for one incarnation and supersedes earlier owners.
 
     ``uncommitted`` belongs to the process; None: this actor has no predecessor that could have left anything.
+    ``marker`` is the latch's own file; None: it has none.
     """
 
     def __init__(
@@ -78,10 +81,12 @@ class JournalActor(SupervisedActor):
         open_file: Callable[[int], JournalFile],
         retention: timedelta = RETENTION,
         uncommitted: Uncommitted | None = None,
+        marker: LatchMarker | None = None,
         log: EventLog = no_log,
     ) -> None:
         super().__init__(context)
         self.log = log
+        self._latch = LatchKeeper(marker, log)
         self._retention = retention
         self._open_file = open_file
         self._uncommitted = uncommitted if uncommitted is not None else Uncommitted()
@@ -117,6 +122,7 @@ class JournalActor(SupervisedActor):
             self.schedule(AGAIN_S, _OpenDue())
 
     def _open(self) -> None:
+        self._latch.prepare()
         self._file = self._open_file(self.incarnation)
         self._uncommitted.take_over(self._file.last_batch)
         if len(self._uncommitted):
@@ -166,6 +172,7 @@ class JournalActor(SupervisedActor):
             self._answers.append((message, kind.answer(message)))
 
     def _gather(self, message: object, kind: EntryKind[Any]) -> None:
+        self._latch.gathered(message)
         rows = kind.rows(message, self.clock.now())
         is_kept = kind.is_kept(message)
         if self._file is None and not is_kept:
@@ -257,7 +264,15 @@ class JournalActor(SupervisedActor):
             self._trouble = None
             self.log("journal_commits_again", lost=lost)
         for request, answer in answers:
-            self.reply(request, answer)
+            self._answer(request, answer)
+
+    def _answer(self, request: Request, answer: Reply) -> None:
+        try:
+            told = self._latch.committed(request, answer)
+        except JournalError as error:
+            self.refuse(request, error)
+        else:
+            self.reply(request, told)
 
     def _batch_to_commit(self) -> Batch | None:
         return self._open_batch() if len(self._uncommitted) or self._answers else None
@@ -290,7 +305,11 @@ class JournalActor(SupervisedActor):
 
     def _refuse(self, answers: list[tuple[Request, Reply]], error: GatewayError) -> None:
         for request, _ in answers:
-            self.refuse(request, error)
+            told = self._latch.refused(request)
+            if told is None:
+                self.refuse(request, error)
+            else:
+                self.reply(request, told)
 
     def _part_with_what_contradicts(self) -> None:
         """Write entry by entry: one that the file never takes must not keep the others out.
@@ -336,8 +355,12 @@ class JournalActor(SupervisedActor):
             with self._opened().reading() as query:
                 for kind in ENTRIES.values():
                     told = kind.read(told, query, horizon)
+                knows_nothing = is_empty(query)
         except JournalError as error:
             self.refuse(request, error)
             return
         uncommitted = self._uncommitted.messages
-        self.reply(request, with_uncommitted(told, uncommitted) if uncommitted else told)
+        if uncommitted:
+            told = with_uncommitted(told, uncommitted)
+        told = attrs.evolve(told, is_empty=knows_nothing and not uncommitted)
+        self.reply(request, self._latch.told(told, self.clock.now(), self.entropy.uuid4))

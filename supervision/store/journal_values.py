@@ -7,6 +7,8 @@ from typing import Any
 
 import attrs
 
+from actors.model.latch import LatchStanding
+
 
 @attrs.frozen(kw_only=True)
 class Writer:
@@ -62,6 +64,7 @@ class StoredLatch:
     why: str
     at: datetime
     close_reason: str = "DISCONNECT"
+    standing: LatchStanding = LatchStanding.ACTING
 
 
 @attrs.frozen(kw_only=True)

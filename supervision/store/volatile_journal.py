@@ -32,7 +32,9 @@ class VolatileJournalActor(SupervisedActor):
         """Hold an entry, and answer who waits for it."""
         kind = ENTRIES[type(message)]
         kind.hold(self.store, message)
-        if kind.answer is not None and isinstance(message, Request):
+        if isinstance(message, m.RecordLatch):
+            self.reply(message, _in_memory(message))
+        elif kind.answer is not None and isinstance(message, Request):
             self.reply(message, kind.answer(message))
 
     @handles(m.ProveJournal)
@@ -47,3 +49,10 @@ class VolatileJournalActor(SupervisedActor):
         for kind in ENTRIES.values():
             told = kind.recall(told, self.store)
         self.reply(request, told)
+
+
+def _in_memory(message: m.RecordLatch) -> m.LatchDurable:
+    """Say that a latch is held, and on no disk."""
+    return m.LatchDurable(
+        correlation_id=message.correlation_id, latched=message.latched, on_disk=False
+    )

@@ -5,9 +5,12 @@ What may trigger it is here, read from top to bottom; what follows is owned by i
     latch      opening is refused, durably         flattener    each contract on its way to zero (`actors.closing`)
     grace      a loss that is tolerated            liquidation  all of them: where it stands, and its report
     scope      which contracts are ours            rearming     an operator takes the latch back
+    outage     from the loss of the link until it was sound for a while; answered as a whole
 """
 
 from __future__ import annotations
+
+from typing import Final
 
 from actors import messages as m
 from actors.closing.flattener import Flattener
@@ -28,15 +31,27 @@ from actors.sections.strategy_c import StrategyC
 from supervision.strategy_c.grace import Grace
 from supervision.strategy_c.latch import Latch
 from supervision.strategy_c.liquidation import Liquidation
+from supervision.strategy_c.outage import Outage, OutageMemory
 from supervision.strategy_c.rearm import Rearming
 from supervision.strategy_c.scope import Scope
+
+LATCH_BEFORE_STOP_S: Final = 60.0
+"""A process that stops by itself waits so long for its latch to be on the disk."""
+
+REARM_RECORDED: Final = "REARM_RECORDED"
+"""What `status` calls the step while an operator's re-arming waits for the link."""
+
+LOST_JOURNAL: Final = (
+    "the journal is empty, yet the broker knows {} orders of this operator id: it was moved, lost or replaced, and"
+    " with it whether Strategy C was latched; nothing is sold until an operator says so: liquidate or rearm"
+)
 
 
 class StrategyCActor(SupervisedActor):
     """See the module's docstring."""
 
     recovers = True
-    parts = (Latch, Scope, Flattener, Liquidation, Grace, Rearming)
+    parts = (Latch, Scope, Flattener, Liquidation, Grace, Outage, Rearming)
 
     def __init__(
         self,
@@ -46,6 +61,7 @@ class StrategyCActor(SupervisedActor):
         limits: Flattening,
         close: Close,
         trading: Trading,
+        outages: OutageMemory | None = None,
         log: EventLog = no_log,
     ) -> None:
         super().__init__(context)
@@ -75,9 +91,23 @@ class StrategyCActor(SupervisedActor):
             )
         )
         self.grace = self.own(Grace(self, settings, log, self._grace_is_over))
-        self.own(Rearming(self, settings, log, latch, self.liquidation))
+        self.outage = self.own(Outage(self, settings, outages or OutageMemory(), log))
+        self.rearming = self.own(
+            Rearming(
+                self,
+                settings,
+                log,
+                latch,
+                self.liquidation,
+                self.outage,
+                linked=lambda: flattener.side.linked,
+                alarm=self._alarm,
+                why_not=self._why_it_stays_latched,
+            )
+        )
         self.past = Past(self, "Strategy C", self.on_reconcile)
         self.stop_when_done: str | None = None
+        self._knows_nothing = False
         self._accepting: list[m.Liquidate] = []
 
     def _alarm(self, text: str) -> None:
@@ -92,14 +122,21 @@ class StrategyCActor(SupervisedActor):
     async def _recover(self) -> None:
         journal = await self.past.from_journal()
         self.scope.learn(journal)
+        self._knows_nothing = journal.is_empty
         if journal.latched:
             self.latch.found(journal)
-            self.liquidation.resume(journal.liquidation_step)
+            self._go_on_with_the_latch(journal)
         self.grace.resume(journal)
         self.past.learnt()
         if self.incarnation > 1:
             self.past.ask_for_reconciliation()  # its end says that the link is up
         self.recovered()
+
+    def _go_on_with_the_latch(self, journal: m.JournalRead) -> None:
+        if self.rearming.is_recorded:
+            self.rearming.found()
+        elif not self.latch.is_on_hold:
+            self.liquidation.resume(journal.liquidation_step)
 
     @handles(m.Reconcile)
     def on_reconcile(self, message: m.Reconcile) -> None:
@@ -108,7 +145,9 @@ class StrategyCActor(SupervisedActor):
             return
         self.scope.learn_of(message.state)
         self.hours.want(holding.contract for holding in message.state.holdings)
+        self.latch.belongs_to(message.state.account.account_id)
         self._face_disconnects(message.state)
+        self._face_a_lost_journal(message.state)
         self.flattener.take_over(message)
         self.liquidation.watch()
         self.latch.tell()
@@ -136,8 +175,16 @@ class StrategyCActor(SupervisedActor):
             state.answered_disconnects, self.latch.answered_disconnects
         )
         self.latch.answer_disconnects(state.disconnects)
-        if unanswered and not self.latch.is_on and not self.grace.is_running:
+        is_known = self.latch.is_on or self.grace.is_running or self.outage.is_answered
+        if unanswered and not is_known:
             self._begin("disconnect: noticed at the reconnection", CloseReason.DISCONNECT)
+
+    def _face_a_lost_journal(self, state: BrokerState) -> None:
+        """Open nothing beside orders of ours that an empty journal knows nothing of: a latch may be lost with it."""
+        knows_nothing, self._knows_nothing = self._knows_nothing, False
+        orders = self.scope.orders_of_ours(state) if knows_nothing else frozenset()
+        if orders and not self.latch.is_on:
+            self.latch.hold(LOST_JOURNAL.format(len(orders)))
 
     @handles(m.ReconciliationCompleted)
     def on_reconciliation_completed(self, _: m.ReconciliationCompleted) -> None:
@@ -161,6 +208,7 @@ class StrategyCActor(SupervisedActor):
             self.grace.end()
         if event.previous is not ConnectionState.CONNECTED:
             return
+        self.outage.begins()
         self.flattener.link_changed(False)
         if event.cause is DisconnectCause.ASKED:
             return
@@ -171,6 +219,8 @@ class StrategyCActor(SupervisedActor):
     def _link_is_up(self) -> None:
         self.grace.end()
         self.flattener.link_changed(True)
+        self.outage.link_is_up()
+        self.rearming.link_changed()
         self.liquidation.link_came_up()
 
     def _grace_is_over(self, trigger: str) -> None:
@@ -211,17 +261,21 @@ class StrategyCActor(SupervisedActor):
 
     @handles(m.Liquidate)
     def on_liquidate(self, request: m.Liquidate) -> None:
-        """An operator asks for it; the answer comes with the durable latch."""
-        if self.liquidation.is_flattening:
+        """An operator asks for it; the answer comes with the durable latch, or says that it is not."""
+        is_called_off = self.rearming.is_under_way
+        if self.liquidation.is_flattening and not is_called_off:
             self._accept(request)
             return
         self._accepting.append(request)
-        if not self.liquidation.is_running:
+        if is_called_off or not self.liquidation.is_running:
             self._begin(f"operator: {request.reason}", request.close_reason)
 
     def _trigger(self, trigger: str, reason: CloseReason) -> None:
         """Begin, unless the latch is on already: it runs once however many triggers arrive (STC-6)."""
-        if self.latch.is_on:
+        if self.rearming.answers(reason):
+            self.log("strategy_c_trigger_answered", trigger=trigger)
+            return
+        if self.latch.is_on and not (self.latch.is_on_hold or self.rearming.is_under_way):
             self.log("strategy_c_trigger_ignored", trigger=trigger, latched=self.latch.reason)
             return
         self._begin(trigger, reason)
@@ -247,14 +301,31 @@ class StrategyCActor(SupervisedActor):
 
     def _accept(self, request: m.Liquidate) -> None:
         accepted = m.LiquidationAccepted(
-            correlation_id=request.correlation_id, liquidation_id=self.latch.liquidation_id
+            correlation_id=request.correlation_id,
+            liquidation_id=self.latch.liquidation_id,
+            durable=self.latch.is_durable,
         )
         self.reply(request, accepted)
 
     def _over(self) -> None:
         """A liquidation has come to its end."""
         if self.stop_when_done is not None:
+            self.latch.when_settled(self._stop_tree, LATCH_BEFORE_STOP_S)
+
+    def _stop_tree(self, is_durable: bool) -> None:
+        """The process ends with its latch on the disk, or says that it has none there."""
+        if not is_durable:
+            self.log("stops_without_durable_latch", level="CRITICAL", latched=self.latch.reason)
+        if self.stop_when_done is not None:
             self.tell(SUPERVISOR, StopTree(reason=self.stop_when_done))
+
+    def _why_it_stays_latched(self) -> str | None:
+        stops = self.stop_when_done
+        return (
+            None
+            if stops is None
+            else f"the process stops when it is flat ({stops}); re-arm after its restart"
+        )
 
     # --- status ---------------------------------------------------------------------------------------------------
 
@@ -268,7 +339,7 @@ class StrategyCActor(SupervisedActor):
                 latched=self.latch.is_on,
                 reason=self.latch.reason,
                 liquidation_id=self.latch.liquidation_id or None,
-                step=self.liquidation.step,
+                step=REARM_RECORDED if self.rearming.is_recorded else self.liquidation.step,
                 report=self.liquidation.report,
                 queued=self.liquidation.queued,
             ),

@@ -52,6 +52,7 @@ _STEPS: Final = (
 
 _OVER: Final = frozenset({Phase.FLAT, Phase.BY_HAND})
 _IDLE: Final = _OVER | {Phase.WAITING, Phase.UNLINKED}
+_MOVING: Final = frozenset({Phase.NEW, Phase.SETTLING, Phase.READING, Phase.CANCELLING})
 _ACCOUNT: Final = Contract(con_id=1, symbol="account", security_type=SecurityType.OTHER)
 """Stands for an account in which nothing is held: that is proved like a contract's end."""
 
@@ -119,6 +120,19 @@ class Liquidation(Part):
         if flattening.is_covered(sight):
             return f"{task.quantity:g} {task.contract}: its stop covers it until {at}"
         return f"{sight.closing_action} {abs(task.quantity):g} {task.contract} queued for {at}"
+
+    @property
+    def held(self) -> tuple[str, ...]:
+        """What is held in scope, by name."""
+        holdings = self._scope.of(self._flattener.side.holdings.values())
+        return tuple(f"{held.quantity:g} {held.contract.position_id}" for held in holdings)
+
+    @property
+    def at_work(self) -> tuple[str, ...]:
+        """The contracts on which a step is under way; what waits, or rests at the broker, is not among them."""
+        return tuple(
+            _situation(task) for task in self._flattener.tasks.values() if _is_moving(task)
+        )
 
     def latching(self) -> None:
         """Take note of a new trigger; `begin` follows."""
@@ -390,6 +404,14 @@ def _step_of(phases: set[Phase]) -> str:
 
 def _situation(task: Task) -> str:
     return f"{task.quantity:g} {task.contract} {task.phase.value.lower()}"
+
+
+def _is_moving(task: Task) -> bool:
+    """Whether a contract is being cleared, read, or a close of it is on its way to the broker."""
+    if task.phase is not Phase.CLOSING:
+        return task.phase in _MOVING
+    orders = () if task.sight is None else task.sight.orders
+    return not any(order.ours and order.is_close and order.confirmed for order in orders)
 
 
 def _left(task: Task) -> str:

@@ -42,6 +42,12 @@ class Scope(Part):
             if operator_of(execution.order_ref) == self._ours
         }
 
+    def orders_of_ours(self, state: BrokerState) -> frozenset[str]:
+        """The references of our operator's orders that the broker tells of: those that work, and the day's executed."""
+        told = {order.order_ref for order in state.open_orders}
+        told |= {execution.order_ref for execution in state.executions}
+        return frozenset(reference for reference in told if operator_of(reference) == self._ours)
+
     async def refresh(self) -> None:
         """Ask the journal again, where it matters; one that does not answer leaves what is known."""
         if self.whole_account:

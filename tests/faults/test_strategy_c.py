@@ -253,7 +253,8 @@ def test_it_runs_once_however_many_triggers_arrive() -> None:
         report = await report_of(world)
         await asyncio.sleep(30.0)
 
-        assert await first == await second == report.liquidation_id
+        assert (await first).liquidation_id == report.liquidation_id
+        assert (await second).liquidation_id == report.liquidation_id
         assert len(world.gateway.liquidation_reports) == 1
         assert len(closes(world)) == 1
         assert_flat(world, report)
@@ -728,15 +729,16 @@ def test_a_liquidation_that_is_asked_for_while_the_latch_is_taken_back_keeps_it(
 
 
 @pytest.mark.req("STC-4", "STC-6")
-def test_the_latch_stays_while_a_liquidation_is_under_way() -> None:
+def test_the_latch_stays_while_a_close_is_being_written() -> None:
     async def scenario(world: ProofWorld) -> None:
         await hold(world)
         world.simulator.faults.hold_orders()
+        world.simulator.faults.lose_acknowledgement()
         await world.gateway.liquidate("a drill")
         await world.until(lambda: len(closes(world)) == 1)
 
         with pytest.raises(GatewayError, match="under way"):
-            await world.gateway.rearm("Ada", "too early")
+            await world.gateway.rearm("Ada", "too early", 2.0)
         world.simulator.faults.release_orders()
 
         assert_flat(world, await report_of(world))

@@ -181,16 +181,21 @@ def test_status_liquidate_and_rearm_work_while_the_link_is_down() -> None:
         before = await gateway.status()
         await gateway.liquidate("the operator wants it")
         latched = await gateway.status()
-        await gateway.rearm("an operator", "it was a drill")
+        answer = await gateway.rearm("an operator", "it was a drill")
+        recorded = await gateway.status()
+        await world.until(lambda: gateway.is_connected, 2 * LONG_S)
+        await asyncio.sleep(5.0)
         after = await gateway.status()
-        return [before.connection, latched, after.latched]
+        return [before.connection, latched, answer, recorded, after]
 
-    connection, latched, rearmed = prove(scenario, config=GRACEFUL)
+    connection, latched, answer, recorded, after = prove(scenario, config=GRACEFUL)
 
     assert connection == "RECONNECTING"
     assert (latched.latched, latched.liquidation_step) == (True, "WAITING_FOR_LINK")
     assert "the operator wants it" in latched.latch_reason
-    assert rearmed is False
+    assert not answer.carried_out
+    assert (recorded.latched, recorded.liquidation_step) == (True, "REARM_RECORDED")
+    assert (after.latched, after.liquidation_step) == (False, "IDLE")
 
 
 @pytest.mark.req("GW-5", "STC-4")

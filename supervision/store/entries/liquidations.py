@@ -8,6 +8,7 @@ from typing import Any, Final
 import attrs
 
 from actors import messages as m
+from actors.model.latch import LatchStanding
 from actors.model.orders import CloseReason
 from supervision.store.entries.kind import EntryKind, Horizon
 from supervision.store.journal_rows import Query, Rows, decode, insert
@@ -26,11 +27,14 @@ def latch_rows(
     why: str,
     at: datetime,
     close_reason: str = "DISCONNECT",
+    standing: LatchStanding = LatchStanding.ACTING,
+    account: str = "",
 ) -> Rows:
     """Write that Strategy C latched, or that an operator re-armed it."""
     row = insert(
         "latch",
-        latched=int(latched),
+        latched=_STANDINGS.index(standing) if latched else 0,
+        account=account,
         liquidation_id=liquidation_id,
         reason=reason,
         who=who,
@@ -39,6 +43,15 @@ def latch_rows(
         close_reason=close_reason,
     )
     return Rows(statements=(row,))
+
+
+_STANDINGS: Final = (
+    None,
+    LatchStanding.ACTING,
+    LatchStanding.ON_HOLD,
+    LatchStanding.REARM_RECORDED,
+)
+"""What the column ``latched`` means by its number; 0: the latch is off. Earlier versions take each other one for on."""
 
 
 def audit_rows(*, at: datetime, kind: str, who: str, why: str, detail: Any = None) -> Rows:
@@ -55,15 +68,24 @@ def _latch_rows(message: m.RecordLatch, _: datetime) -> Rows:
         why=message.why,
         at=message.at,
         close_reason=message.close_reason.value,
+        standing=message.standing,
+        account=message.account,
     )
     audit = audit_rows(
         at=message.at,
-        kind="latched" if message.latched else "rearmed",
+        kind=_audited(message),
         who=message.who,
         why=message.why or message.reason,
         detail={"liquidation_id": message.liquidation_id},
     )
     return Rows(statements=latch.statements + audit.statements)
+
+
+def _audited(message: m.RecordLatch) -> str:
+    if not message.latched:
+        return "rearmed"
+    is_recorded = message.standing is LatchStanding.REARM_RECORDED
+    return "rearm_recorded" if is_recorded else "latched"
 
 
 def _hold_latch(store: VolatileStore, message: m.RecordLatch) -> None:
@@ -89,7 +111,15 @@ def _with_latch(
         latch_reason=latch.reason,
         liquidation_id=latch.liquidation_id if latch.latched else None,
         close_reason=close_reason if latch.latched else None,
+        latch_id=latch.liquidation_id,
+        latch_standing=latch.standing,
+        latch_by=(latch.who, latch.why),
     )
+
+
+def is_to_be_kept(message: m.RecordLatch) -> bool:
+    """Whether it has happened: a latch has, and taking it back is only asked for."""
+    return message.latched and message.standing is not LatchStanding.REARM_RECORDED
 
 
 LATCH: Final = EntryKind(
@@ -99,9 +129,9 @@ LATCH: Final = EntryKind(
         correlation_id=message.correlation_id, latched=message.latched
     ),
     # Latching is always safe: it is accepted from an incarnation that failed right after it said so, and kept.
-    is_kept=lambda message: message.latched,
-    kept_once=lambda message: message.liquidation_id if message.latched else None,
-    from_the_dead=lambda message: message.latched,
+    is_kept=is_to_be_kept,
+    kept_once=lambda message: message.liquidation_id if is_to_be_kept(message) else None,
+    from_the_dead=is_to_be_kept,
     hold=_hold_latch,
     read=_read_latch,
     recall=_recall_latch,
@@ -174,6 +204,7 @@ def newest_latch(query: Query) -> StoredLatch | None:
     for latched, liquidation_id, reason, who, why, at, close_reason in rows:
         return StoredLatch(
             latched=bool(latched),
+            standing=_STANDINGS[latched] or LatchStanding.ACTING,
             liquidation_id=liquidation_id,
             reason=reason,
             who=who,
