@@ -149,7 +149,8 @@ place of its many.
 """
 
 MOVE_AWAY: Final = (
-    "keep a copy, restore a backup or move the file away; a new journal starts from what the broker reports"
+    "keep a copy, restore a backup or move the file away, and leave latch.marker where it is: it keeps the latch; "
+    "a new journal starts from what the broker reports"
 )
 
 
@@ -221,7 +222,7 @@ def version_of(connection: sqlite3.Connection, path: Path) -> int:
     if version > len(MIGRATIONS):
         raise JournalError(
             f"{path}: has version {version}, and this program knows {len(MIGRATIONS)}: "
-            "run the newer program again, or move the file away"
+            f"run the newer program again, or else {MOVE_AWAY}"
         )
     return int(version)
 

@@ -133,6 +133,8 @@ class StrategyCActor(SupervisedActor):
         self.recovered()
 
     def _go_on_with_the_latch(self, journal: m.JournalRead) -> None:
+        if self.incarnation == 1:
+            self.outage.begins()  # until this process has seen a sound link
         if self.rearming.is_recorded:
             self.rearming.found()
         elif not self.latch.is_on_hold:

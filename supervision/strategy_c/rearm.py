@@ -43,7 +43,7 @@ TELL_AFTER: Final = 2
 """A person is called after so many failures; the first may be the link that goes once more."""
 
 POSITION_WITHIN_S: Final = 1.0
-"""The position that a fill makes is told so soon after it (assumed)."""
+"""The position that a fill makes is waited for so long; it comes with the fill, or a moment later."""
 
 
 class Rearming(Part):
@@ -180,6 +180,7 @@ class Rearming(Part):
         except GatewayError as error:
             self._go_on(before)
             raise GatewayError(f"still latched: {error}") from None
+        self._outage.begins()  # it goes on, also where this process never had a link
         self._outage.answer()
         self._log("rearm_recorded", level="WARNING", who=request.who, why=request.why)
         self.link_changed()
