@@ -39,8 +39,14 @@ from actors.kernel.actor import SupervisedActor
 from actors.kernel.handlers import Part, handles
 from actors.kernel.messages import Message
 from actors.logic.backoff import retry_delay_s
-from actors.messages.addresses import JOURNAL, LINK
-from actors.model.connection import ConnectionState, DisconnectCause, HealthLayer, LayerHealth
+from actors.messages.addresses import JOURNAL, LINK, STRATEGY_C
+from actors.model.connection import (
+    ConnectionState,
+    DisconnectCause,
+    FailedAttempt,
+    HealthLayer,
+    LayerHealth,
+)
 from actors.ports import Breaker
 from actors.sections.gateway import EXTERNAL
 
@@ -250,6 +256,8 @@ class Attempts(Part):
         if self._is_renewing:
             self._is_renewing = False
             self._transitions.tell_loss(str(error))
+        failed = m.AttemptFailed(attempt=_whose_side(error), reason=str(error))
+        self._actor.tell(STRATEGY_C, failed)
         link.attempting = False
         self.tell_breaker(self.breaker.failed, f"attempts failed, the last one with: {error}")
         link.remember(ports=link.ports.after_failure())
@@ -371,3 +379,12 @@ class Attempts(Part):
         if link.machine.state is not ConnectionState.DISCONNECTED:
             self._transitions.move(ConnectionState.DISCONNECTED, reason, DisconnectCause.ASKED)
         self._callers.answer_disconnects()
+
+
+def _whose_side(error: GatewayError) -> FailedAttempt:
+    """Say what a failed attempt tells of the broker's side."""
+    if isinstance(error, ClientIDInUseError):
+        return FailedAttempt.CLIENT_ID_HELD
+    if isinstance(error, AnotherAccountError):
+        return FailedAttempt.NOT_OURS
+    return FailedAttempt.REFUSED

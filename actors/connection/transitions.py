@@ -74,7 +74,7 @@ class Transitions:
 
     def tell_loss(self, reason: str) -> None:
         """Tell that a session is lost after all that was given up for a new one: whoever acts on losses does so now."""
-        cause, machine = DisconnectCause.LINK_FAILED, self._link.machine
+        cause, machine = DisconnectCause.CONNECT_FAILED, self._link.machine
         event = attrs.evolve(
             self._event(machine, machine, reason, cause),
             previous=ConnectionState.CONNECTED,

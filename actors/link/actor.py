@@ -70,7 +70,6 @@ class LinkActor(LoopActor):
     def started(self) -> None:
         """Say that whatever session an earlier incarnation had is gone; the gate is closed and has no key."""
         if self.incarnation > 1:
-            self.gate.assume_disconnect()
             self.tell(
                 CONNECTION,
                 m.SessionEnded(

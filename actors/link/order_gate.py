@@ -141,7 +141,7 @@ class OrderGate:
         self._has_session = True
 
     def session_ended(self, reason: str, *, planned: bool = False) -> None:
-        """Close, since there is nothing to write to. Nobody has to answer for a loss that was ``planned``."""
+        """Close, since there is nothing to write to. No one answers for what was ``planned``, or our own."""
         if planned:
             self._is_established = False
         self.close(reason)
@@ -157,10 +157,6 @@ class OrderGate:
         if self._is_established:
             self._is_established = False
             self.disconnects += 1
-
-    def assume_disconnect(self) -> None:
-        """Reckon with a loss before this gate existed: an earlier incarnation of the link failed with its session."""
-        self.disconnects += 1
 
     def state_was_read(self, losses_at_begin: int) -> None:
         """Note that the broker's state was read whole; it counts only if nothing was lost since it began."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from typing import Final
 
 from actors import messages as m
 from actors.errors import (
@@ -34,8 +35,11 @@ from actors.link.session import Session
 from actors.link.settings import LinkSettings
 from actors.logic.broker_codes import NoticeMeaning, is_cut_off, notice_meaning
 from actors.messages.addresses import CONNECTION
-from actors.model.connection import DisconnectCause
+from actors.model.connection import OUR_OWN, DisconnectCause
 from actors.ports import EventLog
+
+_NOT_THEIRS: Final = OUR_OWN | {DisconnectCause.ASKED}
+"""Ends of a session for which Strategy C has to answer to nobody who counts at the gate."""
 
 _LOSSES = (NoticeMeaning.UPSTREAM_LOST, NoticeMeaning.PORT_RESET)
 
@@ -167,7 +171,7 @@ class Sessions(Part):
         session, self.current = self.current, None
         if session is None:
             return
-        self._gate.session_ended(reason, planned=cause is DisconnectCause.ASKED)
+        self._gate.session_ended(reason, planned=cause in _NOT_THEIRS)
         was_ready = session.is_ready
         session.end(
             error or GatewayConnectionError(f"the session ended: {reason}"), graceful=graceful
@@ -187,7 +191,7 @@ class Sessions(Part):
         session, self.current = self.current, None
         if session is None:
             return
-        self._gate.session_ended("the link failed")
+        self._gate.session_ended("the link failed", planned=True)
         PROCESS_LINKS.release(self)
         if not in_another_thread:
             session.client.abort()

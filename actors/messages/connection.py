@@ -11,6 +11,7 @@ from actors.model.connection import (
     BrokerState,
     ConnectionState,
     DisconnectCause,
+    FailedAttempt,
     LayerHealth,
     StatePart,
 )
@@ -167,6 +168,14 @@ class ConnectionStateChanged(Message):
     accounts: tuple[str, ...] = ()
     client_id_is_fallback: bool = False
     planned_until: datetime | None = None
+
+
+@attrs.frozen(kw_only=True)
+class AttemptFailed(Message):
+    """An attempt to connect failed; Strategy C learns whose side it was that does not answer (RULES 3)."""
+
+    attempt: FailedAttempt
+    reason: str
 
 
 @attrs.frozen(kw_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
 import attrs
 
@@ -31,9 +32,27 @@ class DisconnectCause(StrEnum):
     OVERFLOW = "overflow"
     REQUEST_UNANSWERED = "request_unanswered"
     LINK_FAILED = "link_failed"
+    CONNECT_FAILED = "connect_failed"
+    """A session that was given up for a new one, which was refused."""
     ACTOR_FAILED = "actor_failed"
     """The link lives, but the actor that held its session was restarted: a new session id begins."""
     ASKED = "asked"
+
+
+OUR_OWN: Final = frozenset(
+    {DisconnectCause.LINK_FAILED, DisconnectCause.OVERFLOW, DisconnectCause.ACTOR_FAILED}
+)
+"""Losses of the link that say nothing of the broker's side; all others but ASKED do."""
+
+
+class FailedAttempt(StrEnum):
+    """What a failed attempt to connect says of who is at fault."""
+
+    REFUSED = "refused"
+    """The broker's side: nobody listens, nobody answers, the login is not done."""
+    CLIENT_ID_HELD = "client id held"
+    NOT_OURS = "not ours"
+    """Another account: nothing may be sent there anyway."""
 
 
 class BreakerState(StrEnum):

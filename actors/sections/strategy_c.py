@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import attrs
 
-from actors.sections.fields import DAY_S, Section, choice, number
+from actors.sections.fields import DAY_S, Section, choice, number, whole
 
 
 @attrs.frozen(kw_only=True)
@@ -13,6 +13,24 @@ class StrategyC(Section):
 
     grace_seconds: float = number(
         0.0, 0.0, 3600.0, "a link that is back within this triggers nothing"
+    )
+    covered_grace_s: float = number(
+        0.0, 0.0, 3600.0, "the same where stops at the broker cover all that is held, confirmed"
+    )
+    before_session_s: float = number(
+        900.0,
+        0.0,
+        DAY_S,
+        "a link lost while nothing that is held is in session triggers so long before the first is",
+    )
+    own_unsound_s: float = number(
+        15.0, 0.0, 600.0, "our own defects may keep the link away for so long in sum, per incident"
+    )
+    own_failures: int = whole(3, 1, 100, "so many of them within own_window_s trigger")
+    own_window_s: float = number(60.0, 1.0, 3600.0, "see own_failures")
+    own_stable_s: float = number(60.0, 1.0, 3600.0, "a link sound for so long ends an incident")
+    client_id_held_s: float = number(
+        60.0, 0.0, 600.0, "after an own defect the old session may hold the client id for so long"
     )
     data_quarantine_after_s: float = number(
         300.0,

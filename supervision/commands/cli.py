@@ -333,6 +333,10 @@ def explain(
             "--liquidation", help="Tell a liquidation: the latest, or the one with the given id."
         ),
     ] = False,
+    triggers: Annotated[
+        bool,
+        typer.Option("--triggers", help="Tell the losses of the link that did not act at once."),
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object, for machines.")
     ] = False,
@@ -345,19 +349,22 @@ def explain(
     """
     from supervision.commands.explain import explain_order, list_orders
     from supervision.commands.explain_liquidation import explain_liquidation
+    from supervision.commands.explain_triggers import explain_triggers
     from supervision.store.journal_lock import JOURNAL_FILE
 
     with _explained():
         journal = Path(_load(config, None, None).general.state_dir) / JOURNAL_FILE
-        if liquidation and last is None:
+        if triggers and not (liquidation or order_id or last):
+            told = explain_triggers(journal, _masker(), as_json=as_json)
+        elif liquidation and last is None:
             told = explain_liquidation(journal, order_id, _masker(), as_json=as_json)
-        elif order_id is not None and last is None:
+        elif order_id is not None and last is None and not triggers:
             told = explain_order(journal, order_id, _masker(), as_json=as_json)
         elif last is not None and order_id is None and not liquidation:
             told = list_orders(journal, last, _masker(), as_json=as_json)
         else:
             raise typer.BadParameter(
-                "name one order, list the newest with --last 20, or ask for a --liquidation"
+                "name one order, list the newest with --last 20, or ask for a --liquidation or for --triggers"
             )
         for line in told.lines:
             typer.echo(line)

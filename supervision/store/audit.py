@@ -179,6 +179,11 @@ class AuditTrail:
             until=until,
         )
 
+    def graces(self, most: int) -> tuple[dict[str, Any], ...]:
+        """Give what Strategy C tolerated, the oldest first; a row without ``until`` ends what was before it."""
+        sql = "SELECT reason, until, at FROM graces ORDER BY seq DESC LIMIT :most"
+        return tuple(reversed(self._rows(sql, {"most": most})))
+
     def not_sent(self, entry: Entry) -> dict[str, Any]:
         """Read all that is known of an order that was not sent."""
         return self._rows(_NOT_SENT + " WHERE seq = :seq", {"seq": entry.seq})[0]

@@ -10,6 +10,7 @@ What may trigger it is here, read from top to bottom; what follows is owned by i
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Final
 
 from actors import messages as m
@@ -90,7 +91,16 @@ class StrategyCActor(SupervisedActor):
                 self, settings, limits, trading, log, latch, scope, flattener, over=self._over
             )
         )
-        self.grace = self.own(Grace(self, settings, log, self._grace_is_over))
+        self.grace = self.own(
+            Grace(
+                self,
+                settings,
+                log,
+                over=self._grace_is_over,
+                session_at=self._next_session,
+                is_covered=lambda: False,  # nothing knows yet what rests at the broker (PRO)
+            )
+        )
         self.outage = self.own(Outage(self, settings, outages or OutageMemory(), log))
         self.rearming = self.own(
             Rearming(
@@ -218,8 +228,14 @@ class StrategyCActor(SupervisedActor):
         if self.latch.is_on or not self.grace.tolerates(event, trigger):
             self._trigger(trigger, CloseReason.DISCONNECT)
 
+    def _next_session(self) -> datetime | None:
+        """Tell when the first session of what is held begins; None while one is on, or nobody knows."""
+        opens_at = [self.flattener.side.opens_at(con_id) for con_id in self.flattener.side.holdings]
+        known = [at for at in opens_at if at is not None]
+        return min(known) if known and len(known) == len(opens_at) else None
+
     def _link_is_up(self) -> None:
-        self.grace.end()
+        self.grace.end("the link is back")
         self.flattener.link_changed(True)
         self.outage.link_is_up()
         self.rearming.link_changed()

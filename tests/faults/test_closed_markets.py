@@ -152,6 +152,7 @@ def test_a_link_that_is_lost_over_night_changes_nothing_of_it() -> None:
     async def scenario(world: ProofWorld) -> None:
         await hold(world)
         await until(world, EVENING)
+        await world.gateway.liquidate("a drill")
 
         for _ in range(3):
             world.simulator.faults.nightly_reset(60.0)

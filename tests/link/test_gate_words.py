@@ -163,7 +163,8 @@ def test_the_gate_says_what_restricts_it() -> None:
     gate.set_latched(True)
     latched = said(gate, order("1"))
     gate.set_latched(False)
-    gate.assume_disconnect()
+    gate.session_ended("reset by peer")
+    opened(gate)
 
     assert latched == "Strategy C is latched: only closing orders pass"
     assert said(gate, order("2")) == "Strategy C has not dealt with the last disconnect yet"
@@ -224,10 +225,9 @@ def test_every_loss_counts_and_a_disconnect_only_where_the_gate_had_been_open() 
     counted.append((gate.losses, gate.disconnects))
     opened(gate)
     gate.session_ended("reset by peer")
-    gate.assume_disconnect()
     counted.append((gate.losses, gate.disconnects))
 
-    assert counted == [(2, 0), (5, 1), (7, 1), (9, 3)]
+    assert counted == [(2, 0), (5, 1), (7, 1), (9, 2)]
 
 
 @pytest.mark.req("CON-11")
@@ -249,7 +249,8 @@ def test_each_latching_and_each_disconnect_is_a_restriction_of_its_own() -> None
         seen.append((gate.latchings, gate.state))
     gate.set_latched(False, 2)
     gate.set_latched(False)
-    gate.assume_disconnect()
+    gate.session_ended("reset by peer")
+    opened(gate)
 
     assert seen == [
         (1, GateState.CLOSES_ONLY),
