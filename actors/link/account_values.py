@@ -45,7 +45,8 @@ class AccountValues:
     def mark(self, con_id: int, quantity: float, value: float, at: datetime) -> bool:
         """Keep how the broker values a holding; True when that says something about what is held.
 
-        By the holding's whole value, which is in the currency and includes the multiplier, whatever the price's unit.
+        By the holding's whole value, which is in the currency and includes the multiplier, whatever the price's unit
+        (assumed).
         """
         worth = known(value)
         if con_id <= 0 or not known(quantity) or worth is None:

@@ -8,7 +8,7 @@ from typing import Final
 import attrs
 
 from actors import messages as m
-from actors.errors import ModeError
+from actors.errors import ModeError, OrderValidationError
 from actors.kernel.actor import SupervisedActor
 from actors.kernel.addresses import Cancellable
 from actors.kernel.handlers import Part, handles
@@ -166,6 +166,10 @@ class Residual(Part):
     @handles(m.AcknowledgeResidual)
     def on_acknowledge_residual(self, request: m.AcknowledgeResidual) -> None:
         """Take what is unexplained for explained by a person: it moves the baselines, and blocks nothing any more."""
+        if not request.who.strip() or not request.why.strip():
+            who_and_why = "acknowledging needs who and why, for the audit trail"
+            self._actor.refuse(request, OrderValidationError(who_and_why))
+            return
         if self.reason is None:
             self._actor.refuse(request, ModeError("there is no residual to acknowledge"))
             return

@@ -34,6 +34,7 @@ from actors.errors import (
 from actors.logic.broker_orders import is_working
 from actors.model.connection import BrokerState
 from actors.model.orders import BrokerOrder, ExecutionMode
+from actors.sections.gateway import EXTERNAL
 from supervision.commands.check.session import LinkUnderTest
 from supervision.commands.control import call
 from supervision.config.sections import Config, Control, Database, Observability, Publish
@@ -41,6 +42,7 @@ from supervision.facade.gateway import IBKRGateway
 from supervision.observe.masking import Masker
 from supervision.process import build_link_process
 from supervision.process.settings import sends_orders
+from supervision.store.audit import pinned_account
 from supervision.store.journal_lock import JOURNAL_FILE, JournalLock
 
 T = TypeVar("T")
@@ -76,6 +78,7 @@ async def break_glass(
     there is no account to flatten, `OrderValidationError` where the words were not said.
     """
     _require_an_account(config)
+    config = _of_the_traded_account(config)
     with _proved_dead(config, person.echo):
         state = await _read(config, client_id)
         for line in _said(state, Masker()):
@@ -100,6 +103,13 @@ def _require_an_account(config: Config) -> None:
         )
     if config.gateway.readonly:
         raise ReadOnlyError("gateway.readonly is true: set it to false, nothing can be closed")
+
+
+def _of_the_traded_account(config: Config) -> Config:
+    """Flatten the account that was traded, where the gateway manages several (CON-18)."""
+    pinned = pinned_account(Path(config.general.state_dir) / JOURNAL_FILE, EXTERNAL)
+    account = config.general.account or pinned or ""
+    return attrs.evolve(config, general=attrs.evolve(config.general, account=account))
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from actors.errors import (
     OrderNotFoundError,
     OrderValidationError,
 )
-from supervision.commands.control import call
+from supervision.commands.control import call_running
 from supervision.config.loading import SECRETS, load
 from supervision.config.sections import Config
 from supervision.facade.session import checked_mode
@@ -350,10 +350,10 @@ def explain(
     from supervision.commands.explain import explain_order, list_orders
     from supervision.commands.explain_liquidation import explain_liquidation
     from supervision.commands.explain_triggers import explain_triggers
-    from supervision.store.journal_lock import JOURNAL_FILE
 
     with _explained():
-        journal = Path(_load(config, None, None).general.state_dir) / JOURNAL_FILE
+        named = None if liquidation or triggers else order_id
+        journal = _journal_to_read(_load(config, None, None), named)
         if triggers and not (liquidation or order_id or last):
             told = explain_triggers(journal, _masker(), as_json=as_json)
         elif liquidation and last is None:
@@ -370,6 +370,68 @@ def explain(
             typer.echo(line)
     if told.ambiguous:
         raise typer.Exit(ExitCode.USAGE)
+
+
+def _journal_to_read(settings: Config, order_id: str | None) -> Path:
+    """The journal of the configured endpoint, or the other one where only that has any, or has the order."""
+    from supervision.store.audit import knows_order
+    from supervision.store.journal_lock import JOURNAL_FILE
+
+    own = settings.state_dir / JOURNAL_FILE
+    others = [each / JOURNAL_FILE for each in settings.running_state_dirs]
+    found = [own, *(each for each in others if each != own)]
+    there = [each for each in found if each.exists()]
+    if order_id is not None:
+        there = [each for each in there if knows_order(each, order_id)] or there
+    return there[0] if there else own
+
+
+account = typer.Typer(
+    help="The account that is traded: switch it, or explain what became of it.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(account, name="account")
+WhoOption = Annotated[str, typer.Option("--who", help="Your name, for the audit trail.")]
+WhyOption = Annotated[str, typer.Option("--why", help="Why, for the audit trail.")]
+
+
+@account.command("switch", epilog=EXIT_CODES)
+def account_switch(
+    left: Annotated[str, typer.Option("--from", help="The account that was traded so far.")],
+    to: Annotated[str, typer.Option("--to", help="The account to trade from now on.")],
+    who: WhoOption,
+    why: WhyOption,
+    abandon_intents: Annotated[
+        bool,
+        typer.Option(
+            "--abandon-intents",
+            help="Give up orders whose fate is not known: only where the account is gone.",
+        ),
+    ] = False,
+    config: ConfigOption = None,
+) -> None:
+    """Trade another account from this state directory. Stop the process first.
+
+    Refused with a latch and with orders that are not at their end; positions that were held last have to be agreed to.
+    """
+    from supervision.commands.account import Switch, switch_account
+
+    with _explained():
+        wish = Switch(left=left, to=to, who=who, why=why, abandons_intents=abandon_intents)
+        settings = _load(config, None, None)
+        switch_account(settings, wish, typer.echo, lambda question: str(typer.prompt(question)))
+
+
+@account.command("acknowledge-residual", epilog=EXIT_CODES)
+def account_acknowledge_residual(
+    who: WhoOption, why: WhyOption, config: ConfigOption = None
+) -> None:
+    """Say that you have explained what neither positions nor transfers do, so that orders may be opened again."""
+    with _explained():
+        command = {"command": "acknowledge_residual", "who": who, "why": why}
+        amount = _command(config, command)["amount"]
+        typer.echo(f"acknowledged: the baselines moved by {amount:+,.2f}")
 
 
 database = typer.Typer(
@@ -448,7 +510,7 @@ def _command(
     settings = _load(config, None, None)
     answer_s = settings.control.timeout_s if answer_s is None else answer_s
     request = {**command, "timeout_s": answer_s}
-    return call(Path(settings.general.state_dir), request, answer_s + ANSWER_GRACE_S)
+    return call_running(settings.running_state_dirs, request, answer_s + ANSWER_GRACE_S)
 
 
 class _explained:  # noqa: N801 - reads as a statement where it is used

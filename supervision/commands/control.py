@@ -24,7 +24,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -229,6 +229,17 @@ def call(state_dir: Path, command: Command, timeout_s: float = 5.0) -> Command:
         result = reply.get("result")
         return result if isinstance(result, dict) else {}
     raise restore(_error_info(reply.get("error")))
+
+
+def call_running(state_dirs: Iterable[Path], command: Command, timeout_s: float = 5.0) -> Command:
+    """Call the process of the first directory in which one runs; raises `GatewayStoppedError` where none does."""
+    stopped: GatewayStoppedError | None = None
+    for state_dir in state_dirs:
+        try:
+            return call(state_dir, command, timeout_s)
+        except GatewayStoppedError as error:
+            stopped = stopped or error
+    raise stopped or GatewayStoppedError("no process is running here")
 
 
 def read_endpoint(state_dir: Path) -> Endpoint:

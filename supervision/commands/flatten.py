@@ -17,14 +17,14 @@ from actors.logic.worst_turns import worst_turns
 from actors.messages.addresses import LINK
 from actors.model.account import Position
 from actors.model.orders import OrderResult
-from supervision.commands.control import Command, call
+from supervision.commands.control import Command, call_running
 from supervision.config.sections import Config
 from supervision.facade.gateway import IBKRGateway
 
 ANSWER_GRACE_S: Final = 2.0
 """The process answers by its deadline; this much longer the command waits for the answer."""
 
-Ask = Callable[[Path, Command, float], Command]
+Ask = Callable[[tuple[Path, ...], Command, float], Command]
 """How the running process is asked: `supervision.commands.control.call`."""
 
 
@@ -63,17 +63,17 @@ def flatten_symbol(
     agreed: Callable[[str], bool],
     timeout_s: float,
     echo: Callable[[str], None],
-    ask: Ask = call,
+    ask: Ask = call_running,
 ) -> bool:
     """Have the running process close what is held under ``symbol``; tell whether nothing is left.
 
     With ``over_pending`` the worst turn is shown first, and nothing happens unless ``agreed`` says yes to the question:
     then `OrderValidationError`.
     """
-    state_dir, wanted = Path(config.general.state_dir), checked_symbol(symbol)
+    state_dirs, wanted = config.running_state_dirs, checked_symbol(symbol)
     if over_pending:
         asked = _command("worst_turns", wanted, config.control.timeout_s)
-        told = _asked(ask, state_dir, asked)
+        told = _asked(ask, state_dirs, asked)
         for turn in told["turns"] or [f"{wanted}: nothing is held, and no order can still fill"]:
             echo(turn)
         if told["pending"] and not agreed(f"close {wanted} over these orders?"):
@@ -81,15 +81,15 @@ def flatten_symbol(
                 "nothing was sent: the close over pending orders was not confirmed"
             )
     command = {**_command("flatten", wanted, timeout_s), "over_pending": over_pending}
-    answer = _asked(ask, state_dir, command)
+    answer = _asked(ask, state_dirs, command)
     for line in _lines(wanted, answer):
         echo(line)
     return not answer["remaining"]
 
 
-def _asked(ask: Ask, state_dir: Path, command: Command) -> Command:
+def _asked(ask: Ask, state_dirs: tuple[Path, ...], command: Command) -> Command:
     try:
-        return ask(state_dir, command, command["timeout_s"] + ANSWER_GRACE_S)
+        return ask(state_dirs, command, command["timeout_s"] + ANSWER_GRACE_S)
     except GatewayStoppedError as error:
         raise GatewayStoppedError(
             f"{error}; start it, or close the whole account without it: flatten --break-glass"

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import Callable, Coroutine
-from pathlib import Path
 from typing import Any
 
 import attrs
@@ -147,7 +146,7 @@ def _start_control(gateway: IBKRGateway, config: Config) -> ControlServer | None
         return None
     loop = asyncio.get_running_loop()
     server = ControlServer(
-        Path(config.general.state_dir),
+        config.state_dir,
         lambda command: _serve(gateway, loop, command),
         mask=gateway.process.masker.value,
     )
@@ -185,6 +184,11 @@ async def _rearm(gateway: IBKRGateway, command: Command, timeout_s: float) -> Co
     }
 
 
+async def _acknowledge(gateway: IBKRGateway, command: Command, timeout_s: float) -> Command:
+    who, why = str(command.get("who", "")), str(command.get("why", ""))
+    return {"amount": await gateway.acknowledge_residual(who, why, timeout_s)}
+
+
 async def _liquidate(gateway: IBKRGateway, command: Command, timeout_s: float) -> Command:
     accepted = await gateway.liquidate(str(command.get("reason", "")), timeout_s)
     return {"liquidation_id": accepted.liquidation_id, "durable": accepted.durable}
@@ -194,6 +198,7 @@ _COMMANDS: dict[str, Callable[[IBKRGateway, Command, float], Coroutine[Any, Any,
     "status": _status,
     "rearm": _rearm,
     "liquidate": _liquidate,
+    "acknowledge_residual": _acknowledge,
     "flatten": serve_flatten,
     "worst_turns": serve_worst_turns,
 }

@@ -9,6 +9,7 @@ Units end the names: ``_s`` seconds, ``_ratio`` fractions of one, ``_value`` US 
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import ClassVar, Final
 
 import attrs
@@ -31,7 +32,7 @@ from actors.sections.fields import (
     whole,
 )
 from actors.sections.flattening import Flattening
-from actors.sections.gateway import HOST, GatewayConfig
+from actors.sections.gateway import EMBEDDED, HOST, GatewayConfig
 from actors.sections.market_data import Failover, MarketData
 from actors.sections.orders import Orders
 from actors.sections.pacing import Pacing
@@ -39,7 +40,11 @@ from actors.sections.positions import Positions
 from actors.sections.risk import Risk
 from actors.sections.strategy_c import StrategyC
 
+EMBEDDED_DIRECTORY: Final = "simulated"
+"""Within ``[general] state_dir``: the files of processes with the embedded gateway."""
+
 __all__ = [
+    "EMBEDDED_DIRECTORY",
     "Close",
     "Config",
     "Connection",
@@ -92,7 +97,11 @@ class General(Section):
         "1 to 20 of A-Z a-z 0-9 _ . -",
         "who is responsible; stands on every order",
     )
-    state_dir: str = key(".ibkr-actors", PATH, "journal, lock, control endpoint and logs")
+    state_dir: str = key(
+        ".ibkr-actors",
+        PATH,
+        "journal, lock, control endpoint and logs; the embedded gateway's are in simulated/",
+    )
     account: str = key(
         "", ACCOUNT, 'which managed account to trade; "" takes the only one', masked=True
     )
@@ -380,3 +389,22 @@ class Config:
     control: Control = attrs.field(factory=Control)
     observability: Observability = attrs.field(factory=Observability)
     secrets: Secrets = attrs.field(factory=Secrets, repr=False)
+
+    @property
+    def state_dir(self) -> Path:
+        """Where a process of this configuration keeps its files.
+
+        The embedded gateway's are apart (CON-18): orders, latch and losses of a simulation belong to no account.
+        """
+        root = Path(self.general.state_dir)
+        return root / EMBEDDED_DIRECTORY if self.gateway.endpoint == EMBEDDED else root
+
+    @property
+    def running_state_dirs(self) -> tuple[Path, ...]:
+        """Where a command looks for a running process, the first one first.
+
+        One that trades an account comes first: it may have been started with ``--host`` or ``--port``. A command that
+        is meant for an account never reaches a simulation.
+        """
+        root = Path(self.general.state_dir)
+        return (root,) if self.gateway.endpoint != EMBEDDED else (root, self.state_dir)

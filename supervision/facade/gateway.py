@@ -32,6 +32,7 @@ from actors.messages.addresses import (
     POSITION,
     PUBLISHER,
     RECORDS,
+    RISK,
     STRATEGY_C,
 )
 from actors.model.account import Account, Position
@@ -453,6 +454,17 @@ class IBKRGateway:
         return await self.ask(
             STRATEGY_C, m.Liquidate, m.LiquidationAccepted, timeout, reason=reason
         )
+
+    async def acknowledge_residual(self, who: str, why: str, timeout: float = 10.0) -> float:
+        """Say that a person has explained what became of the account, so that orders may be opened again (RULES 4).
+
+        Returns by how much the baselines moved. Raises `ModeError` where nothing is unexplained.
+        """
+        await self._session.ensure_started()
+        told = await self.ask(
+            RISK, m.AcknowledgeResidual, m.ResidualAcknowledged, timeout, who=who, why=why
+        )
+        return told.amount
 
     async def status(self, timeout: float = 5.0) -> ProcessStatus:
         """Where everything stands."""

@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import Callable
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from actors.kernel.actor import ActorContext, SupervisedActor
@@ -79,7 +78,7 @@ def make_log(config: Config, clock: Clock, masker: Masker, *, standalone: bool) 
     """
     section = config.logging
     console = sys.stdout if standalone else sys.stderr
-    file = Path(config.general.state_dir) / section.file if section.file else None
+    file = config.state_dir / section.file if section.file else None
     return EventLogWriter(
         clock=clock,
         level=section.level,
@@ -97,7 +96,7 @@ def require_durable_volume(config: Config) -> None:
     external = config.gateway.endpoint == "external"
     if volume.is_required(config.journal.durable_volume, os.environ, external=external):
         volume.require_durable(
-            Path(config.general.state_dir),
+            config.state_dir,
             volume.look_around(os.environ),
             enabled=config.journal.enabled,
         )
@@ -112,9 +111,8 @@ class JournalKeeper:
         self._open_journal = open_journal
         self._store = VolatileStore()
         self._uncommitted = Uncommitted(config.journal.kept_bound)
-        state_dir = Path(config.general.state_dir)
-        self._lock = JournalLock(state_dir / JOURNAL_FILE)
-        self._marker = LatchMarker(state_dir / MARKER_FILE)
+        self._lock = JournalLock(config.state_dir / JOURNAL_FILE)
+        self._marker = LatchMarker(config.state_dir / MARKER_FILE)
 
     def lock(self) -> None:
         """Take the lock; raises `JournalLockedError` when another process holds it."""

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import attrs
 
-from actors.errors import ConfigurationError
+from actors.errors import ConfigurationError, GatewayError
 from supervision.store.journal_rows import as_text, decode
 from supervision.store.journal_schema import (
     BUSY_S,
@@ -222,6 +222,11 @@ class AuditTrail:
             request={},
         )
 
+    def pinned(self, endpoint: str) -> str | None:
+        """The account that is traded at a kind of endpoint."""
+        sql = "SELECT account FROM pinned_accounts WHERE endpoint = :endpoint"
+        return next((row["account"] for row in self._rows(sql, {"endpoint": endpoint})), None)
+
     def _rows(self, sql: str, values: dict[str, Any]) -> tuple[dict[str, Any], ...]:
         return tuple(_read(row) for row in self._connection.execute(sql, values))
 
@@ -244,6 +249,24 @@ def open_audit(path: Path) -> Iterator[AuditTrail]:
             yield AuditTrail(connection)
     except sqlite3.Error as error:
         raise explain(path, error) from error
+
+
+def knows_order(path: Path, order_id: str) -> bool:
+    """Whether the journal at ``path`` has such an order; one that cannot be read has none."""
+    try:
+        with open_audit(path) as trail:
+            return bool(trail.find(order_id))
+    except GatewayError:
+        return False
+
+
+def pinned_account(path: Path, endpoint: str) -> str | None:
+    """The account that is traded at a kind of endpoint, by the journal at ``path``; None where it cannot be told."""
+    try:
+        with open_audit(path) as trail:
+            return trail.pinned(endpoint)
+    except GatewayError:
+        return None
 
 
 def _connect(path: Path) -> sqlite3.Connection:

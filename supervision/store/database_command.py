@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -45,7 +44,7 @@ def downgrade_schema(config: Config, revision: str) -> str:
         await downgrade(engine, revision)
         return await _describe(engine)
 
-    with JournalLock(Path(config.general.state_dir) / JOURNAL_FILE):
+    with JournalLock(config.state_dir / JOURNAL_FILE):
         return _run(config, act)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from actors.kernel.clock import Clock, Entropy
@@ -31,7 +30,7 @@ def database_url(config: Config) -> URL:
     from supervision.store.engine import normalised, sqlite_url
 
     if is_private(config):
-        return sqlite_url(Path(config.general.state_dir) / RECORDS_FILE)
+        return sqlite_url(config.state_dir / RECORDS_FILE)
     return normalised(config.secrets.database_url)
 
 

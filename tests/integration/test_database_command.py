@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from supervision.commands.cli import ExitCode, app
+from supervision.config.sections import EMBEDDED_DIRECTORY
 from supervision.store.journal_lock import JOURNAL_FILE, JournalLock
 from supervision.store.migrating import newest
 from supervision.store.records_opening import RECORDS_FILE
@@ -33,7 +34,7 @@ def run(config: Path, *words: str) -> tuple[int, str]:
 
 def tables(config: Path) -> set[str]:
     """Name the tables in the file."""
-    connection = sqlite3.connect(config.parent / "state" / RECORDS_FILE)
+    connection = sqlite3.connect(config.parent / "state" / EMBEDDED_DIRECTORY / RECORDS_FILE)
     found = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
     connection.close()
     return found
@@ -56,7 +57,7 @@ def test_an_operator_takes_the_schema_up_and_down(config: Path) -> None:
 def test_the_schema_is_not_taken_down_under_a_running_process(config: Path) -> None:
     run(config, "upgrade")
 
-    with JournalLock(config.parent / "state" / JOURNAL_FILE):
+    with JournalLock(config.parent / "state" / EMBEDDED_DIRECTORY / JOURNAL_FILE):
         code, said = run(config, "downgrade", "base")
 
     assert code == ExitCode.LOCKED

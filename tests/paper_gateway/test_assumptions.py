@@ -218,3 +218,11 @@ def test_a_refusal_for_its_tick_is_110_and_ends_the_order(paper: Paper) -> None:
     by_hand(
         "send a limit with more digits than the tick allows past our own checks: 110, and no open order"
     )
+
+
+def test_marks_come_whole_with_the_account(paper: Paper) -> None:
+    by_hand(
+        "hold a stock, an option and a share quoted in pence; log each updatePortfolio with the account's values:"
+        " marketValue over position is the unit's worth in the contract's currency, and reqAccountUpdates asked again"
+        " brings every row with NetLiquidation within a second"
+    )

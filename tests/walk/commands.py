@@ -17,6 +17,7 @@ import attrs
 from typer.testing import CliRunner
 
 from supervision.commands.cli import app
+from supervision.config.sections import EMBEDDED_DIRECTORY
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 PATIENCE_S: Final = 60.0
@@ -84,9 +85,15 @@ def _toml(value: Any) -> str:
     return json.dumps(value)
 
 
+def state_file(folder: Path, name: str) -> Path:
+    """A file of a process with `write_config`; those of the embedded gateway have a place of their own."""
+    simulated = folder / "state" / EMBEDDED_DIRECTORY / name
+    return simulated if simulated.parent.exists() else folder / "state" / name
+
+
 def log_lines(folder: Path) -> list[dict[str, Any]]:
     """Read the JSON lines that a process with `write_config`'s configuration wrote."""
-    text = (folder / "state" / LOG_NAME).read_text()
+    text = state_file(folder, LOG_NAME).read_text()
     return [json.loads(line) for line in text.splitlines()]
 
 
@@ -101,7 +108,7 @@ class Running:
         """Wait until an event is in its log; AssertionError when the process ends before."""
         ends_at = time.monotonic() + PATIENCE_S
         while time.monotonic() < ends_at:
-            if (self.folder / "state" / LOG_NAME).exists():
+            if state_file(self.folder, LOG_NAME).exists():
                 for line in log_lines(self.folder):
                     if line["event"] == event:
                         return line

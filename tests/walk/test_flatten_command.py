@@ -47,7 +47,7 @@ class AProcess:
     questions: list[str] = attrs.field(factory=list)
     agrees: bool = True
 
-    def ask(self, _: Path, command: dict[str, Any], timeout_s: float) -> dict[str, Any]:
+    def ask(self, _: tuple[Path, ...], command: dict[str, Any], timeout_s: float) -> dict[str, Any]:
         assert timeout_s == command["timeout_s"] + ANSWER_GRACE_S
         self.asked.append(command)
         return self.answers[command["command"]]

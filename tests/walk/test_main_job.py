@@ -23,6 +23,7 @@ from tests.walk.commands import (
     in_process,
     log_lines,
     running,
+    state_file,
     write_config,
 )
 from tests.walk.independent import independent_indicators
@@ -112,7 +113,7 @@ def test_a_signal_stops_it_in_order(number: int, tmp_path: Path) -> None:
     assert "stopped in order" in ended.out
     events = [line["event"] for line in log_lines(tmp_path)]
     assert events.index("stopping") < events.index("disconnection")
-    assert not (tmp_path / "state" / "control.json").exists()
+    assert not state_file(tmp_path, "control.json").exists()
 
 
 @pytest.mark.req("SUP-9")

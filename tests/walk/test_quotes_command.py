@@ -22,7 +22,15 @@ from supervision.commands.quotes.command import Wish, show_quotes, viewing
 from supervision.config.sections import MarketData
 from supervision.simulator import SimulatorConfig
 from supervision.store.journal_lock import JOURNAL_FILE
-from tests.walk.commands import ENVIRONMENT, PATIENCE_S, ROOT, command, running, write_config
+from tests.walk.commands import (
+    ENVIRONMENT,
+    PATIENCE_S,
+    ROOT,
+    command,
+    running,
+    state_file,
+    write_config,
+)
 from tests.walk.independent import independent_indicators
 from tests.worlds import ProofWorld, a_config, prove
 
@@ -267,10 +275,10 @@ def test_it_runs_beside_a_process_that_trades_and_writes_nothing(tmp_path: Path)
     config = write_config(tmp_path)
     with running(tmp_path, config) as trading:
         trading.wait_for("quote")
-        before = (tmp_path / "state" / JOURNAL_FILE).stat().st_ino
+        before = state_file(tmp_path, JOURNAL_FILE).stat().st_ino
         ended = command("quotes", "SPY", "--once", "--config", str(config))
         assert ended.code == ExitCode.OK, ended
-        assert (tmp_path / "state" / JOURNAL_FILE).stat().st_ino == before
+        assert state_file(tmp_path, JOURNAL_FILE).stat().st_ino == before
         assert trading.end().code == ExitCode.OK
 
     alone = tmp_path / "alone"

@@ -12,7 +12,6 @@ import statistics
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import Final
 
 from actors import messages as m
@@ -212,7 +211,7 @@ class _Check:
 
     async def _is_ours(self) -> bool:
         """Whether a running process of this state directory talks to the same gateway."""
-        state_dir = Path(self.config.general.state_dir)
+        state_dir = self.config.state_dir
         timeout_s = min(self.link.timeout_s, self.config.control.timeout_s)
         command = {"command": "status", "timeout_s": timeout_s}
         with suppress(GatewayError):

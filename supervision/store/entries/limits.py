@@ -62,8 +62,15 @@ def _hold_baseline(store: VolatileStore, message: m.RecordBaseline) -> None:
     store.baselines[message.account, message.kind, message.key] = message
 
 
-def _read_baselines(told: m.JournalRead, query: Query, _: Horizon) -> m.JournalRead:
-    found = tuple(
+def forget_baselines(account: str) -> Rows:
+    """Let an account begin anew, with whatever it is worth then."""
+    forget = "DELETE FROM baselines WHERE account = :account"
+    return Rows(statements=((forget, {"account": account}),))
+
+
+def recorded_baselines(query: Query) -> tuple[m.RecordBaseline, ...]:
+    """Read the newest baseline of each account and kind, as it was recorded."""
+    return tuple(
         m.RecordBaseline(
             account=row.account,
             kind=row.kind,
@@ -74,7 +81,10 @@ def _read_baselines(told: m.JournalRead, query: Query, _: Horizon) -> m.JournalR
         )
         for row in baselines(query)
     )
-    return attrs.evolve(told, baselines=found)
+
+
+def _read_baselines(told: m.JournalRead, query: Query, _: Horizon) -> m.JournalRead:
+    return attrs.evolve(told, baselines=recorded_baselines(query))
 
 
 def _recall_baselines(told: m.JournalRead, store: VolatileStore) -> m.JournalRead:
