@@ -92,6 +92,24 @@ class JournalWrites(Reply):
 
 
 @attrs.frozen(kw_only=True)
+class GetJournalStatus(Request):
+    """Answered by `JournalStatus`."""
+
+
+@attrs.frozen(kw_only=True)
+class JournalStatus(Reply):
+    """Whether the journal takes what it is given. ``degraded_by`` None: it does; ``kept``: entries that wait for it."""
+
+    degraded_by: str | None
+    kept: int = 0
+
+    @property
+    def problem(self) -> str | None:
+        """Say in words that the writing does not go; None while it does."""
+        return None if self.degraded_by is None else f"journal: {self.degraded_by}"
+
+
+@attrs.frozen(kw_only=True)
 class IntentDurable(Reply):
     """The intent is on the disk."""
 

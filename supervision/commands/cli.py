@@ -19,6 +19,7 @@ from actors.errors import (
     GatewayError,
     GatewayStoppedError,
     GatewayTimeoutError,
+    JournalError,
     JournalLockedError,
     LiveTradingBlockedError,
     ModeError,
@@ -27,7 +28,7 @@ from actors.errors import (
 )
 from supervision.commands.control import call_running
 from supervision.config.loading import SECRETS, load
-from supervision.config.sections import Config
+from supervision.config.sections import Config, Control
 from supervision.facade.session import checked_mode
 from supervision.observe.masking import Masker
 from supervision.observe.tracebacks import mask_tracebacks
@@ -59,8 +60,8 @@ _BLOCKED = {
 """How `check` ends when what failed stands in the way of this."""
 
 EXIT_CODES = """Exit codes: 0 done, or stopped by Ctrl-C · 1 unexpected failure, or check (or quotes --once) found no
-data · 2 wrong arguments or configuration, or an unknown symbol · 3 refused (live mode, or the mode
-does not allow it) · 4 no connection to the gateway · 5 another process holds the journal · 6 no process is running ·
+data · 2 wrong arguments or configuration, a state directory that does not serve, or an unknown symbol ·
+3 refused (live mode, or the mode does not allow it) · 4 no connection to the gateway · 5 another process holds the journal · 6 no process is running ·
 7 an actor passed its restart limit and the tree stopped · 8 flatten: something is still held."""
 
 app = typer.Typer(
@@ -75,6 +76,13 @@ app = typer.Typer(
 ConfigOption = Annotated[
     Path | None,
     typer.Option("--config", help="A config.toml; default: ./config.toml where there is one."),
+]
+StateDirOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--state-dir",
+        help="Where the running process keeps its state. No configuration is read then: for when that is broken.",
+    ),
 ]
 HostOption = Annotated[
     str | None, typer.Option("--host", help="Connect to the gateway on this host.")
@@ -176,12 +184,12 @@ def quotes(
 
 
 @app.command(epilog=EXIT_CODES)
-def status(config: ConfigOption = None) -> None:
+def status(config: ConfigOption = None, state_dir: StateDirOption = None) -> None:
     """Say where the running process stands."""
     from supervision.process.status import status_lines
 
     with _explained():
-        for line in status_lines(_command(config, {"command": "status"})):
+        for line in status_lines(_command(config, state_dir, {"command": "status"})):
             typer.echo(line)
 
 
@@ -201,6 +209,7 @@ def rearm(
         typer.Option("--timeout", min=1.0, max=3600.0, help="Answer after so many seconds."),
     ] = 15.0,
     config: ConfigOption = None,
+    state_dir: StateDirOption = None,
 ) -> None:
     """Take Strategy C's latch back in the running process, so that orders may be opened again.
 
@@ -211,7 +220,7 @@ def rearm(
 
     with _explained():
         command = {"command": "rearm", "who": who, "why": why, "keep_positions": keep_positions}
-        for line in rearm_lines(_command(config, command, timeout_s)):
+        for line in rearm_lines(_command(config, state_dir, command, timeout_s)):
             typer.echo(line)
 
 
@@ -219,12 +228,14 @@ def rearm(
 def liquidate(
     reason: Annotated[str, typer.Option("--reason", help="Why, for the audit trail.")],
     config: ConfigOption = None,
+    state_dir: StateDirOption = None,
 ) -> None:
     """Trigger Strategy C in the running process: stop opening, cancel, close everything, prove flat."""
     from supervision.commands.latch_lines import liquidate_lines
 
     with _explained():
-        for line in liquidate_lines(_command(config, {"command": "liquidate", "reason": reason})):
+        answer = _command(config, state_dir, {"command": "liquidate", "reason": reason})
+        for line in liquidate_lines(answer):
             typer.echo(line)
 
 
@@ -504,13 +515,27 @@ def _with_symbols(settings: Config, symbols: list[str] | None) -> Config:
 
 
 def _command(
-    config: Path | None, command: dict[str, Any], answer_s: float | None = None
+    config: Path | None,
+    state_dir: Path | None,
+    command: dict[str, Any],
+    answer_s: float | None = None,
 ) -> dict[str, Any]:
     """Ask the running process, which answers by its deadline; the answer has a moment more to arrive."""
-    settings = _load(config, None, None)
-    answer_s = settings.control.timeout_s if answer_s is None else answer_s
-    request = {**command, "timeout_s": answer_s}
-    return call_running(settings.running_state_dirs, request, answer_s + ANSWER_GRACE_S)
+    where, usual_s = _where(config, state_dir)
+    answer_s = usual_s if answer_s is None else answer_s
+    return call_running(where, {**command, "timeout_s": answer_s}, answer_s + ANSWER_GRACE_S)
+
+
+def _where(config: Path | None, state_dir: Path | None) -> tuple[tuple[Path, ...], float]:
+    """Find the running process; with a state directory no configuration is read, whatever is wrong with it."""
+    if state_dir is not None:
+        return (state_dir,), Control().timeout_s
+    try:
+        settings = _load(config, None, None)
+    except ConfigurationError as error:
+        text = f"{error}\nan emergency needs no configuration: name the directory with --state-dir"
+        raise ConfigurationError(text) from None
+    return settings.running_state_dirs, settings.control.timeout_s
 
 
 class _explained:  # noqa: N801 - reads as a statement where it is used
@@ -525,6 +550,8 @@ class _explained:  # noqa: N801 - reads as a statement where it is used
         """Explain what is ours; let everything else pass."""
         if isinstance(error, GatewayError):
             _fail(error)
+        if isinstance(error, OSError) and error.filename is not None:
+            _fail(ConfigurationError(f"{error.filename}: {error.strerror}; see general.state_dir"))
 
 
 _CODES: tuple[tuple[type[GatewayError], ExitCode], ...] = (
@@ -535,6 +562,7 @@ _CODES: tuple[tuple[type[GatewayError], ExitCode], ...] = (
     (OrderNotFoundError, ExitCode.USAGE),
     (ContractQualificationError, ExitCode.USAGE),
     (JournalLockedError, ExitCode.LOCKED),
+    (JournalError, ExitCode.USAGE),
     (GatewayStoppedError, ExitCode.NOT_RUNNING),
     (GatewayTimeoutError, ExitCode.NOT_CONNECTED),
     (GatewayConnectionError, ExitCode.NOT_CONNECTED),

@@ -12,9 +12,14 @@ from typing import Any
 
 import attrs
 
-from actors.errors import GatewayConnectionError, GatewayError, GatewayTimeoutError
+from actors.errors import (
+    ConfigurationError,
+    GatewayConnectionError,
+    GatewayError,
+    GatewayTimeoutError,
+)
 from actors.model.orders import ExecutionMode
-from supervision.commands.control import Command, ControlServer
+from supervision.commands.control import FILE_NAME, Command, ControlServer
 from supervision.commands.flatten import serve_flatten, serve_worst_turns
 from supervision.commands.sample import run_cycles
 from supervision.config.sections import Config
@@ -150,7 +155,13 @@ def _start_control(gateway: IBKRGateway, config: Config) -> ControlServer | None
         lambda command: _serve(gateway, loop, command),
         mask=gateway.process.masker.value,
     )
-    return server.start()
+    try:
+        return server.start()
+    except OSError as error:
+        raise ConfigurationError(
+            f"general.state_dir: {config.general.state_dir!r} takes no {FILE_NAME} ({error.strerror or error}); "
+            "make room for it, or set control.enabled = false and go without status, liquidate and rearm"
+        ) from None
 
 
 def _serve(gateway: IBKRGateway, loop: asyncio.AbstractEventLoop, command: Command) -> Command:

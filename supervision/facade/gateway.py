@@ -28,6 +28,7 @@ from actors.messages.addresses import (
     CONNECTION,
     EXECUTOR,
     FEED,
+    JOURNAL,
     MARKET_DATA,
     POSITION,
     PUBLISHER,
@@ -73,13 +74,16 @@ ORDER_GRACE_S = 0.03
 BESIDE_ANSWER_S = 1.0
 """So long `IBKRGateway.status` waits for those who work beside the trading, on whom nothing depends."""
 
+NO_JOURNAL: Final = m.JournalStatus(correlation_id="", degraded_by=None)
 NO_RECORDS: Final = m.RecordsStatus(correlation_id="", degraded_by=None, waiting=0, dropped=0)
 NO_DATA_STATUS: Final = m.DataStatus(correlation_id="")
 NO_FEED: Final = m.FeedStatus(correlation_id="", degraded_by=None, requests_today=0)
 NO_PUBLISHING: Final = m.PublishStatus(
     correlation_id="", degraded_by=None, waiting=0, dropped=0, published=0
 )
-R = TypeVar("R", bound=m.RecordsStatus | m.FeedStatus | m.PublishStatus | m.DataStatus)
+R = TypeVar(
+    "R", bound=m.JournalStatus | m.RecordsStatus | m.FeedStatus | m.PublishStatus | m.DataStatus
+)
 
 
 class IBKRGateway:
@@ -474,14 +478,22 @@ class IBKRGateway:
             STRATEGY_C, m.GetLiquidationStatus, m.LiquidationStatus, timeout
         )
         wait_s = min(timeout, BESIDE_ANSWER_S)
-        records, feed, publishing, data = await asyncio.gather(
+        journal, records, feed, publishing, data = await asyncio.gather(
+            self._beside(JOURNAL, m.GetJournalStatus, m.JournalStatus, NO_JOURNAL, wait_s),
             self._beside(RECORDS, m.GetRecordsStatus, m.RecordsStatus, NO_RECORDS, wait_s),
             self._beside(FEED, m.GetFeedStatus, m.FeedStatus, NO_FEED, wait_s),
             self._beside(PUBLISHER, m.GetPublishStatus, m.PublishStatus, NO_PUBLISHING, wait_s),
             self._beside(MARKET_DATA, m.GetDataStatus, m.DataStatus, NO_DATA_STATUS, wait_s),
         )
         return process.describe(
-            connection, liquidation, records, feed, publishing, data, self._session.failover.symbols
+            connection,
+            liquidation,
+            journal,
+            records,
+            feed,
+            publishing,
+            data,
+            self._session.failover.symbols,
         )
 
     async def _beside(

@@ -89,8 +89,7 @@ class EventLogWriter:
         self._dropped = _Drops()
         self._console = Console(stream, queue_bound) if stream is not None else None
         self._colours = stream is not None and wants_colours(stream, os.environ)
-        self._file = _json_file(file, rotation_bytes, retention_files) if file else None
-        self._file_problem: str | None = None
+        self._file, self._file_problem = _opened(file, rotation_bytes, retention_files)
         self._not_shown_reported = 0
         self._handler = _LibraryHandler(self)
         self._captured: tuple[str, ...] = ()
@@ -156,6 +155,8 @@ class EventLogWriter:
     # The writer's thread
 
     def _run(self) -> None:
+        if self._file_problem is not None:
+            self._show(self._own("log_file_failed", level="ERROR", error=self._file_problem))
         while True:
             event = self._next()
             if event is None:
@@ -265,6 +266,16 @@ class _LibraryHandler(logging.Handler):
         if record.exc_info and record.exc_info[1] is not None:
             text += f": {type(record.exc_info[1]).__name__}: {record.exc_info[1]}"
         self._log("library_log", level=level, logger=record.name, message=text)
+
+
+def _opened(path: Path | None, rotation_bytes: int, retention_files: int) -> tuple[Any, str | None]:
+    """Open the file, where one is wanted; a process goes on without it, and says why."""
+    if path is None:
+        return None, None
+    try:
+        return _json_file(path, rotation_bytes, retention_files), None
+    except OSError as error:
+        return None, f"{path}: {error.strerror or error}"
 
 
 def _json_file(path: Path, rotation_bytes: int, retention_files: int) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from actors.kernel.clock import Clock, Entropy
@@ -23,6 +24,7 @@ from supervision.observe.masking import Masker
 from supervision.process import settings
 from supervision.process.handle import Process
 from supervision.process.memory import ProcessMemory
+from supervision.process.state_dir import require_usable
 from supervision.proof.driver import ProofDriver
 from supervision.proof.time import SeededEntropy, VirtualClock
 from supervision.publish.opening import publishing_of
@@ -76,9 +78,11 @@ def build_process(
     ``standalone``: the interpreter is all ours, so metrics and health are served unless the configuration switches them
     off, and what any library logs goes into our log. Embedded they are served only where the configuration says so.
     Without ``log`` it writes its own, as ``[logging]`` says. Raises `JournalLockedError` at the start when another
-    process holds the journal (SUP-12), and `ConfigurationError` at once for a ``DATABASE_URL`` or ``REDIS_URL`` that
-    cannot be used.
+    process holds the journal (SUP-12), `JournalError` when it cannot be opened, and `ConfigurationError` at once for a
+    state directory, a ``DATABASE_URL`` or a ``REDIS_URL`` that cannot be used.
     """
+    if config.journal.enabled:
+        require_usable(Path(config.general.state_dir))
     clock, entropy = clock or SystemClock(), SystemEntropy()
     open_records = records_opener(config, clock, entropy)
     open_source = source_opener(config, clock)

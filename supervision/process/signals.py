@@ -6,9 +6,11 @@ import asyncio
 import signal
 
 STOPPING = tuple(
-    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGBREAK") if hasattr(signal, name)
+    getattr(signal, name)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
+    if hasattr(signal, name)
 )
-"""On Windows another program can send only SIGBREAK (Ctrl-Break)."""
+"""SIGHUP comes when the terminal goes away. On Windows another program can send only SIGBREAK (Ctrl-Break)."""
 
 
 def stop_on_signals(loop: asyncio.AbstractEventLoop) -> asyncio.Event:
@@ -22,6 +24,8 @@ def stop_on_signals(loop: asyncio.AbstractEventLoop) -> asyncio.Event:
         event.set()
 
     for number in STOPPING:
+        if signal.getsignal(number) is signal.SIG_IGN:
+            continue  # whoever started us wants that, as nohup does with SIGHUP
         try:
             loop.add_signal_handler(number, stop, number)
         except NotImplementedError:  # Windows

@@ -48,6 +48,7 @@ def describe_process(
     liquidation: m.LiquidationStatus,
     actors: tuple[ChildStatus, ...],
     dead_letters: int,
+    journal: m.JournalStatus,
     records: m.RecordsStatus,
     feed: m.FeedStatus,
     publishing: m.PublishStatus,
@@ -58,7 +59,8 @@ def describe_process(
 ) -> ProcessStatus:
     """Put together what the parts say of themselves; accounts and secrets are masked (OBS-4)."""
     report = liquidation.report
-    problems = filter(None, (records.problem, feed.problem, publishing.problem, data.problem))
+    parts = (journal, records, feed, publishing, data)
+    problems = dict.fromkeys((*degraded, *filter(None, (part.problem for part in parts))))
     masked_text = masker.optional
     return ProcessStatus(
         mode=mode,
@@ -81,7 +83,7 @@ def describe_process(
         quotes_published=publishing.published,
         quotes_waiting=publishing.waiting,
         quotes_dropped=publishing.dropped,
-        degraded=tuple(map(masker.text, (*degraded, *problems))),
+        degraded=tuple(map(masker.text, problems)),
     )
 
 

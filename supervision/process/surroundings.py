@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from actors.errors import JournalError
 from actors.kernel.actor import ActorContext, SupervisedActor
 from actors.kernel.clock import Clock
 from actors.ports import EventLog
@@ -21,6 +22,7 @@ from supervision.store import volume
 from supervision.store.journal import JournalActor
 from supervision.store.journal_file import JournalFile
 from supervision.store.journal_lock import JOURNAL_FILE, JournalLock
+from supervision.store.journal_schema import open_database
 from supervision.store.latch_marker import MARKER_FILE, LatchMarker
 from supervision.store.uncommitted import Uncommitted
 from supervision.store.volatile_journal import VolatileJournalActor
@@ -115,9 +117,20 @@ class JournalKeeper:
         self._marker = LatchMarker(config.state_dir / MARKER_FILE)
 
     def lock(self) -> None:
-        """Take the lock; raises `JournalLockedError` when another process holds it."""
+        """Take the lock; raises `JournalLockedError` when another process holds it, or `JournalError`."""
         if self._config.journal.enabled:
             self._lock.acquire()
+            try:
+                self._require_usable_files()
+            except JournalError:
+                self._lock.release()
+                raise
+
+    def _require_usable_files(self) -> None:
+        """Find out before any actor starts: one that fails at its start is tried again, which cannot help here."""
+        self._marker.prepare()
+        synchronous = self._config.journal.synchronous
+        open_database(self._lock.path, synchronous=synchronous, check=False).close()
 
     def unlock(self) -> None:
         """Give the lock back."""

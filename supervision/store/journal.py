@@ -344,6 +344,16 @@ class JournalActor(SupervisedActor):
             self.log("journal_forgot", level="DEBUG", rows=gone)
         self.schedule(0.0 if gone else FORGET_EVERY_S, _ForgetDue())
 
+    @handles(m.GetJournalStatus)
+    def on_get_journal_status(self, request: m.GetJournalStatus) -> None:
+        """Say whether the disk takes what it is given."""
+        status = m.JournalStatus(
+            correlation_id=request.correlation_id,
+            degraded_by=self._trouble,
+            kept=len(self._uncommitted),
+        )
+        self.reply(request, status)
+
     @handles(m.ReadJournal)
     def on_read_journal(self, request: m.ReadJournal) -> None:
         """Tell what still matters, after making durable what was gathered before the question."""

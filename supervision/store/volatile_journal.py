@@ -42,6 +42,12 @@ class VolatileJournalActor(SupervisedActor):
         """Say that it holds what it is given."""
         self.reply(request, m.JournalWrites(correlation_id=request.correlation_id))
 
+    @handles(m.GetJournalStatus)
+    def on_get_journal_status(self, request: m.GetJournalStatus) -> None:
+        """Say that it takes what it is given."""
+        status = m.JournalStatus(correlation_id=request.correlation_id, degraded_by=None)
+        self.reply(request, status)
+
     @handles(m.ReadJournal)
     def on_read_journal(self, request: m.ReadJournal) -> None:
         """Tell what is held."""

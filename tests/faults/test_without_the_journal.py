@@ -398,3 +398,29 @@ def test_whoever_fails_while_the_disk_is_slow_waits_for_it_instead_of_escalating
             assert restarts[name] <= 2, restarts
 
     run_proof(scenario, seed=1)
+
+
+@pytest.mark.req("DB-4", "SUP-9")
+@pytest.mark.parametrize("how", ["full", "read-only"])
+def test_the_status_of_an_embedded_process_says_that_the_journal_refuses(
+    tmp_path: Path, how: str
+) -> None:
+    async def scenario(proof: Proof) -> list[tuple[str, ...]]:
+        disk, said = Disk(), []
+        async with simulated(proof) as simulator, world(proof, simulator, tmp_path, disk) as made:
+            said.append((await made.gateway.status()).degraded)
+            made.trouble(how)
+            await made.gateway.liquidate("a test")
+            await asyncio.sleep(5.0)
+            said.append((await made.gateway.status()).degraded)
+            made.heal()
+            await asyncio.sleep(10.0)
+            said.append((await made.gateway.status()).degraded)
+        return said
+
+    before, meanwhile, after = run_proof(scenario, seed=1)
+
+    assert before == after == ()
+    assert len(meanwhile) == 1
+    assert meanwhile[0].startswith("journal: ")
+    assert {"full": "the disk is full", "read-only": "permissions"}[how] in meanwhile[0]
