@@ -60,9 +60,10 @@ _BLOCKED = {
 """How `check` ends when what failed stands in the way of this."""
 
 EXIT_CODES = """Exit codes: 0 done, or stopped by Ctrl-C · 1 unexpected failure, or check (or quotes --once) found no
-data · 2 wrong arguments or configuration, a state directory that does not serve, or an unknown symbol ·
-3 refused (live mode, or the mode does not allow it) · 4 no connection to the gateway · 5 another process holds the journal · 6 no process is running ·
-7 an actor passed its restart limit and the tree stopped · 8 flatten: something is still held."""
+data · 2 wrong arguments or configuration, a state directory that does not serve, or an unknown symbol · 3 refused
+(live mode, or the mode does not allow it) · 4 no connection to the gateway · 5 another process holds the journal ·
+6 no process is running · 7 an actor passed its restart limit and the tree stopped · 8 flatten: something is still
+held."""
 
 app = typer.Typer(
     help="The safety layer between your trading code and Interactive Brokers.",

@@ -225,7 +225,8 @@ class StrategyCActor(SupervisedActor):
         if event.cause is DisconnectCause.ASKED:
             return
         trigger = f"disconnect ({event.cause}): {event.reason}"
-        if self.latch.is_on or not self.grace.tolerates(event, trigger):
+        is_triggered = self.latch.is_on and not self.latch.is_on_hold
+        if is_triggered or not self.grace.tolerates(event, trigger):
             self._trigger(trigger, CloseReason.DISCONNECT)
 
     def _next_session(self) -> datetime | None:
