@@ -442,7 +442,7 @@ def account_acknowledge_residual(
     """Say that you have explained what neither positions nor transfers do, so that orders may be opened again."""
     with _explained():
         command = {"command": "acknowledge_residual", "who": who, "why": why}
-        amount = _command(config, command)["amount"]
+        amount = _command(config, None, command)["amount"]
         typer.echo(f"acknowledged: the baselines moved by {amount:+,.2f}")
 
 

@@ -159,7 +159,7 @@ def _start_control(gateway: IBKRGateway, config: Config) -> ControlServer | None
         return server.start()
     except OSError as error:
         raise ConfigurationError(
-            f"general.state_dir: {config.general.state_dir!r} takes no {FILE_NAME} ({error.strerror or error}); "
+            f"general.state_dir: {str(config.state_dir)!r} takes no {FILE_NAME} ({error.strerror or error}); "
             "make room for it, or set control.enabled = false and go without status, liquidate and rearm"
         ) from None
 

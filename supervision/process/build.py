@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from actors.kernel.clock import Clock, Entropy
@@ -82,7 +81,7 @@ def build_process(
     state directory, a ``DATABASE_URL`` or a ``REDIS_URL`` that cannot be used.
     """
     if config.journal.enabled:
-        require_usable(Path(config.general.state_dir))
+        require_usable(config.state_dir)
     clock, entropy = clock or SystemClock(), SystemEntropy()
     open_records = records_opener(config, clock, entropy)
     open_source = source_opener(config, clock)

@@ -21,6 +21,7 @@ _WHY: Final[Mapping[int, str]] = MappingProxyType(
     {
         errno.EEXIST: _NO_DIRECTORY,
         errno.ENOTDIR: _NO_DIRECTORY,
+        errno.ELOOP: _NO_DIRECTORY,
         errno.EACCES: _NOT_WRITABLE,
         errno.EPERM: _NOT_WRITABLE,
         errno.EROFS: _NOT_WRITABLE,

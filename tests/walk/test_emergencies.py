@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from supervision.commands.cli import ExitCode
+from supervision.config.sections import EMBEDDED_DIRECTORY
 from tests.walk.commands import ENVIRONMENT, PATIENCE_S, command, in_process, running, write_config
 
 pytestmark = pytest.mark.req("SUP-9")
@@ -35,7 +36,8 @@ ASKING = {
 @pytest.mark.parametrize("content", ["[general\n", '[general]\nof_a_newer_version = "x"\n'])
 def test_emergency_commands_need_the_state_directory_only(tmp_path: Path, content: str) -> None:
     config = write_config(tmp_path)
-    broken, state = ("--config", str(config)), ("--state-dir", str(tmp_path / "state"))
+    broken, folder = ("--config", str(config)), tmp_path / "state" / EMBEDDED_DIRECTORY
+    state = ("--state-dir", str(folder))
 
     with running(tmp_path, config) as process:
         process.wait_for("running")
@@ -106,7 +108,7 @@ def _with_directory(name: str) -> Callable[[Path], Path]:
     """A directory in which one of our files is a directory."""
 
     def make(folder: Path) -> Path:
-        (folder / "state" / name).mkdir(parents=True)
+        (folder / "state" / EMBEDDED_DIRECTORY / name).mkdir(parents=True)
         return folder / "state"
 
     return make
@@ -205,7 +207,7 @@ def test_no_command_ends_with_a_traceback(tmp_path: Path, name: str, asking: str
 def test_a_log_that_cannot_be_written_keeps_nobody_from_trading(tmp_path: Path, file: str) -> None:
     name = file or "log.jsonl"
     if not file:
-        (tmp_path / "state" / name).mkdir(parents=True)
+        (tmp_path / "state" / EMBEDDED_DIRECTORY / name).mkdir(parents=True)
     config = write_config(tmp_path, logging={"file": name})
 
     ended = command("run", "--cycles", "1", "--config", str(config))
