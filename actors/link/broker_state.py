@@ -128,6 +128,7 @@ class BrokerStateReader:
     async def _read_once(self, account: str, since: m.ExecutionsSince | None) -> BrokerState:
         session, gate = self.session, self._gate
         session.account.account_id = account
+        gate.trades(account)
         losses, began_at = gate.losses, session.clock.monotonic()
         counted, ended = gate.positions.executions_counted, gate.positions.ended_closes
         before = await self._executions(account, since)

@@ -85,6 +85,7 @@ class OrderGate:
         self._max = max_remembered
         self._key: bytes | None = None
         self._accounts: frozenset[str] = frozenset()
+        self._traded: str | None = None
         self._readonly = False
         self._has_session = False
         self._has_been_read = False
@@ -137,8 +138,13 @@ class OrderGate:
         self.close("the session is new")
         self._is_established = False
         self._accounts = frozenset(accounts)
+        self._traded = None
         self._readonly = readonly
         self._has_session = True
+
+    def trades(self, account: str) -> None:
+        """Let orders of this account pass, and of no other: it is the one whose state is read (CON-18)."""
+        self._traded = account
 
     def session_ended(self, reason: str, *, planned: bool = False) -> None:
         """Close, since there is nothing to write to. No one answers for what was ``planned``, or our own."""
@@ -296,6 +302,8 @@ class OrderGate:
             return fault
         if not order.account or order.account not in self._accounts:
             return "account must be one that the session manages"
+        if self._traded is not None and order.account != self._traded:
+            return "account must be the one that is traded"
         return None
 
     def _fault_of_contract(self, order: WireOrder) -> str | None:

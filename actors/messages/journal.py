@@ -224,12 +224,16 @@ class LatchDurable(Reply):
 
 @attrs.frozen(kw_only=True)
 class RecordStep(Request):
-    """Make a step of a liquidation durable before it is taken; answered by `StepDurable` (D16)."""
+    """Make a step of a liquidation durable before it is taken; answered by `StepDurable` (D16).
+
+    ``account`` is a tag (CON-18).
+    """
 
     liquidation_id: str
     step: str
     detail: str
     at: datetime
+    account: str = ""
 
 
 @attrs.frozen(kw_only=True)

@@ -94,7 +94,10 @@ class FlatteningChanged(Message):
 
 @attrs.frozen(kw_only=True)
 class LiquidationReport(Message):
-    """How a liquidation ended. ``flat`` only when two reads of the broker agreed on it (MODE-6: never in dry run)."""
+    """How a liquidation ended. ``flat`` only when two reads of the broker agreed on it (MODE-6: never in dry run).
+
+    ``account`` is the tag of the account that it is about (CON-18).
+    """
 
     liquidation_id: str
     trigger: str
@@ -105,6 +108,7 @@ class LiquidationReport(Message):
     remaining: tuple[str, ...]
     started_at: datetime
     ended_at: datetime
+    account: str = ""
 
 
 @attrs.frozen(kw_only=True)

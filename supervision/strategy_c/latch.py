@@ -50,7 +50,7 @@ class Latch(Part):
         """Whether there is nothing more to be written."""
         self._writing: Story | None = None
         self._by = (STRATEGY_C, "")
-        self._account = ""
+        self.account = ""
 
     @property
     def is_on(self) -> bool:
@@ -100,7 +100,7 @@ class Latch(Part):
 
     def belongs_to(self, account: str) -> None:
         """Learn which account the latch is about."""
-        self._account = account_tag(account)
+        self.account = account_tag(account)
 
     def tell(self) -> None:
         """Tell those who refuse opening orders whether the latch is on."""
@@ -218,5 +218,5 @@ class Latch(Part):
             at=self._actor.clock.now(),
             close_reason=self.close_reason,
             standing=standing,
-            account=self._account,
+            account=self.account,
         )

@@ -353,6 +353,7 @@ class Liquidation(Part):
             step=step,
             detail=detail,
             at=self._actor.clock.now(),
+            account=self._latch.account,
         )
         try:
             await self._actor.asked(JOURNAL, record, m.StepDurable)
@@ -382,6 +383,7 @@ class Liquidation(Part):
             remaining=remaining,
             started_at=self._started_at or now,
             ended_at=now,
+            account=self._latch.account,
         )
         self._log(
             "strategy_c_report",

@@ -13,7 +13,7 @@ from actors.connection.accounts import choose_account
 from actors.errors import AnotherAccountError
 from supervision import Config
 from supervision.config.sections import Journal
-from supervision.simulator import SimulatorConfig
+from supervision.simulator import SimulatorConfig, ThreadedSimulator
 from tests.worlds import RealWorld, a_config, real_world
 
 OURS, OTHER = "DU1234567", "DU7777777"
@@ -78,6 +78,38 @@ def held(world: RealWorld) -> list[float]:
 def orders(world: RealWorld) -> int:
     """How many orders reached the gateway."""
     return world.simulator.call(lambda simulator: len(simulator.ledger))
+
+
+@pytest.mark.req("CON-18")
+def test_another_account_at_a_reconnect_is_left_alone(tmp_path: Path) -> None:
+    """The loss of the link latches, as every one does; the account that answers then is not ours to sell."""
+    noted: list[str] = []
+
+    async def scenario() -> Any:
+        async with real_world(
+            tmp_path,
+            config=journaled(),
+            simulated=simulated(OURS),
+            log=lambda event, **_: noted.append(event),
+        ) as world:
+            port = world.simulator.port
+            world.simulator.faults.trade_elsewhere("SPY", HELD)
+            world.simulator.stop()
+            other = ThreadedSimulator(attrs.evolve(simulated(OTHER), port=port))
+            other.start()
+            try:
+                other.faults.trade_elsewhere("QQQ", HELD)
+                await world.until(lambda: "another_account" in noted)
+                status = await world.gateway.status()
+                return status, other.call(lambda it: (len(it.ledger), len(it.positions())))
+            finally:
+                other.stop()
+
+    status, left = asyncio.run(scenario())
+
+    assert status.connection == "FAILED"
+    assert "account switch" in (status.last_error or "")
+    assert left == (0, 1)
 
 
 @pytest.mark.req("CON-18")

@@ -140,9 +140,10 @@ LATCH: Final = EntryKind(
 # --- steps ----------------------------------------------------------------------------------------------------------
 
 
-def step_rows(*, run_id: str, step: str, detail: Any, at: datetime) -> Rows:
+def step_rows(*, run_id: str, step: str, detail: Any, at: datetime, account: str = "") -> Rows:
     """Write a step of a liquidation, before it is taken (D16)."""
-    return Rows(statements=(insert("steps", run_id=run_id, step=step, detail=detail, at=at),))
+    row = insert("steps", run_id=run_id, step=step, detail=detail, at=at, account=account)
+    return Rows(statements=(row,))
 
 
 def _hold_step(store: VolatileStore, message: m.RecordStep) -> None:
@@ -159,7 +160,11 @@ def _read_step(told: m.JournalRead, query: Query, _: Horizon) -> m.JournalRead:
 STEP: Final = EntryKind(
     message=m.RecordStep,
     rows=lambda message, _: step_rows(
-        run_id=message.liquidation_id, step=message.step, detail=message.detail, at=message.at
+        run_id=message.liquidation_id,
+        step=message.step,
+        detail=message.detail,
+        at=message.at,
+        account=message.account,
     ),
     answer=lambda message: m.StepDurable(correlation_id=message.correlation_id, step=message.step),
     hold=_hold_step,
