@@ -68,6 +68,13 @@ class SyncRiskManager(Message):
 
 
 @attrs.frozen(kw_only=True)
+class StopsReached(Message):
+    """The positions whose loss has reached the emergency stop: con_id and loss, a ratio of the cost. All of them."""
+
+    losses: tuple[tuple[int, float], ...]
+
+
+@attrs.frozen(kw_only=True)
 class GetExposures(Request):
     """What is held, and what may come to be by orders that work? Answered by `ExposuresRead`."""
 

@@ -69,7 +69,11 @@ class Holding:
 
 @attrs.frozen(kw_only=True)
 class Position:
-    """A position as the product reports it (POS-1). What needs an unknown price is None, never 0."""
+    """A position as the product reports it (POS-1). What needs an unknown price is None, never 0.
+
+    ``unrealized_pnl`` is in the contract's currency; ``unrealized_pnl_pct`` a ratio of the cost: -0.4 is minus 40 %
+    (POS-8).
+    """
 
     position_id: str
     symbol: str

@@ -1,8 +1,9 @@
 """Profit and loss of a position (POS-1, POS-2).
 
 unrealized P&L = quantity · (price · multiplier − average cost), with the quantity negative for a short, and the
-average cost as IB gives it: per unit, with multiplier and commission (TWS_WIRE §7). In percent of the cost,
-|quantity · average cost|. An unknown price makes all of them None, never 0.
+average cost as IB gives it: per unit, with multiplier and commission (TWS_WIRE §7). ``unrealized_pnl_pct`` is a ratio
+of the cost, |quantity · average cost|: −0.4 has lost forty hundredths (POS-8). An unknown price makes all of them None,
+never 0.
 """
 
 from __future__ import annotations
@@ -12,14 +13,14 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from actors.logic.closable import is_closable
-from actors.model.account import Holding, Position
-from actors.model.market import Quote
-from actors.position.closures import (
+from actors.logic.closures import (
     closure_trigger,
     days_to_expiry,
     is_emergency,
     is_near_expiry,
 )
+from actors.model.account import Holding, Position
+from actors.model.market import Quote
 from actors.sections.positions import Positions
 
 
@@ -36,12 +37,12 @@ def unrealized_pnl(holding: Holding, price: float | None) -> float | None:
 
 
 def unrealized_pnl_pct(holding: Holding, price: float | None) -> float | None:
-    """The same in percent of the cost: -40.0 has lost forty hundredths; None when nothing was paid."""
+    """The same as a ratio of the cost: -0.4 has lost forty hundredths; None when nothing was paid."""
     profit = unrealized_pnl(holding, price)
     cost = abs(holding.quantity * holding.average_cost)
     if profit is None or not cost > 0.0:
         return None
-    return 100.0 * profit / cost
+    return profit / cost
 
 
 def exit_price(holding: Holding, quote: Quote | None) -> float | None:
@@ -61,7 +62,7 @@ def position_view(
 ) -> Position:
     """Describe a holding with its price, P&L, and whether it is due to be closed."""
     known = _positive(price)
-    percent = unrealized_pnl_pct(holding, known)
+    ratio = unrealized_pnl_pct(holding, known)
     days = days_to_expiry(holding.contract, now)
     return Position(
         position_id=holding.contract.position_id,
@@ -70,13 +71,13 @@ def position_view(
         entry_price=entry_price(holding),
         current_price=known,
         unrealized_pnl=unrealized_pnl(holding, known),
-        unrealized_pnl_pct=percent,
+        unrealized_pnl_pct=ratio,
         days_to_expiry=days,
         contract=holding.contract,
         should_close_3_dte=is_near_expiry(days, settings),
-        should_close_emergency=is_emergency(percent, settings),
+        should_close_emergency=is_emergency(ratio, settings),
         closure_trigger=(
-            closure_trigger(days, percent, settings)
+            closure_trigger(days, ratio, settings)
             if is_closable(holding.contract.security_type)
             else None
         ),

@@ -21,6 +21,7 @@ from actors.risk.recovery import Recovery
 from actors.risk.residual import Residual
 from actors.sections.gateway import EMBEDDED
 from actors.sections.orders import Orders
+from actors.sections.positions import Positions
 from actors.sections.risk import Risk
 
 
@@ -36,6 +37,7 @@ class RiskActor(SupervisedActor):
         *,
         settings: Risk,
         orders: Orders,
+        closures: Positions,
         endpoint: str = EMBEDDED,
         consults: bool = False,
         log: EventLog = no_log,
@@ -66,6 +68,7 @@ class RiskActor(SupervisedActor):
                 self.book,
                 self.losses,
                 self.openings,
+                closures,
                 consults=consults,
                 log=log,
             )

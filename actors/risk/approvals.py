@@ -26,6 +26,7 @@ from actors.risk.losses import Losses
 from actors.risk.openings import Openings
 from actors.risk.permits import PermitIssuer
 from actors.risk.rules import in_dollars, needs_day_trades
+from actors.sections.positions import Positions
 from actors.sections.risk import Risk
 
 MAX_QUOTES: Final = 2_000
@@ -33,7 +34,7 @@ MAX_QUOTES: Final = 2_000
 
 
 class Approvals(Part):
-    """Owns the newest quotes and the orders that were judged lately.
+    """Owns the newest quotes, the orders that were judged lately, and which positions are at their emergency stop.
 
     ``consults``: the orchestrator brought a risk manager, which is asked about what is opened.
     """
@@ -46,6 +47,7 @@ class Approvals(Part):
         book: ExposureBook,
         losses: Losses,
         openings: Openings,
+        closures: Positions,
         *,
         consults: bool,
         log: EventLog,
@@ -56,6 +58,8 @@ class Approvals(Part):
         self._book = book
         self._losses = losses
         self._openings = openings
+        self._closures = closures
+        self._stops: dict[int, float] = {}
         self._consults = consults
         self._log = log
         self._quotes: dict[int, Quote] = {}
@@ -116,7 +120,15 @@ class Approvals(Part):
             latched=self._openings.latched,
             opening_blocked_by=self._openings.blocked_by(contract),
             over_pending=request.over_pending,
+            close_at_dte=self._closures.close_at_dte,
+            stops_reached=self._stops,
+            emergency_loss_ratio=self._closures.emergency_loss_ratio,
         )
+
+    @handles(m.StopsReached)
+    def on_stops_reached(self, event: m.StopsReached) -> None:
+        """Know what is closed by itself for its loss: nothing is added to it (RSK-8)."""
+        self._stops = dict(event.losses)
 
     def _prices(self) -> dict[int, float]:
         return {

@@ -82,6 +82,11 @@ class RiskInputs:
     latched: str | None = None
     opening_blocked_by: str | None = None
     over_pending: bool = False
+    close_at_dte: int | None = None
+    """So many days before its expiry a position is closed by itself; None: none is."""
+    stops_reached: Mapping[int, float] = MappingProxyType({})
+    """The positions whose loss has reached the emergency stop, by con_id, with that loss as a ratio of the cost."""
+    emergency_loss_ratio: float = 1.0
 
 
 def recent_order(order: WireOrder, monotonic: float) -> RecentOrder:

@@ -17,6 +17,7 @@ from typing import Final
 
 from actors import messages as m
 from actors.logic import quality
+from actors.logic.closures import days_to_expiry
 from actors.model.account import Account
 from actors.model.contracts import Contract, SecurityType
 from actors.model.orders import OrderAction, Purpose, WireOrder
@@ -272,6 +273,25 @@ def no_short(case: Case) -> Finding:
     return f"short selling is not allowed: the position could fall to ({lowest:g}), limit (0)", {}
 
 
+def not_closed_at_once(case: Case) -> Finding:
+    """Nothing is opened that would be closed by itself: too near its expiry, or at its emergency stop (RSK-8)."""
+    inputs = case.inputs
+    days = days_to_expiry(case.contract, inputs.now)
+    if days is not None and inputs.close_at_dte is not None and days <= inputs.close_at_dte:
+        return (
+            f"it expires in ({days}) days, and what has ({inputs.close_at_dte}) or fewer is closed by itself",
+            {"days_to_expiry": float(days), "close_at_dte": float(inputs.close_at_dte)},
+        )
+    loss = inputs.stops_reached.get(case.contract.con_id)
+    if loss is None:
+        return FINE
+    limit = inputs.emergency_loss_ratio
+    return (
+        f"the position's loss ({loss:.4f}) has reached the emergency stop ({limit:.4f}): it is closed by itself",
+        {"position_loss": loss, "position_loss_limit": limit},
+    )
+
+
 def no_close_beside(case: Case) -> Finding:
     """No close of this contract and side can still fill: together they could turn the position (RSK-4).
 
@@ -306,6 +326,7 @@ RULES: Final[tuple[Callable[[Case], Finding], ...]] = (
     price_sane,
     no_duplicate,
     no_short,
+    not_closed_at_once,
     no_close_beside,
 )
 """All rules of opening orders, in the order in which their reasons are listed."""
@@ -326,10 +347,10 @@ def _loss(what: str, loss: float | None, limit: float, metric: str) -> Finding:
 
 
 def _loss_ratio(case: Case) -> float:
-    """The share of its value that the trade may lose, by the strategy's stop or an assumption."""
-    stop = case.inputs.request.stop_loss_pct
-    if stop is not None:
-        return stop
+    """The share of its value that the trade may lose, by an assumption.
+
+    A stop that the strategy only names counts for nothing: none rests at the broker (RSK-9).
+    """
     if case.contract.security_type is SecurityType.OPTION:
         return 1.0
     return case.limits.assumed_loss_ratio

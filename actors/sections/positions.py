@@ -20,8 +20,3 @@ class Positions(Section):
         DAY_S,
         "how often positions are compared with the broker; a trade by hand is seen at once",
     )
-
-    @property
-    def emergency_loss_pct(self) -> float:
-        """Say the emergency stop in percent of the cost."""
-        return 100.0 * self.emergency_loss_ratio

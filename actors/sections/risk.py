@@ -27,7 +27,10 @@ class Risk(Section):
     )
     risk_per_trade_ratio: float = number(0.02, 0.0, 1.0, "of net liquidation, at the stop")
     assumed_loss_ratio: float = number(
-        0.05, 0.0, 1.0, "loss reckoned with for a stock whose strategy names no stop"
+        0.05,
+        0.0,
+        1.0,
+        "loss reckoned with for a stock; a stop that does not rest at the broker counts for nothing",
     )
     allow_short: bool = flag(False, "true: an opening order may lead below zero")
     max_open_positions: int = whole(10, 0, 10_000, "contracts held at once")

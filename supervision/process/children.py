@@ -126,6 +126,7 @@ def child_specs(config: Config, parts: TreeParts) -> tuple[ChildSpec, ...]:
                 context,
                 settings=config.risk,
                 orders=config.orders,
+                closures=config.positions,
                 endpoint=config.gateway.endpoint,
                 consults=parts.has_risk_manager,
                 log=log,

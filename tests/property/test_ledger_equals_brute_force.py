@@ -154,10 +154,10 @@ def test_profit_and_loss_equal_exact_fractions(
     multiplier = Fraction(contract.multiplier)
     held = holding(float(quantity), contract, float(Fraction(cost) * multiplier))
     exact = quantity * (Fraction(price) - Fraction(cost)) * multiplier
-    exact_pct = 100 * exact / (abs(quantity) * Fraction(cost) * multiplier)
+    exact_pct = exact / (abs(quantity) * Fraction(cost) * multiplier)
 
     view = position_view(held, float(price), NOW, Positions())
 
     assert float(exact) == pytest.approx(view.unrealized_pnl, rel=1e-9, abs=1e-6)
     assert float(exact_pct) == pytest.approx(view.unrealized_pnl_pct, rel=1e-9, abs=1e-6)
-    assert (exact_pct <= -40) is view.should_close_emergency
+    assert (exact_pct <= Fraction(-4, 10)) is view.should_close_emergency

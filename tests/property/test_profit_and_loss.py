@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from actors.logic.closures import days_to_expiry
 from actors.model.contracts import Contract, Right, SecurityType
 from actors.model.orders import CloseReason
-from actors.position.closures import days_to_expiry
 from actors.position.pnl import exit_price, position_view
 from actors.sections.positions import Positions
 from tests.unit.logic.values import NOW, holding, quote
@@ -66,9 +66,7 @@ def test_profit_is_what_selling_now_brings_less_what_was_paid(
     assert view.entry_price == close_to(cost / Fraction(multiplier), abs(cost))
     if cost:
         share = profit / abs(Fraction(quantity) * cost)
-        assert view.unrealized_pnl_pct == close_to(
-            100 * share, 100 * scale / abs(Fraction(quantity) * cost)
-        )
+        assert view.unrealized_pnl_pct == close_to(share, scale / abs(Fraction(quantity) * cost))
         margin = Fraction(1, 10**9)
         if abs(share + EMERGENCY) > margin:
             assert view.should_close_emergency is (share < -EMERGENCY)

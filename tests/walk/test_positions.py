@@ -81,9 +81,7 @@ def test_profit_and_loss_have_the_right_sign_and_size(quantity: float, factor: f
     assert (position.position_id, position.symbol, position.quantity) == (SPY_ID, "SPY", quantity)
     assert position.entry_price == pytest.approx(held.avg_cost)
     assert position.unrealized_pnl == pytest.approx(profit)
-    assert position.unrealized_pnl_pct == pytest.approx(
-        100 * profit / abs(quantity * held.avg_cost)
-    )
+    assert position.unrealized_pnl_pct == pytest.approx(profit / abs(quantity * held.avg_cost))
     assert (position.unrealized_pnl > 0) == ((quantity > 0) == (factor > 1))
     assert position.days_to_expiry is None
     assert position.contract.con_id == SPY_CON_ID

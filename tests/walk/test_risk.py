@@ -193,21 +193,39 @@ def test_every_reason_that_applies_is_told_with_the_numbers() -> None:
     assert all(reason in result.rejection_reason for reason in validation.rejection_reasons)
 
 
-@pytest.mark.req("RSK-1")
-def test_the_strategys_own_stop_and_share_bound_the_risk_of_a_trade() -> None:
+@pytest.mark.req("RSK-1", "RSK-9")
+def test_the_strategys_own_share_bounds_the_risk_of_a_trade_and_a_stop_that_is_only_named_buys_nothing() -> (
+    None
+):
     async def scenario(world: ProofWorld) -> Any:
-        tight = StrategyContext(strategy_id="test", risk_per_trade=0.01, stop_loss_pct=0.01)
-        wide = StrategyContext(strategy_id="test", risk_per_trade=0.01, stop_loss_pct=0.5)
-        return (
-            await world.gateway.submit_order(buy(50), tight),
-            await world.gateway.submit_order(buy(50), wide),
-        )
+        bold = StrategyContext(strategy_id="test", risk_per_trade=0.02)
+        meek = StrategyContext(strategy_id="test", risk_per_trade=0.001)
+        named = StrategyContext(strategy_id="test", risk_per_trade=0.001, stop_loss_pct=0.0001)
+        return [await world.gateway.submit_order(buy(50), each) for each in (bold, meek, named)]
 
-    tight, wide = prove(scenario, simulated=MODEST, config=limits())
+    bold, meek, named = prove(scenario, simulated=MODEST, config=limits(duplicate_window_s=0.0))
 
-    assert tight.status is OrderStatus.FILLED
-    assert wide.status is OrderStatus.REJECTED
-    assert "risk of the trade" in wide.rejection_reason
+    assert bold.status is OrderStatus.FILLED
+    assert [meek.status, named.status] == [OrderStatus.REJECTED] * 2
+    assert "risk of the trade" in named.rejection_reason
+    assert meek.rejection_reason == named.rejection_reason
+
+
+@pytest.mark.req("RSK-8")
+def test_an_option_that_would_be_closed_by_itself_is_not_opened() -> None:
+    async def scenario(world: ProofWorld) -> Any:
+        chain = await world.gateway.get_option_chain("SPY")
+        today = world.proof.clock.now().date()
+        near = next(each for each in chain.expiries if 0 <= (each - today).days <= 3)
+        strike = min(chain.strikes, key=lambda each: abs(each - 570.0))
+        call = buy(1, expiry=f"{near:%Y%m%d}", strike=strike, right="C")
+        return (near - today).days, await world.gateway.submit_order(call, BOLD)
+
+    days, refused = prove(scenario)
+
+    assert refused.status is OrderStatus.REJECTED
+    reason = f"it expires in ({days}) days, and what has (3) or fewer is closed by itself"
+    assert reason in refused.rejection_reason
 
 
 @pytest.mark.req("RSK-1")

@@ -8,9 +8,9 @@ from datetime import UTC, date, datetime, timedelta
 import attrs
 import pytest
 
+from actors.logic.closures import closure_trigger, days_to_expiry
 from actors.model.contracts import Contract
 from actors.model.orders import CloseReason
-from actors.position.closures import closure_trigger, days_to_expiry
 from actors.position.pnl import exit_price, position_view, position_views
 from actors.sections.positions import Positions
 from tests.unit.logic.values import NOW, QQQ, SPY, SPY_CALL, holding, quote
@@ -22,11 +22,11 @@ LIMITS = Positions()
 @pytest.mark.parametrize(
     ("quantity", "contract", "cost", "price", "profit", "percent"),
     [
-        (10.0, SPY, 600.0, 606.0, 60.0, 1.0),
-        (-10.0, SPY, 600.0, 606.0, -60.0, -1.0),
-        (-10.0, SPY, 600.0, 594.0, 60.0, 1.0),
-        (2.0, SPY_CALL, 500.0, 6.0, 200.0, 20.0),
-        (-2.0, SPY_CALL, 500.0, 6.0, -200.0, -20.0),
+        (10.0, SPY, 600.0, 606.0, 60.0, 0.01),
+        (-10.0, SPY, 600.0, 606.0, -60.0, -0.01),
+        (-10.0, SPY, 600.0, 594.0, 60.0, 0.01),
+        (2.0, SPY_CALL, 500.0, 6.0, 200.0, 0.2),
+        (-2.0, SPY_CALL, 500.0, 6.0, -200.0, -0.2),
     ],
 )
 def test_profit_counts_the_multiplier_and_the_side(
@@ -70,14 +70,14 @@ def test_a_position_without_a_cost_has_no_percentage() -> None:
     ("days", "percent", "expected"),
     [
         (None, None, None),
-        (None, -39.99, None),
-        (None, -40.0, CloseReason.EMERGENCY_STOP),
-        (4, 10.0, None),
-        (3, 10.0, CloseReason.THREE_DTE_RULE),
+        (None, -0.3999, None),
+        (None, -0.4, CloseReason.EMERGENCY_STOP),
+        (4, 0.1, None),
+        (3, 0.1, CloseReason.THREE_DTE_RULE),
         (0, None, CloseReason.THREE_DTE_RULE),
         (-1, None, CloseReason.THREE_DTE_RULE),
-        (3, -40.0, CloseReason.EMERGENCY_STOP),
-        (10, -99.0, CloseReason.EMERGENCY_STOP),
+        (3, -0.4, CloseReason.EMERGENCY_STOP),
+        (10, -0.99, CloseReason.EMERGENCY_STOP),
     ],
 )
 def test_a_position_is_due_by_expiry_or_loss(

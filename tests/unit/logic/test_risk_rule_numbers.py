@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import attrs
@@ -130,6 +130,8 @@ UNNAMED = account(currency="")
 POOR: dict[str, Any] = {"account": account(24_999.0), "baselines": worth(24_999.0)}
 TINY: dict[str, Any] = {"account": account(1_999.0), "baselines": worth(1_999.0)}
 MARGIN = low(day_trades=DayTradePolicy.INTRADAY_MARGIN)
+
+EXPIRES_IN_2 = datetime(2026, 3, 18, 15, tzinfo=UTC)
 
 WORDS: list[tuple[Rule, RiskInputs, Risk, str]] = [
     (
@@ -306,6 +308,18 @@ WORDS: list[tuple[Rule, RiskInputs, Risk, str]] = [
         "short selling is not allowed: the position could fall to (-6), limit (0)",
     ),
     (
+        rules.not_closed_at_once,
+        inputs(wire_order(1, contract=SPY_CALL), now=EXPIRES_IN_2, close_at_dte=3),
+        LIMITS,
+        "it expires in (2) days, and what has (3) or fewer is closed by itself",
+    ),
+    (
+        rules.not_closed_at_once,
+        inputs(stops_reached={SPY.con_id: 0.45}, emergency_loss_ratio=0.4),
+        LIMITS,
+        "the position's loss (0.4500) has reached the emergency stop (0.4000): it is closed by itself",
+    ),
+    (
         rules.no_close_beside,
         inputs(
             market_order(10, action=SELL),
@@ -437,12 +451,17 @@ def test_the_exposure_takes_the_dearer_of_the_orders_price_and_the_last() -> Non
     assert values == [700.0, 650.0, 0.25]
 
 
-@pytest.mark.req("RSK-1")
+@pytest.mark.req("RSK-1", "RSK-9")
 @pytest.mark.parametrize(
     ("contract", "stop", "loss"),
-    [(SPY, None, 300.05), (SPY, 0.1, 600.1), (SPY_CALL, None, 60_010.0), (SPY_CALL, 0.5, 30_005.0)],
+    [
+        (SPY, None, 300.05),
+        (SPY, 0.01, 300.05),
+        (SPY_CALL, None, 60_010.0),
+        (SPY_CALL, 0.5, 60_010.0),
+    ],
 )
-def test_a_trade_may_lose_what_its_stop_says_else_an_assumption_and_an_option_all(
+def test_a_trade_may_lose_what_is_assumed_an_option_all_whatever_stop_is_only_named(
     contract: Any, stop: float | None, loss: float
 ) -> None:
     order = market_order(10 if contract is SPY else 1, contract=contract)

@@ -178,6 +178,12 @@ REJECTIONS: list[tuple[str, RiskInputs, Risk, str]] = [
     ("halted", inputs(quote=quote(halted=True)), LIMITS, "halted"),
     ("stale", inputs(now=STALE), LIMITS, r"quote age .*\(301\) exceeds limit \(300\)"),
     ("delayed", inputs(quote=quote(data_type=DataType.DELAYED)), LIMITS, "quote age"),
+    (
+        "at its stop",
+        inputs(stops_reached={SPY.con_id: 0.5}),
+        LIMITS,
+        r"loss \(0.5000\) has reached",
+    ),
     ("quantity", inputs(market_order(1001), **CHEAP), LIMITS, r"\(1,001\) exceeds limit \(1,000\)"),
     (
         "quantity in flight",

@@ -18,7 +18,7 @@ from actors.model.contracts import Contract
 from actors.model.orders import CloseReason
 from actors.sections.positions import Positions
 
-_TOLERANCE_PCT: Final = 1e-9
+_TOLERANCE: Final = 1e-11
 """A loss of exactly the limit must trigger although its binary form may lie a hair below."""
 
 
@@ -37,10 +37,10 @@ def is_near_expiry(days: int | None, settings: Positions) -> bool:
 
 
 def is_emergency(unrealized_pnl_pct: float | None, settings: Positions) -> bool:
-    """Tell whether the loss has reached the emergency stop."""
+    """Tell whether the loss, a ratio of the cost, has reached the emergency stop."""
     if unrealized_pnl_pct is None:
         return False
-    return unrealized_pnl_pct <= -settings.emergency_loss_pct + _TOLERANCE_PCT
+    return unrealized_pnl_pct <= -settings.emergency_loss_ratio + _TOLERANCE
 
 
 def closure_trigger(
