@@ -33,6 +33,8 @@ _THOUSAND: Final = (
     "test_in_a_thousand_random_sequences_nothing_passes_without_a_permit_for_exactly_it"
 )
 
+_LOSSES: Final = ("tests/unit/logic/test_profit.py",)
+
 MEASURED: Final[Mapping[str, Measured]] = {
     "actors/executor/reconcile.py": Measured(
         ("tests/unit/logic/test_reconcile.py", "tests/unit/logic/test_reconcile_records.py")
@@ -62,6 +64,13 @@ MEASURED: Final[Mapping[str, Measured]] = {
     "actors/logic/flattening.py": Measured(("tests/unit/logic/test_flattening_steps.py",)),
     "actors/logic/order_table.py": Measured(("tests/unit/logic/test_order_table.py",), ("_stays",)),
     "actors/logic/permits.py": Measured(("tests/link/test_permits.py",)),
+    "actors/risk/accounting.py": Measured(_LOSSES),
+    "actors/risk/baselines.py": Measured(
+        (*_LOSSES, "tests/unit/logic/test_risk_rules.py", "tests/unit/logic/test_risk_audit.py")
+    ),
+    "actors/risk/profit.py": Measured(_LOSSES),
+    "actors/risk/two_looks.py": Measured(_LOSSES),
+    "actors/risk/unexplained.py": Measured(_LOSSES),
     "actors/risk/exposure.py": Measured(
         ("tests/unit/logic/test_exposure.py", "tests/unit/logic/test_exposure_in_flight.py")
     ),
