@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import Any
 
@@ -24,6 +24,7 @@ from actors.risk.baselines import (
     Baselines,
     Stake,
     included,
+    is_over_night,
     least_equity,
     newest,
     snapshot,
@@ -82,7 +83,10 @@ def ledger(*held: tuple[Contract, float, float], fills: tuple[Execution, ...] = 
 def fill(quantity: float, price: float, contract: Contract = SPY, **fields: Any) -> Execution:
     """A purchase, or with a negative quantity a sale, with a commission of 1."""
     action = OrderAction.BUY if quantity > 0 else OrderAction.SELL
-    given: dict[str, Any] = {"commission": 1.0, "exec_id": f"{contract.symbol}.{quantity}.01"} | fields
+    given: dict[str, Any] = {
+        "commission": 1.0,
+        "exec_id": f"{contract.symbol}.{quantity}.01",
+    } | fields
     return execution(abs(quantity), price=price, action=action, contract=contract, **given)
 
 
@@ -213,6 +217,83 @@ def test_what_positions_gained(
     begin: Baseline, book: Ledger, now: Account, expected: Profit
 ) -> None:
     assert profit(begin, book, now) == expected
+
+
+DAX = attrs.evolve(FUTURE, con_id=9402, symbol="DAX", currency="EUR", multiplier=25.0)
+MANY = baseline(
+    stakes={
+        SPY.con_id: stake(100.0, None),
+        **ABROAD_STAKE,
+        **FUTURE_STAKE,
+        QQQ.con_id: stake(10.0, 5_000.0),
+    },
+    seen=frozenset({"SAP.7.0"}),
+)
+MANY_HELD = ledger(
+    (SPY, 100.0, 600.0),
+    (ABROAD, 20.0, 100.0),
+    (QQQ, 10.0, 500.0),
+    (FUTURE, 2.0, 300_000.0),
+    fills=(
+        fill(7.0, 1.0, ABROAD),
+        fill(10.0, 100.0, ABROAD),
+        fill(1.0, 100.0, DAX, commission=2.0),
+        fill(-1.0, 102.0, DAX, commission=2.0),
+    ),
+)
+
+
+def many(net: float, cash: float) -> Account:
+    return rich(net, cash, SAP=104.0, QQQ=510.0, ES=300_100.0)
+
+
+@pytest.mark.req("RSK-5")
+def test_the_gains_of_many_contracts_add_up_and_what_is_unpriced_among_them_is_named() -> None:
+    found = profit(MANY, MANY_HELD, many(0.0, 0.0))
+
+    assert found == Profit(
+        gained=79.0 * EURO + 100.0 + 46.0 * EURO + 200.0,
+        translated=250.0,
+        spent=1_001.0 * EURO,
+        futures=46.0 * EURO + 200.0,
+        has_futures=True,
+        unvalued=(SPY.con_id,),
+    )
+
+
+@pytest.mark.req("RSK-5")
+def test_the_rest_is_what_gains_rates_and_cash_leave() -> None:
+    now = many(100_000.0 + 456.25 + 250.0 - 3_000.0, 40_000.0 - 1_251.25)
+
+    assert rest(MANY, now, profit(MANY, MANY_HELD, now)) == pytest.approx(-3_000.0)
+
+
+@pytest.mark.req("RSK-5")
+def test_a_transfer_is_what_gains_rates_and_executions_leave() -> None:
+    priced = valued(MANY, marks(SPY=600.0))
+    now = rich(
+        100_000.0 + 456.25 + 250.0 + 5_000.0,
+        40_000.0 - 1_251.25 + 5_000.0,
+        SAP=104.0,
+        QQQ=510.0,
+        ES=300_100.0,
+        SPY=600.0,
+    )
+
+    found = unexplained(priced, MANY_HELD, now)
+
+    assert found is not None
+    assert found.worth == pytest.approx(5_000.0)
+    assert found.cash == pytest.approx(5_000.0)
+
+
+@pytest.mark.req("RSK-5")
+def test_what_moves_while_it_is_read_holds_up_no_other() -> None:
+    book = ledger((ABROAD, 10.0, 100.0), (QQQ, 5.0, 500.0))
+
+    _, moved = adjusted(baseline(), book, rich(), marks(SAP=100.0, QQQ=500.0), apart_from=[9401])
+
+    assert [each.con_id for each in moved] == [QQQ.con_id]
 
 
 CHANGES: dict[str, tuple[Baseline, Ledger, dict[int, Mark], Baseline, tuple[Moved, ...]]] = {
@@ -519,6 +600,9 @@ def test_the_loss_is_a_ratio_of_the_baseline(
         ([0.0, 50.0, 100.0], True),  # seen all the time
         ([0.0, 2.0, 4.0, 6.0], True),
         ([100.0, 0.0], False),
+        ([100.0, 101.0], False),
+        ([0.0, 0.5, 5.5], True),
+        ([0.0, 0.0, 5.0], True),
     ],
 )
 def test_two_looks(times: list[float], confirmed: bool) -> None:
@@ -529,6 +613,19 @@ def test_two_looks(times: list[float], confirmed: bool) -> None:
 
     assert (found == ("loss",)) is confirmed
     assert look(seen, [], times[-1] + 5.0) == ({}, ())
+
+
+@pytest.mark.req("RSK-5")
+def test_what_is_seen_for_the_first_time_holds_up_nothing_else() -> None:
+    seen, _ = look({}, ["b"], 0.0)
+
+    later, confirmed = look(seen, ["a", "b"], 5.0)
+
+    assert confirmed == ("b",)
+    assert {name: (each.first, each.last) for name, each in later.items()} == {
+        "a": (5.0, 5.0),
+        "b": (0.0, 5.0),
+    }
 
 
 @pytest.mark.req("RSK-5")
@@ -551,6 +648,8 @@ def test_a_baseline_comes_back_from_the_journal_as_it_was() -> None:
     )
     made = snapshot(DAY, "2026-03-02", book, rich(SPY=610.0))
     assert made is not None
+    assert (made.kind, made.key, made.value, made.cash) == (DAY, "2026-03-02", 100_000.0, 40_000.0)
+    assert (made.seen, made.seen_until) == (frozenset({"SPY.1.0"}), NOW)
     assert made.stakes == {
         SPY.con_id: stake(100.0, 61_000.0, 60_000.0),
         ABROAD.con_id: stake(10.0, None, 900.0, currency="EUR", rate=EURO),
@@ -558,9 +657,35 @@ def test_a_baseline_comes_back_from_the_journal_as_it_was() -> None:
     moved = attrs.evolve(made, futures=3.0)
     rows = [record_of(moved, OWNER, NOW), record_of(made, owner_of("embedded", "DU1"), NOW)]
 
+    last = attrs.evolve(made, kind=LAST)
     assert baselines_of(rows, OWNER) == Baselines(day=moved)
+    assert baselines_of([record_of(last, OWNER, NOW)], OWNER) == Baselines(last=last)
     assert baselines_of(rows, owner_of("external", "DU2")) == NO_BASELINES
     assert baselines_of([attrs.evolve(rows[0], content=None)], OWNER) == NO_BASELINES
+
+
+@pytest.mark.req("RSK-5")
+def test_a_future_and_a_currency_without_a_rate_are_told_as_such_when_a_period_begins() -> None:
+    strange = attrs.evolve(QQQ, currency="XXX")
+
+    made = snapshot(DAY, "", ledger((FUTURE, 1.0, 300_000.0), (strange, 1.0, 5.0)), rich(1.0))
+
+    assert made is not None
+    assert made.stakes[FUTURE.con_id].is_future
+    assert made.stakes[QQQ.con_id].rate == 1.0
+
+
+@pytest.mark.req("RSK-5")
+@pytest.mark.parametrize(
+    ("key", "now", "expected"),
+    [
+        ("2026-12-24", datetime(2026, 12, 28, 15, tzinfo=UTC), True),  # Christmas, a weekend
+        ("2026-03-02", datetime(2026, 3, 3, 4, tzinfo=UTC), True),  # still Monday in New York
+        ("2026-03-03", datetime(2026, 3, 3, 4, tzinfo=UTC), False),
+    ],
+)
+def test_a_night_is_one_of_the_exchange(key: str, now: datetime, expected: bool) -> None:
+    assert is_over_night(key, now) is expected
 
 
 @pytest.mark.req("RSK-5")
@@ -580,6 +705,59 @@ def test_a_period_begins_where_the_last_process_left_the_account() -> None:
     assert losses(after_a_night.baselines, HELD, rich(95_000.0, SPY=550.0)).day == 0.05
     assert [each.value for each in running.begun] == [95_000.0, 95_000.0]
     assert take_note(known, HELD, account(None), {}, NOW, has_just_started=True).begun == ()
+
+
+@pytest.mark.req("RSK-5")
+def test_a_note_moves_what_has_begun_and_says_by_what() -> None:
+    known = Baselines(day=baseline(stakes=SPY_STAKE))
+    book = ledger((SPY, 150.0, 600.0), (QQQ, 1.0, 500.0))
+    now = rich(SPY=610.0)
+
+    noted = take_note(known, book, now, marks(SPY=610.0, QQQ=500.0), NOW, moving=[QQQ.con_id])
+
+    ((after, moved),) = noted.moved
+    assert (
+        after
+        == noted.baselines.day
+        == baseline(130_500.0, stakes={SPY.con_id: stake(150.0, 90_500.0, 90_000.0)})
+    )
+    assert moved == (Moved(con_id=SPY.con_id, quantity=50.0, value=30_500.0),)
+    assert [each.kind for each in noted.begun] == [WEEK]
+
+
+@pytest.mark.req("RSK-5")
+def test_a_note_values_what_had_no_price_and_tells_a_split_by_what_was_held() -> None:
+    begin = baseline(stakes={SPY.con_id: stake(100.0, None, 1.0), QQQ.con_id: stake(10.0, 5_000.0)})
+    book = ledger((SPY, 200.0, 300.0), (QQQ, 10.0, 500.0))
+    before = ledger((SPY, 100.0, 600.0)).positions
+    now = rich(SPY=300.0, QQQ=500.0)
+
+    noted = take_note(Baselines(day=begin), book, now, marks(SPY=300.0), NOW, before)
+
+    assert [each.is_split for _, moved in noted.moved for each in moved] == [True]
+    assert noted.baselines.day is not None
+    assert noted.baselines.day.stakes[SPY.con_id] == stake(200.0, 30_000.0, 1.0)
+    quiet = take_note(noted.baselines, book, now, marks(SPY=300.0), NOW, before)
+    assert (quiet.moved, quiet.begun) == ((), ())
+
+
+@pytest.mark.req("RSK-5")
+def test_a_period_does_not_begin_where_a_process_ended_long_ago() -> None:
+    january = attrs.evolve(baseline(1.0), kind=LAST, key="2026-01-02")
+
+    noted = take_note(
+        Baselines(last=january), ledger(), rich(95_000.0), {}, NOW, has_just_started=True
+    )
+
+    assert [each.value for each in noted.begun] == [95_000.0, 95_000.0]
+
+
+@pytest.mark.req("RSK-1")
+def test_a_loss_without_a_price_counts_only_where_that_is_wanted() -> None:
+    known = Baselines(day=baseline(0.5, 0.5, stakes=SPY_STAKE))
+
+    assert losses(known, HELD, rich(0.25, 0.5)).day == 0.0
+    assert losses(known, HELD, rich(0.25, 0.5), counts_rest=True).day == 0.5
 
 
 @pytest.mark.req("RSK-1")
