@@ -139,6 +139,7 @@ def _steps(audit: LiquidationAudit) -> Iterator[Step]:
     yield from map(_step, audit.steps)
     for order in audit.orders:
         yield from _order_steps(order, audit)
+    yield from map(latch_step, audit.recorded)
     if audit.rearmed is not None:
         yield latch_step(audit.rearmed)
 

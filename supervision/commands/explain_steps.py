@@ -22,6 +22,7 @@ from actors.executor.audit_notes import (
 )
 from actors.logic.order_table import TERMINAL, OrderState
 from supervision.store.audit import OrderAudit
+from supervision.store.entries.liquidations import RECORDED
 from supervision.store.entries.orders import UNJOURNALED_NOTE
 
 WHATS: Final = (
@@ -335,11 +336,12 @@ def execution_step(row: Mapping[str, Any], commissions: Mapping[str, float]) -> 
 def latch_step(row: Mapping[str, Any]) -> Step:
     """Tell an entry of the latch."""
     latched = bool(row["latched"])
-    words = (
-        f"Strategy C latched: {row['reason']} (liquidation {row['liquidation_id']})"
-        if latched
-        else f"re-armed by {row['who']}: {row['why']}"
-    )
+    if row["latched"] == RECORDED:
+        words = f"re-arming recorded for when the link is back, by {row['who']}: {row['why']}"
+    elif latched:
+        words = f"Strategy C latched: {row['reason']} (liquidation {row['liquidation_id']})"
+    else:
+        words = f"re-armed by {row['who']}: {row['why']}"
     names = ("liquidation_id", "reason", "who", "why", "close_reason")
     facts = {name: row[name] for name in names}
     return Step(at=row["at"], what="latch", text=words, facts={"latched": latched, **facts})

@@ -18,6 +18,7 @@ from typing import Any, Final
 import attrs
 
 from actors.errors import ConfigurationError, GatewayError
+from supervision.store.entries.liquidations import RECORDED
 from supervision.store.journal_rows import as_text, decode
 from supervision.store.journal_schema import (
     BUSY_S,
@@ -94,11 +95,13 @@ class OrderAudit:
 class LiquidationAudit:
     """All that the journal has of a liquidation: the latch that began it, its steps, and the orders meanwhile.
 
-    ``rearmed`` is the entry that took the latch back. ``until`` is when the last step was recorded, or the next latch;
-    None while it goes on. ``orders`` are all of which something became known until then.
+    ``rearmed`` is the entry that took the latch back, ``recorded`` are those of taking it back later.
+    ``until`` is when the last step was recorded, or the next latch; None while it goes on. ``orders`` are all of which
+    something became known until then.
     """
 
     latch: dict[str, Any]
+    recorded: tuple[dict[str, Any], ...]
     rearmed: dict[str, Any] | None
     steps: tuple[dict[str, Any], ...]
     orders: tuple[OrderAudit, ...]
@@ -152,16 +155,24 @@ class AuditTrail:
         )
 
     def liquidations(self, liquidation_id: str = "") -> tuple[dict[str, Any], ...]:
-        """Find the latches that began liquidations whose id begins so, oldest first."""
+        """Find the latches that began liquidations whose id begins so, oldest first; each once."""
         return self._rows(
-            "SELECT * FROM latch WHERE latched AND substr(liquidation_id, 1, length(:id)) = :id ORDER BY seq",
+            "SELECT * FROM latch AS one WHERE latched AND substr(liquidation_id, 1, length(:id)) = :id AND seq ="
+            " (SELECT min(seq) FROM latch WHERE latched AND liquidation_id = one.liquidation_id) ORDER BY seq",
             {"id": liquidation_id},
         )
 
     def liquidation(self, latch: dict[str, Any]) -> LiquidationAudit:
         """Read all that is known of a liquidation that `liquidations` found."""
         key = {"seq": latch["seq"], "run": latch["liquidation_id"]}
-        following = self._rows("SELECT * FROM latch WHERE seq > :seq ORDER BY seq LIMIT 1", key)
+        following = self._rows(
+            "SELECT * FROM latch WHERE seq > :seq AND (NOT latched OR liquidation_id <> :run) ORDER BY seq LIMIT 1",
+            key,
+        )
+        recorded = self._rows(
+            "SELECT * FROM latch WHERE latched = :recorded AND liquidation_id = :run ORDER BY seq",
+            key | {"recorded": RECORDED},
+        )
         steps = self._rows("SELECT * FROM steps WHERE run_id = :run ORDER BY seq", key)
         ended_at = steps[-1]["at"] if steps and steps[-1]["step"] == DONE else None
         until = ended_at or (following[0]["at"] if following else None)
@@ -173,6 +184,7 @@ class AuditTrail:
         )
         return LiquidationAudit(
             latch=latch,
+            recorded=recorded,
             rearmed=next((row for row in following if not row["latched"]), None),
             steps=steps,
             orders=tuple(self.order(self._entry(row["order_ref"])) for row in references),

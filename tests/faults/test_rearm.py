@@ -13,12 +13,16 @@ import pytest
 from actors.errors import GatewayError
 from actors.kernel.addresses import TapRecord
 from actors.messages.addresses import STRATEGY_C
-from actors.messages.liquidation import DataQuarantined, Rearmed
+from actors.messages.liquidation import DataQuarantined, Rearmed, RestartLimitExceeded
 from actors.messages.orders import SubmitOrder
 from actors.model.orders import OrderStatus
+from supervision.commands.explain_liquidation import explain_liquidation
 from supervision.config.sections import StrategyC
+from supervision.observe.masking import Masker
 from supervision.proof.loop import Proof, run_proof
 from supervision.simulator import Simulator
+from supervision.simulator.instruments import ContractQuery
+from supervision.store.journal_lock import JOURNAL_FILE
 from supervision.store.latch_marker import MARKER_FILE, LatchMarker
 from tests.faults.crash import crash
 from tests.faults.test_latch_survives import Day, Witness
@@ -255,7 +259,7 @@ def test_a_close_on_its_way_is_waited_for_and_then_ended() -> None:
         assert len(closes(world)) == placed
         assert [held.quantity for held in world.simulator.positions().values()] == [HELD]
 
-    for steps in range(16):
+    for steps in range(0, 20, 2):
 
         async def run(world: ProofWorld, steps: int = steps) -> None:
             await scenario(world, steps)
@@ -285,8 +289,8 @@ def test_keeping_the_positions_stops_a_liquidation_at_any_step() -> None:
             f"{quantity:g} {symbol}" for symbol, quantity in held.items()
         }
 
-    for step in range(12):
-        delay_s = step * 0.06
+    for step in range(8):
+        delay_s = step * 0.09
 
         async def run(world: ProofWorld, delay_s: float = delay_s) -> None:
             await scenario(world, delay_s)
@@ -313,6 +317,42 @@ def test_what_does_not_end_in_time_is_refused_with_its_name_and_the_liquidation_
         assert world.simulator.positions() == {}
 
     prove(scenario)
+
+
+def test_a_close_that_was_begun_and_not_asked_for_yet_is_not_sent_any_more() -> None:
+    """An option's hours and price are asked for first, and re-arming may come in between."""
+
+    async def scenario(world: ProofWorld, steps: int) -> None:
+        call = ContractQuery(symbol="SPY", sec_type="OPT", strike=600.0, right="C")
+        option = world.simulator.universe.find(call, world.simulator.market.today)[-1]
+        world.simulator.faults.trade_elsewhere("SPY", 2.0, con_id=option.con_id)
+        await asyncio.sleep(5.0)
+        seen, count = asyncio.Event(), 0
+
+        def watch(record: TapRecord) -> None:
+            nonlocal count
+            count += record.sender == STRATEGY_C or record.recipient == STRATEGY_C
+            if count > steps:
+                seen.set()
+
+        tap = world.process.tap(watch)
+        await world.gateway.liquidate("a drill")
+        await seen.wait()
+        tap.cancel()
+
+        answer = await rearm(world, keep_positions=True)
+        placed = len(closes(world))
+        await asyncio.sleep(60.0)
+
+        assert answer.carried_out
+        assert len(closes(world)) == placed
+
+    for steps in range(4, 26, 2):
+
+        async def run(world: ProofWorld, steps: int = steps) -> None:
+            await scenario(world, steps)
+
+        prove(run, seed=steps)
 
 
 # --- where the latch is kept ------------------------------------------------------------------------------------------
@@ -397,6 +437,83 @@ def test_re_arming_is_refused_while_the_disk_does_not_take_it(
         assert (await day.running.rearm(WHO, WHY)).was_latched
 
     prove_day(tmp_path, scenario)
+
+
+def test_a_write_that_was_still_to_be_repeated_does_not_undo_a_re_arm(tmp_path: Path) -> None:
+    async def scenario(day: Day) -> None:
+        day.disk.refuses = FULL
+        await day.running.liquidate("a drill")
+        await asyncio.sleep(7.0)
+        day.disk.heal()
+
+        assert (await day.running.rearm(WHO, WHY)).carried_out
+        await asyncio.sleep(30.0)
+        await _restart_without(day)
+
+        assert not (await day.running.status()).latched
+
+    prove_day(tmp_path, scenario)
+
+
+def test_a_re_arm_that_only_the_journal_took_is_refused_and_taken_back(tmp_path: Path) -> None:
+    async def scenario(day: Day) -> None:
+        await day.running.liquidate("a drill")
+        await asyncio.sleep(10.0)
+        assert day.marker is not None
+        day.marker.refuses = True
+
+        with pytest.raises(GatewayError, match="still latched: the disk is read-only"):
+            await day.running.rearm(WHO, WHY)
+        day.marker.refuses = False
+        await asyncio.sleep(30.0)
+        await _restart_without(day)
+
+        assert (await day.running.status()).latch_reason == "operator: a drill"
+
+    prove_day(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("heals", [True, False])
+def test_a_process_that_stops_by_itself_has_its_latch_on_the_disk_or_says_that_it_has_not(
+    tmp_path: Path, heals: bool
+) -> None:
+    async def scenario(day: Day) -> None:
+        process = day.running.process
+        said: list[str] = []
+        day.witness.listener = said.append
+        day.disk.refuses = READ_ONLY
+        process.tell(STRATEGY_C, RestartLimitExceeded(actor="market_data", reason="a test"))
+        await asyncio.sleep(30.0)
+        assert day.simulator.positions() == {}
+        was_running = process.is_running
+
+        if heals:
+            day.disk.heal()
+        await asyncio.sleep(10.0 if heals else 60.0)
+
+        assert (was_running, process.is_running) == (True, False)
+        marked = LatchMarker(tmp_path / MARKER_FILE).read().mark
+        assert (marked is not None and marked.latched) is heals
+        assert ("stops_without_durable_latch" in said) is not heals
+
+    prove_day(tmp_path, scenario)
+
+
+def test_what_is_recorded_for_the_reconnect_is_explained(tmp_path: Path) -> None:
+    async def scenario(day: Day) -> None:
+        await day.lose_the_link()
+        await asyncio.sleep(2.0)
+        await day.running.rearm(WHO, WHY)
+        await day.restore_the_link()
+        await asyncio.sleep(120.0)
+
+    prove_day(tmp_path, scenario)
+
+    told = explain_liquidation(tmp_path / JOURNAL_FILE, None, Masker(), as_json=False).lines
+    text = "\n".join(told)
+    assert text.count("Strategy C latched") == 1
+    assert f"re-arming recorded for when the link is back, by {WHO}: {WHY}" in text
+    assert f"re-armed by {WHO}: {WHY}" in text
 
 
 async def _restart_without(day: Day, *names: str) -> None:

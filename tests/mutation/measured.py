@@ -84,5 +84,6 @@ MEASURED: Final[Mapping[str, Measured]] = {
     "supervision/tree/restart_policy.py": Measured(
         ("tests/kernel/test_restart_policy.py",), ("_within",)
     ),
+    "supervision/store/latch_verdict.py": Measured(("tests/unit/logic/test_latch_verdict.py",)),
+    "supervision/strategy_c/rearm_moves.py": Measured(("tests/unit/logic/test_rearm_moves.py",)),
 }
-"""Module → how it is measured, by paths from the root."""

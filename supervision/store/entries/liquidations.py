@@ -53,6 +53,9 @@ _STANDINGS: Final = (
 )
 """What the column ``latched`` means by its number; 0: the latch is off. Earlier versions take each other one for on."""
 
+RECORDED: Final = _STANDINGS.index(LatchStanding.REARM_RECORDED)
+"""The number where re-arming waits for the link."""
+
 
 def audit_rows(*, at: datetime, kind: str, who: str, why: str, detail: Any = None) -> Rows:
     """Write to the audit trail of who latched and re-armed."""
