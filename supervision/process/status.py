@@ -9,6 +9,7 @@ import attrs
 
 from actors import messages as m
 from actors.connection.accounts import masked
+from actors.model.latch import LatchStanding
 from supervision.observe.masking import Masker
 from supervision.tree.children import ChildStatus
 
@@ -117,6 +118,8 @@ def status_lines(status: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _opening(status: Mapping[str, Any]) -> str:
+    if status["liquidation_step"] == LatchStanding.REARM_RECORDED:
+        return "refused until the re-arming is carried out that is recorded: first of all when the link is back"
     if status["latched"]:
         return "refused until an operator re-arms"
     if status["connection"] != "CONNECTED":

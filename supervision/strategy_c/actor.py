@@ -22,6 +22,7 @@ from actors.kernel.handlers import handles
 from actors.kernel.messages import StopTree
 from actors.messages.addresses import CONNECTION, SUPERVISOR
 from actors.model.connection import BrokerState, ConnectionState, DisconnectCause
+from actors.model.latch import LatchStanding
 from actors.model.orders import CloseReason
 from actors.model.trading import Trading
 from actors.ports import EventLog, no_log
@@ -38,9 +39,6 @@ from supervision.strategy_c.scope import Scope
 
 LATCH_BEFORE_STOP_S: Final = 60.0
 """A process that stops by itself waits so long for its latch to be on the disk."""
-
-REARM_RECORDED: Final = "REARM_RECORDED"
-"""What `status` calls the step while an operator's re-arming waits for the link."""
 
 LOST_JOURNAL: Final = (
     "the journal is empty, yet the broker knows {} orders of this operator id: it was moved, lost or replaced, and"
@@ -350,7 +348,8 @@ class StrategyCActor(SupervisedActor):
 
     @handles(m.GetLiquidationStatus)
     def on_get_liquidation_status(self, request: m.GetLiquidationStatus) -> None:
-        """Tell where Strategy C stands."""
+        """Tell where Strategy C stands; a re-arming that waits for the link is a step of its own."""
+        is_recorded = self.rearming.is_recorded
         self.reply(
             request,
             m.LiquidationStatus(
@@ -358,7 +357,7 @@ class StrategyCActor(SupervisedActor):
                 latched=self.latch.is_on,
                 reason=self.latch.reason,
                 liquidation_id=self.latch.liquidation_id or None,
-                step=REARM_RECORDED if self.rearming.is_recorded else self.liquidation.step,
+                step=LatchStanding.REARM_RECORDED if is_recorded else self.liquidation.step,
                 report=self.liquidation.report,
                 queued=self.liquidation.queued,
             ),

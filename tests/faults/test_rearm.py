@@ -19,6 +19,7 @@ from actors.model.orders import OrderStatus
 from supervision.commands.explain_liquidation import explain_liquidation
 from supervision.config.sections import StrategyC
 from supervision.observe.masking import Masker
+from supervision.process.status import status_lines
 from supervision.proof.loop import Proof, run_proof
 from supervision.simulator import Simulator
 from supervision.simulator.instruments import ContractQuery
@@ -79,6 +80,8 @@ def test_with_the_link_down_it_is_recorded_and_nothing_is_sold_at_the_reconnect(
         assert (answer.was_latched, answer.carried_out) == (True, False)
         assert answer.kept == (HELD_SPY,)
         assert (status.latched, status.liquidation_step) == (True, "REARM_RECORDED")
+        said = "\n".join(status_lines(attrs.asdict(status)))
+        assert "first of all when the link is back" in said
         assert not (await world.gateway.status()).latched
         assert closes(world) == []
         again = await world.gateway.submit_order(buy(), CONTEXT)
