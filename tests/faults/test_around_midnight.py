@@ -22,7 +22,8 @@ STRICT = a_config(
         daily_loss_ratio=0.03,
         weekly_drawdown_ratio=0.06,
         allow_short=False,
-        quote_max_age_s=3600.0,
+        max_orders_per_minute=0,
+        max_open_positions=0,
     )
 )
 RICH = SimulatorConfig(seed=7, cash=1_000_000.0)

@@ -280,7 +280,7 @@ STEPS: dict[str, tuple[Callable[[World], None], int]] = {
 
 
 @pytest.mark.req("RSK-5")
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 2**32))
 def test_the_loss_is_that_of_positions_whatever_else_happens(seed: int) -> None:
     world = World(seed)
