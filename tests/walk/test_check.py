@@ -23,6 +23,10 @@ from supervision.commands.check.report import Status, StepFailed
 from supervision.commands.check.sockets import find_listener
 from supervision.commands.cli import ExitCode
 from supervision.simulator import SimulatorConfig, ThreadedSimulator
+from supervision.store.entries.accounts import pin_rows
+from supervision.store.journal_file import JournalFile
+from supervision.store.journal_lock import JOURNAL_FILE, JournalLock
+from supervision.store.journal_values import Writer
 from tests.walk.commands import Ended, command, in_process, log_lines, running, write_config
 
 NAMES: Final = [step.name for step in STEPS]
@@ -456,6 +460,27 @@ def test_several_accounts_ask_for_a_choice(tmp_path: Path) -> None:
 
     assert_failed(ended, "accounts", ExitCode.REFUSED, "manages 2 accounts", "set general.account")
     assert chosen.code == ExitCode.OK, chosen
+
+
+@pytest.mark.req("DEP-2", "CON-18")
+def test_an_account_that_this_state_directory_does_not_trade_fails_the_check(
+    tmp_path: Path,
+) -> None:
+    pin = pin_rows(endpoint="external", account="DU2222222", at=datetime.now(UTC))
+    with JournalLock(tmp_path / "state" / JOURNAL_FILE) as lock:
+        file = JournalFile(lock)
+        with file.batch() as batch:
+            batch.add(Writer(name="test", incarnation=1), pin)
+        file.close()
+    with simulated(account="DU1111111") as simulator:
+        other = check(tmp_path, simulator.port)
+    with simulated(account="DU2222222") as simulator:
+        same = check(tmp_path, simulator.port)
+
+    assert_failed(
+        other, "accounts", ExitCode.REFUSED, "this state_dir trades", "log the gateway in to"
+    )
+    assert same.code == ExitCode.OK, same
 
 
 # --- what the gateway answers -----------------------------------------------------------------------------------------

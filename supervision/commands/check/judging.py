@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from actors.errors import (
+    AnotherAccountError,
     ClientIDInUseError,
     ConfigurationError,
     ContractQualificationError,
@@ -92,6 +93,7 @@ _REMEDIES: Final[tuple[tuple[str, type[GatewayError], str], ...]] = (
     ("client id", ClientIDInUseError, remedies.CLIENT_ID),
     ("client id", GatewayError, remedies.API_SILENT),
     ("accounts", NotPaperAccountError, remedies.PAPER_ACCOUNT),
+    ("accounts", AnotherAccountError, remedies.PINNED_ACCOUNT),
     ("accounts", ConfigurationError, remedies.CHOOSE_ACCOUNT),
     ("round trip", GatewayError, remedies.NO_ROUND_TRIP),
     ("state", ReadOnlyError, remedies.READ_ONLY_API),

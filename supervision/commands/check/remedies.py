@@ -57,6 +57,10 @@ PAPER_ACCOUNT: Final = (
     "log the gateway in to the paper account (its code begins with D); only --mode dry_run may read"
     " a live account"
 )
+PINNED_ACCOUNT: Final = (
+    "log the gateway in to the account that this state_dir trades; to trade another one, stop the process, then:"
+    " python -m supervision account switch"
+)
 CHOOSE_ACCOUNT: Final = "set general.account in config.toml to one of the accounts of this login"
 NO_ROUND_TRIP: Final = (
     "the session is open but the gateway does not answer: it may have lost IB's servers or hang;"

@@ -43,6 +43,8 @@ from supervision.commands.check.sockets import find_listener, greet
 from supervision.commands.control import call
 from supervision.config.sections import Config
 from supervision.process.handle import Process
+from supervision.store.audit import pinned_account
+from supervision.store.journal_lock import JOURNAL_FILE
 
 CHECK_CLIENT_IDS: Final = (9998, 9997, 9996)
 """The check's own, so that it can run beside a process that trades; several, since two checks may run at once."""
@@ -222,11 +224,14 @@ class _Check:
     async def _accounts(self) -> Outcome:
         assert self._session is not None  # noqa: S101 - `run` skips this step otherwise
         accounts = self._session.accounts
+        journal, endpoint = self.config.state_dir / JOURNAL_FILE, self.config.gateway.endpoint
+        pinned = await asyncio.to_thread(pinned_account, journal, endpoint)
         self._account = choose_account(
             accounts,
             configured=self.config.general.account,
             operator_id=self.config.general.operator_id,
             require_paper=self._mode is ExecutionMode.PAPER,
+            pinned=pinned,
         )
         kind = "paper account" if self._mode is ExecutionMode.PAPER else "account"
         return ok(f"{kind} {masked_list(accounts)}")
