@@ -166,7 +166,7 @@ class Residual(Part):
     @handles(m.AcknowledgeResidual)
     def on_acknowledge_residual(self, request: m.AcknowledgeResidual) -> None:
         """Take what is unexplained for explained by a person: it moves the baselines, and blocks nothing any more."""
-        if not request.who.strip() or not request.why.strip():
+        if not _is_said(request.who) or not _is_said(request.why):
             who_and_why = "acknowledging needs who and why, for the audit trail"
             self._actor.refuse(request, OrderValidationError(who_and_why))
             return
@@ -195,3 +195,8 @@ class Residual(Part):
         if self._timer is not None:
             self._timer.cancel()
         self._timer = self._actor.schedule(max(delay_s, 0.0), ResidualDue())
+
+
+def _is_said(text: object) -> bool:
+    """Whatever a caller sends is answered: it may be no text at all."""
+    return isinstance(text, str) and bool(text.strip())

@@ -9,6 +9,7 @@ import attrs
 import pytest
 
 from actors import messages as m
+from actors.errors import ModeError, OrderValidationError
 from actors.messages.addresses import RISK
 from actors.model.orders import OrderStatus
 from supervision.simulator import SimulatorConfig
@@ -134,6 +135,27 @@ def test_a_residual_blocks_openings_and_pages_until_it_is_acknowledged() -> None
     assert amount == pytest.approx(-5_000.0, abs=10.0)
     assert after.status is OrderStatus.FILLED, after.rejection_reason
     assert [each["who"] for each in notes.of("account_residual_acknowledged")] == ["Ann"]
+
+
+@pytest.mark.req("RSK-5")
+@pytest.mark.parametrize(
+    ("who", "why", "error"),
+    [
+        ("Ann", "a fee", ModeError),
+        ("", "a fee", OrderValidationError),
+        ("Ann", " ", OrderValidationError),
+        (None, 7, OrderValidationError),
+    ],
+)
+def test_what_cannot_be_acknowledged_is_answered_and_harms_nobody(
+    who: Any, why: Any, error: type[Exception]
+) -> None:
+    async def scenario(world: ProofWorld) -> Any:
+        with pytest.raises(error):
+            await world.gateway.acknowledge_residual(who, why)
+        return [each.restarts for each in (await world.gateway.status()).actors]
+
+    assert set(prove(scenario, config=STRICT, simulated=MODEST)) == {0}
 
 
 @pytest.mark.req("RSK-5")
