@@ -93,6 +93,7 @@ def contract_from_details(details: Any) -> Contract:
         strike=positive(raw.strike) if kind.has_strike else None,
         right=_RIGHTS.get(raw.right.upper()) if kind.has_strike else None,
         multiplier=_multiplier(raw.multiplier, kind),
+        price_magnifier=positive(float(details.priceMagnifier or 1)) or 1.0,
         min_tick=positive(float(details.minTick)) or 0.01,
         time_zone=details.timeZoneId or "US/Eastern",
         trading_hours=details.tradingHours,

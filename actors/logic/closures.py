@@ -1,7 +1,7 @@
 """When a single position is due to be closed (POS-3).
 
 ==================  ============================================================================================
-emergency stop      the loss is at least 40 % of what was paid; takes precedence
+emergency stop      the loss is at least 40 % of what was paid, seen twice; takes precedence
 days to expiry      at most 3 calendar days, counted at the contract's exchange; 0 and expired (negative) count
 ==================  ============================================================================================
 
@@ -18,7 +18,7 @@ from actors.model.contracts import Contract
 from actors.model.orders import CloseReason
 from actors.sections.positions import Positions
 
-_TOLERANCE: Final = 1e-11
+TOLERANCE: Final = 1e-11
 """A loss of exactly the limit must trigger although its binary form may lie a hair below."""
 
 
@@ -40,13 +40,11 @@ def is_emergency(unrealized_pnl_pct: float | None, settings: Positions) -> bool:
     """Tell whether the loss, a ratio of the cost, has reached the emergency stop."""
     if unrealized_pnl_pct is None:
         return False
-    return unrealized_pnl_pct <= -settings.emergency_loss_ratio + _TOLERANCE
+    return unrealized_pnl_pct <= -settings.emergency_loss_ratio + TOLERANCE
 
 
-def closure_trigger(
-    days: int | None, unrealized_pnl_pct: float | None, settings: Positions
-) -> CloseReason | None:
+def closure_trigger(days: int | None, is_stopped: bool, settings: Positions) -> CloseReason | None:
     """Say why a position is due, or None; the emergency stop comes first."""
-    if is_emergency(unrealized_pnl_pct, settings):
+    if is_stopped:
         return CloseReason.EMERGENCY_STOP
     return CloseReason.THREE_DTE_RULE if is_near_expiry(days, settings) else None

@@ -87,4 +87,6 @@ class Position:
     should_close_3_dte: bool = False
     should_close_emergency: bool = False
     closure_trigger: CloseReason | None = None
+    valued_by: str = ""
+    """By what ``current_price`` was found, or "unsure: …" and why there is none (RULES 6)."""
     is_cached: bool = False

@@ -105,10 +105,17 @@ class Contract:
     strike: float | None = None
     right: Right | None = None
     multiplier: float = attrs.field(default=1.0, validator=attrs.validators.gt(0))
+    price_magnifier: float = attrs.field(default=1.0, validator=attrs.validators.gt(0))
+    """What a quoted price is divided by to be in ``currency``: 100 where pence are quoted and pounds are paid."""
     min_tick: float = 0.01
     time_zone: str = "US/Eastern"
     trading_hours: str = ""
     liquid_hours: str = ""
+
+    @property
+    def value_of_a_point(self) -> float:
+        """What one unit is worth in ``currency`` at a quoted price of 1."""
+        return self.multiplier / self.price_magnifier
 
     @property
     def position_id(self) -> str:

@@ -31,7 +31,7 @@ from actors.model.trading import Trading
 from actors.ports import EventLog, no_log
 from actors.position.closing import Closing
 from actors.position.due import Due
-from actors.position.holdings import Holdings
+from actors.position.holdings import Holdings, SecondLookDue
 from actors.position.prices import Prices
 from actors.sections.close import Close
 from actors.sections.flattening import Flattening
@@ -85,7 +85,13 @@ class PositionActor(SupervisedActor):
             )
         )
         self.holdings = holdings = self.own(
-            Holdings(self, settings, lambda: flattener.side.holdings)
+            Holdings(
+                self,
+                settings,
+                hours,
+                lambda: flattener.side.holdings,
+                stopped=lambda: self.due.close_what_is_due(),
+            )
         )
         self.prices = self.own(Prices(self, settings, market_data, log))
         self.closing = self.own(Closing(self, trading, holdings, hours, flattener))
@@ -123,6 +129,7 @@ class PositionActor(SupervisedActor):
         differences = self._differences(before) if self.holdings.known else ()
         self.holdings.known = True
         self.holdings.connected = True
+        self.holdings.costs_were_read()
         if message.is_connected:  # else closes wait until everybody has taken the state over
             self._link_changed(True)
         self.holdings.account = message.state.account
@@ -163,9 +170,19 @@ class PositionActor(SupervisedActor):
         self.schedule(self.settings.check_interval_s, _CheckDue())
         if not self.holdings.connected:
             return
+        self._refresh_prices()
+        self.due.close_what_is_due()
+
+    def _refresh_prices(self) -> None:
         for holding in tuple(self.flattener.side.holdings.values()):
             self.prices.refresh(holding)
-        self.due.close_what_is_due()
+
+    @handles(SecondLookDue)
+    def on_second_look_due(self, message: SecondLookDue) -> None:
+        """Look again at a loss that was seen once."""
+        holding = self.flattener.side.holdings.get(message.con_id)
+        if holding is not None and self.holdings.connected:
+            self.prices.refresh(holding)
 
     # --- closing --------------------------------------------------------------------------------------------------
 
@@ -187,6 +204,14 @@ class PositionActor(SupervisedActor):
     def on_holding_reported(self, event: m.HoldingReported) -> None:
         """Take over one position as the broker tells it."""
         self.flattener.holding_reported(event.holding)
+        if not self.holdings.cost_was_told(event.holding):
+            self.log(
+                "cost_unsure",
+                level="WARNING",
+                position_id=event.holding.contract.position_id,
+                average_cost=event.holding.average_cost,
+            )
+            self.tell(CONNECTION, m.RequestReconciliation(sender=self.name))
         if not event.holding.quantity:
             self.prices.forget(event.holding.contract.con_id)
         self.hours.want(held.contract for held in self.flattener.side.holdings.values())
@@ -196,11 +221,14 @@ class PositionActor(SupervisedActor):
     def on_trading_halted(self, event: m.TradingHalted) -> None:
         """A halted contract waits with its stops, and goes on at the halt's end."""
         self.flattener.halt_changed(event.contract.con_id, event.halted)
+        self.holdings.halt_changed(event.contract.con_id, event.halted)
 
     @handles(m.ConnectionStateChanged)
     def on_connection_state_changed(self, event: m.ConnectionStateChanged) -> None:
         """Flag what is told as cached while the link is down."""
         self._link_changed(event.state is ConnectionState.CONNECTED)
+        if self.holdings.connected:
+            self._refresh_prices()
 
     def _link_changed(self, is_up: bool) -> None:
         self.holdings.connected = is_up

@@ -9,31 +9,29 @@ never 0.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from actors.logic.closable import is_closable
 from actors.logic.closures import (
     closure_trigger,
     days_to_expiry,
-    is_emergency,
     is_near_expiry,
 )
 from actors.model.account import Holding, Position
-from actors.model.market import Quote
+from actors.position.valuation import Valued
 from actors.sections.positions import Positions
 
 
 def entry_price(holding: Holding) -> float:
     """The average price per unit without the multiplier, comparable with a quote; commission stays included."""
-    return holding.average_cost / holding.contract.multiplier
+    return holding.average_cost / holding.contract.value_of_a_point
 
 
 def unrealized_pnl(holding: Holding, price: float | None) -> float | None:
     """The profit (positive) or loss in the contract's currency if everything were traded at ``price``."""
     if price is None or not math.isfinite(price):
         return None
-    return holding.quantity * (price * holding.contract.multiplier - holding.average_cost)
+    return holding.quantity * (price * holding.contract.value_of_a_point - holding.average_cost)
 
 
 def unrealized_pnl_pct(holding: Holding, price: float | None) -> float | None:
@@ -45,69 +43,38 @@ def unrealized_pnl_pct(holding: Holding, price: float | None) -> float | None:
     return profit / cost
 
 
-def exit_price(holding: Holding, quote: Quote | None) -> float | None:
-    """The price that a position is valued at: last, else the midpoint, else the side that a close would meet."""
-    if quote is None:
-        return None
-    side = quote.bid if holding.quantity > 0 else quote.ask
-    return _positive(quote.price) or _positive(side)
-
-
 def position_view(
     holding: Holding,
-    price: float | None,
+    valued: Valued,
     now: datetime,
     settings: Positions,
+    *,
+    is_stopped: bool = False,
     is_cached: bool = False,
 ) -> Position:
-    """Describe a holding with its price, P&L, and whether it is due to be closed."""
-    known = _positive(price)
-    ratio = unrealized_pnl_pct(holding, known)
+    """Describe a holding with its price, P&L, and whether it is due to be closed.
+
+    ``is_stopped``: its loss has reached the emergency stop, seen twice (`actors.position.stops`).
+    """
     days = days_to_expiry(holding.contract, now)
+    unsure = f"{valued.basis}: {valued.why}" if valued.why else valued.basis.value
     return Position(
         position_id=holding.contract.position_id,
         symbol=holding.contract.symbol,
         quantity=holding.quantity,
         entry_price=entry_price(holding),
-        current_price=known,
-        unrealized_pnl=unrealized_pnl(holding, known),
-        unrealized_pnl_pct=ratio,
+        current_price=valued.price,
+        unrealized_pnl=unrealized_pnl(holding, valued.price),
+        unrealized_pnl_pct=unrealized_pnl_pct(holding, valued.price),
         days_to_expiry=days,
         contract=holding.contract,
         should_close_3_dte=is_near_expiry(days, settings),
-        should_close_emergency=is_emergency(ratio, settings),
+        should_close_emergency=is_stopped,
         closure_trigger=(
-            closure_trigger(days, ratio, settings)
+            closure_trigger(days, is_stopped, settings)
             if is_closable(holding.contract.security_type)
             else None
         ),
+        valued_by=unsure if valued.price is None else valued.basis.value,
         is_cached=is_cached,
     )
-
-
-def position_views(
-    holdings: Iterable[Holding],
-    quotes: Mapping[int, Quote],
-    now: datetime,
-    settings: Positions,
-    is_cached: bool = False,
-) -> tuple[Position, ...]:
-    """Describe all holdings that are not zero, with the newest quote of each by con_id."""
-    return tuple(
-        position_view(
-            holding,
-            exit_price(holding, quotes.get(holding.contract.con_id)),
-            now,
-            settings,
-            is_cached,
-        )
-        for holding in holdings
-        if holding.quantity
-    )
-
-
-def _positive(price: float | None) -> float | None:
-    """A price that the broker does not have comes as 0, −1 or NaN."""
-    if price is None or not math.isfinite(price) or price <= 0.0:
-        return None
-    return price

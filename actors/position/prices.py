@@ -9,7 +9,7 @@ from actors.kernel.handlers import Part
 from actors.messages.addresses import MARKET_DATA
 from actors.model.account import Holding
 from actors.ports import EventLog
-from actors.position.pnl import exit_price
+from actors.position.valuation import value
 from actors.sections.market_data import MarketData
 from actors.sections.positions import Positions
 
@@ -53,7 +53,8 @@ class Prices(Part):
         is_known = False
         try:
             quote = (await self._actor.asked(MARKET_DATA, question, m.QuoteRead)).quote
-            is_known = exit_price(holding, quote) is not None
+            valued = value(holding, quote, self._actor.clock.now(), self._settings)
+            is_known, why = valued.price is not None, valued.why or why
         except GatewayError as error:
             why = str(error)
         self._asking.discard(con_id)

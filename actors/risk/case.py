@@ -60,7 +60,7 @@ class Case:
 
     def worth(self, contract: Contract) -> float:
         """What a contract at a price of 1 is worth in the account's currency."""
-        return contract.multiplier * self.rate_of(contract.currency)
+        return contract.value_of_a_point * self.rate_of(contract.currency)
 
 
 Finding = tuple[str | None, Mapping[str, float]]

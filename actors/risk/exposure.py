@@ -393,9 +393,11 @@ def _unit_value(ledger: Ledger, con_id: int, prices: Mapping[int, float]) -> flo
     held, contract = ledger.positions.get(con_id), _contract(ledger, con_id)
     price = prices.get(con_id)
     if price:  # a last price of 0 is the broker's way to say that there is none
-        return abs(price) * contract.multiplier
+        return abs(price) * contract.value_of_a_point
     orders = [item for item in ledger.reservations.values() if item.contract.con_id == con_id]
-    asked = [abs(order.price) * contract.multiplier for order in orders if order.price is not None]
+    asked = [
+        abs(order.price) * contract.value_of_a_point for order in orders if order.price is not None
+    ]
     cost = [] if held is None else [abs(held.average_cost)]
     return max(filter(None, asked + cost), default=math.nan)
 
@@ -409,7 +411,7 @@ def _moved(
     after = before + change
     if abs(after) <= _NOTHING:
         return drop(positions, contract.con_id)
-    unit_cost = execution.price * contract.multiplier
+    unit_cost = execution.price * contract.value_of_a_point
     if held is None or before * after < 0.0:
         cost = unit_cost
     elif abs(after) > abs(before):

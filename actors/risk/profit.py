@@ -99,9 +99,9 @@ class _Line:
         for each in self.fills:
             after = quantity + each.signed_quantity
             if quantity * after <= 0.0:
-                cost = after * each.price * each.contract.multiplier
+                cost = after * each.price * each.contract.value_of_a_point
             elif abs(after) > abs(quantity):
-                cost += each.signed_quantity * each.price * each.contract.multiplier
+                cost += each.signed_quantity * each.price * each.contract.value_of_a_point
             else:
                 cost *= after / quantity
             quantity = after
@@ -111,7 +111,8 @@ class _Line:
     def flow(self) -> float:
         """What its executions brought in, in its currency, less their commissions."""
         return sum(
-            -each.signed_quantity * each.price * each.contract.multiplier - (each.commission or 0.0)
+            -each.signed_quantity * each.price * each.contract.value_of_a_point
+            - (each.commission or 0.0)
             for each in self.fills
         )
 

@@ -369,7 +369,9 @@ def _cost_of(case: Case, contract: Contract, quantity: float, price: float) -> f
     is_option = contract.security_type is SecurityType.OPTION
     rate = limits.commission_per_option if is_option else limits.commission_per_share
     commission = max(limits.commission_minimum, quantity * rate)
-    return (quantity * price * contract.multiplier + commission) * case.rate_of(contract.currency)
+    return (quantity * price * contract.value_of_a_point + commission) * case.rate_of(
+        contract.currency
+    )
 
 
 def _is_twin(other: RecentOrder, order: WireOrder) -> bool:

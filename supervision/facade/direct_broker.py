@@ -17,7 +17,8 @@ from actors.messages.addresses import LINK
 from actors.model.account import Position
 from actors.model.contracts import ContractQuery
 from actors.model.market import MarketData, Quote
-from actors.position.pnl import position_views
+from actors.position.pnl import position_view
+from actors.position.valuation import Valued
 from actors.sections.positions import Positions
 
 Read = Callable[..., Awaitable[Any]]
@@ -55,4 +56,9 @@ class DirectBroker:
         read = await self._read(
             LINK, m.ReadBrokerState, m.BrokerStateRead, timeout_s, account=self._account
         )
-        return list(position_views(read.state.holdings, {}, clock.now(), Positions()))
+        now, unpriced = clock.now(), Valued(why="no quotes are read on this road")
+        return [
+            position_view(holding, unpriced, now, Positions())
+            for holding in read.state.holdings
+            if holding.quantity
+        ]

@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from actors.logic.closures import is_emergency
 from actors.messages.orders import WorkingOrder
 from actors.model.orders import OrderAction, Purpose
 from actors.position.pnl import position_view
+from actors.position.valuation import Valued
 from actors.risk import exposure
 from actors.risk.exposure import EMPTY
 from actors.risk.judging import judge_closing
@@ -156,8 +158,8 @@ def test_profit_and_loss_equal_exact_fractions(
     exact = quantity * (Fraction(price) - Fraction(cost)) * multiplier
     exact_pct = exact / (abs(quantity) * Fraction(cost) * multiplier)
 
-    view = position_view(held, float(price), NOW, Positions())
+    view = position_view(held, Valued(price=float(price)), NOW, Positions())
 
     assert float(exact) == pytest.approx(view.unrealized_pnl, rel=1e-9, abs=1e-6)
     assert float(exact_pct) == pytest.approx(view.unrealized_pnl_pct, rel=1e-9, abs=1e-6)
-    assert (exact_pct <= Fraction(-4, 10)) is view.should_close_emergency
+    assert (exact_pct <= Fraction(-4, 10)) is is_emergency(view.unrealized_pnl_pct, Positions())

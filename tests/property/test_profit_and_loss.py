@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.logic.closures import days_to_expiry
+from actors.logic.closures import days_to_expiry, is_emergency
 from actors.model.contracts import Contract, Right, SecurityType
 from actors.model.orders import CloseReason
-from actors.position.pnl import exit_price, position_view
+from actors.position.pnl import position_view
+from actors.position.valuation import Valued, value
 from actors.sections.positions import Positions
 from tests.unit.logic.values import NOW, holding, quote
 
@@ -59,7 +60,7 @@ def test_profit_is_what_selling_now_brings_less_what_was_paid(
     worth = Fraction(price) * Fraction(multiplier)
     profit = Fraction(quantity) * worth - Fraction(quantity) * cost
 
-    view = position_view(held, price, NOW, LIMITS)
+    view = position_view(held, Valued(price=price), NOW, LIMITS)
 
     scale = abs(Fraction(quantity)) * (worth + abs(cost))
     assert view.unrealized_pnl == close_to(profit, scale)
@@ -69,9 +70,7 @@ def test_profit_is_what_selling_now_brings_less_what_was_paid(
         assert view.unrealized_pnl_pct == close_to(share, scale / abs(Fraction(quantity) * cost))
         margin = Fraction(1, 10**9)
         if abs(share + EMERGENCY) > margin:
-            assert view.should_close_emergency is (share < -EMERGENCY)
-            expected = CloseReason.EMERGENCY_STOP if share < -EMERGENCY else None
-            assert view.closure_trigger is expected
+            assert is_emergency(view.unrealized_pnl_pct, LIMITS) is (share < -EMERGENCY)
 
 
 @pytest.mark.req("POS-2")
@@ -81,7 +80,7 @@ def test_a_short_gains_exactly_what_a_long_loses(
     quantity: float, multiplier: float, paid: float, price: float
 ) -> None:
     one, other = (
-        position_view(holding(signed, contract(multiplier), paid), price, NOW, LIMITS)
+        position_view(holding(signed, contract(multiplier), paid), Valued(price=price), NOW, LIMITS)
         for signed in (quantity, -quantity)
     )
 
@@ -101,11 +100,13 @@ def test_a_price_that_nobody_knows_is_none_and_never_zero(
     quantity: float, cost: float, last: float | None, bid: float | None, ask: float | None
 ) -> None:
     held = holding(quantity, contract(100.0), cost)
-    price = exit_price(held, quote(last=last, bid=bid, ask=ask))
+    valued = value(held, quote(last=last, bid=bid, ask=ask), NOW, LIMITS)
 
-    view = position_view(held, price, NOW, LIMITS)
+    view = position_view(held, valued, NOW, LIMITS)
 
-    assert (price, view.current_price, view.unrealized_pnl, view.unrealized_pnl_pct) == (None,) * 4
+    assert (valued.price, view.current_price, view.unrealized_pnl, view.unrealized_pnl_pct) == (
+        None,
+    ) * 4
     assert (view.should_close_emergency, view.closure_trigger) == (False, None)
 
 
@@ -126,7 +127,7 @@ def test_days_to_expiry_are_those_of_a_calendar_at_the_exchange(
     today = now.astimezone(wall).date()
     option = attrs.evolve(contract(100.0, today + timedelta(days=days)), time_zone=zone)
 
-    view = position_view(holding(1.0, option, 500.0), 5.0, now, LIMITS)
+    view = position_view(holding(1.0, option, 500.0), Valued(price=5.0), now, LIMITS)
 
     assert days_to_expiry(option, now) == view.days_to_expiry == days
     assert view.should_close_3_dte is (days in range(-5, 4))

@@ -25,6 +25,8 @@ MULTIPLIER = 100
 DEEP_STRIKE = 550.0
 NEAR_DAYS = 3
 LOOK_S = 5.0
+TWO_LOOKS_S = 10.0
+"""A loss is looked at twice, at least 5 s apart, before it stops."""
 LONG_S = 60.0
 JUST_ABOVE = 0.62
 JUST_BELOW = 0.58
@@ -152,7 +154,7 @@ def test_what_is_due_is_told_with_its_trigger_before_it_is_closed() -> None:
         world.simulator.faults.hold_orders()
         await world.gateway.connect()
         world.simulator.faults.move_price("SPY", JUST_BELOW)
-        await asyncio.sleep(LOOK_S)
+        await asyncio.sleep(TWO_LOOKS_S)
         return await world.gateway.check_strategy_c_closures()
 
     due = prove(scenario, connect=False)

@@ -8,12 +8,13 @@ from datetime import UTC, date, datetime, timedelta
 import attrs
 import pytest
 
-from actors.logic.closures import closure_trigger, days_to_expiry
+from actors.logic.closures import closure_trigger, days_to_expiry, is_emergency
 from actors.model.contracts import Contract
 from actors.model.orders import CloseReason
-from actors.position.pnl import exit_price, position_view, position_views
+from actors.position.pnl import position_view, unrealized_pnl_pct
+from actors.position.valuation import Valued, value
 from actors.sections.positions import Positions
-from tests.unit.logic.values import NOW, QQQ, SPY, SPY_CALL, holding, quote
+from tests.unit.logic.values import NOW, SPY, SPY_CALL, holding, quote
 
 LIMITS = Positions()
 
@@ -32,7 +33,7 @@ LIMITS = Positions()
 def test_profit_counts_the_multiplier_and_the_side(
     quantity: float, contract: Contract, cost: float, price: float, profit: float, percent: float
 ) -> None:
-    view = position_view(holding(quantity, contract, cost), price, NOW, LIMITS)
+    view = position_view(holding(quantity, contract, cost), Valued(price=price), NOW, LIMITS)
 
     assert profit == pytest.approx(view.unrealized_pnl)
     assert percent == pytest.approx(view.unrealized_pnl_pct)
@@ -42,7 +43,9 @@ def test_profit_counts_the_multiplier_and_the_side(
 @pytest.mark.req("POS-2")
 @pytest.mark.parametrize("price", [None, 0.0, -1.0, math.nan, math.inf])
 def test_an_unknown_price_makes_no_profit_and_no_emergency(price: float | None) -> None:
-    view = position_view(holding(2, SPY_CALL, 500.0), price, NOW, LIMITS)
+    held = holding(2, SPY_CALL, 500.0)
+    valued = value(held, quote(bid=price, last=price), NOW, LIMITS)
+    view = position_view(held, valued, NOW, LIMITS)
 
     assert (
         view.current_price,
@@ -54,7 +57,7 @@ def test_an_unknown_price_makes_no_profit_and_no_emergency(price: float | None) 
 
 @pytest.mark.req("POS-1")
 def test_a_position_is_known_by_symbol_and_contract() -> None:
-    view = position_view(holding(10), 600.0, NOW, LIMITS, is_cached=True)
+    view = position_view(holding(10), Valued(price=600.0), NOW, LIMITS, is_cached=True)
 
     assert (view.position_id, view.symbol, view.days_to_expiry) == ("SPY_756733", "SPY", None)
     assert view.is_cached
@@ -62,36 +65,36 @@ def test_a_position_is_known_by_symbol_and_contract() -> None:
 
 @pytest.mark.req("POS-2")
 def test_a_position_without_a_cost_has_no_percentage() -> None:
-    assert position_view(holding(10, SPY, 0.0), 600.0, NOW, LIMITS).unrealized_pnl_pct is None
+    assert (
+        position_view(holding(10, SPY, 0.0), Valued(price=600.0), NOW, LIMITS).unrealized_pnl_pct
+        is None
+    )
 
 
 @pytest.mark.req("POS-3")
 @pytest.mark.parametrize(
-    ("days", "percent", "expected"),
+    ("days", "is_stopped", "expected"),
     [
-        (None, None, None),
-        (None, -0.3999, None),
-        (None, -0.4, CloseReason.EMERGENCY_STOP),
-        (4, 0.1, None),
-        (3, 0.1, CloseReason.THREE_DTE_RULE),
-        (0, None, CloseReason.THREE_DTE_RULE),
-        (-1, None, CloseReason.THREE_DTE_RULE),
-        (3, -0.4, CloseReason.EMERGENCY_STOP),
-        (10, -0.99, CloseReason.EMERGENCY_STOP),
+        (None, False, None),
+        (None, True, CloseReason.EMERGENCY_STOP),
+        (4, False, None),
+        (3, False, CloseReason.THREE_DTE_RULE),
+        (0, False, CloseReason.THREE_DTE_RULE),
+        (-1, False, CloseReason.THREE_DTE_RULE),
+        (3, True, CloseReason.EMERGENCY_STOP),
+        (10, True, CloseReason.EMERGENCY_STOP),
     ],
 )
 def test_a_position_is_due_by_expiry_or_loss(
-    days: int | None, percent: float | None, expected: CloseReason | None
+    days: int | None, is_stopped: bool, expected: CloseReason | None
 ) -> None:
-    assert closure_trigger(days, percent, LIMITS) is expected
+    assert closure_trigger(days, is_stopped, LIMITS) is expected
 
 
 @pytest.mark.req("POS-3")
 @pytest.mark.parametrize("cost", [0.07, 1.1, 3.3, 250.0, 333.33])
 def test_a_loss_of_exactly_the_limit_triggers_whatever_its_binary_form(cost: float) -> None:
-    view = position_view(holding(3, SPY, cost), cost * 0.6, NOW, LIMITS)
-
-    assert view.should_close_emergency
+    assert is_emergency(unrealized_pnl_pct(holding(3, SPY, cost), cost * 0.6), LIMITS)
 
 
 @pytest.mark.req("POS-3")
@@ -104,23 +107,3 @@ def test_days_to_expiry_are_counted_at_the_exchange() -> None:
     assert days_to_expiry(attrs.evolve(option, time_zone="Asia/Tokyo"), evening) == 2
     assert days_to_expiry(attrs.evolve(option, time_zone="Nowhere/Land"), evening) == 3
     assert days_to_expiry(SPY, evening) is None
-
-
-@pytest.mark.req("POS-2")
-def test_a_position_is_valued_at_the_last_then_the_middle_then_the_side_of_its_close() -> None:
-    long, short = holding(1), holding(-1)
-
-    assert exit_price(long, quote()) == 600.0
-    assert exit_price(long, quote(last=None)) == 600.0
-    assert exit_price(long, quote(last=None, ask=None)) == 599.9
-    assert exit_price(short, quote(last=None, ask=None)) is None
-    assert exit_price(long, None) is None
-
-
-@pytest.mark.req("POS-1")
-def test_all_holdings_are_described_and_empty_ones_left_out() -> None:
-    views = position_views(
-        [holding(10), holding(0, QQQ), holding(1, SPY_CALL)], {SPY.con_id: quote()}, NOW, LIMITS
-    )
-
-    assert [view.current_price for view in views] == [600.0, None]
