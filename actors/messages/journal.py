@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 
 import attrs
 
@@ -253,11 +251,24 @@ class RecordGrace(Message):
 
 
 @attrs.frozen(kw_only=True)
-class RecordBaseline(Message):
-    """Remember an account when a day or week began (RSK-5).
+class RecordedStake:
+    """What was held of a contract when a day or week began (`actors.risk.baselines.Stake`)."""
 
-    ``account`` names it by endpoint and a hash. ``value`` is its net liquidation; ``content`` what else belongs to the
-    baseline, as plain JSON values. ``why`` says what moved a baseline that was there already, for the audit trail.
+    con_id: int
+    quantity: float
+    value: float | None
+    cost: float
+    currency: str
+    rate: float
+    is_future: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class RecordBaseline(Message):
+    """Remember an account when a day or week began (RSK-5); what the fields mean: `actors.risk.baselines.Baseline`.
+
+    ``account`` names it by endpoint and a hash. ``why`` says what moved a baseline that was there already, for the
+    audit trail.
     """
 
     kind: str
@@ -265,7 +276,11 @@ class RecordBaseline(Message):
     value: float
     at: datetime
     account: str = ""
-    content: Mapping[str, Any] | None = attrs.field(default=None, hash=False)
+    cash: float | None = None
+    futures: float = 0.0
+    stakes: tuple[RecordedStake, ...] = ()
+    seen: tuple[str, ...] = ()
+    seen_until: datetime | None = None
     why: str = ""
     who: str = "risk"
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 from types import MappingProxyType
-from typing import Any
 
 import attrs
 
@@ -31,37 +30,36 @@ def record_of(
         at=at,
         why=why,
         who=who,
-        content={
-            "cash": baseline.cash,
-            "futures": baseline.futures,
-            "stakes": {
-                str(con_id): attrs.asdict(stake) for con_id, stake in baseline.stakes.items()
-            },
-            "seen": sorted(baseline.seen),
-            "seen_until": None if baseline.seen_until is None else baseline.seen_until.isoformat(),
-        },
+        cash=baseline.cash,
+        futures=baseline.futures,
+        stakes=tuple(
+            m.RecordedStake(con_id=con_id, **attrs.asdict(stake))
+            for con_id, stake in baseline.stakes.items()
+        ),
+        seen=tuple(sorted(baseline.seen)),
+        seen_until=baseline.seen_until,
     )
 
 
 def baselines_of(records: Iterable[m.RecordBaseline], owner: str) -> Baselines:
-    """Read back the newest baselines of one account; those of an earlier version name no account, and count no more."""
-    return newest(
-        _baseline(each) for each in records if each.account == owner and each.content is not None
-    )
+    """Read back the newest baselines of one account; those of an earlier version name none, and count no more."""
+    return newest(_baseline(each) for each in records if each.account == owner)
 
 
 def _baseline(record: m.RecordBaseline) -> Baseline:
-    content: Any = record.content or {}
-    until = content.get("seen_until")
     return Baseline(
         kind=record.kind,
         key=record.key,
         value=record.value,
-        cash=content.get("cash"),
-        futures=content.get("futures", 0.0),
-        stakes=MappingProxyType(
-            {int(con_id): Stake(**stake) for con_id, stake in content.get("stakes", {}).items()}
-        ),
-        seen=frozenset(content.get("seen", ())),
-        seen_until=None if until is None else datetime.fromisoformat(until),
+        cash=record.cash,
+        futures=record.futures,
+        stakes=MappingProxyType({each.con_id: _stake(each) for each in record.stakes}),
+        seen=frozenset(record.seen),
+        seen_until=record.seen_until,
     )
+
+
+def _stake(recorded: m.RecordedStake) -> Stake:
+    fields = attrs.asdict(recorded)
+    del fields["con_id"]
+    return Stake(**fields)

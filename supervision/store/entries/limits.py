@@ -44,7 +44,7 @@ def _baseline_rows(message: m.RecordBaseline, _: datetime) -> Rows:
         value=message.value,
         at=message.at,
         account=message.account,
-        content=None if message.content is None else dict(message.content),
+        content=_content_of(message),
     )
     if not message.why:
         return rows
@@ -70,16 +70,33 @@ def forget_baselines(account: str) -> Rows:
 
 def recorded_baselines(query: Query) -> tuple[m.RecordBaseline, ...]:
     """Read the newest baseline of each account and kind, as it was recorded."""
-    return tuple(
-        m.RecordBaseline(
-            account=row.account,
-            kind=row.kind,
-            key=row.key,
-            value=row.value,
-            at=row.at,
-            content=row.content,
-        )
-        for row in baselines(query)
+    return tuple(_recorded(row) for row in baselines(query))
+
+
+def _content_of(message: m.RecordBaseline) -> dict[str, Any]:
+    return {
+        "cash": message.cash,
+        "futures": message.futures,
+        "stakes": [attrs.asdict(stake) for stake in message.stakes],
+        "seen": list(message.seen),
+        "seen_until": None if message.seen_until is None else message.seen_until.isoformat(),
+    }
+
+
+def _recorded(row: StoredBaseline) -> m.RecordBaseline:
+    content = row.content or {}
+    until = content.get("seen_until")
+    return m.RecordBaseline(
+        account=row.account,
+        kind=row.kind,
+        key=row.key,
+        value=row.value,
+        at=row.at,
+        cash=content.get("cash"),
+        futures=content.get("futures", 0.0),
+        stakes=tuple(m.RecordedStake(**stake) for stake in content.get("stakes", ())),
+        seen=tuple(content.get("seen", ())),
+        seen_until=None if until is None else datetime.fromisoformat(until),
     )
 
 

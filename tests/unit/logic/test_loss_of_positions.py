@@ -6,7 +6,6 @@ against the market. Prices are dyadic, so that sums are exact.
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
@@ -29,6 +28,7 @@ from actors.risk.profit import profit
 from actors.risk.remembered import baselines_of, owner_of, record_of
 from actors.risk.unexplained import moved_by, residual_limit, unexplained
 from actors.sections.risk import Risk
+from supervision.store.entries.limits import BASELINE, recorded_baselines
 from tests.unit.logic.values import NOW, QQQ, SPY, SPY_CALL, execution, holding
 
 ABROAD = attrs.evolve(QQQ, con_id=9401, symbol="SAP", currency="EUR")
@@ -44,6 +44,15 @@ OWNER = owner_of("external", "DU1")
 LIMITS = Risk()
 EURO = 1.25
 START = 1_048_576.0
+
+
+def through_the_journal(record: m.RecordBaseline) -> m.RecordBaseline:
+    """Write an entry as the journal does, and read it back."""
+    (sql, values), *_ = BASELINE.rows(record, record.at).statements
+    assert "baselines" in sql
+    columns = ("account", "kind", "key", "value", "at", "content")
+    (found,) = recorded_baselines(lambda *_: [tuple(values[name] for name in columns)])
+    return found
 
 
 class World:
@@ -180,10 +189,7 @@ class World:
     def restart(self) -> None:
         """Forget all but the journal, which goes through JSON, and what the broker lists."""
         fills = tuple(self.ledger.executions.values())
-        read = [
-            attrs.evolve(each, content=json.loads(json.dumps(each.content)))
-            for each in self.journal
-        ]
+        read = [through_the_journal(each) for each in self.journal]
         self.baselines = baselines_of(read, OWNER)
         self.marks, self.before, self.has_just_started = {}, {}, True
         self.ledger = exposure.remember(EMPTY, fills)

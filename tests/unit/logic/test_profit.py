@@ -661,7 +661,6 @@ def test_a_baseline_comes_back_from_the_journal_as_it_was() -> None:
     assert baselines_of(rows, OWNER) == Baselines(day=moved)
     assert baselines_of([record_of(last, OWNER, NOW)], OWNER) == Baselines(last=last)
     assert baselines_of(rows, owner_of("external", "DU2")) == NO_BASELINES
-    assert baselines_of([attrs.evolve(rows[0], content=None)], OWNER) == NO_BASELINES
 
 
 @pytest.mark.req("RSK-5")
