@@ -148,9 +148,9 @@ def test_a_loss_of_forty_percent_is_an_emergency_stop(factor: float, closes: boo
 @pytest.mark.req("POS-3", "GW-5", "GW-9")
 def test_what_is_due_is_told_with_its_trigger_before_it_is_closed() -> None:
     async def scenario(world: ProofWorld) -> Any:
-        option = option_of(world, NEAR_DAYS)
+        option = option_of(world, NEAR_DAYS, right="P")
         hold(world)
-        hold(world, quantity=2, con_id=option.con_id)
+        hold(world, quantity=-2, con_id=option.con_id)  # a short put loses with the fall
         world.simulator.faults.hold_orders()
         await world.gateway.connect()
         world.simulator.faults.move_price("SPY", JUST_BELOW)
