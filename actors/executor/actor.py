@@ -187,6 +187,7 @@ class ExecutorActor(SupervisedActor):
                 contract = await self._qualified(submit)
                 self._refuse_where_automation_stopped(submit, contract)
                 quote = await self._quote_to_judge_by(submit, contract)
+                self._refuse_what_was_called_off(submit)
                 tracked = self._taken_in(submit, contract, quote)
         except NotTakenError as ending:
             self._turn_away(submit, ending)
@@ -229,6 +230,11 @@ class ExecutorActor(SupervisedActor):
         most = self.settings.max_working
         if opening and self.book.openings_count() >= most:
             raise NotTakenError(ModeError(f"orders.max_working is reached ({most})"))
+
+    def _refuse_what_was_called_off(self, submit: m.SubmitOrder) -> None:
+        why = self.book.called_off.get(submit.correlation_id)
+        if why is not None:
+            raise NotTakenError(why)
 
     def _goes_without_the_journal(self, submit: m.SubmitOrder) -> bool:
         """Only a close under a latch does: what a latch is there for must not wait for a disk."""

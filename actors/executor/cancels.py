@@ -137,35 +137,25 @@ class Cancels(Part):
 
     @handles(m.CancelCloses)
     async def on_cancel_closes(self, message: m.CancelCloses) -> None:
-        """End every close that is not filled; one that is being written has to be known before it can be cancelled.
+        """End every close that is not filled; one that is still on its way here is turned away.
 
-        What is asked for afterwards is somebody else's new wish, and left alone.
+        What is asked for afterwards is somebody else's new wish, and left alone. With the link down what was sent is
+        owed its cancel, which goes first when the link is back.
         """
-        ended_for: dict[str, Tracked] = {}
-        coming = frozenset(self._book.closes_to_come)
-        self._cancel_new(self._living_closes(), ended_for, message.why)
-        while True:
-            came = [held for held in self._living_closes() if _asked_by(held) in coming]
-            self._cancel_new(came, ended_for, message.why)
-            living = [held for held in ended_for.values() if not is_settled(held.record)]
-            if not living and not coming & self._book.closes_to_come:
-                ended = tuple(map(self._answers.result_of, ended_for.values()))
-                ending = m.ClosesEnded(correlation_id=message.correlation_id, ended=ended)
-                self._actor.reply(message, ending)
-                return
+        self._book.call_off_what_comes(message.why)
+        closes = self._living_closes()
+        for tracked in closes:
+            self._cancel_for(tracked, message.why)
+        while living := [held for held in closes if not is_settled(held.record)]:
             why = self._why_they_live(living, message.deadline)
             if why is not None:
                 self._actor.refuse(message, why)
                 return
             await self._actor.sleep(LOOK_S)
-
-    def _cancel_new(
-        self, closes: Iterable[Tracked], ended_for: dict[str, Tracked], why: str
-    ) -> None:
-        for tracked in closes:
-            if tracked.record.order_id not in ended_for:
-                ended_for[tracked.record.order_id] = tracked
-                self._cancel_for(tracked, why)
+        ended = tuple(map(self._answers.result_of, closes))
+        self._actor.reply(
+            message, m.ClosesEnded(correlation_id=message.correlation_id, ended=ended)
+        )
 
     def _living_closes(self) -> list[Tracked]:
         return [
@@ -181,7 +171,7 @@ class Cancels(Part):
         if self._actor.clock.monotonic() < deadline - ANSWER_MARGIN_S:
             return None
         names = ", ".join(tracked.record.order_id for tracked in living)
-        return GatewayTimeoutError(f"not confirmed ended: {names or 'a close being written'}")
+        return GatewayTimeoutError(f"not confirmed ended: {names}")
 
     @handles(m.CancelRestingOrders)
     async def on_cancel_resting_orders(self, message: m.CancelRestingOrders) -> None:
@@ -227,8 +217,3 @@ class Cancels(Part):
             late = GatewayTimeoutError(f"not confirmed cancelled: {left}")
             self._actor.refuse(request, late)
             self._session.ask_for_reconciliation()  # the confirmations may be lost: the next try has to know
-
-
-def _asked_by(tracked: Tracked) -> str | None:
-    """The request that an order came from, while it waits for its answer."""
-    return None if tracked.submit is None else tracked.submit.correlation_id

@@ -122,6 +122,8 @@ class OrderBook:
         self._ref_by_perm_id: dict[int, str] = {}
         self.closes_to_come: set[str] = set()
         """Closes that were asked for and are not in the book yet, by their correlation id."""
+        self.called_off: dict[str, str] = {}
+        """Why some of them shall never be."""
 
     def __iter__(self) -> Iterator[Tracked]:
         return iter(tuple(self._by_ref.values()))
@@ -135,6 +137,11 @@ class OrderBook:
             yield
         finally:
             self.closes_to_come.discard(submit.correlation_id)
+            self.called_off.pop(submit.correlation_id, None)
+
+    def call_off_what_comes(self, why: str) -> None:
+        """Let no close into the book any more that was asked for before now."""
+        self.called_off |= dict.fromkeys(self.closes_to_come, why)
 
     def add(self, tracked: Tracked) -> None:
         """Take in a new order, and let go of the oldest ended ones beyond the bound."""

@@ -85,8 +85,9 @@ class CancelAllOrders(Request):
 class CancelCloses(Request):
     """Cancel every close of ours that can still fill; answered by `ClosesEnded` when none can any more.
 
-    One that is being written is waited for, then cancelled too. Refused when that takes longer than the deadline, with
-    the names of those that live, and at once when the link is down. ``why`` is what their callers are told.
+    One that was asked for and is not written yet never is. Refused when it takes longer than the deadline, with the
+    names of those that live; when the link is down at once, and what was sent is cancelled first when it is back.
+    ``why`` is what their callers are told.
     """
 
     why: str

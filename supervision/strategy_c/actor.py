@@ -131,6 +131,8 @@ class StrategyCActor(SupervisedActor):
         journal = await self.past.from_journal()
         self.scope.learn(journal)
         self._knows_nothing = journal.is_empty
+        if self.incarnation == 1:
+            self.outage.begins()  # until this process has seen a sound link
         if journal.latched:
             self.latch.found(journal)
             self._go_on_with_the_latch(journal)
@@ -141,8 +143,6 @@ class StrategyCActor(SupervisedActor):
         self.recovered()
 
     def _go_on_with_the_latch(self, journal: m.JournalRead) -> None:
-        if self.incarnation == 1:
-            self.outage.begins()  # until this process has seen a sound link
         if self.rearming.is_recorded:
             self.rearming.found()
         elif not self.latch.is_on_hold:

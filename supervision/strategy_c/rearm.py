@@ -12,6 +12,7 @@ What follows on what is a table (`rearm_moves`). Whatever is held by then stays.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 from actors import messages as m
@@ -34,6 +35,8 @@ MARGIN_S: Final = 0.2
 
 WRITING_S: Final = 1.0
 """Closes have to be at their end so long before the deadline: writing takes a moment too."""
+
+_CALLED_OFF: Final = "{} takes Strategy C's latch back"
 
 LOOK_S: Final = 0.1
 AGAIN_AFTER_S: Final = 5.0
@@ -183,13 +186,23 @@ class Rearming(Part):
         self._outage.begins()  # it goes on, also where this process never had a link
         self._outage.answer()
         self._log("rearm_recorded", level="WARNING", who=request.who, why=request.why)
+        self._actor.begin_story(self._call_off_what_is_on_its_way(request.who))
         self.link_changed()
         return self._said(Answer.RECORDED, durable=durable)
+
+    async def _call_off_what_is_on_its_way(self, who: str) -> None:
+        """Have closes turned away that are not sent yet, and those cancelled first that are; made sure of later."""
+        header = self._actor.of_our_own("call-off", self._settings.step_timeout_s)
+        cancel = m.CancelCloses(**header, why=_CALLED_OFF.format(who))
+        with suppress(GatewayError):
+            await self._actor.asked(EXECUTOR, cancel, m.ClosesEnded)
 
     def found(self) -> None:
         """Go on with what an earlier incarnation or process has recorded."""
         self._outage.begins()
         self._outage.answer()
+        who, _ = self._latch.taken_back_by
+        self._actor.begin_story(self._call_off_what_is_on_its_way(who))
         self.link_changed()
 
     def link_changed(self) -> None:
@@ -245,7 +258,7 @@ class Rearming(Part):
     ) -> tuple[tuple[str, ...], bool]:
         """End what can still fill, which would trade without the latch; raises `GatewayError`."""
         before, held = self._latch.liquidation_id, self._liquidation.held
-        cancel = m.CancelCloses(**closing, why=f"{who} takes Strategy C's latch back")
+        cancel = m.CancelCloses(**closing, why=_CALLED_OFF.format(who))
         ended = (await self._actor.asked(EXECUTOR, cancel, m.ClosesEnded)).ended
         self._refuse_after_trigger(before)
         durable = await self._latch.take_off(writing, who, why)

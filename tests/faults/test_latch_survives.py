@@ -111,9 +111,9 @@ class Witness:
         self.honoured_at, self.durable = self.now, False
         self.outage_answered = in_outage
 
-    def placed(self, reference: str) -> None:
+    def placed(self, reference: str, at: float) -> None:
         """A close of ours reached the broker."""
-        if self.honoured_at is not None and self.now > self.honoured_at + ALLOWED_AT_ONCE_S:
+        if self.honoured_at is not None and at > self.honoured_at + ALLOWED_AT_ONCE_S:
             self.faults.append(
                 f"{self.now}: {reference} was sold after a re-arm at {self.honoured_at}"
             )
@@ -335,7 +335,7 @@ class Day:
         while True:
             for entry in self.simulator.ledger[self.seen :]:
                 if entry.kind == "place" and is_close(order_id_of(entry.order_ref)):
-                    self.witness.placed(entry.order_ref)
+                    self.witness.placed(entry.order_ref, entry.received_s)
             self.seen = len(self.simulator.ledger)
             if self.witness.now >= ends_at:
                 return
