@@ -80,6 +80,8 @@ def build_process(
     process holds the journal (SUP-12), `JournalError` when it cannot be opened, and `ConfigurationError` at once for a
     state directory, a ``DATABASE_URL`` or a ``REDIS_URL`` that cannot be used.
     """
+    if settings.sends_orders(config, mode):
+        require_durable_volume(config)  # before anything is made there
     if config.journal.enabled:
         require_usable(config.state_dir)
     clock, entropy = clock or SystemClock(), SystemEntropy()
@@ -100,8 +102,6 @@ def build_process(
         if own_log is not None:
             own_log.start()
             own_log.capture_libraries(EVERYTHING if standalone else LIBRARIES)
-        if settings.sends_orders(config, mode):
-            require_durable_volume(config)
         await asyncio.to_thread(journal.lock)
         host, port, endpoint = await asyncio.to_thread(simulator.start)
         parts = TreeParts(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from typing import Final
 
@@ -136,9 +137,7 @@ def test_the_process_refuses_paper_mode_in_memory_and_still_runs_dry(tmp_path: P
     started = state.exists()
     dry = command("run", "--cycles", "1", "--config", str(config))
 
-    for left in state.glob("*"):
-        left.unlink()
-    state.rmdir()
+    shutil.rmtree(state)
     assert paper.code == ExitCode.USAGE, paper
     assert "IB_CONF_001: journal.durable_volume" in paper.err
     assert "which is memory" in paper.err
