@@ -8,8 +8,9 @@
                                              ▼
                                         quarantined, told again until Strategy C is latched
 
-What counts is the age of the newest stamp (`evidence_age_s`), and of it only what was spent in an open session. Of a
-contract without any stamp the time counts since it is watched. Time in which nobody looked (the link was down, the
+What counts is the age of the newest stamp (`evidence_age_s`), and of it only what was spent in an open session. A
+contract that never had one in the running session is quiet, not dead: a far option without quotes and an entitlement
+without a definition are told, and sell nothing. Time in which nobody looked (the link was down, the
 process stood still) is not counted: the marks are moved on by it, and IB has to be asked in vain again before anything
 follows. One answer is no answer: `VAIN_READS` are needed.
 
@@ -72,12 +73,14 @@ def max_gap_s(settings: StrategyC) -> float:
 class Watched:
     """One contract: the moment of its newest stamp, as far as it counts, and how IB answered since.
 
-    ``stamped`` is False until there was a stamp; ``opened_at`` is when its session began, None while it is closed.
+    ``stamped`` is False until there was a stamp; ``lived``: one was of the running session. ``opened_at`` is when its
+    session began, None while it is closed.
     ``asked``: a read is under way, or was when an incarnation of the watch ended.
     """
 
     fresh_at: float
     stamped: bool = False
+    lived: bool = False
     opened_at: float | None = None
     read_at: float | None = None
     asked: bool = False
@@ -193,6 +196,7 @@ def answered(state: DataWatch, con_id: int, stamped_at: float | None) -> DataWat
             held,
             fresh_at=counted,
             stamped=True,
+            lived=held.lived or stamped_at == counted,
             asked=False,
             vain_reads=0,
             warned=False,
@@ -201,7 +205,8 @@ def answered(state: DataWatch, con_id: int, stamped_at: float | None) -> DataWat
         return _with(state, con_id, fresh)
     vain = attrs.evolve(held, asked=False, vain_reads=held.vain_reads + 1)
     if counted is not None and not held.stamped:
-        vain = attrs.evolve(vain, fresh_at=counted, stamped=True)
+        lived = held.lived or stamped_at == counted
+        vain = attrs.evolve(vain, fresh_at=counted, stamped=True, lived=lived)
     return _with(state, con_id, vain)
 
 
@@ -227,7 +232,8 @@ def quarantined(
     found = []
     for con_id, held in state.watched.items():
         told = held.told_at is not None and now - held.told_at < TELL_AGAIN_S
-        if _is_stale(held, now, settings.data_quarantine_after_s) and not told:
+        too_long = _is_stale(held, now, settings.data_quarantine_after_s)
+        if held.lived and too_long and not told:
             found.append((con_id, now - held.fresh_at))
     for con_id, _ in found:
         state = _with(state, con_id, attrs.evolve(state.watched[con_id], told_at=now))

@@ -466,15 +466,24 @@ def test_data_that_is_stale_when_the_market_closes_triggers_nothing(
 
 @pytest.mark.req("STC-1", "MKT-12")
 @pytest.mark.parametrize("day", [(2025, 11, 21), (2025, 11, 28), (2025, 11, 3), (2026, 3, 9)])
-def test_staleness_counts_from_the_open(day: tuple[int, int, int]) -> None:
+def test_what_never_quoted_since_the_open_is_told_and_sells_nothing(
+    day: tuple[int, int, int],
+) -> None:
+    warnings: list[str] = []
+
+    def log(event: str, **fields: Any) -> None:
+        if event == "data_stale":
+            warnings.append(fields["symbol"])
+
     async def scenario(world: ProofWorld) -> None:
         world.simulator.faults.trade_elsewhere("SPY", HELD)
         blind(world, "end_only")
         await asyncio.sleep((at(*day, 9, 30) - world.proof.clock.now()).total_seconds())
 
-        assert_on_time(await latched_after(world, LIMIT_S + 60.0))
+        assert await latched_after(world, 3 * LIMIT_S) is None
+        assert len(warnings) == 1
 
-    prove(scenario, epoch=at(*day, 9, 13), simulated=trading(HALF_DAY), mode="dry_run")
+    prove(scenario, epoch=at(*day, 9, 13), simulated=trading(HALF_DAY), mode="dry_run", log=log)
 
 
 @pytest.mark.req("STC-1")

@@ -31,8 +31,10 @@ CLOSED: Final[dict[int, float | None]] = {CON_ID: None}
 
 
 def watched(until: float, session: dict[int, float | None] = OPEN) -> DataWatch:
-    """Watch SPY since 0, asked in vain every two seconds, and never with an answer."""
-    return go_on(data_watch.looked(DataWatch(), 0.0, session, LIMITS), 0.0, until, session)
+    """Watch SPY, which was fresh at 0 for the last time, asked in vain every two seconds since."""
+    state = data_watch.looked(DataWatch(), -1.0, session, LIMITS)
+    state = data_watch.answered(state, CON_ID, 0.0)
+    return go_on(data_watch.looked(state, 0.0, session, LIMITS), 0.0, until, session)
 
 
 def go_on(
@@ -159,6 +161,19 @@ def test_what_is_held_no_more_is_forgotten() -> None:
     assert again.watched[CON_ID] == Watched(fresh_at=202.0, opened_at=OPEN_SINCE)
 
 
+@pytest.mark.req("STC-1", "MKT-13")
+@pytest.mark.parametrize("stamped_at", [None, OPEN_SINCE - 60.0])
+def test_what_had_no_stamp_in_the_session_is_quiet_and_never_too_old(
+    stamped_at: float | None,
+) -> None:
+    state = data_watch.looked(DataWatch(), 0.0, OPEN, LIMITS)
+    state = go_on(data_watch.answered(state, CON_ID, stamped_at), 0.0, 10 * LIMIT_S)
+
+    assert stale_s(state, 10 * LIMIT_S) is None
+    _, warned = data_watch.growing_stale(state, 10 * LIMIT_S, LIMITS)
+    assert [con_id for con_id, _ in warned] == [CON_ID]
+
+
 # --- pacing ---------------------------------------------------------------------------------------------------------
 
 
@@ -217,13 +232,13 @@ def test_it_is_too_long_exactly_when_the_newest_stamp_of_the_session_is_too_old(
 ) -> None:
     """Against a model that keeps all stamps of the session, and the time since which it watches."""
     now, state = 0.0, data_watch.looked(DataWatch(), 0.0, OPEN, LIMITS)
-    opened_at, begun_at, stamps, vain = OPEN_SINCE, 0.0, list[float](), 0
+    opened_at, begun_at, stamps, vain, lived = OPEN_SINCE, 0.0, list[float](), 0, False
     was_open = True
     for passed_s, age_s, is_open in steps:
         now += passed_s
         if is_open and not was_open:
             opened_at = begun_at = now
-            stamps, vain = [now], 0
+            stamps, vain, lived = [now], 0, False
         was_open = is_open
         state = data_watch.looked(state, now, {CON_ID: opened_at if is_open else None}, LIMITS)
         stamped_at = None if age_s is None else now - age_s
@@ -232,9 +247,10 @@ def test_it_is_too_long_exactly_when_the_newest_stamp_of_the_session_is_too_old(
             newest = max(stamps, default=begun_at)
             if stamped_at is not None:
                 stamps.append(max(stamped_at, opened_at))
+                lived = lived or stamped_at >= opened_at
             vain = 0 if max(stamps, default=begun_at) > newest else vain + 1
             too_old = now - max(stamps, default=begun_at) > LIMIT_S
-            assert (stale_s(state, now) is not None) == (too_old and vain >= VAIN_READS)
+            assert (stale_s(state, now) is not None) == (lived and too_old and vain >= VAIN_READS)
         else:
             assert stale_s(state, now) is None
 
