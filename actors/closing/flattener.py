@@ -227,7 +227,7 @@ class Flattener(Part):
         held = self.side.holdings.get(task.contract.con_id)
         quantity = 0.0 if held is None else held.quantity
         covered = task.sight is not None and flattening.is_covered(task.sight)
-        value = 0.0 if held is None else abs(held.quantity * held.average_cost)
+        value = 0.0 if held is None else abs(held.quantity * held.known_cost)
         return quantity >= 0.0, min(task.attempts, 1), covered, -value
 
     # --- what is done ---------------------------------------------------------------------------------------------

@@ -134,6 +134,11 @@ class Answers:
         self._pending: dict[Hashable, Pending] = {}
         self._last_id = FIRST_REQUEST_ID - 1
 
+    @property
+    def are_being_read(self) -> bool:
+        """Whether positions or open orders are being told because somebody asked."""
+        return POSITIONS in self._pending or OPEN_ORDERS in self._pending
+
     def next_id(self) -> int:
         """Draw a request id."""
         self._last_id += 1

@@ -22,7 +22,7 @@ from ib_insync.contract import Contract
 from ib_insync.util import UNSET_DOUBLE, UNSET_INTEGER
 
 from actors.errors import GatewayConnectionError, GatewayError, IncompatibleVersionError
-from actors.link.decoder import ORDER_MESSAGES, StrictDecoder
+from actors.link.decoder import StrictDecoder
 from actors.link.frames import FrameBuffer, FrameError, prefix
 from actors.link.memory import plausible_order_id
 
@@ -44,10 +44,24 @@ class ClientOwner(Protocol):
         """A message that carries no order could not be decoded."""
 
 
+LOWEST_VERSION: Final = 163
+"""Gateways that speak less tell whole units only: 57.68 arrives as 58."""
+HIGHEST_VERSION: Final = Client.MaxClientVersion
+
+
+def _version_fault(version: int) -> str:
+    """Say which side is the older one, and what to do."""
+    speaks = f"the gateway's protocol version must be {LOWEST_VERSION} to {HIGHEST_VERSION} (was {version})"
+    if version < LOWEST_VERSION:
+        return f"{speaks}: it is too old; install TWS or IB Gateway 10.19 or newer"
+    return f"{speaks}: it is too new for this version; install a TWS or IB Gateway of a year earlier, or upgrade this"
+
+
 class SessionClient(Client):
     """One connection to the gateway."""
 
     decoder: StrictDecoder
+    MinClientVersion = LOWEST_VERSION
     MaxRequests = 0  # the token bucket before the gate does that (D9)
 
     def __init__(
@@ -161,8 +175,8 @@ class SessionClient(Client):
         try:
             self.decoder.interpret(fields)
         except Exception as error:
-            if number in ORDER_MESSAGES:
-                raise
+            if number in (_NEXT_VALID_ID, _MANAGED_ACCOUNTS):
+                raise  # without these there is no session
             self._owner.on_undecodable(fields, error)
             return
         if not self._apiReady and number in (_NEXT_VALID_ID, _MANAGED_ACCOUNTS):
@@ -173,10 +187,7 @@ class SessionClient(Client):
             raise FrameError("the other side does not speak IB's protocol")
         version = int(fields[0][:9])
         if not self.MinClientVersion <= version <= self.MaxClientVersion:
-            raise IncompatibleVersionError(
-                f"the gateway's protocol version must be {self.MinClientVersion} to "
-                f"{self.MaxClientVersion} (was {version}): install TWS or IB Gateway 10.19 or newer"
-            )
+            raise IncompatibleVersionError(_version_fault(version))
         self._serverVersion = version
         self.decoder.serverVersion = version
         self.connState = Client.CONNECTED

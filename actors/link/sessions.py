@@ -28,15 +28,19 @@ from actors.link.memory import OrderIds
 from actors.link.opening import open_failure
 from actors.link.order_gate import OrderGate
 from actors.link.pacing import PacingLane
+from actors.link.quarantine import Odd, odd_message
 from actors.link.registry import PROCESS_LINKS
 from actors.link.repeats import Repeats
 from actors.link.reports import Reports
 from actors.link.session import Session
 from actors.link.settings import LinkSettings
 from actors.logic.broker_codes import NoticeMeaning, is_cut_off, notice_meaning
-from actors.messages.addresses import CONNECTION
+from actors.messages.addresses import CONNECTION, EXECUTOR, RISK
 from actors.model.connection import OUR_OWN, DisconnectCause
 from actors.ports import EventLog
+
+MOST_ODD: Final = 1000
+"""So many different odd messages of a process have the state read again; more would be a gateway gone mad."""
 
 _NOT_THEIRS: Final = OUR_OWN | {DisconnectCause.ASKED}
 """Ends of a session for which Strategy C has to answer to nobody who counts at the gate."""
@@ -59,6 +63,7 @@ class Sessions(Part):
         self.current: Session | None = None
         """The session that is open or being opened."""
         self.undecodable_count = 0
+        self._odd_seen: set[tuple[str, ...]] = set()
         """So many messages of the current session could not be decoded."""
         self.flattening = m.FlatteningChanged(running=False)
         """What Strategy C said last of its work."""
@@ -213,20 +218,39 @@ class Sessions(Part):
             self.end(cause, reason)
 
     def undecodable(self, session: Session, fields: list[str], error: Exception) -> None:
-        """Count what could not be decoded and carried no order; too much of it ends the session."""
+        """Put a message aside that could not be read, and say what it was about; the session goes on (D22)."""
         if session is not self.current:
             return
         self.undecodable_count += 1
+        odd = odd_message(fields)
         self._log(
-            "message_undecodable",
-            level="WARNING",
-            message_number=fields[0],
-            field_count=len(fields),
+            "message_quarantined",
+            level="ERROR" if odd.concerns_trading else "WARNING",
+            message_number=odd.number,
+            kind=odd.kind,
+            con_id=odd.con_id,
+            order_id=odd.order_id,
             error_type=type(error).__name__,
+            why=str(error)[:200],
             count=self.undecodable_count,
+            fields=odd.fields if odd.concerns_trading else len(fields),
         )
-        if self.undecodable_count > self._settings.max_undecodable:
-            raise error
+        if odd.concerns_trading and odd.con_id is not None:
+            why = f"a message about it ({odd.kind}) could not be read: {error}"
+            unsure = m.ContractUnsure(
+                con_id=odd.con_id, why=why[:300], at=self._link.clock.monotonic()
+            )
+            self._link.tell(RISK, unsure)
+        self._read_what_it_said(session, odd)
+
+    def _read_what_it_said(self, session: Session, odd: Odd) -> None:
+        """Have the state read once for each odd message that came unasked; one in an answer would come again."""
+        is_asked = session.answers.are_being_read or odd.is_answer
+        if not odd.concerns_trading or is_asked or odd.fields in self._odd_seen:
+            return
+        if len(self._odd_seen) < MOST_ODD:
+            self._odd_seen.add(odd.fields)
+            self._link.tell(CONNECTION, m.RequestReconciliation(sender=EXECUTOR))
 
     def notice(self, session: Session, code: int, text: str) -> None:
         """Close the gate when the notice says that the link to the exchange is lost, then hand it on (CON-10)."""

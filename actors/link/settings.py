@@ -30,8 +30,6 @@ class LinkSettings:
     max_unsent_bytes: int = 1024 * 1024
     """A gateway that reads slower than this much is not there any more."""
     max_items_per_answer: int = 100_000
-    max_undecodable: int = 100
-    """So many messages of a session may be undecodable before it is given up (orders: none)."""
     max_history_minutes: int = attrs.field(
         default=MAX_HISTORY_MINUTES, validator=attrs.validators.in_(range(1, 61))
     )

@@ -194,15 +194,32 @@ def _status(text: str) -> str:
     return text
 
 
+_MAY_BE_NEGATIVE: Final = frozenset(
+    {SecurityType.FUTURE, SecurityType.FUTURE_OPTION, SecurityType.COMBINATION}
+)
+"""A barrel of oil has been sold for less than nothing, and a spread brings a credit."""
+
+_NEVER_POSITIONS: Final = frozenset({SecurityType.COMBINATION, SecurityType.CURRENCY})
+
+
+def is_booked(execution: Execution) -> bool:
+    """Whether an execution changes a position: not the ticket of a combination, whose legs do, nor a conversion.
+
+    One of no units, as an old protocol rounds the fraction of a fill, changes nothing either (D22).
+    """
+    kind = execution.contract.security_type
+    return execution.quantity > 0.0 and kind not in _NEVER_POSITIONS
+
+
 def execution_from_ib(raw_contract: Any, raw: Any, executed_at: datetime | None) -> Execution:
     """Read an execution. A stock's or an option's exchange is where it happened: we name SMART instead."""
     if not raw.execId:
         raise ValueError("an execution must have an id")
     quantity = credible(float(raw.shares), "shares")
     price = credible(float(raw.price), "price")
-    if quantity <= 0:
-        raise ValueError(f"shares must be > 0 (was {quantity})")
-    if price < 0:
+    if quantity < 0:
+        raise ValueError(f"shares must be >= 0 (was {quantity})")
+    if price < 0 and SecurityType.from_ib(raw_contract.secType) not in _MAY_BE_NEGATIVE:
         raise ValueError(f"price must be >= 0 (was {price})")
     return Execution(
         exec_id=raw.execId,
@@ -225,7 +242,7 @@ def holding_from_ib(account: str, raw_contract: Any, quantity: float, cost: floa
         account=account,
         contract=contract_from_ib(raw_contract, exchange=SMART),
         quantity=credible(quantity, "position"),
-        average_cost=credible(cost, "avgCost"),
+        average_cost=math.nan if UNSET_FROM <= cost < math.inf else credible(cost, "avgCost"),
     )
 
 

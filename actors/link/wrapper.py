@@ -1,8 +1,8 @@
 """Takes in what the gateway says: ib_insync's decoder calls these methods by name.
 
 No `Trade`, no ticker, no event: each message is turned into a value and handed to whom it concerns (D8): who waits for
-an answer, the account that is traded, or the session. What raises here counts as an undecodable message, which ends the
-session when the message carries an order.
+an answer, the account that is traded, or the session. What raises here counts as an undecodable message, which is
+quarantined (D22).
 """
 
 # ruff: noqa: N802 - the names are IB's
@@ -18,6 +18,7 @@ from actors.link.snapshot import SnapshotPending
 from actors.link.traded_account import TradedAccount
 from actors.link.translation import (
     holding_from_ib,
+    is_booked,
     order_from_open,
     order_from_status,
     required,
@@ -207,7 +208,9 @@ class RawWrapper:
         self._answers.finish(COMPLETED_ORDERS)
 
     def execution(self, request_id: int, execution: Execution) -> None:
-        """An execution: live (request id −1) or asked for."""
+        """An execution: live (request id −1) or asked for; what changes no position is not booked (D22)."""
+        if not is_booked(execution):
+            return
         self._account.on_execution(request_id, execution, self._receiver.received_at)
 
     def execDetailsEnd(self, request_id: int) -> None:

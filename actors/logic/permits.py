@@ -139,6 +139,7 @@ def _contract_digest(contract: Contract) -> str:
         contract.strike,
         None if right is None else right.value,
         contract.multiplier,
+        contract.price_magnifier,
         contract.min_tick,
         contract.time_zone,
         contract.trading_hours,

@@ -68,6 +68,18 @@ class SyncRiskManager(Message):
 
 
 @attrs.frozen(kw_only=True)
+class ContractUnsure(Message):
+    """A message of the broker about a contract could not be read: nothing is opened in it (D22).
+
+    ``at`` (monotonic seconds): a whole read of the broker's state that began later, and was sound, makes it sure again.
+    """
+
+    con_id: int
+    why: str
+    at: float
+
+
+@attrs.frozen(kw_only=True)
 class StopsReached(Message):
     """The positions whose loss has reached the emergency stop: con_id and loss, a ratio of the cost. All of them."""
 

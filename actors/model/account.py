@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from datetime import datetime
 from types import MappingProxyType
@@ -59,12 +60,20 @@ class Account:
 
 @attrs.frozen(kw_only=True)
 class Holding:
-    """A position as the broker tells it. ``average_cost`` is per unit and includes multiplier and commission."""
+    """A position as the broker tells it. ``average_cost`` is per unit and includes multiplier and commission.
+
+    NaN: the broker does not say, as of a holding whose instrument data is missing; the quantity counts all the same.
+    """
 
     account: str
     contract: Contract
     quantity: float
     average_cost: float
+
+    @property
+    def known_cost(self) -> float:
+        """The average cost, 0 where nobody knows it, so that sums stay numbers."""
+        return 0.0 if math.isnan(self.average_cost) else self.average_cost
 
 
 @attrs.frozen(kw_only=True)
@@ -78,7 +87,7 @@ class Position:
     position_id: str
     symbol: str
     quantity: float
-    entry_price: float
+    entry_price: float | None
     current_price: float | None
     unrealized_pnl: float | None
     unrealized_pnl_pct: float | None

@@ -132,6 +132,8 @@ class Holdings(Part):
         believed = self._costs.get(holding.contract.con_id)
         if believed is None:
             return True
+        if math.isnan(believed[1]) or math.isnan(holding.average_cost):
+            return math.isnan(believed[1]) and math.isnan(holding.average_cost)
         return math.isclose(believed[1], holding.average_cost, rel_tol=SAME_COST, abs_tol=1e-9)
 
     # --- the emergency stop ---------------------------------------------------------------------------------------

@@ -22,14 +22,16 @@ from actors.position.valuation import Valued
 from actors.sections.positions import Positions
 
 
-def entry_price(holding: Holding) -> float:
+def entry_price(holding: Holding) -> float | None:
     """The average price per unit without the multiplier, comparable with a quote; commission stays included."""
+    if math.isnan(holding.average_cost):
+        return None
     return holding.average_cost / holding.contract.value_of_a_point
 
 
 def unrealized_pnl(holding: Holding, price: float | None) -> float | None:
     """The profit (positive) or loss in the contract's currency if everything were traded at ``price``."""
-    if price is None or not math.isfinite(price):
+    if price is None or not math.isfinite(price) or math.isnan(holding.average_cost):
         return None
     return holding.quantity * (price * holding.contract.value_of_a_point - holding.average_cost)
 

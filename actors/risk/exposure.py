@@ -86,7 +86,7 @@ def reconcile(
         holding.contract.con_id: Exposure(
             contract=holding.contract,
             quantity=holding.quantity,
-            average_cost=holding.average_cost,
+            average_cost=holding.known_cost,
         )
         for holding in holdings
         if abs(holding.quantity) > _NOTHING

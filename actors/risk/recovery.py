@@ -79,6 +79,7 @@ class Recovery(Part):
         if broker is None or working is None or broker.number != working.number:
             return
         self._broker = self._working = None
+        self._openings.state_was_read(broker.state.began_at)
         differences = self._book.take_over(broker.state, working.orders)
         self._losses.take_over(broker.state.account, broker.state.moving)
         self._residual.tell()

@@ -9,11 +9,19 @@ import pytest
 
 from actors.errors import GatewayConnectionError, GatewayError
 from actors.link.frames import FrameBuffer, FrameError
+from actors.link.quarantine import odd_message
 from actors.link.settings import LinkSettings
-from actors.messages.addresses import CONNECTION, EXECUTOR
-from actors.messages.connection import OpenSession, Probe, Probed, SessionEnded
+from actors.messages.addresses import CONNECTION, EXECUTOR, RISK
+from actors.messages.connection import (
+    OpenSession,
+    Probe,
+    Probed,
+    RequestReconciliation,
+    SessionEnded,
+)
 from actors.messages.market_data import QualifyContract
 from actors.messages.orders import ExecutionReported
+from actors.messages.risk import ContractUnsure
 from actors.model.connection import DisconnectCause
 from actors.model.contracts import ContractQuery
 
@@ -63,7 +71,7 @@ def test_the_messages_of_this_file_are_good_ones() -> None:
     run(scenario)
 
 
-@pytest.mark.req("ORD-7", "ORD-9")
+@pytest.mark.req("ORD-7", "ORD-9", "CON-17")
 @pytest.mark.parametrize(
     "message",
     [
@@ -90,22 +98,49 @@ def test_the_messages_of_this_file_are_good_ones() -> None:
         (5, 29, 756733, "SPY"),
         (101, 756733),
         (62,),
-        ("order", 1),
     ],
     ids=lambda message: f"{message[0]}-{len(message)}",
 )
-def test_an_undecodable_message_about_orders_ends_the_session(message: tuple[object, ...]) -> None:
-    """So that what it said is read again by the reconciliation of the next session."""
+def test_an_odd_message_about_orders_is_put_aside_and_the_session_lives(
+    message: tuple[object, ...],
+) -> None:
+    """What it said is read again, and nothing is opened in what it was about (D22)."""
 
     async def scenario() -> None:
         async with toy_gateway() as gateway:
             driver = LinkDriver()
             await driver.open(gateway.port)
             gateway.say(frame(*message))
-            ended = await _ended(driver)
+            waiting = driver.post(Probe(**driver.header()))
+            await asyncio.sleep(0.05)
+            gateway.say(frame(49, 1, 1_772_463_600))
 
-            assert ended.cause is DisconnectCause.LINK_FAILED
+            assert isinstance(await waiting, Probed)
             assert driver.of(EXECUTOR, ExecutionReported) == []
+            ((event, facts),) = driver.logged
+            assert event == "message_quarantined"
+            odd = odd_message([str(field) for field in message])
+            unsure = [each.con_id for each in driver.of(RISK, ContractUnsure)]
+            assert unsure == ([odd.con_id] if odd.concerns_trading and odd.con_id else [])
+            asked = driver.of(CONNECTION, RequestReconciliation)
+            wants = odd.concerns_trading and not odd.is_answer
+            assert len(asked) == int(wants)
+            assert facts["kind"] == odd.kind
+            driver.actor.abandoned()
+
+    run(scenario)
+
+
+def test_the_same_odd_message_has_the_state_read_once() -> None:
+    async def scenario() -> None:
+        async with toy_gateway() as gateway:
+            driver = LinkDriver()
+            await driver.open(gateway.port)
+            gateway.say(frame(*_with(POSITION, 14, "nan")) * 3)
+            await driver.until(lambda: len(driver.logged) == 3)
+
+            assert len(driver.of(CONNECTION, RequestReconciliation)) == 1
+            driver.actor.abandoned()
 
     run(scenario)
 
@@ -143,22 +178,25 @@ def test_undecodable_data_is_counted_and_reported_and_the_session_lives(
             reply = await waiting
 
             assert isinstance(reply, Probed)
-            assert [event for event, _ in driver.logged] == ["message_undecodable"]
+            assert [event for event, _ in driver.logged] == ["message_quarantined"]
             driver.actor.abandoned()
 
     run(scenario)
 
 
-def test_too_much_undecodable_data_ends_the_session() -> None:
+def test_however_much_is_odd_only_broken_framing_ends_the_session() -> None:
     async def scenario() -> None:
         async with toy_gateway() as gateway:
-            driver = LinkDriver(LinkSettings(max_undecodable=20))
+            driver = LinkDriver()
             await driver.open(gateway.port)
-            gateway.say(frame(46, 6, "x", 45, "1") * 50)
-            ended = await _ended(driver)
+            gateway.say(frame(46, 6, "x", 45, "1") * 500)
+            waiting = driver.post(Probe(**driver.header()))
+            await asyncio.sleep(0.05)
+            gateway.say(frame(49, 1, 1_772_463_600))
 
-            assert ended.cause is DisconnectCause.LINK_FAILED
-            assert driver.actor.sessions.undecodable_count == 21
+            assert isinstance(await waiting, Probed)
+            assert driver.actor.sessions.undecodable_count == 500
+            driver.actor.abandoned()
 
     run(scenario)
 
@@ -186,10 +224,11 @@ def test_messages_that_we_have_no_use_for_are_skipped() -> None:
         b"\xff\xff\xff\xff" + b"x" * 100,
         b"\0\0\0\0",
         b"\0\0\0\4abcd",
+        frame("order", 1),
         b"\x7f\xff\xff\xff",
         random.Random(7).randbytes(4096),
     ],
-    ids=["absurd", "empty", "no-nul", "2GiB", "noise"],
+    ids=["absurd", "empty", "no-nul", "no-number", "2GiB", "noise"],
 )
 def test_bytes_that_are_no_messages_end_the_session(garbage: bytes) -> None:
     async def scenario() -> None:

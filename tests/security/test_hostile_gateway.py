@@ -67,7 +67,6 @@ READ_BYTES = 262_144
 HOSTILE = LinkSettings(
     trading=Trading(sends_orders=True),
     gateway=GatewayConfig(max_frame_bytes=MAX_FRAME_BYTES),
-    max_undecodable=20,
     max_items_per_answer=1000,
     market_data=MarketData(snapshot_timeout_s=0.5),
 )
@@ -123,7 +122,8 @@ def _assert_no_absurd_numbers(value: Any) -> None:
     for field in attrs.fields(type(value)):
         found = getattr(value, field.name)
         if isinstance(found, float):
-            assert math.isfinite(found), (field.name, found)
+            is_told = math.isfinite(found) or (field.name == "average_cost" and math.isnan(found))
+            assert is_told, (field.name, found)
         elif attrs.has(type(found)):
             _assert_no_absurd_numbers(found)
 
@@ -137,7 +137,6 @@ def _assert_sane(driver: LinkDriver) -> None:
         assert session.answers._pending == {}
         assert len(session.client._frames._buffer) <= MAX_FRAME_BYTES + READ_BYTES
         assert len(session.account.commissions) <= HOSTILE.max_items_per_answer
-    assert driver.actor.sessions.undecodable_count <= HOSTILE.max_undecodable + 1
     told: list[Message] = [*driver.received[POSITION_ACTOR], *driver.received[RISK]]
     for message in told:
         if isinstance(message, HoldingReported):
@@ -236,7 +235,7 @@ HELD = (10.0, 600.6)
 def test_no_nonsense_in_any_field_changes_how_much_was_traded_or_is_held(
     message: tuple[object, ...],
 ) -> None:
-    """Every field by every nonsense: the numbers are told as they were said, or the session ends."""
+    """Every field by every nonsense: the numbers are told as they were said, or not at all."""
     honest = [str(field).encode() for field in message]
 
     async def scenario() -> None:
@@ -254,6 +253,7 @@ def test_no_nonsense_in_any_field_changes_how_much_was_traded_or_is_held(
                 for holding in driver.of(POSITION_ACTOR, HoldingReported):
                     held = holding.holding
                     plausible = text == b"-1" and place in (14, 15)
+                    plausible |= place == 15 and math.isnan(held.average_cost)  # unset: unknown
                     assert plausible or (held.quantity, held.average_cost) == HELD, (place, text)
                 driver.actor.abandoned()
 
