@@ -38,7 +38,7 @@ class MarketFacts(Part):
         return answer.contract
 
     async def fresh_quote(self, request: Request, contract: Contract) -> Quote | None:
-        """Get a fresh quote; where none can be had the last one, and risk says what it thinks of it."""
+        """Get a quote of just now that something dates; where none can be had the last one, for risk to judge."""
         held = self.last_quote(contract)
         if held is not None and self._is_fresh(held):
             return held
@@ -66,4 +66,5 @@ class MarketFacts(Part):
 
     def _is_fresh(self, quote: Quote) -> bool:
         age_s = (self._actor.clock.now() - quote.received_at).total_seconds()
-        return age_s <= FRESH_QUOTE_S
+        is_dated = quote.pace is not None and quote.pace.changed_at is not None
+        return is_dated and age_s <= FRESH_QUOTE_S

@@ -1,7 +1,7 @@
 """How old a quote is and what may be thought of it (MKT-3, MKT-4, MKT-12).
 
 =======  ===============================================================================================
-age      now − the newest of the trade's own stamp and the receive time of a live bid or ask
+age      since the newest proved change of the data: monotonic, whatever the wall clock does (`freshness`)
 stale    older than the limit, while the instrument's session is open (a closed market is not a fault)
 score    1.0, −0.5 when stale, −0.1 per missing field, never below 0
 =======  ===============================================================================================
@@ -16,12 +16,11 @@ import math
 from datetime import datetime
 from typing import Final
 
+from actors.logic import freshness
 from actors.logic.sessions import is_session_open
 from actors.model.market import (
     BarGap,
     DataQuality,
-    DataSource,
-    DataType,
     Indicators,
     MarketData,
     Quote,
@@ -45,28 +44,19 @@ INDICATOR_FIELDS: Final = (
 )
 
 
-def quote_age_s(quote: Quote, now: datetime) -> float:
-    """Tell a quote's age in seconds, at least 0; infinite when it cannot be fresh or carries no stamp.
-
-    A trade's stamp cannot be newer than its receipt: a broker's clock that runs ahead must not keep a quote young.
-    """
-    if quote.data_type is not DataType.LIVE or quote.source is not DataSource.IB:
-        return math.inf
-    stamps = []
-    if quote.traded_at is not None and _positive(quote.last) is not None:
-        stamps.append(min(quote.traded_at, quote.received_at))
-    if _positive(quote.bid) is not None or _positive(quote.ask) is not None:
-        stamps.append(quote.received_at)
-    if not stamps:
-        return math.inf
-    return max(0.0, (now - max(stamps)).total_seconds())
+def quote_age_s(quote: Quote, monotonic: float) -> float:
+    """Tell a quote's age in seconds, at least 0; infinite when it cannot be fresh, or nothing dates its data."""
+    return freshness.age_s(quote.pace, monotonic) if freshness.is_evidence(quote) else math.inf
 
 
 def is_stale(
-    quote: Quote, now: datetime, stale_after_s: float = STALE_AFTER_S, session_open: bool = True
+    quote: Quote,
+    monotonic: float,
+    stale_after_s: float = STALE_AFTER_S,
+    session_open: bool = True,
 ) -> bool:
     """Tell whether a quote is too old to act on; never while the instrument's session is closed."""
-    return session_open and quote_age_s(quote, now) > stale_after_s
+    return session_open and quote_age_s(quote, monotonic) > stale_after_s
 
 
 def missing_fields(quote: Quote, indicators: Indicators | None) -> tuple[str, ...]:
@@ -81,17 +71,17 @@ def missing_fields(quote: Quote, indicators: Indicators | None) -> tuple[str, ..
 def assess(
     quote: Quote,
     indicators: Indicators | None,
-    now: datetime,
+    monotonic: float,
     stale_after_s: float = STALE_AFTER_S,
     session_open: bool = True,
 ) -> DataQuality:
     """Judge a quote and its indicators (None: there are none yet, and all of them are missing)."""
-    stale = is_stale(quote, now, stale_after_s, session_open)
+    stale = is_stale(quote, monotonic, stale_after_s, session_open)
     missing = missing_fields(quote, indicators)
     score = 1.0 - STALE_PENALTY * stale - MISSING_FIELD_PENALTY * len(missing)
     return DataQuality(
         is_stale=stale,
-        staleness_s=quote_age_s(quote, now),
+        staleness_s=quote_age_s(quote, monotonic),
         missing_fields=missing,
         # Tenths do not add up exactly in binary; the score is meant to a hundredth.
         score=max(0.0, round(score, 2)),
@@ -102,6 +92,7 @@ def market_data(
     quote: Quote,
     indicators: Indicators | None,
     now: datetime,
+    monotonic: float,
     stale_after_s: float = STALE_AFTER_S,
     bar_gaps: tuple[BarGap, ...] = (),
 ) -> MarketData:
@@ -110,7 +101,7 @@ def market_data(
     The session is that of the contract's own hours; while they are not known, age counts.
     """
     session_open = is_session_open(quote.contract, now) is not False
-    quality = assess(quote, indicators, now, stale_after_s, session_open)
+    quality = assess(quote, indicators, monotonic, stale_after_s, session_open)
     values = {name: _finite(getattr(indicators, name, None)) for name in INDICATOR_FIELDS}
     return MarketData(
         symbol=quote.symbol,

@@ -10,8 +10,9 @@ from datetime import date, datetime, time, timedelta
 from typing import Final
 
 from actors.logic.holidays import holidays, is_business_day
-from actors.logic.sessions import Session
+from actors.logic.sessions import Session, calendar_of
 from actors.logic.zones import NEW_YORK, utc_of
+from actors.model.contracts import Contract
 
 _OPENS: Final = time(9, 30)
 _CLOSES: Final = time(16, 0)
@@ -30,6 +31,20 @@ def regular_session(now: datetime) -> Session | None:
         utc_of(datetime.combine(day, closes), NEW_YORK),
     )
     return session if session.opens_at <= now < session.closes_at else None
+
+
+def session_of(contract: Contract, now: datetime) -> Session | None:
+    """The session that runs at ``now``, None when none does.
+
+    Where the broker did not tell the hours, those of the exchanges in New York are taken: to count at night could sell
+    everything for nothing, and not to count at all would leave what is held without a watch.
+    """
+    if contract.expiry is not None and now.astimezone(NEW_YORK).date() > contract.expiry:
+        return None  # what has expired has no data any more
+    calendar = calendar_of(contract)
+    if calendar is None or calendar.is_open(now) is None:
+        return regular_session(now)
+    return calendar.session_at(now)
 
 
 def _is_half_day(day: date) -> bool:

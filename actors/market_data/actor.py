@@ -25,6 +25,7 @@ from actors.kernel.actor import ActorContext, SupervisedActor
 from actors.kernel.handlers import handles
 from actors.kernel.messages import Request
 from actors.kernel.stories import root_id
+from actors.logic import freshness
 from actors.logic.history import MAX_HISTORY_MINUTES, history_violation
 from actors.logic.quality import market_data
 from actors.market_data.bars import BarReads, BarsHeld
@@ -127,6 +128,7 @@ class MarketDataActor(SupervisedActor):
             quote,
             computed,
             self.clock.now(),
+            self.clock.monotonic(),
             stale_after_s=self.settings.stale_after_s,
             bar_gaps=held.gaps,
         )
@@ -155,6 +157,9 @@ class MarketDataActor(SupervisedActor):
                 raise failed_over(request.contract.symbol)
             quote = self.quotes.newest.get(request.contract.con_id)
             if quote is None or not self._is_younger(quote, request.max_age_s):
+                quote = await self.reads.snapshot(request, request.contract)
+            if request.for_opening and freshness.is_evidence(quote) and not _is_dated(quote):
+                await self.sleep(self.settings.second_look_s)
                 quote = await self.reads.snapshot(request, request.contract)
             self._answer_quote(request, quote)
 
@@ -226,6 +231,11 @@ class MarketDataActor(SupervisedActor):
             self.reads.contracts.clear()
             self.quotes.forget_session()
             self.bars.forget_session()
+
+
+def _is_dated(quote: Quote) -> bool:
+    """Tell whether anything proves since when a quote's data is what it is."""
+    return quote.pace is not None and quote.pace.changed_at is not None
 
 
 def _refuse_stream(snapshot: bool) -> None:

@@ -92,15 +92,16 @@ class Switch:
 Step = tuple[Failover, tuple[Switch, ...]]
 
 
-def is_served(quote: Quote, age_s: float, limits: FailoverLimits) -> bool:
-    """Tell whether IB serves a symbol with this quote.
+def is_served(quote: Quote, age_s: float) -> bool:
+    """Tell whether IB serves a symbol with this quote: it has a price, and its data is not suspect (MKT-13).
 
     Delayed and frozen data is what some accounts have, and no worse than what a second source could give: it is served,
-    though it is never fresh where a trade is judged (MKT-12).
+    though it is never fresh where a trade is judged (MKT-12). Quiet data is the market's.
     """
-    if quote.data_type is not DataType.LIVE:
-        return any(price is not None for price in (quote.bid, quote.ask, quote.last))
-    return age_s <= limits.settings.after_s
+    if all(price is None for price in (quote.bid, quote.ask, quote.last)):
+        return False
+    is_live, pace = quote.data_type is DataType.LIVE, quote.pace
+    return not (is_live and pace is not None and age_s > pace.suspect_after_s)
 
 
 def was_fresh_within(state: Failover, symbol: str, now: float, seconds: float) -> bool:

@@ -164,7 +164,7 @@ class QuoteFeeds(Part):
         feed = self._feeds.get(quote.symbol)
         if feed is not None and self._is_silent(feed, quote):
             self._lose_ticks(feed, f"the ticks of {feed.symbol} have stopped coming")
-        self._quotes.publish(quote)
+        quote = self._quotes.publish(quote)
         if feed is None:
             return
         if feed.interrupted_by is not None and not feed.wants_ticks:
@@ -251,8 +251,7 @@ class QuoteFeeds(Part):
             feed.ticked_at = now
             if feed.interrupted_by is not None:
                 resumed.append(feed)
-            wanted.append(quote)
-            self._quotes.publish_streamed(quote, now)
+            wanted.append(self._quotes.publish_streamed(quote, now))
         self._subscribers.resume(resumed)
         self._subscribers.tell_quotes(wanted)
         self._actor.tell(LINK, m.StreamTaken())

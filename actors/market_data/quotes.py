@@ -8,6 +8,11 @@ from actors import messages as m
 from actors.errors import CompetingSessionError, GatewayError, NotSubscribedError
 from actors.kernel.actor import SupervisedActor
 from actors.kernel.handlers import Part, handles
+from actors.logic import freshness
+from actors.logic.freshness import Pulse
+from actors.logic.frozen import evolve
+from actors.logic.quality import quote_age_s
+from actors.logic.regular_hours import session_of
 from actors.market_data.remembered import Remembered
 from actors.market_data.route import SourceRoute
 from actors.messages.addresses import POSITION, PUBLISHER, STRATEGY_C
@@ -48,6 +53,7 @@ class NewestQuotes(Part):
         self._judged_at: Remembered[int, float] = Remembered(settings.max_remembered)
         self._troubles: Remembered[int, DataTrouble] = Remembered(settings.max_remembered)
         self._halted: set[int] = set()
+        self._pulses: Remembered[int, Pulse] = Remembered(settings.max_remembered)
 
     def forget_session(self) -> None:
         """Forget what a session taught."""
@@ -85,19 +91,33 @@ class NewestQuotes(Part):
                 why=why,
             )
 
-    def publish_streamed(self, quote: Quote, now: float) -> None:
+    def _dated(self, quote: Quote) -> Quote:
+        """Compare a quote of IB's with those before it; say since when its data is what it is (MKT-12)."""
+        if quote.source is not DataSource.IB:
+            return quote
+        con_id, now = quote.contract.con_id, self._actor.clock.monotonic()
+        before = self._pulses.get(con_id, freshness.NEVER_SEEN)
+        session = session_of(quote.contract, self._actor.clock.now())
+        opened_at = None if session is None else session.opens_at
+        pulse = freshness.looked(before, quote, now, opened_at, self._settings)
+        self._pulses.keep(con_id, pulse)
+        return evolve(quote, pace=freshness.pace_of(pulse, self._settings))
+
+    def publish_streamed(self, quote: Quote, now: float) -> Quote:
         """Remember the newest quote of a stream; those who judge get one no more often than snapshots would come."""
         con_id = quote.contract.con_id
         if now - self._judged_at.get(con_id, float("-inf")) >= self._settings.snapshot_interval_s:
             self._judged_at.keep(con_id, now)
-            self.publish(quote)
-            return
+            return self.publish(quote)
+        quote = self._dated(quote)
         self.newest.keep(con_id, quote)
         if self._publishes:
             self._actor.tell(PUBLISHER, m.PublishQuote(quote=quote))
+        return quote
 
-    def publish(self, quote: Quote) -> None:
-        """Remember the quote and tell those who judge by it."""
+    def publish(self, quote: Quote) -> Quote:
+        """Remember the quote and tell those who judge by it; give it with its pace."""
+        quote = self._dated(quote)
         self._route.quoted(quote)
         if quote.source is DataSource.IB:
             self._note(quote.contract, quote.condition)
@@ -108,7 +128,14 @@ class NewestQuotes(Part):
             self._actor.tell(address, update)
         if self._publishes:
             self._actor.tell(PUBLISHER, m.PublishQuote(quote=quote))
-        self._log("quote_received", level="DEBUG", symbol=quote.symbol, source=quote.source.value)
+        self._log(
+            "quote_received",
+            level="DEBUG",
+            symbol=quote.symbol,
+            source=quote.source.value,
+            age_s=quote_age_s(quote, self._actor.clock.monotonic()),
+        )
+        return quote
 
     def _tell_halt(self, quote: Quote) -> None:
         """Tell those who close positions when a halt begins or ends."""

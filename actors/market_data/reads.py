@@ -51,9 +51,7 @@ class LinkReads:
     async def snapshot(self, request: Request, contract: Contract) -> Quote:
         """Read a fresh snapshot; it is published, and a read in vain is taken note of."""
         header = self._actor.on_behalf(request, "quote")
-        quote = await self.ask_quote(header, contract)
-        self._quotes.publish(quote)
-        return quote
+        return self._quotes.publish(await self.ask_quote(header, contract))
 
     async def ask_quote(
         self, header: RequestHeader, contract: Contract, *, for_feed: bool = False

@@ -82,8 +82,8 @@ class SourceRoute:
         now = self._actor.clock.monotonic()
         if failover.was_fresh_within(self._state, quote.symbol, now, LOOKED_AT_S):
             return
-        age_s = quote_age_s(quote, self._actor.clock.now())
-        if failover.is_served(quote, age_s, self._limits):
+        age_s = quote_age_s(quote, now)
+        if failover.is_served(quote, age_s):
             self._take(failover.saw_fresh(self._state, quote.symbol, now, self._limits))
         else:
             self.unanswered(quote.contract)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from datetime import datetime, time
 from typing import Final
@@ -54,8 +55,8 @@ def market_data(
     except InsufficientDataError:
         computed = None
     if contract is not None:
-        return quality.market_data(quote_of(quote, contract), computed, now)
+        return quality.market_data(quote_of(quote, contract), computed, now, math.inf)
     # Only what is judged needs a contract; this one never leaves this function.
     stand_in = Contract(con_id=1, symbol=quote.symbol, security_type=SecurityType.STOCK)
-    judged = quality.market_data(quote_of(quote, stand_in), computed, now)
+    judged = quality.market_data(quote_of(quote, stand_in), computed, now, math.inf)
     return attrs.evolve(judged, contract=None)

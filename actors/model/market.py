@@ -5,6 +5,7 @@ A price that the broker does not have is ``None``, never 0 or -1 (MKT-4).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from datetime import date, datetime
 from enum import IntEnum, StrEnum
@@ -68,10 +69,28 @@ _CONDITIONS: Final = {
 
 
 @attrs.frozen(kw_only=True)
+class Pace:
+    """Since when a contract's data is what it is, and what that means (MKT-12); monotonic seconds of this process.
+
+    ``changed_at``: the newest proved change, None where nothing proves one. ``typical_s``: the usual time between two
+    changes, None while too few were seen. ``suspect_after_s``: lively data without a change for so long is suspect;
+    infinite for data that is not lively, where a change may take ``rests_s`` and more. ``stale_after_s``: whatever is
+    older is stale.
+    """
+
+    changed_at: float | None = None
+    typical_s: float | None = None
+    suspect_after_s: float = math.inf
+    rests_s: float = 0.0
+    stale_after_s: float = math.inf
+
+
+@attrs.frozen(kw_only=True)
 class Quote:
     """One snapshot of a contract's market. Prices in the contract's currency, sizes in units.
 
-    ``model_price`` is what the gateway's model makes of an option; None where it was not computed.
+    ``model_price`` is what the gateway's model makes of an option; None where it was not computed. ``pace``: None until
+    somebody compared it with the quotes before it; such a quote is never fresh.
     """
 
     contract: Contract
@@ -99,6 +118,7 @@ class Quote:
     theta: float | None = None
     underlying_price: float | None = None
     model_price: float | None = None
+    pace: Pace | None = None
 
     @property
     def symbol(self) -> str:

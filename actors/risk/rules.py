@@ -16,10 +16,11 @@ from collections.abc import Callable
 from typing import Final
 
 from actors import messages as m
-from actors.logic import quality
+from actors.logic import freshness, quality
 from actors.logic.closures import days_to_expiry
 from actors.model.account import Account
 from actors.model.contracts import Contract, SecurityType
+from actors.model.market import Pace
 from actors.model.orders import OrderAction, Purpose, WireOrder
 from actors.risk import baselines, exposure
 from actors.risk.case import FINE, Case, Finding
@@ -92,8 +93,14 @@ def quote_fresh(case: Case) -> Finding:
         return f"the quote is of another contract ({quote.contract.position_id})", {}
     if quote.halted:
         return f"trading in {quote.symbol} is halted", {}
-    age = quality.quote_age_s(quote, case.inputs.now)
-    return _within("quote age in seconds", age, case.limits.quote_max_age_s, "quote_age_s")
+    age_s, pace = quality.quote_age_s(quote, case.inputs.monotonic), quote.pace or Pace()
+    if age_s > pace.suspect_after_s:
+        return (
+            f"the data of {quote.symbol} is suspect: it has not changed for {age_s:.0f} s,"
+            f" and usually does within {pace.typical_s or 0.0:.1f} s"
+        ), {"quote_age_s": age_s}
+    limit_s = freshness.opens_until_s(pace, case.limits.quote_max_age_s)
+    return _within("quote age in seconds", age_s, limit_s, "quote_age_s")
 
 
 def position_quantity(case: Case) -> Finding:

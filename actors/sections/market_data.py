@@ -28,6 +28,29 @@ class MarketData(Section):
     stale_after_s: float = number(
         300.0, 1.0, 3600.0, "a quote whose data is older is stale, and says so"
     )
+    suspect_after_s: float = number(
+        60.0,
+        1.0,
+        3600.0,
+        "lively data without a change for so long, or stale_after_s if that is less, is suspect: nothing is opened",
+    )
+    suspect_intervals: float = number(
+        20.0, 2.0, 1000.0, "and for so many times the usual time between two changes"
+    )
+    typical_of: int = whole(20, 3, 200, "what is usual is the median of so many changes")
+    lively_s: float = number(
+        5.0, 0.1, 600.0, "data is lively that usually changes within so long, or lively_looks looks"
+    )
+    lively_looks: float = number(3.0, 1.0, 100.0, "see lively_s")
+    quiet_intervals: float = number(
+        3.0, 1.0, 100.0, "data that is not lively opens until it rested for so many usual times"
+    )
+    second_look_s: float = number(
+        1.0,
+        0.05,
+        60.0,
+        "before an opening, data that nothing dates is looked at again after so long",
+    )
     feed: str = choice(
         "snapshots",
         "ticks",

@@ -10,8 +10,11 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import attrs
+
 from actors import messages as m
 from actors.kernel.clock import Clock
+from actors.logic import freshness
 from actors.logic.quality import market_data
 from actors.messages.addresses import LINK
 from actors.model.account import Position
@@ -19,6 +22,7 @@ from actors.model.contracts import ContractQuery
 from actors.model.market import MarketData, Quote
 from actors.position.pnl import position_view
 from actors.position.valuation import Valued
+from actors.sections import market_data as settings
 from actors.sections.positions import Positions
 
 Read = Callable[..., Awaitable[Any]]
@@ -35,7 +39,11 @@ class DirectBroker:
     async def market_data(self, symbol: str, timeout_s: float, clock: Clock) -> MarketData:
         """Read a quote with its quality; every indicator is missing."""
         quote = await self.quote(ContractQuery(symbol=symbol), timeout_s)
-        return market_data(quote, None, clock.now())
+        # There is no quote before it to compare with: only the stamp of its trade can date it.
+        now, limits = clock.monotonic(), settings.MarketData()
+        pulse = freshness.looked(freshness.NEVER_SEEN, quote, now, None, limits)
+        dated = attrs.evolve(quote, pace=freshness.pace_of(pulse, limits))
+        return market_data(dated, None, clock.now(), now)
 
     async def quote(self, query: ContractQuery, timeout_s: float) -> Quote:
         """Find the contract and read a snapshot of it, both within one deadline."""

@@ -10,6 +10,7 @@ Refuses: label values that no vocabulary lists (`supervision.observe.labels`).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, cast
 
@@ -188,7 +189,7 @@ class Metrics:
         return encode(cast("CollectorRegistry", _WithoutBirthdays(self.registry))), content_type
 
     def data_ages_s(self) -> Mapping[str, float]:
-        """Tell per configured symbol, and for all others together, how long ago the newest quote came."""
+        """Tell per configured symbol, and for all others together, how old the newest quote's data is."""
         now = self._clock.monotonic()
         return {symbol: now - at for symbol, at in self._quoted_at.copy().items()}
 
@@ -229,7 +230,9 @@ class Metrics:
     def _quoted(self, fields: Fields) -> None:
         if fields["source"] != DataSource.IB:
             return  # a second source's data has no age: it is never fresh
-        self._quoted_at[self._symbols.word(fields["symbol"])] = self._clock.monotonic()
+        if math.isfinite(fields["age_s"]):  # what nothing dates leaves the age as it was
+            dated_at = self._clock.monotonic() - fields["age_s"]
+            self._quoted_at[self._symbols.word(fields["symbol"])] = dated_at
 
     def _order_moved(self, fields: Fields) -> None:
         state, side = fields["new_state"], fields["action"]

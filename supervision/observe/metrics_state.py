@@ -49,7 +49,7 @@ class StateCollector(Collector):
         yield from _of_process(state)
         age_s = GaugeMetricFamily(
             "ibkr_actors_market_data_age_seconds",
-            "Since the newest quote came, by configured symbol; all others together are one.",
+            "Since the data of the newest quote changed, by configured symbol; all others together are one.",
             labels=("symbol",),
         )
         for symbol, age in self._data_ages_s().items():

@@ -28,10 +28,6 @@ from typing import Final
 import attrs
 
 from actors.logic.quality import quote_age_s
-from actors.logic.regular_hours import regular_session
-from actors.logic.sessions import Session, calendar_of
-from actors.logic.zones import NEW_YORK
-from actors.model.contracts import Contract
 from actors.model.market import DataSource, DataType, Quote
 from actors.sections.strategy_c import StrategyC
 
@@ -97,31 +93,15 @@ class DataWatch:
     looked_at: float | None = None
 
 
-def evidence_age_s(quote: Quote, now: datetime) -> float:
+def evidence_age_s(quote: Quote, now: datetime, monotonic: float) -> float:
     """Tell how long ago IB showed that the data of a contract lives; infinite when it did not.
 
     That is the quote's age (MKT-12), and for a halted contract the time since IB said so: who says that trading is
     halted has fresh data, although nobody trades or quotes. A halt is the market's, like a closed session.
     """
-    age_s = quote_age_s(quote, now)
-    says_halted = quote.halted and quote.data_type is DataType.LIVE
-    if math.isinf(age_s) and says_halted and quote.source is DataSource.IB:
+    if quote.halted and quote.data_type is DataType.LIVE and quote.source is DataSource.IB:
         return max(0.0, (now - quote.received_at).total_seconds())
-    return age_s
-
-
-def session_of(contract: Contract, now: datetime) -> Session | None:
-    """The session that runs at ``now``, None when none does.
-
-    Where the broker did not tell the hours, those of the exchanges in New York are taken: to count at night could sell
-    everything for nothing, and not to count at all would leave what is held without a watch.
-    """
-    if contract.expiry is not None and now.astimezone(NEW_YORK).date() > contract.expiry:
-        return None  # what has expired has no data any more
-    calendar = calendar_of(contract)
-    if calendar is None or calendar.is_open(now) is None:
-        return regular_session(now)
-    return calendar.session_at(now)
+    return quote_age_s(quote, monotonic)
 
 
 def looked(

@@ -19,6 +19,7 @@ from actors.errors import GatewayError, describe
 from actors.hours import HoursKeeper
 from actors.kernel.actor import ActorContext, SupervisedActor
 from actors.logic.closable import is_openable
+from actors.logic.regular_hours import session_of
 from actors.messages.addresses import MARKET_DATA, RISK, STRATEGY_C
 from actors.model.contracts import Contract
 from actors.model.market import DataSource, Quote
@@ -121,7 +122,7 @@ class DataWatchActor(SupervisedActor):
     def _opened_at(self, contract: Contract, now: float) -> float | None:
         """The moment (monotonic) at which the running session of a contract began; None while it is closed."""
         today = self.clock.now()
-        session = data_watch.session_of(self._hours.described(contract), today)
+        session = session_of(self._hours.described(contract), today)
         return None if session is None else now - (today - session.opens_at).total_seconds()
 
     def _warn(self, now: float) -> None:
@@ -194,7 +195,7 @@ class DataWatchActor(SupervisedActor):
         if quote.source is not DataSource.IB:
             return  # what a second source says is no answer of IB's, and never fresh
         con_id = quote.contract.con_id
-        age_s = data_watch.evidence_age_s(quote, self.clock.now())
+        age_s = data_watch.evidence_age_s(quote, self.clock.now(), self.clock.monotonic())
         has_stamp = age_s < float("inf")
         self._why[con_id] = "" if has_stamp else _lack(quote)
         stamped_at = self.clock.monotonic() - age_s if has_stamp else None

@@ -104,7 +104,7 @@ def test_a_quote_is_delayed_and_never_fresh_and_carries_the_beginning_of_its_day
 
     assert quote.data_type is DataType.DELAYED
     assert quote.traded_at == datetime(2026, 3, 2, 5, 0, tzinfo=UTC)  # midnight in New York
-    assert quote_age_s(quote, START_OF_TIME) == float("inf")
+    assert quote_age_s(quote, 0.0) == float("inf")
     data = second_source.market_data(ask_served(None), (), SPY, START_OF_TIME)
     assert (data.source, data.is_stale, data.last_price) == (
         DataSource.ALPHA_VANTAGE,

@@ -28,7 +28,7 @@ from typing import Final
 import attrs
 
 from actors.logic.broker_codes import Meaning, RequestKind, meaning
-from actors.logic.quality import is_stale, quote_age_s
+from actors.logic.quality import quote_age_s
 from actors.logic.sessions import is_session_open
 from actors.model.market import DataCondition, DataSource, IndicatorReading, Quote
 
@@ -134,24 +134,24 @@ class Board:
             for symbol in self.symbols
         )
 
-    def rows(self, now: datetime) -> tuple[Row, ...]:
+    def rows(self, now: datetime, monotonic: float) -> tuple[Row, ...]:
         """One row per symbol, in the order that was asked for."""
-        return tuple(self.row(symbol, now) for symbol in self.symbols)
+        return tuple(self.row(symbol, now, monotonic) for symbol in self.symbols)
 
-    def row(self, symbol: str, now: datetime) -> Row:
-        """The row of one symbol."""
+    def row(self, symbol: str, now: datetime, monotonic: float) -> Row:
+        """The row of one symbol; ages count on the monotonic clock, and sessions on the other one."""
         quote, why = self._quotes.get(symbol), self._interrupted.get(symbol)
-        age_s = math.inf if quote is None else quote_age_s(quote, now)
+        age_s = math.inf if quote is None else quote_age_s(quote, monotonic)
         return Row(
             symbol=symbol,
-            state=self._state(quote, why, now),
+            state=self._state(quote, why, now, age_s),
             why=why,
             quote=quote,
             age_s=age_s if math.isfinite(age_s) else None,
             reading=self._readings.get(symbol),
         )
 
-    def _state(self, quote: Quote | None, why: str | None, now: datetime) -> State:
+    def _state(self, quote: Quote | None, why: str | None, now: datetime, age_s: float) -> State:
         if why is not None:
             return _interruption(why)
         if quote is None:
@@ -164,7 +164,7 @@ class Board:
             return State.CLOSED
         if quote.condition is DataCondition.NO_PRICE:
             return State.NO_PRICE
-        if is_stale(quote, now, self._stale_after_s):
+        if age_s > self._stale_after_s:
             return State.STALE
         return State.PARTIAL if quote.condition is DataCondition.PARTIAL else State.LIVE
 

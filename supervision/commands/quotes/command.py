@@ -237,7 +237,7 @@ class _View:
                     self._news.clear()
                     await self._news.wait()
         now = self._gateway.process.clock.now()
-        rows = board.rows(now)
+        rows = board.rows(now, self._monotonic())
         if self._wish.as_json:
             self._print(json_line(row, now) for row in rows)
         else:
@@ -250,7 +250,7 @@ class _View:
         with self._screen() as screen:
             while True:
                 now = self._gateway.process.clock.now()
-                screen.show(board.rows(now), now)
+                screen.show(board.rows(now, self._monotonic()), now)
                 await asyncio.sleep(REFRESH_S)
 
     async def _show_lines(self, board: Board) -> NoReturn:
@@ -261,9 +261,11 @@ class _View:
             self._news.clear()
             changed, self._changed = self._changed, set()
             now = self._gateway.process.clock.now()
-            self._print(
-                line(board.row(each, now), now) for each in board.symbols if each in changed
-            )
+            rows = board.rows(now, self._monotonic())
+            self._print(line(row, now) for row in rows if row.symbol in changed)
+
+    def _monotonic(self) -> float:
+        return self._gateway.process.clock.monotonic()
 
     def _print(self, lines: Iterable[str]) -> None:
         for line in lines:

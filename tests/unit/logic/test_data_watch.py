@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.logic.regular_hours import regular_session
+from actors.logic.regular_hours import regular_session, session_of
 from actors.model.contracts import Contract
-from actors.model.market import DataSource, DataType, Quote
+from actors.model.market import DataSource, DataType, Pace, Quote
 from actors.sections.strategy_c import StrategyC
 from supervision.strategy_c import data_age as data_watch
 from supervision.strategy_c.data_age import VAIN_READS, DataWatch, Watched
@@ -270,7 +270,7 @@ def test_no_data_that_is_read_fresh_every_few_seconds_is_ever_too_old(
 
 # --- evidence -------------------------------------------------------------------------------------------------------
 
-LIVE: Final = Quote(contract=SPY, received_at=NOW, bid=10.0, ask=10.1)
+LIVE: Final = Quote(contract=SPY, received_at=NOW, bid=10.0, ask=10.1, pace=Pace(changed_at=100.0))
 MINUTE: Final = timedelta(minutes=1)
 
 
@@ -279,18 +279,19 @@ MINUTE: Final = timedelta(minutes=1)
     ("quote", "age_s"),
     [
         (LIVE, 60.0),
-        (attrs.evolve(LIVE, bid=None, ask=None, last=10.0, traded_at=NOW - MINUTE), 120.0),
-        (attrs.evolve(LIVE, bid=None, ask=None), None),
+        (attrs.evolve(LIVE, pace=Pace(changed_at=40.0)), 120.0),
+        (attrs.evolve(LIVE, pace=Pace()), None),
+        (attrs.evolve(LIVE, pace=None), None),
         (attrs.evolve(LIVE, data_type=DataType.DELAYED), None),
         (attrs.evolve(LIVE, data_type=DataType.FROZEN), None),
         (attrs.evolve(LIVE, source=DataSource.ALPHA_VANTAGE), None),
-        (attrs.evolve(LIVE, bid=None, ask=None, halted=True), 60.0),
+        (attrs.evolve(LIVE, pace=None, halted=True), 60.0),
         (attrs.evolve(LIVE, halted=True, data_type=DataType.DELAYED), None),
         (attrs.evolve(LIVE, halted=True, source=DataSource.ALPHA_VANTAGE), None),
     ],
 )
 def test_only_what_ib_says_live_is_evidence(quote: Quote, age_s: float | None) -> None:
-    found = data_watch.evidence_age_s(quote, NOW + MINUTE)
+    found = data_watch.evidence_age_s(quote, NOW + MINUTE, 160.0)
 
     assert found == (float("inf") if age_s is None else age_s)
 
@@ -329,7 +330,7 @@ HALF_DAY: Final = attrs.evolve(
 def test_a_session_is_the_brokers_and_new_yorks_where_it_told_none(
     contract: Contract, moment: str, is_open: bool
 ) -> None:
-    assert is_open == (data_watch.session_of(contract, at(moment)) is not None)
+    assert is_open == (session_of(contract, at(moment)) is not None)
 
 
 @pytest.mark.req("MKT-12")

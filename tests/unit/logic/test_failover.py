@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 import attrs
 import pytest
 from hypothesis import given, settings
@@ -26,7 +24,7 @@ from actors.market_data.failover import (
     was_fresh_within,
 )
 from actors.model.connection import ConnectionState
-from actors.model.market import DataType, Quote
+from actors.model.market import DataType, Pace, Quote
 from actors.sections import market_data as sections
 from tests.unit.logic.values import NOW, SPY
 
@@ -215,15 +213,18 @@ def test_only_what_is_over_and_was_not_seen_lately_is_probed_and_only_over_a_lin
 
 
 @pytest.mark.req("MKT-10", "MKT-12")
-def test_delayed_data_of_ib_is_served_though_it_is_never_fresh_and_old_data_is_not() -> None:
-    live = Quote(contract=SPY, received_at=NOW, bid=600.0)
+def test_what_is_delayed_or_quiet_is_served_and_what_is_suspect_or_has_no_price_is_not() -> None:
+    lively = Pace(changed_at=0.0, typical_s=1.0, suspect_after_s=60.0)
+    live = Quote(contract=SPY, received_at=NOW, bid=600.0, pace=lively)
+    quiet = attrs.evolve(live, pace=Pace(changed_at=0.0, typical_s=30.0))
     delayed = attrs.evolve(live, data_type=DataType.DELAYED)
-    later = NOW + timedelta(seconds=AFTER_S + 1)
 
-    assert is_served(live, quote_age_s(live, NOW), LIMITS)
-    assert not is_served(live, quote_age_s(live, later), LIMITS)
-    assert is_served(delayed, quote_age_s(delayed, NOW), LIMITS)
-    assert not is_served(attrs.evolve(delayed, bid=None), quote_age_s(delayed, NOW), LIMITS)
+    assert is_served(live, quote_age_s(live, 60.0))
+    assert not is_served(live, quote_age_s(live, 61.0))
+    assert is_served(quiet, quote_age_s(quiet, 6000.0))
+    assert not is_served(attrs.evolve(quiet, bid=None), 0.0)
+    assert is_served(delayed, quote_age_s(delayed, 0.0))
+    assert not is_served(attrs.evolve(delayed, bid=None), quote_age_s(delayed, 0.0))
 
 
 def test_what_is_fresh_all_the_time_need_not_be_noted_each_time() -> None:

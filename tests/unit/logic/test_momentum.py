@@ -12,7 +12,7 @@ from actors.logic.quality import market_data
 from actors.model.market import Indicators, MarketData
 from actors.model.orders import StrategyContext
 from supervision.commands.momentum import STRATEGY_ID, decide
-from tests.unit.logic.values import NOW, quote
+from tests.unit.logic.values import MONOTONIC, NOW, quote
 
 BREAKOUT = market_data(
     quote(),
@@ -26,6 +26,7 @@ BREAKOUT = market_data(
         bollinger_lower=594.0,
     ),
     NOW,
+    MONOTONIC,
 )
 
 

@@ -10,8 +10,8 @@ import attrs
 import pytest
 
 from actors.logic.quality import assess, is_stale, market_data, quote_age_s
-from actors.model.market import DataSource, DataType, Indicators
-from tests.unit.logic.values import NOW, SPY, quote
+from actors.model.market import DataSource, DataType, Indicators, Pace
+from tests.unit.logic.values import MONOTONIC, NOW, SPY, quote
 
 WHOLE = Indicators(
     ema_fast=1.0,
@@ -22,7 +22,6 @@ WHOLE = Indicators(
     bollinger_middle=1.0,
     bollinger_lower=1.0,
 )
-OLD = NOW - timedelta(seconds=400)
 INFINITE = math.inf
 
 
@@ -31,38 +30,32 @@ INFINITE = math.inf
     ("changes", "expected"),
     [
         ({}, 10.0),
-        ({"traded_at": OLD}, 10.0),
-        ({"traded_at": OLD, "bid": None}, 10.0),
-        ({"traded_at": OLD, "bid": None, "ask": -1.0}, 410.0),
-        ({"traded_at": None, "bid": None, "ask": 0.0}, INFINITE),
-        ({"traded_at": NOW + timedelta(hours=1), "bid": None, "ask": None}, 10.0),
-        ({"last": None, "bid": None, "ask": None}, INFINITE),
+        ({"received_at": NOW - timedelta(days=1)}, 10.0),
+        ({"pace": Pace(changed_at=MONOTONIC - 400.0)}, 410.0),
+        ({"pace": Pace(changed_at=MONOTONIC + 60.0)}, 0.0),
+        ({"pace": Pace()}, INFINITE),
+        ({"pace": None}, INFINITE),
         ({"data_type": DataType.FROZEN}, INFINITE),
         ({"data_type": DataType.DELAYED}, INFINITE),
         ({"data_type": DataType.DELAYED_FROZEN}, INFINITE),
         ({"source": DataSource.ALPHA_VANTAGE}, INFINITE),
     ],
 )
-def test_the_age_counts_from_the_newest_live_stamp(
+def test_the_age_counts_from_the_newest_proved_change(
     changes: dict[str, Any], expected: float
 ) -> None:
-    assert expected == quote_age_s(quote(**changes), NOW + timedelta(seconds=10))
-
-
-@pytest.mark.req("MKT-12")
-def test_a_quote_of_the_future_has_no_age() -> None:
-    assert quote_age_s(quote(), NOW - timedelta(seconds=5)) == 0.0
+    assert expected == quote_age_s(quote(**changes), MONOTONIC + 10.0)
 
 
 @pytest.mark.req("MKT-4")
 @pytest.mark.parametrize(("age_s", "expected"), [(300.0, False), (300.1, True)])
 def test_a_quote_is_stale_beyond_the_limit(age_s: float, expected: bool) -> None:
-    assert expected == is_stale(quote(), NOW + timedelta(seconds=age_s))
+    assert expected == is_stale(quote(), MONOTONIC + age_s)
 
 
 @pytest.mark.req("MKT-12")
 def test_a_closed_market_is_not_a_fault() -> None:
-    assert not is_stale(quote(), NOW + timedelta(hours=10), session_open=False)
+    assert not is_stale(quote(), MONOTONIC + 36_000.0, session_open=False)
 
 
 @pytest.mark.req("MKT-4")
@@ -80,7 +73,7 @@ def test_a_closed_market_is_not_a_fault() -> None:
 def test_the_score_falls_with_every_fault(
     changes: dict[str, Any], indicators: Indicators, missing: tuple[str, ...], score: float
 ) -> None:
-    quality = assess(quote(**changes), indicators, NOW)
+    quality = assess(quote(**changes), indicators, MONOTONIC)
 
     assert (missing, score) == (quality.missing_fields, quality.score)
 
@@ -89,12 +82,12 @@ def test_the_score_falls_with_every_fault(
 def test_the_score_never_falls_below_zero() -> None:
     empty = quote(bid=None, ask=None, last=None, volume=None)
 
-    assert assess(empty, None, NOW).score == 0.0
+    assert assess(empty, None, MONOTONIC).score == 0.0
 
 
 @pytest.mark.req("MKT-1")
 def test_market_data_puts_quote_indicators_and_quality_together() -> None:
-    data = market_data(quote(bid=-1.0), WHOLE, NOW)
+    data = market_data(quote(bid=-1.0), WHOLE, NOW, MONOTONIC)
 
     assert (data.symbol, data.last_price, data.bid, data.ask) == ("SPY", 600.0, None, 600.1)
     assert (data.rsi, data.bollinger_lower) == (50.0, 1.0)
@@ -121,7 +114,6 @@ def test_market_data_puts_quote_indicators_and_quality_together() -> None:
 def test_age_counts_unless_the_contracts_own_hours_say_that_it_is_closed(
     hours: str, stale: bool
 ) -> None:
-    old = quote(attrs.evolve(SPY, liquid_hours=hours), received_at=NOW - timedelta(seconds=301))
-    old = attrs.evolve(old, traded_at=None)
+    old = quote(attrs.evolve(SPY, liquid_hours=hours))
 
-    assert stale is market_data(old, None, NOW).is_stale
+    assert stale is market_data(old, None, NOW, MONOTONIC + 301.0).is_stale

@@ -25,6 +25,7 @@ from actors.risk.rules import RULES
 from actors.sections.risk import Risk
 from tests.unit.logic.test_risk_rules import inputs, ledger
 from tests.unit.logic.values import (
+    MONOTONIC,
     NOW,
     QQQ,
     SPY,
@@ -129,7 +130,7 @@ UNKNOWNS: dict[str, tuple[dict[str, Any], set[str]]] = {
     "account": ({"account": None}, {"account_known", "daily_loss", "weekly_drawdown"}),
     "funds": ({"account": account(available_funds=None)}, {"affordable"}),
     "quote": ({"quote": None}, {"quote_fresh"}),
-    "stale": ({"now": NOW + timedelta(seconds=301)}, {"quote_fresh"}),
+    "stale": ({"monotonic": MONOTONIC + 301.0}, {"quote_fresh"}),
     "delayed": ({"quote": quote(data_type=DataType.DELAYED)}, {"quote_fresh"}),
     "baselines": ({"baselines": NO_BASELINES}, {"daily_loss", "weekly_drawdown"}),
     "latched": ({"latched": "disconnect"}, {"latch_open"}),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import attrs
@@ -17,7 +17,7 @@ from actors.risk.limits import DayTradePolicy, RiskInputs
 from actors.sections.risk import Risk
 from tests.unit.logic.test_risk_rules import LIMITS, OTHER, earlier, inputs, ledger, low, worth
 from tests.unit.logic.values import (
-    NOW,
+    MONOTONIC,
     QQQ,
     SPY,
     SPY_CALL,
@@ -186,7 +186,7 @@ WORDS: list[tuple[Rule, RiskInputs, Risk, str]] = [
     (rules.quote_fresh, inputs(quote=quote(halted=True)), LIMITS, "trading in SPY is halted"),
     (
         rules.quote_fresh,
-        inputs(now=NOW + timedelta(seconds=301)),
+        inputs(monotonic=MONOTONIC + 301.0),
         LIMITS,
         "quote age in seconds (301) exceeds limit (300)",
     ),

@@ -11,7 +11,7 @@ import pytest
 
 from actors.model.account import Account, Holding
 from actors.model.contracts import Contract
-from actors.model.market import DataType
+from actors.model.market import DataType, Pace
 from actors.model.orders import CloseReason, OrderAction, WireOrder
 from actors.risk import exposure
 from actors.risk.baselines import (
@@ -45,6 +45,7 @@ from actors.risk.limits import (
 from actors.risk.rules import RULES
 from actors.sections.risk import Risk
 from tests.unit.logic.values import (
+    MONOTONIC,
     NOW,
     QQQ,
     SPY,
@@ -92,7 +93,7 @@ def inputs(order: WireOrder | None = None, **changes: Any) -> RiskInputs:
         "order": wire,
         "request": trade_request(wire, risk_per_trade=0.02),
         "now": NOW,
-        "monotonic": 1_000.0,
+        "monotonic": MONOTONIC,
         "ledger": ledger(),
         "quote": quote(wire.contract),
         "account": account(),
@@ -142,7 +143,9 @@ OPTION_QUOTE = {"quote": quote(SPY_CALL, bid=6.0, ask=6.2, last=6.1)}
 OPTIONS = market_order(4, contract=SPY_CALL)
 FEW = market_order(5)
 HELD = ledger(holding(10, QQQ, 500.0))
-STALE = NOW + timedelta(seconds=301)
+STALE = MONOTONIC + 301.0
+SUSPECT = Pace(changed_at=MONOTONIC - 61.0, typical_s=2.0, suspect_after_s=60.0)
+QUIET = Pace(changed_at=MONOTONIC - 400.0, typical_s=120.0, rests_s=360.0, stale_after_s=300.0)
 TINY = {"account": account(1_999.0), "baselines": worth(1_999.0)}
 BY_MARGIN_BOLD = attrs.evolve(BY_MARGIN, risk_per_trade_ratio=1.0, assumed_loss_ratio=0.01)
 
@@ -176,7 +179,10 @@ REJECTIONS: list[tuple[str, RiskInputs, Risk, str]] = [
     ("no quote", inputs(quote=None), LIMITS, "no quote"),
     ("other quote", inputs(quote=quote(QQQ)), LIMITS, "another contract"),
     ("halted", inputs(quote=quote(halted=True)), LIMITS, "halted"),
-    ("stale", inputs(now=STALE), LIMITS, r"quote age .*\(301\) exceeds limit \(300\)"),
+    ("stale", inputs(monotonic=STALE), LIMITS, r"quote age .*\(301\) exceeds limit \(300\)"),
+    ("suspect", inputs(quote=quote(pace=SUSPECT)), LIMITS, "suspect: it has not changed for 61 s"),
+    ("quiet, too old", inputs(quote=quote(pace=QUIET)), LIMITS, r"\(400\) exceeds limit \(300\)"),
+    ("undated", inputs(quote=quote(pace=Pace())), LIMITS, "quote age"),
     ("delayed", inputs(quote=quote(data_type=DataType.DELAYED)), LIMITS, "quote age"),
     (
         "at its stop",

@@ -12,7 +12,7 @@ from actors.logic.order_table import OrderState
 from actors.model.account import Account, Holding
 from actors.model.connection import BrokerState
 from actors.model.contracts import Contract, Right, SecurityType
-from actors.model.market import Quote
+from actors.model.market import Pace, Quote
 from actors.model.orders import (
     BrokerOrder,
     Execution,
@@ -25,6 +25,9 @@ from actors.model.orders import (
 
 NOW = datetime(2026, 3, 2, 15, 0, tzinfo=UTC)
 """A Monday, ten o'clock in New York."""
+
+MONOTONIC = 1_000.0
+"""What the monotonic clock says then, in seconds."""
 
 LATER = NOW + timedelta(seconds=1)
 REF = "CSATSPRIM:ORD_20260302_150000_0001_aa"
@@ -156,6 +159,7 @@ def quote(contract: Contract = SPY, **changes: Any) -> Quote:
         "last": 600.0,
         "volume": 1_000.0,
         "traded_at": NOW,
+        "pace": Pace(changed_at=MONOTONIC),
     }
     return Quote(**(fields | changes))
 

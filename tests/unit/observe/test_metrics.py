@@ -52,6 +52,7 @@ FIELDS = (
     "flat",
     "seconds",
     "action",
+    "age_s",
 )
 AN_ACTOR = ChildStatus(
     name="executor",
@@ -232,14 +233,17 @@ def test_failover_is_counted_by_where_it_went_and_a_second_source_makes_no_data_
         ],
     )
     back = count(metrics, [("failover_changed", {"source": "ib", "failed_over": 0})])
-    quoted = count(metrics, [("quote_received", {"symbol": "SPY", "source": "ib"})])
+    standing = {"symbol": "SPY", "source": "ib", "age_s": 40.0}
+    quoted = count(metrics, [("quote_received", standing)])
+    undated = count(metrics, [("quote_received", standing | {"age_s": float("inf")})])
 
     assert over["ibkr_actors_failed_over_symbols"] == 1
     assert over["ibkr_actors_failovers_total,source=alpha_vantage"] == 1
     assert "ibkr_actors_market_data_age_seconds,symbol=SPY" not in over
     assert back["ibkr_actors_failed_over_symbols"] == 0
     assert back["ibkr_actors_failovers_total,source=ib"] == 1
-    assert quoted["ibkr_actors_market_data_age_seconds,symbol=SPY"] >= 0
+    assert quoted["ibkr_actors_market_data_age_seconds,symbol=SPY"] >= 40.0
+    assert undated["ibkr_actors_market_data_age_seconds,symbol=SPY"] >= 40.0
 
 
 @pytest.mark.req("OBS-1", "MKT-9")

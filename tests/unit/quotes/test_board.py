@@ -9,7 +9,7 @@ import pytest
 
 from actors.model.market import DataSource, DataType, Quote
 from supervision.commands.quotes.board import Board, State
-from tests.unit.quotes.values import NOW, a_contract, a_quote, a_reading
+from tests.unit.quotes.values import MONOTONIC, NOW, a_contract, a_quote, a_reading
 
 STALE_AFTER_S = 300.0
 NO_PRICES: dict[str, Any] = {"bid": None, "ask": None, "last": None}
@@ -52,7 +52,7 @@ def board(*quotes: Quote) -> Board:
     ],
 )
 def test_a_quote_tells_its_state(quote: dict[str, Any], expected: State) -> None:
-    assert board(a_quote(**quote)).row("SPY", NOW).state is expected
+    assert board(a_quote(**quote)).row("SPY", NOW, MONOTONIC).state is expected
 
 
 @pytest.mark.req("MKT-11")
@@ -72,7 +72,7 @@ def test_an_interruption_tells_why(reason: str, expected: State) -> None:
     watched = board(a_quote())
     watched.interrupted(("SPY",), reason)
 
-    row = watched.row("SPY", NOW)
+    row = watched.row("SPY", NOW, MONOTONIC)
 
     assert (row.state, row.why) == (expected, reason)
     assert row.quote == a_quote(), "the last quote stays on the board"
@@ -89,26 +89,24 @@ def test_an_interruption_ends_with(how: str) -> None:
     else:
         watched.resumed(("SPY",))
 
-    assert watched.row("SPY", NOW).state is State.LIVE
-    assert watched.row("QQQ", NOW).state is State.INTERRUPTED
+    assert watched.row("SPY", NOW, MONOTONIC).state is State.LIVE
+    assert watched.row("QQQ", NOW, MONOTONIC).state is State.INTERRUPTED
 
 
 def test_before_the_first_quote_it_waits() -> None:
-    row = board().row("SPY", NOW)
+    row = board().row("SPY", NOW, MONOTONIC)
 
     assert (row.state, row.quote, row.age_s, row.spread) == (State.WAITING, None, None, None)
 
 
 @pytest.mark.req("MKT-12")
 def test_the_age_grows_with_time_and_delayed_data_has_none() -> None:
-    later = NOW + timedelta(seconds=7)
-
-    assert board(a_quote(age_s=3.0)).row("SPY", later).age_s == 10.0
-    assert board(a_quote(data_type=DataType.DELAYED)).row("SPY", later).age_s is None
+    assert board(a_quote(age_s=3.0)).row("SPY", NOW, MONOTONIC + 7.0).age_s == 10.0
+    assert board(a_quote(data_type=DataType.DELAYED)).row("SPY", NOW, MONOTONIC + 7.0).age_s is None
 
 
 def test_the_spread_is_told_in_money_and_in_basis_points() -> None:
-    row = board(a_quote(bid=99.95, ask=100.05)).row("SPY", NOW)
+    row = board(a_quote(bid=99.95, ask=100.05)).row("SPY", NOW, MONOTONIC)
 
     assert row.spread == pytest.approx(0.10)
     assert row.spread_bp == pytest.approx(10.0)
@@ -117,7 +115,7 @@ def test_the_spread_is_told_in_money_and_in_basis_points() -> None:
 @pytest.mark.parametrize("missing", ["bid", "ask"])
 def test_there_is_no_spread_without_both_sides(missing: str) -> None:
     one_sided: dict[str, Any] = {missing: None}
-    row = board(a_quote(**one_sided)).row("SPY", NOW)
+    row = board(a_quote(**one_sided)).row("SPY", NOW, MONOTONIC)
 
     assert (row.spread, row.spread_bp) == (None, None)
 
@@ -128,7 +126,7 @@ def test_a_reading_without_indicators_leaves_the_last_ones_with_the_reason() -> 
     watched.read({"SPY": a_reading()})
     watched.read({"SPY": a_reading(indicators=None, as_of=None, why_not="ask again later")})
 
-    reading = watched.row("SPY", NOW).reading
+    reading = watched.row("SPY", NOW, MONOTONIC).reading
 
     assert reading == a_reading(why_not="ask again later")
 
@@ -160,5 +158,5 @@ def test_the_oldest_indicators_are_those_to_read_next() -> None:
 def test_rows_stand_in_the_order_that_was_asked_for() -> None:
     watched = board(a_quote("QQQ"), a_quote("SPY"))
 
-    assert [row.symbol for row in watched.rows(NOW)] == ["SPY", "QQQ"]
+    assert [row.symbol for row in watched.rows(NOW, MONOTONIC)] == ["SPY", "QQQ"]
     assert a_contract().symbol == "SPY"

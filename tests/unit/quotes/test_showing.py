@@ -16,7 +16,7 @@ from actors.model.market import DataType, IndicatorReading, Quote
 from supervision.commands.quotes.board import Board, Row
 from supervision.commands.quotes.lines import age_text, json_line, notes, plain_line, price_text
 from supervision.commands.quotes.table import columns_within, quotes_table
-from tests.unit.quotes.values import NOW, a_gap, a_quote, a_reading
+from tests.unit.quotes.values import MONOTONIC, NOW, a_gap, a_quote, a_reading
 
 WHERE = "SIMULATED GATEWAY 127.0.0.1:4002"
 ESSENTIAL = ("symbol", "bid", "ask", "last", "age", "state")
@@ -33,7 +33,7 @@ def a_row(
         board.read({symbol: reading})
     if why is not None:
         board.interrupted((symbol,), why)
-    return board.row(symbol, NOW)
+    return board.row(symbol, NOW, MONOTONIC)
 
 
 def rendered(rows: Sequence[Row], width: int, height: int | None = None) -> list[str]:

@@ -6,9 +6,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from actors.model.contracts import Contract, SecurityType
-from actors.model.market import BarGap, IndicatorReading, Indicators, Quote
+from actors.model.market import BarGap, IndicatorReading, Indicators, Pace, Quote
 
 NOW = datetime(2026, 3, 6, 15, 0, tzinfo=UTC)
+MONOTONIC = 10_000.0
 ALWAYS = "20260306:0000-20260306:2359"
 INDICATORS = Indicators(
     ema_fast=600.25,
@@ -36,7 +37,10 @@ def a_quote(symbol: str = "SPY", age_s: float = 0.0, hours: str = ALWAYS, **fiel
     """Make a live quote that is so old."""
     values: dict[str, Any] = {"bid": 600.0, "ask": 600.02, "last": 600.01, "volume": 1e6} | fields
     return Quote(
-        contract=a_contract(symbol, hours), received_at=NOW - timedelta(seconds=age_s), **values
+        contract=a_contract(symbol, hours),
+        received_at=NOW - timedelta(seconds=age_s),
+        pace=Pace(changed_at=MONOTONIC - age_s),
+        **values,
     )
 
 
