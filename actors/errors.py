@@ -35,6 +35,7 @@
     │       └── FeedSymbolError           IB_FEED_007    it does not know the symbol
     ├── HistoryPacingError                IB_DATA_004 r  IB's pacing of history would hold it back beyond its deadline
     ├── OrderValidationError              IB_ORDER_001   an order's field is invalid (also a ValueError)
+    │   └── RequestValidationError        IB_REQ_001     an argument of a call or a command is none
     ├── OrderNotFoundError                IB_ORDER_002   no order has that id
     ├── PositionNotFoundError             IB_POS_001     no position has that id
     ├── MarketClosedError                 IB_POS_002     the position cannot be closed before its market opens
@@ -269,6 +270,12 @@ class OrderValidationError(GatewayError, ValueError):
     """A field of the order is invalid; the text names the field, its value and the limit."""
 
     code = "IB_ORDER_001"
+
+
+class RequestValidationError(OrderValidationError):
+    """An argument of a call, or of a command, is none; the text names it, what it was, and what it may be (GW-14)."""
+
+    code = "IB_REQ_001"
 
 
 class OrderNotFoundError(GatewayError):

@@ -11,7 +11,7 @@ import attrs
 from actors import messages as m
 from actors.connection.known_executions import KnownExecutions
 from actors.connection.link_state import LinkState, ends_with_its_epoch
-from actors.errors import GatewayError
+from actors.errors import ActorFailedError, GatewayError
 from actors.kernel.actor import SupervisedActor
 from actors.kernel.handlers import Part, handles
 from actors.kernel.messages import Message
@@ -127,7 +127,9 @@ class Reconciliation(Part):
             answer = await link.asked(LINK, question, m.BrokerStateRead)
         except GatewayError as error:
             if number == self._number:  # a read that still matters: the link does not work
-                self._on_lost(DisconnectCause.REQUEST_UNANSWERED, str(error))
+                ours = isinstance(error, ActorFailedError)
+                cause = DisconnectCause.LINK_FAILED if ours else DisconnectCause.REQUEST_UNANSWERED
+                self._on_lost(cause, str(error))
             return
         if number == self._number:
             self._hand_out(answer.state)

@@ -54,7 +54,13 @@ class LinkActor(LoopActor):
             )
         )
         self.own(
-            Requests(self, sessions=self.sessions, gate=self.gate, history=self.memory.history)
+            Requests(
+                self,
+                sessions=self.sessions,
+                gate=self.gate,
+                history=self.memory.history,
+                log=log,
+            )
         )
         self.order_entry = self.own(
             OrderEntry(

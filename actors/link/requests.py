@@ -6,7 +6,13 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from actors import messages as m
-from actors.errors import GatewayError, GatewayNotConnectedError, GatewayTimeoutError
+from actors.errors import (
+    ActorFailedError,
+    GatewayError,
+    GatewayNotConnectedError,
+    GatewayTimeoutError,
+)
+from actors.kernel.failure import where_raised
 from actors.kernel.handlers import Part, handles
 from actors.kernel.loop_actor import LoopActor
 from actors.kernel.messages import Reply, Request
@@ -20,15 +26,23 @@ from actors.link.session import Session
 from actors.link.sessions import Sessions
 from actors.messages.addresses import CONNECTION
 from actors.model.connection import DisconnectCause, StatePart
+from actors.ports import EventLog, no_log
 
 
 class Requests(Part):
     """See the module's docstring. Each request is served by the session that was open when it came."""
 
     def __init__(
-        self, link: LoopActor, *, sessions: Sessions, gate: OrderGate, history: HistoryPacer
+        self,
+        link: LoopActor,
+        *,
+        sessions: Sessions,
+        gate: OrderGate,
+        history: HistoryPacer,
+        log: EventLog = no_log,
     ) -> None:
         self._link = link
+        self._log = log
         self._sessions = sessions
         self._gate = gate
         self._history = history
@@ -57,8 +71,22 @@ class Requests(Part):
             if isinstance(request, m.ReadBrokerState):
                 late += f" (it was asked for {self._reader_of(session).asks_for})"
             self._link.refuse(request, GatewayTimeoutError(late))
+        except Exception as error:  # noqa: BLE001 - a request that fails costs nobody a restart
+            self._failed(request, error)
         else:
             self._link.reply(request, answer)
+
+    def _failed(self, request: Request, error: Exception) -> None:
+        """Answer for a defect of ours, and say where it is."""
+        self._log(
+            "request_failed",
+            level="ERROR",
+            request=type(request).__name__,
+            error_type=type(error).__name__,
+            trace=where_raised(error),
+        )
+        why = f"the link failed at {type(request).__name__}: {type(error).__name__}: {error}"
+        self._link.refuse(request, ActorFailedError(why))
 
     def _end_unanswered(self, session: Session) -> None:
         """End a session that owes an answer which nobody could tell from the next one."""

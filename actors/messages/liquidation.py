@@ -7,6 +7,7 @@ from datetime import datetime
 import attrs
 
 from actors.kernel.messages import Message, Reply, Request
+from actors.messages.said import said
 from actors.model.contracts import Contract
 from actors.model.orders import CloseReason
 
@@ -15,7 +16,7 @@ from actors.model.orders import CloseReason
 class Liquidate(Request):
     """Trigger Strategy C by hand; answered by `LiquidationAccepted` once the latch is durable, or is late."""
 
-    reason: str
+    reason: str = said(empty=True)
     close_reason: CloseReason = CloseReason.MANUAL
 
 
@@ -39,8 +40,8 @@ class Rearm(Request):
     waits for that to end or to rest, within its deadline; with ``keep_positions`` it stops the closing where it is.
     """
 
-    who: str
-    why: str
+    who: str = said(empty=True)
+    why: str = said(empty=True)
     keep_positions: bool = False
 
 

@@ -8,6 +8,7 @@ from typing import Final
 import attrs
 
 from actors.kernel.messages import Message, Overflow, Reply, Request
+from actors.messages.said import all_said, said
 from actors.model.contracts import Contract, ContractQuery
 from actors.model.market import (
     Bar,
@@ -30,7 +31,7 @@ _SHOWN: Final = 10
 class GetMarketData(Request):
     """A quote with indicators; answered by `MarketDataRead`."""
 
-    symbol: str
+    symbol: str = said()
     snapshot: bool = True
 
 
@@ -65,7 +66,7 @@ class QuoteRead(Reply):
 class GetBars(Request):
     """One-minute history; at most 60 minutes and 60 bars (MKT-6). Answered by `BarsRead`."""
 
-    symbol: str
+    symbol: str = said()
     duration_minutes: int = 60
     bar_size: str = "1 min"
 
@@ -74,7 +75,7 @@ class GetBars(Request):
 class GetIndicators(Request):
     """The indicators of many symbols, without quotes; answered by `IndicatorsRead`."""
 
-    symbols: tuple[str, ...]
+    symbols: tuple[str, ...] = all_said()
 
 
 @attrs.frozen(kw_only=True)
@@ -88,7 +89,7 @@ class IndicatorsRead(Reply):
 class GetOptionChain(Request):
     """Answered by `OptionChainRead`."""
 
-    symbol: str
+    symbol: str = said()
 
 
 @attrs.frozen(kw_only=True)
@@ -108,7 +109,7 @@ class SubscribeQuotes(Request):
 
     subscription_id: str
     subscriber: str
-    symbols: tuple[str, ...]
+    symbols: tuple[str, ...] = all_said()
     feed: FeedKind = FeedKind.SNAPSHOTS
     resumed: bool = False
 

@@ -8,6 +8,7 @@ import attrs
 
 from actors.kernel.messages import Lane, Message, Overflow, Reply, Request
 from actors.messages.journal import OrderEntry
+from actors.messages.said import said
 from actors.model.contracts import Contract
 from actors.model.orders import (
     BrokerOrder,
@@ -56,7 +57,7 @@ class OrderConcluded(Reply):
 class ModifyOrder(Request):
     """Change price or quantity of a working order; needs a permit of its own (ORD-3). Answered by `OrderConcluded`."""
 
-    order_id: str
+    order_id: str = said()
     quantity: float | None = None
     limit_price: float | None = None
     stop_price: float | None = None
@@ -66,7 +67,7 @@ class ModifyOrder(Request):
 class CancelOrder(Request):
     """Cancel a working order; answered by `OrderConcluded` once it is terminal."""
 
-    order_id: str
+    order_id: str = said()
 
 
 @attrs.frozen(kw_only=True)

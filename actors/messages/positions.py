@@ -8,6 +8,7 @@ from datetime import datetime
 import attrs
 
 from actors.kernel.messages import Lane, Message, Overflow, Reply, Request
+from actors.messages.said import said
 from actors.model.account import Account, Holding, Position
 from actors.model.orders import CloseReason, OrderResult
 
@@ -41,7 +42,7 @@ class AccountRead(Reply):
 class ClosePosition(Request):
     """Close one position; answered by `PositionClosed`, `PositionNotFoundError` (POS-6) or `MarketClosedError`."""
 
-    position_id: str
+    position_id: str = said()
     reason: CloseReason
 
 
@@ -78,7 +79,7 @@ class FlattenSymbol(Request):
     has seen the worst turn asks for that.
     """
 
-    symbol: str
+    symbol: str = said()
     over_pending: bool = False
     reason: CloseReason = CloseReason.MANUAL
 

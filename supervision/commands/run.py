@@ -23,6 +23,7 @@ from supervision.commands.control import FILE_NAME, Command, ControlServer
 from supervision.commands.flatten import serve_flatten, serve_worst_turns
 from supervision.commands.sample import run_cycles
 from supervision.config.sections import Config
+from supervision.facade.arguments import timeout
 from supervision.facade.gateway import IBKRGateway
 from supervision.process import build_standalone_process
 from supervision.process.settings import sends_orders
@@ -170,7 +171,7 @@ def _serve(gateway: IBKRGateway, loop: asyncio.AbstractEventLoop, command: Comma
     if action is None:
         known = ", ".join(sorted(_COMMANDS))
         raise GatewayError(f"command must be one of {known} (was {command.get('command')!r})")
-    timeout_s = float(command.get("timeout_s", 5.0))
+    timeout_s = timeout("timeout_s", command.get("timeout_s", 5.0))
     future = asyncio.run_coroutine_threadsafe(action(gateway, command, timeout_s), loop)
     return future.result(timeout_s + 1.0)
 

@@ -20,6 +20,7 @@ from actors.errors import (
     ActorFailedError,
     GatewayTimeoutError,
     OrderValidationError,
+    RequestValidationError,
 )
 from actors.kernel.messages import Request
 from actors.logic.order_validation import checked_operator_id, checked_symbol, validate_signal
@@ -59,11 +60,13 @@ from actors.model.orders import (
     WaitFor,
 )
 from supervision.config.sections import Config, GatewayConfig
+from supervision.facade.arguments import checked, shown
 from supervision.facade.market_data import MarketDataCalls
 from supervision.facade.quote_streams import QuoteStream
 from supervision.facade.risk_manager import RiskManager
 from supervision.facade.session import GatewaySession, as_config, checked_mode
 from supervision.facade.streams import ConflatedStream, EventStream
+from supervision.observe.masking import Masker
 from supervision.process.handle import Process
 from supervision.process.status import ProcessStatus
 
@@ -152,6 +155,7 @@ class IBKRGateway:
     ) -> None:
         await self.disconnect()
 
+    @checked
     async def connect(self, timeout: float = 30.0) -> None:
         """Start the tree and connect. A timeout leaves the retrying running (GW-12)."""
         await self._session.connect(timeout)
@@ -160,18 +164,21 @@ class IBKRGateway:
         """End the session in order and stop the tree; does nothing when it is not running."""
         await self._session.disconnect()
 
+    @checked
     async def verify_connection(self, timeout: float = 5.0) -> bool:
         """Make a round trip to the broker now (GW-11)."""
         return await self._session.verify_connection(timeout)
 
     # --- market data ----------------------------------------------------------------------------------------------
 
+    @checked
     async def get_market_data(
         self, symbol: str, timeout: float = 30.0, *, snapshot: bool = True
     ) -> MarketData:
         """Read a quote with indicators. Raises `SnapshotModeViolationError` when ``snapshot`` is false (MKT-5)."""
         return await self._market_data.snapshot(symbol, timeout, snapshot=snapshot)
 
+    @checked
     async def get_historical_data(
         self,
         symbol: str,
@@ -185,6 +192,7 @@ class IBKRGateway:
         """
         return await self._market_data.historical_data(symbol, duration_minutes, bar_size, timeout)
 
+    @checked
     async def get_indicators(
         self, symbols: Iterable[str], timeout: float = 30.0
     ) -> dict[str, IndicatorReading]:
@@ -195,10 +203,12 @@ class IBKRGateway:
         """
         return await self._market_data.indicators(symbols, timeout)
 
+    @checked
     async def get_option_chain(self, symbol: str, timeout: float = 30.0) -> OptionChain:
         """Read the expiries and strikes that can be traded on ``symbol``."""
         return await self._market_data.option_chain(symbol, timeout)
 
+    @checked
     async def get_option_quote(
         self,
         symbol: str,
@@ -218,6 +228,7 @@ class IBKRGateway:
             symbol, expiry, strike, right, timeout, snapshot=snapshot
         )
 
+    @checked
     async def subscribe_quotes(
         self,
         symbols: Iterable[str],
@@ -234,6 +245,7 @@ class IBKRGateway:
 
     # --- orders ---------------------------------------------------------------------------------------------------
 
+    @checked
     async def submit_order(
         self,
         signal: TradingSignal,
@@ -247,7 +259,7 @@ class IBKRGateway:
         PARTIAL with the true quantities at the deadline. Raises `OrderValidationError` for a bad signal before
         anything else happens.
         """
-        request = self._validated(signal, strategy_context)
+        request = _validated(self._session, signal, strategy_context)
         self._session.refuse_direct("orders")
         self._session.require_asked()
         wait = _wait_for(wait_for, request.order_type)
@@ -266,17 +278,6 @@ class IBKRGateway:
             return self._timed_out(request, str(error))
         return concluded.result
 
-    def _validated(self, signal: TradingSignal, strategy: StrategyContext) -> TradeRequest:
-        """Judge a signal by the exchange's date; what it says of account numbers is masked (OBS-4)."""
-        process = self._session.started
-        if process is None:
-            return validate_signal(signal, strategy, self._session.operator_id)
-        today = process.clock.now().astimezone(NEW_YORK).date()
-        try:
-            return validate_signal(signal, strategy, self._session.operator_id, today)
-        except OrderValidationError as error:
-            raise OrderValidationError(process.masker.text(str(error))) from None
-
     def _timed_out(self, request: TradeRequest, reason: str) -> OrderResult:
         """Answer for an executor that did not: what became of the order is told on the event stream."""
         return OrderResult(
@@ -291,6 +292,7 @@ class IBKRGateway:
             cancel_confirmed=False,
         )
 
+    @checked
     async def modify_order(
         self,
         order_id: str,
@@ -313,6 +315,7 @@ class IBKRGateway:
         )
         return concluded.result
 
+    @checked
     async def cancel_order(self, order_id: str, timeout: float = 30.0) -> OrderResult:
         """Cancel a working order and wait until it is terminal."""
         concluded = await self.command(
@@ -320,6 +323,7 @@ class IBKRGateway:
         )
         return concluded.result
 
+    @checked
     async def get_open_orders(self, timeout: float = 30.0) -> list[OrderResult]:
         """The orders that work or whose fate is being asked for."""
         read = await self.command(EXECUTOR, m.GetOpenOrders, m.OpenOrdersRead, timeout)
@@ -335,6 +339,7 @@ class IBKRGateway:
 
     # --- positions and account ------------------------------------------------------------------------------------
 
+    @checked
     async def get_positions(self, timeout: float = 10.0) -> list[Position]:
         """The positions; while the link is down or nobody answers the last known ones, as ``is_cached`` (POS-5)."""
         process = self._session.require_asked()
@@ -349,6 +354,7 @@ class IBKRGateway:
             return [attrs.evolve(held, is_cached=True) for held in known]
         return list(read.positions)
 
+    @checked
     async def close_position(
         self,
         position_id: str,
@@ -369,6 +375,7 @@ class IBKRGateway:
         )
         return closed.result
 
+    @checked
     async def close_all_positions(
         self,
         reason: CloseReason | str = CloseReason.MANUAL,
@@ -387,6 +394,7 @@ class IBKRGateway:
         )
         return list(closed.results)
 
+    @checked
     async def flatten(
         self,
         symbol: str,
@@ -411,11 +419,13 @@ class IBKRGateway:
             reason=_close_reason(reason),
         )
 
+    @checked
     async def check_strategy_c_closures(self, timeout: float = 10.0) -> list[Position]:
         """The positions that are due to be closed: 3 DTE or emergency stop (POS-3)."""
         checked = await self.command(POSITION, m.CheckClosures, m.ClosuresChecked, timeout)
         return list(checked.due)
 
+    @checked
     async def get_account(self, timeout: float = 10.0) -> Account:
         """The account's newest numbers, pushed by the broker (GW-6)."""
         read = await self.read(POSITION, m.GetAccount, m.AccountRead, timeout)
@@ -431,6 +441,7 @@ class IBKRGateway:
 
     # --- Strategy C, usable while disconnected --------------------------------------------------------------------
 
+    @checked
     async def rearm(
         self, who: str, why: str, timeout: float = 10.0, *, keep_positions: bool = False
     ) -> m.Rearmed:
@@ -452,6 +463,7 @@ class IBKRGateway:
             keep_positions=keep_positions,
         )
 
+    @checked
     async def liquidate(self, reason: str, timeout: float = 10.0) -> m.LiquidationAccepted:
         """Trigger Strategy C; answers with its id once the latch is durable, or says that it is not (STC-2)."""
         await self._session.ensure_started()
@@ -459,6 +471,7 @@ class IBKRGateway:
             STRATEGY_C, m.Liquidate, m.LiquidationAccepted, timeout, reason=reason
         )
 
+    @checked
     async def acknowledge_residual(self, who: str, why: str, timeout: float = 10.0) -> float:
         """Say that a person has explained what became of the account, so that orders may be opened again (RULES 4).
 
@@ -470,6 +483,7 @@ class IBKRGateway:
         )
         return told.amount
 
+    @checked
     async def status(self, timeout: float = 5.0) -> ProcessStatus:
         """Where everything stands."""
         process = await self._session.ensure_started()
@@ -514,6 +528,24 @@ class IBKRGateway:
     def liquidation_reports(self) -> tuple[m.LiquidationReport, ...]:
         """The reports of liquidations that ended since this facade was made."""
         return tuple(self._session.events.reports)
+
+
+def _validated(
+    session: GatewaySession, signal: TradingSignal, strategy: StrategyContext
+) -> TradeRequest:
+    """Judge a signal by the exchange's date; what it says of account numbers is masked (OBS-4)."""
+    process = session.started
+    mask = Masker().text if process is None else process.masker.text
+    today = None if process is None else process.clock.now().astimezone(NEW_YORK).date()
+    try:
+        return validate_signal(signal, strategy, session.operator_id, today)
+    except OrderValidationError as error:
+        raise OrderValidationError(mask(str(error))) from None
+    except Exception as error:  # noqa: BLE001 - whatever a stranger's object raises
+        raise RequestValidationError(
+            f"signal must be a TradingSignal and strategy_context a StrategyContext (were {shown(signal)}"
+            f" and {shown(strategy)}): {type(error).__name__}"
+        ) from None
 
 
 def _wait_for(wait_for: WaitFor | str | None, order_type: OrderType) -> WaitFor:
