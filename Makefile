@@ -7,7 +7,7 @@ ifeq ($(OS),Windows_NT)
 BIN := .venv/Scripts
 endif
 
-.PHONY: run gateway test lint audit types contracts tests crash-points random-operations interop-environments requirements trouble flattening kills pythons performance benchmarks mutation coverage clean
+.PHONY: run gateway test lint audit types contracts tests crash-points random-operations interop-environments requirements trouble flattening kills fuzz pythons performance benchmarks mutation coverage clean
 
 run: .venv/.ready-to-run  ## start the supervised process with the sample orchestrator
 	@$(BIN)/python -m supervision run $(ARGS)
@@ -52,6 +52,9 @@ trouble: .venv/.ready-to-test  ## a hundred days in which everything happens to 
 
 flattening: .venv/.ready-to-test  ## ten thousand brokers that refuse, are silent, slow, drop orders, halt; all end flat
 	$(BIN)/python -m tests.flattening $(ARGS)
+
+fuzz: .venv/.ready-to-test  ## a million odd arguments of calls and fields of the broker's messages; ARGS="broker --examples 10000"
+	$(BIN)/python -m tests.fuzz $(ARGS)
 
 kills: .venv/.ready-to-test  ## random kills of process, gateway, both or link: 2,000 in virtual time, 40 of real processes
 	$(BIN)/python -m tests.kills $(ARGS)

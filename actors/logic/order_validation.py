@@ -28,6 +28,9 @@ from actors.model.orders import (
     TradingSignal,
 )
 
+LONGEST_SHOWN: Final = 120
+"""Of a value that is wrong so much is shown."""
+
 MAX_QUANTITY: Final = 10_000_000
 MAX_PRICE: Final = 10_000_000.0
 MAX_TAKE_PROFIT_RATIO: Final = 100.0
@@ -58,7 +61,7 @@ class _Faults:
 
     def add(self, field: str, must: str, value: object) -> None:
         """Note that ``field`` ``must`` be something that ``value`` is not."""
-        self.texts.append(f"{field} must {must} (was {value!r})")
+        self.texts.append(f"{field} must {must} (was {_shown(value)})")
 
     def attempt(self, field: str, read: Callable[[str], T], value: object) -> T | None:
         """Read a name with a model's own parser and keep its complaint."""
@@ -70,6 +73,15 @@ class _Faults:
         except OrderValidationError as error:
             self.texts.append(str(error))
             return None
+
+
+def _shown(value: object) -> str:
+    """Show a value within bounds; one whose repr raises is told by its type."""
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001 - a stranger's object
+        return f"a {type(value).__name__}"
+    return text if len(text) <= LONGEST_SHOWN else text[: LONGEST_SHOWN - 1] + "…"
 
 
 def validate_signal(
@@ -201,7 +213,7 @@ def parse_expiry(text: str) -> date:
             return date(int(text[:4]), int(text[4:6]), int(text[6:]))
     except (TypeError, ValueError):
         pass  # The refusal below says it all.
-    raise OrderValidationError(f"expiry must be a real date as YYYYMMDD (was {text!r})")
+    raise OrderValidationError(f"expiry must be a real date as YYYYMMDD (was {_shown(text)})")
 
 
 def _check_symbol(faults: _Faults, symbol: object) -> str:
@@ -302,7 +314,8 @@ def checked_operator_id(operator_id: str) -> str:
         raise OrderValidationError("operator_id must not be empty: it stands on every order")
     if not _OPERATOR_ID.fullmatch(operator_id):
         raise OrderValidationError(
-            f"operator_id must be 1 to {MAX_OPERATOR_ID_CHARS} letters, digits, '_', '.' or '-' (was {operator_id!r})"
+            f"operator_id must be 1 to {MAX_OPERATOR_ID_CHARS} letters, digits, '_', '.' or '-'"
+            f" (was {_shown(operator_id)})"
         )
     return operator_id
 
@@ -340,4 +353,6 @@ def _parse_time_in_force(text: str) -> TimeInForce:
         return TimeInForce(text.strip().upper())
     except ValueError:
         known = ", ".join(TimeInForce)
-        raise OrderValidationError(f"time_in_force must be one of {known} (was {text!r})") from None
+        raise OrderValidationError(
+            f"time_in_force must be one of {known} (was {_shown(text)})"
+        ) from None

@@ -62,7 +62,7 @@ class Right(StrEnum):
             return _RIGHTS[text.strip().upper()]
         except KeyError:
             raise OrderValidationError(
-                f"right must be C, P, CALL or PUT (was {text!r}); leave it out for a stock"
+                f"right must be C, P, CALL or PUT (was {text!r:.100}); leave it out for a stock"
             ) from None
 
 

@@ -41,7 +41,7 @@ class OrderAction(StrEnum):
         try:
             return cls(text.strip().upper())
         except ValueError:
-            raise OrderValidationError(f"action must be BUY or SELL (was {text!r})") from None
+            raise OrderValidationError(f"action must be BUY or SELL (was {text!r:.100})") from None
 
 
 class OrderType(StrEnum):
@@ -58,7 +58,7 @@ class OrderType(StrEnum):
             return _ORDER_TYPES[text.strip().upper()]
         except KeyError:
             raise OrderValidationError(
-                f"order_type must be MKT, LMT or STP (was {text!r})"
+                f"order_type must be MKT, LMT or STP (was {text!r:.100})"
             ) from None
 
 
