@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from datetime import datetime
+from enum import StrEnum
 from statistics import median
 from typing import Final
 
@@ -30,6 +31,49 @@ _BUCKETS: Final = 64
 _NONE: Final = (0,) * _BUCKETS
 
 Values = tuple[float | None, ...]
+
+
+class Standing(StrEnum):
+    """How a contract's data stands (MKT-13)."""
+
+    UNKNOWN = "unknown"
+    """Too few changes were seen in this session."""
+    QUIET = "quiet"
+    """It does not change often, and its standing means nothing."""
+    LIVELY = "lively"
+    SUSPECT = "suspect"
+    """It is lively and stands still; nobody has shown why. Bars without trades say: quiet, or halted."""
+    FROZEN = "frozen"
+    """And its own bars show trades since."""
+    DEAD = "dead feed"
+    """Nothing that is watched lives, nor any witness, and bars are not answered."""
+
+
+class Bars(StrEnum):
+    """What a contract's own minute bars say of the time since its data stands still."""
+
+    UNASKED = "unasked"
+    REFUSED = "refused"
+    """Or paced: they prove nothing."""
+    IDLE = "idle"
+    TRADES = "trades"
+    SILENT = "silent"
+    """They were asked for in vain."""
+
+
+def standing(
+    suspect_after_s: float | None, age_s: float, bars: Bars, *, is_feed_silent: bool
+) -> Standing:
+    """Tell how data stands; ``suspect_after_s``: None while unknown, infinite for data that is not lively."""
+    if suspect_after_s is None:
+        return Standing.UNKNOWN
+    if math.isinf(suspect_after_s):
+        return Standing.QUIET
+    if age_s <= suspect_after_s:
+        return Standing.LIVELY
+    if bars is Bars.TRADES:
+        return Standing.FROZEN
+    return Standing.DEAD if bars is Bars.SILENT and is_feed_silent else Standing.SUSPECT
 
 
 @attrs.frozen(kw_only=True)

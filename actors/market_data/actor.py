@@ -195,11 +195,13 @@ class MarketDataActor(SupervisedActor):
             violation = history_violation(request.duration_minutes, request.bar_size)
             if violation is not None:
                 raise violation
-            contract = self.second_source.bars_of(request.symbol)
-            if contract is not None:
-                await self.second_source.read_bars(request, contract)
+            over = None if request.contract else self.second_source.bars_of(request.symbol)
+            if over is not None:
+                await self.second_source.read_bars(request, over)
                 return
-            contract = await self.reads.qualified(request, ContractQuery(symbol=request.symbol))
+            contract = request.contract
+            if contract is None:
+                contract = await self.reads.qualified(request, ContractQuery(symbol=request.symbol))
             held = await self.bars.newest(request, contract, request.duration_minutes)
             read = m.BarsRead(
                 correlation_id=request.correlation_id,

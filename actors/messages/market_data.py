@@ -64,11 +64,15 @@ class QuoteRead(Reply):
 
 @attrs.frozen(kw_only=True)
 class GetBars(Request):
-    """One-minute history; at most 60 minutes and 60 bars (MKT-6). Answered by `BarsRead`."""
+    """One-minute history; at most 60 minutes and 60 bars (MKT-6). Answered by `BarsRead`.
+
+    ``contract``: whose bars, always IB's own, where a symbol does not say it.
+    """
 
     symbol: str = said()
     duration_minutes: int = 60
     bar_size: str = "1 min"
+    contract: Contract | None = None
 
 
 @attrs.frozen(kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import attrs
 
-from actors.sections.fields import DAY_S, Section, choice, number, whole
+from actors.sections.fields import DAY_S, Section, Text, choice, key, number, whole
 
 
 @attrs.frozen(kw_only=True)
@@ -36,7 +36,18 @@ class StrategyC(Section):
         300.0,
         0.0,
         DAY_S,
-        "data of what is held or traded is stale for so long in an open session; 0: never",
+        "data of what is held or traded is frozen or dead for so long in an open session; 0: never",
+    )
+    data_settles_s: float = number(
+        120.0, 0.0, 3600.0, "nothing is called so before, after an open, a break or a halt"
+    )
+    data_bars_every_s: float = number(
+        20.0, 1.0, 600.0, "so often the bars of data that stands still are asked for, and witnesses"
+    )
+    data_witnesses: str = key(
+        "SPY,QQQ",
+        Text(r"[A-Z0-9.]{1,12}(,[A-Z0-9.]{1,12}){0,9}", "symbols, apart by commas"),
+        "whose quotes show that the feed lives where bars are not answered",
     )
     data_watch_every_s: float = number(
         2.0, 0.1, 60.0, "so often that data is asked for, where nobody else does"

@@ -41,6 +41,8 @@ class FaultState:
     version_offered: int | None = None
     authentication: str | None = None
     disconnected: bool = False
+    frozen_quotes: set[str] = attrs.field(factory=set)
+    silent_history: bool = False
     missing: dict[str | None, str] = attrs.field(factory=dict)
     unsubscribed: dict[str | None, int] = attrs.field(factory=dict)
     competing: bool = False

@@ -209,6 +209,14 @@ class Faults:
         """End `stale_data`."""
         self._market.thaw(symbol)
 
+    def frozen_quotes(self, symbol: str, active: bool = True) -> None:
+        """Answer each snapshot of a symbol with the same quote, stamps included, while its bars and trades go on."""
+        (self.state.frozen_quotes.add if active else self.state.frozen_quotes.discard)(symbol)
+
+    def silent_history(self, active: bool = True) -> None:
+        """Do not answer requests for bars."""
+        self.state.silent_history = active
+
     def missing_data(self, symbol: str | None = None, mode: str | None = "minus_one") -> None:
         """Leave quotes out: prices −1 ("minus_one") or 0 ("zero"), no answer at all ("silent"), or
         only the end marker ("end_only"). `None` as mode ends it.

@@ -91,6 +91,8 @@ class HistoryService:
 
     def history(self, session: Client, fields: Fields) -> None:
         """Answer reqHistoricalData."""
+        if self._faults.silent_history:
+            return
         request_id = fields.integer()
         contract_query = ContractQuery.read(fields)
         expired = fields.flag()

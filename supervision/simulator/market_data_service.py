@@ -80,6 +80,7 @@ class MarketDataService:
         self._universe = world.universe
         self._faults = world.faults
         self._timers = world.timers
+        self._held: dict[int, Quote] = {}
 
     def handlers(self) -> dict[int, Handler]:
         """The requests this service answers."""
@@ -237,6 +238,15 @@ class MarketDataService:
         )
         tick()
 
+    def _quote(self, contract: Contract) -> Quote:
+        """The newest quote, or the one at which a fault holds it."""
+        if contract.symbol not in self._faults.frozen_quotes:
+            self._held.pop(contract.con_id, None)
+            return self._market.quote(contract)
+        if contract.con_id not in self._held:
+            self._held[contract.con_id] = self._market.quote(contract)
+        return self._held[contract.con_id]
+
     def _ticks(
         self,
         session: Client,
@@ -246,7 +256,7 @@ class MarketDataService:
         sent: dict[int, str] | None,
     ) -> None:
         """Send a quote: all of it, or of a stream what changed since `sent`."""
-        quote = self._market.quote(contract)
+        quote = self._quote(contract)
         filler = {"minus_one": -1.0, "zero": 0.0}.get(self._missing(contract) or "")
         send = _TickWriter(session, request_id, delayed, sent)
         for kind, value_of, size_kind in _PRICES:

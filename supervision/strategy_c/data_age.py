@@ -8,11 +8,13 @@
                                              ▼
                                         quarantined, told again until Strategy C is latched
 
-What counts is the age of the newest stamp (`evidence_age_s`), and of it only what was spent in an open session. A
-contract that never had one in the running session is quiet, not dead: a far option without quotes and an entitlement
-without a definition are told, and sell nothing. Time in which nobody looked (the link was down, the
-process stood still) is not counted: the marks are moved on by it, and IB has to be asked in vain again before anything
-follows. One answer is no answer: `VAIN_READS` are needed.
+What counts is the age of the newest proved change (`evidence_age_s`), and of it only what was spent in an open session.
+Only what is *frozen* or a *dead feed* sells anything (`standing_of`, RULES 5): lively data that stands still while its
+own bars show trades, or nothing that is watched nor any witness lives and bars are not answered. A far option without
+quotes, an entitlement without a definition, quiet and suspect data are told, and sell nothing.
+
+Time in which nobody looked (the link was down, the process stood still) is not counted: the marks are moved on by it,
+and IB has to be asked in vain again before anything follows. One answer is no answer: `VAIN_READS` are needed.
 
 All times are monotonic seconds.
 """
@@ -27,8 +29,9 @@ from typing import Final
 
 import attrs
 
+from actors.logic.freshness import Bars, Standing, standing
 from actors.logic.quality import quote_age_s
-from actors.model.market import DataSource, DataType, Quote
+from actors.model.market import Bar, DataSource, DataType, Quote
 from actors.sections.strategy_c import StrategyC
 
 VAIN_READS: Final = 2
@@ -44,6 +47,9 @@ WARN_AFTER_S: Final = 60.0
 
 MAX_AGE_S: Final = 1.0
 """A quote that somebody else asked for will do when it is no older."""
+
+BARS_PER_LOOK: Final = 2
+"""So many contracts' bars one look asks for: history is paced."""
 
 READS_PER_LOOK: Final = 20
 """So many reads one look asks for, so that many positions do not fill the wire."""
@@ -65,18 +71,28 @@ def max_gap_s(settings: StrategyC) -> float:
     return max(LEAST_GAP_S, GAP_LOOKS * settings.data_watch_every_s)
 
 
+Mark = tuple[datetime, float]
+"""The start of the newest bar with trades, and its volume: both by the broker's clock, so that ours can step."""
+
+
 @attrs.frozen(kw_only=True)
 class Watched:
     """One contract: the moment of its newest stamp, as far as it counts, and how IB answered since.
 
-    ``stamped`` is False until there was a stamp; ``lived``: one was of the running session. ``opened_at`` is when its
-    session began, None while it is closed.
+    ``stamped`` is False until there was a stamp; ``opened_at`` is when its session began, None while it is closed.
+    ``suspect_after_s`` tells how lively its data is (`Pace`), None while that is unknown; ``halted_at``: when IB said
+    last that trading is halted. ``bars``: what its own bars, asked for at ``bars_at``, say of the time since its data
+    stands still; ``bars_mark`` is the newest of the first ones.
     ``asked``: a read is under way, or was when an incarnation of the watch ended.
     """
 
     fresh_at: float
     stamped: bool = False
-    lived: bool = False
+    suspect_after_s: float | None = None
+    halted_at: float = -math.inf
+    bars: Bars = Bars.UNASKED
+    bars_mark: Mark | None = None
+    bars_at: float = -math.inf
     opened_at: float | None = None
     read_at: float | None = None
     asked: bool = False
@@ -91,6 +107,9 @@ class DataWatch:
 
     watched: Mapping[int, Watched] = MappingProxyType({})
     looked_at: float | None = None
+    witnesses: Mapping[str, int] = MappingProxyType({})
+    """How often in a row each witness was asked and showed no sign of life."""
+    witnessed_at: float = -math.inf
 
 
 def evidence_age_s(quote: Quote, now: datetime, monotonic: float) -> float:
@@ -114,7 +133,7 @@ def looked(
         con_id: _followed(state.watched.get(con_id), opened, now, uncounted_s)
         for con_id, opened in opened_at.items()
     }
-    return DataWatch(watched=MappingProxyType(watched), looked_at=now)
+    return attrs.evolve(state, watched=MappingProxyType(watched), looked_at=now)
 
 
 def _followed(
@@ -129,14 +148,28 @@ def _followed(
     if not uncounted_s:
         return attrs.evolve(held, opened_at=opened_at)
     moved = min(now, held.fresh_at + uncounted_s)
-    return attrs.evolve(held, opened_at=opened_at, fresh_at=moved, vain_reads=0)
+    return attrs.evolve(
+        held,
+        opened_at=opened_at,
+        fresh_at=moved,
+        vain_reads=0,
+        bars=Bars.UNASKED,
+        bars_mark=None,
+    )
 
 
 def begun_anew(state: DataWatch, now: float) -> DataWatch:
     """Count from now on: Strategy C is latched, and whoever re-arms it has the whole time again."""
     watched = {
         con_id: attrs.evolve(
-            held, fresh_at=now, stamped=True, vain_reads=0, warned=False, told_at=None
+            held,
+            fresh_at=now,
+            stamped=True,
+            bars=Bars.UNASKED,
+            bars_mark=None,
+            vain_reads=0,
+            warned=False,
+            told_at=None,
         )
         for con_id, held in state.watched.items()
     }
@@ -176,7 +209,8 @@ def answered(state: DataWatch, con_id: int, stamped_at: float | None) -> DataWat
             held,
             fresh_at=counted,
             stamped=True,
-            lived=held.lived or stamped_at == counted,
+            bars=Bars.UNASKED,
+            bars_mark=None,
             asked=False,
             vain_reads=0,
             warned=False,
@@ -185,9 +219,104 @@ def answered(state: DataWatch, con_id: int, stamped_at: float | None) -> DataWat
         return _with(state, con_id, fresh)
     vain = attrs.evolve(held, asked=False, vain_reads=held.vain_reads + 1)
     if counted is not None and not held.stamped:
-        lived = held.lived or stamped_at == counted
-        vain = attrs.evolve(vain, fresh_at=counted, stamped=True, lived=lived)
+        vain = attrs.evolve(vain, fresh_at=counted, stamped=True)
     return _with(state, con_id, vain)
+
+
+def paced(state: DataWatch, con_id: int, quote: Quote, now: float) -> DataWatch:
+    """Take note of how lively the data of a quote is, where that is known: it outlives whoever told it."""
+    held = state.watched.get(con_id)
+    if held is None:
+        return state
+    if quote.data_type is not DataType.LIVE:  # delayed data is never fresh, and never frozen
+        held = attrs.evolve(held, suspect_after_s=None)
+    elif quote.pace is not None and quote.pace.typical_s is not None:
+        held = attrs.evolve(held, suspect_after_s=quote.pace.suspect_after_s)
+    if quote.halted:
+        held = attrs.evolve(held, halted_at=now)
+    return _with(state, con_id, held)
+
+
+def standing_of(state: DataWatch, con_id: int, now: float, settings: StrategyC) -> Standing:
+    """Tell how the data of a contract stands."""
+    held = state.watched[con_id]
+    is_silent = _is_feed_silent(state, now)
+    found = standing(held.suspect_after_s, now - held.fresh_at, held.bars, is_feed_silent=is_silent)
+    settled_at = max(held.halted_at, held.opened_at or -math.inf) + settings.data_settles_s
+    if found in CONDEMNED and now < settled_at:
+        return Standing.SUSPECT
+    return found
+
+
+CONDEMNED: Final = (Standing.FROZEN, Standing.DEAD)
+"""Only these sell anything."""
+
+
+def _is_suspect(held: Watched, now: float) -> bool:
+    limit_s = held.suspect_after_s
+    return held.opened_at is not None and limit_s is not None and now - held.fresh_at > limit_s
+
+
+def _is_feed_silent(state: DataWatch, now: float) -> bool:
+    """Tell whether nothing that is watched lives, and no witness showed a sign of life when it was asked twice."""
+    least_s = min((held.suspect_after_s or math.inf for held in state.watched.values()), default=0)
+    is_open = [held for held in state.watched.values() if held.opened_at is not None]
+    if any(now - held.fresh_at <= least_s for held in is_open):
+        return False
+    return bool(state.witnesses) and all(vain >= VAIN_READS for vain in state.witnesses.values())
+
+
+def due_bars(
+    state: DataWatch, now: float, settings: StrategyC
+) -> tuple[DataWatch, tuple[int, ...]]:
+    """Choose whose bars shall be asked for now: of what is suspect and not shown to be frozen yet."""
+    due = [
+        (held.bars_at, con_id)
+        for con_id, held in state.watched.items()
+        if _is_suspect(held, now)
+        and held.bars is not Bars.TRADES
+        and now - held.bars_at >= settings.data_bars_every_s
+    ]
+    chosen = tuple(con_id for _, con_id in sorted(due)[:BARS_PER_LOOK])
+    for con_id in chosen:
+        state = _with(state, con_id, attrs.evolve(state.watched[con_id], bars_at=now))
+    return state, chosen
+
+
+def bars_answered(
+    state: DataWatch, con_id: int, answer: Bars | tuple[Bar, ...], now: float
+) -> DataWatch:
+    """Take note of a contract's bars, or of why there are none. Trades are shown by two answers that differ."""
+    held = state.watched.get(con_id)
+    if held is None or not _is_suspect(held, now):
+        return state
+    if isinstance(answer, Bars):
+        return _with(state, con_id, attrs.evolve(held, bars=answer))
+    mark = max(((bar.start, bar.volume) for bar in answer if bar.volume > 0), default=None)
+    if held.bars_mark is None or mark is None:
+        return _with(state, con_id, attrs.evolve(held, bars=Bars.IDLE, bars_mark=mark))
+    bars = Bars.TRADES if mark > held.bars_mark else Bars.IDLE
+    return _with(state, con_id, attrs.evolve(held, bars=bars))
+
+
+def due_witnesses(
+    state: DataWatch, now: float, settings: StrategyC
+) -> tuple[DataWatch, tuple[str, ...]]:
+    """Name the witnesses to ask now: where bars are silent, others have to say whether anything lives."""
+    is_needed = any(
+        _is_suspect(held, now) and held.bars is Bars.SILENT for held in state.watched.values()
+    )
+    if not is_needed:
+        return attrs.evolve(state, witnesses=MappingProxyType({})), ()
+    if now - state.witnessed_at < settings.data_bars_every_s:
+        return state, ()
+    return attrs.evolve(state, witnessed_at=now), tuple(settings.data_witnesses.split(","))
+
+
+def witnessed(state: DataWatch, symbol: str, *, lives: bool) -> DataWatch:
+    """Take note of what a witness said."""
+    vain = 0 if lives else state.witnesses.get(symbol, 0) + 1
+    return attrs.evolve(state, witnesses=MappingProxyType({**state.witnesses, symbol: vain}))
 
 
 def growing_stale(
@@ -213,7 +342,8 @@ def quarantined(
     for con_id, held in state.watched.items():
         told = held.told_at is not None and now - held.told_at < TELL_AGAIN_S
         too_long = _is_stale(held, now, settings.data_quarantine_after_s)
-        if held.lived and too_long and not told:
+        is_condemned = standing_of(state, con_id, now, settings) in CONDEMNED
+        if is_condemned and too_long and not told:
             found.append((con_id, now - held.fresh_at))
     for con_id, _ in found:
         state = _with(state, con_id, attrs.evolve(state.watched[con_id], told_at=now))

@@ -15,14 +15,16 @@ import threading
 from typing import Final
 
 from actors import messages as m
-from actors.errors import GatewayError, describe
+from actors.errors import GatewayError, GatewayTimeoutError, describe
 from actors.hours import HoursKeeper
 from actors.kernel.actor import ActorContext, SupervisedActor
 from actors.logic.closable import is_openable
+from actors.logic.freshness import Bars
+from actors.logic.quality import quote_age_s
 from actors.logic.regular_hours import session_of
 from actors.messages.addresses import MARKET_DATA, RISK, STRATEGY_C
 from actors.model.contracts import Contract
-from actors.model.market import DataSource, Quote
+from actors.model.market import Bar, DataSource, Quote
 from actors.ports import EventLog, no_log
 from actors.sections.market_data import MarketData
 from actors.sections.strategy_c import StrategyC
@@ -118,6 +120,7 @@ class DataWatchActor(SupervisedActor):
             self._warn(now)
             self._call(now)
         self._read_due(now)
+        self._gather(now)
 
     def _opened_at(self, contract: Contract, now: float) -> float | None:
         """The moment (monotonic) at which the running session of a contract began; None while it is closed."""
@@ -135,6 +138,7 @@ class DataWatchActor(SupervisedActor):
                 level="WARNING",
                 symbol=str(self._exposures[con_id].contract),
                 stale_s=round(stale_s, 1),
+                standing=data_watch.standing_of(self._state, con_id, now, self.settings).value,
                 strategy_c_in_s=round(self.settings.data_quarantine_after_s - stale_s),
                 why=self._why.get(con_id, ""),
             )
@@ -144,7 +148,8 @@ class DataWatchActor(SupervisedActor):
         self._take(state)
         for con_id, stale_s in found:
             exposed = self._exposures[con_id]
-            why = self._why.get(con_id, "")
+            standing = data_watch.standing_of(self._state, con_id, now, self.settings)
+            why = ": ".join(filter(None, (standing.value, self._why.get(con_id))))
             self.log(
                 "data_quarantined",
                 level="ERROR",
@@ -191,10 +196,51 @@ class DataWatchActor(SupervisedActor):
             self._reading.discard(con_id)
             self._judge(quote)
 
+    # --- evidence ---------------------------------------------------------------------------------------------------
+
+    def _gather(self, now: float) -> None:
+        """Ask for what tells frozen from quiet: the bars of what is suspect, and witnesses where these are silent."""
+        state, suspects = data_watch.due_bars(self._state, now, self.settings)
+        state, witnesses = data_watch.due_witnesses(state, now, self.settings)
+        self._take(state)
+        for con_id in suspects:
+            if con_id in self._exposures:
+                self.begin_story(self._read_bars(self._exposures[con_id].contract))
+        for symbol in witnesses:
+            self.begin_story(self._ask_witness(symbol))
+
+    async def _read_bars(self, contract: Contract) -> None:
+        question = m.GetBars(
+            **self.of_our_own(f"bars-{contract.con_id}", self.settings.data_bars_every_s),
+            symbol=contract.symbol,
+            contract=contract,
+        )
+        answer: Bars | tuple[Bar, ...]
+        try:
+            answer = (await self.asked(MARKET_DATA, question, m.BarsRead)).bars
+        except GatewayTimeoutError:
+            answer = Bars.SILENT
+        except GatewayError:
+            answer = Bars.REFUSED
+        now = self.clock.monotonic()
+        self._take(data_watch.bars_answered(self._state, contract.con_id, answer, now))
+
+    async def _ask_witness(self, symbol: str) -> None:
+        header = self.of_our_own(f"witness-{symbol}", self._market_data.read_timeout_s)
+        try:
+            question = m.ProveMarketData(**header, symbol=symbol)
+            quote = (await self.asked(MARKET_DATA, question, m.QuoteRead)).quote
+        except GatewayError:
+            lives = False
+        else:
+            lives = quote_age_s(quote, self.clock.monotonic()) <= self._market_data.suspect_after_s
+        self._take(data_watch.witnessed(self._state, symbol, lives=lives))
+
     def _judge(self, quote: Quote) -> None:
         if quote.source is not DataSource.IB:
             return  # what a second source says is no answer of IB's, and never fresh
         con_id = quote.contract.con_id
+        self._take(data_watch.paced(self._state, con_id, quote, self.clock.monotonic()))
         age_s = data_watch.evidence_age_s(quote, self.clock.now(), self.clock.monotonic())
         has_stamp = age_s < float("inf")
         self._why[con_id] = "" if has_stamp else _lack(quote)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 import attrs
@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from actors.logic.freshness import Bars, Standing
 from actors.logic.regular_hours import regular_session, session_of
 from actors.model.contracts import Contract
-from actors.model.market import DataSource, DataType, Pace, Quote
+from actors.model.market import Bar, DataSource, DataType, Pace, Quote
 from actors.sections.strategy_c import StrategyC
 from supervision.strategy_c import data_age as data_watch
 from supervision.strategy_c.data_age import VAIN_READS, DataWatch, Watched
@@ -34,7 +35,14 @@ def watched(until: float, session: dict[int, float | None] = OPEN) -> DataWatch:
     """Watch SPY, which was fresh at 0 for the last time, asked in vain every two seconds since."""
     state = data_watch.looked(DataWatch(), -1.0, session, LIMITS)
     state = data_watch.answered(state, CON_ID, 0.0)
-    return go_on(data_watch.looked(state, 0.0, session, LIMITS), 0.0, until, session)
+    state = data_watch.looked(state, 0.0, session, LIMITS)
+    return go_on(lively(state) if session is OPEN else state, 0.0, until, session)
+
+
+def lively(state: DataWatch, bars: Bars = Bars.TRADES) -> DataWatch:
+    """Let SPY be lively, and its bars say this; who goes on is told so again."""
+    held = attrs.evolve(state.watched[CON_ID], suspect_after_s=60.0, bars=bars)
+    return attrs.evolve(state, watched={**state.watched, CON_ID: held})
 
 
 def go_on(
@@ -52,8 +60,8 @@ def go_on(
 
 
 def stale_s(state: DataWatch, now: float) -> float | None:
-    """Tell for how long the data is stale when that is too long, else None."""
-    _, found = data_watch.quarantined(state, now, LIMITS)
+    """Tell for how long the data of SPY, which is lively and trades, is frozen when that is too long, else None."""
+    _, found = data_watch.quarantined(lively(state), now, LIMITS)
     return found[0][1] if found else None
 
 
@@ -169,9 +177,101 @@ def test_what_had_no_stamp_in_the_session_is_quiet_and_never_too_old(
     state = data_watch.looked(DataWatch(), 0.0, OPEN, LIMITS)
     state = go_on(data_watch.answered(state, CON_ID, stamped_at), 0.0, 10 * LIMIT_S)
 
-    assert stale_s(state, 10 * LIMIT_S) is None
+    assert data_watch.quarantined(state, 10 * LIMIT_S, LIMITS)[1] == ()
     _, warned = data_watch.growing_stale(state, 10 * LIMIT_S, LIMITS)
     assert [con_id for con_id, _ in warned] == [CON_ID]
+
+
+AT: Final = 2 * LIMIT_S
+BAR: Final = Bar(start=NOW, open=1.0, high=1.0, low=1.0, close=1.0, volume=100.0)
+NEXT: Final = attrs.evolve(BAR, start=NOW + timedelta(minutes=1))
+MORE: Final = attrs.evolve(BAR, volume=101.0)
+EMPTY: Final = attrs.evolve(NEXT, volume=0.0)
+
+
+@pytest.mark.req("STC-1", "MKT-13")
+@pytest.mark.parametrize(
+    ("answers", "expected"),
+    [
+        ([(BAR,), (BAR, NEXT)], Standing.FROZEN),
+        ([(BAR,), (MORE,)], Standing.FROZEN),
+        ([(BAR,)], Standing.SUSPECT),
+        ([(BAR,), (BAR,)], Standing.SUSPECT),
+        ([(BAR,), (BAR, EMPTY)], Standing.SUSPECT),
+        ([(), ()], Standing.SUSPECT),
+        ([(), (BAR,), (BAR,)], Standing.SUSPECT),
+        ([Bars.REFUSED, Bars.REFUSED], Standing.SUSPECT),
+        ([Bars.SILENT, Bars.SILENT], Standing.SUSPECT),
+        ([(BAR,), Bars.REFUSED, (NEXT,)], Standing.FROZEN),
+    ],
+)
+def test_only_trades_in_its_own_bars_say_that_data_is_frozen(
+    answers: list[tuple[Bar, ...] | Bars], expected: Standing
+) -> None:
+    state = lively(watched(AT), Bars.UNASKED)
+    for answer in answers:
+        state = data_watch.bars_answered(state, CON_ID, answer, AT)
+
+    assert data_watch.standing_of(state, CON_ID, AT, LIMITS) is expected
+
+
+@pytest.mark.req("STC-1", "MKT-13")
+@pytest.mark.parametrize(
+    ("witnesses", "other_at", "expected"),
+    [
+        ({"SPY": 2, "QQQ": 2}, None, Standing.DEAD),
+        ({"SPY": 2, "QQQ": 1}, None, Standing.SUSPECT),
+        ({"SPY": 2, "QQQ": 0}, None, Standing.SUSPECT),
+        ({}, None, Standing.SUSPECT),
+        ({"SPY": 2, "QQQ": 2}, AT - 1.0, Standing.SUSPECT),
+        ({"SPY": 2, "QQQ": 2}, AT - 100.0, Standing.DEAD),
+    ],
+)
+def test_a_feed_is_dead_when_nothing_lives_and_bars_are_silent(
+    witnesses: dict[str, int], other_at: float | None, expected: Standing
+) -> None:
+    state = attrs.evolve(lively(watched(AT), Bars.SILENT), witnesses=witnesses)
+    if other_at is not None:
+        other = Watched(fresh_at=other_at, opened_at=OPEN_SINCE)
+        state = attrs.evolve(state, watched={**state.watched, 2: other})
+
+    assert data_watch.standing_of(state, CON_ID, AT, LIMITS) is expected
+
+
+@pytest.mark.req("STC-1", "MKT-13")
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, Standing.FROZEN),
+        ({"opened_at": AT - 119.0}, Standing.SUSPECT),
+        ({"halted_at": AT - 119.0}, Standing.SUSPECT),
+        ({"halted_at": AT - 120.0}, Standing.FROZEN),
+        ({"suspect_after_s": None}, Standing.UNKNOWN),
+        ({"suspect_after_s": float("inf")}, Standing.QUIET),
+        ({"fresh_at": AT - 60.0}, Standing.LIVELY),
+    ],
+)
+def test_nothing_is_called_frozen_before_it_could_settle(
+    changes: dict[str, Any], expected: Standing
+) -> None:
+    state = lively(watched(AT))
+    held = attrs.evolve(state.watched[CON_ID], **changes)
+    state = attrs.evolve(state, watched={CON_ID: held})
+
+    assert data_watch.standing_of(state, CON_ID, AT, LIMITS) is expected
+
+
+@pytest.mark.req("MKT-12", "MKT-13")
+def test_how_lively_data_is_outlives_who_told_it_and_delayed_data_is_never_frozen() -> None:
+    paced = Quote(contract=SPY, received_at=NOW, pace=Pace(typical_s=1.0, suspect_after_s=60.0))
+    unpaced = attrs.evolve(paced, pace=Pace())
+    delayed = attrs.evolve(paced, data_type=DataType.DELAYED)
+    state = data_watch.looked(DataWatch(), 0.0, OPEN, LIMITS)
+
+    state = data_watch.paced(data_watch.paced(state, CON_ID, paced, 0.0), CON_ID, unpaced, 1.0)
+
+    assert state.watched[CON_ID].suspect_after_s == 60.0
+    assert data_watch.paced(state, CON_ID, delayed, 2.0).watched[CON_ID].suspect_after_s is None
 
 
 # --- pacing ---------------------------------------------------------------------------------------------------------
@@ -232,13 +332,13 @@ def test_it_is_too_long_exactly_when_the_newest_stamp_of_the_session_is_too_old(
 ) -> None:
     """Against a model that keeps all stamps of the session, and the time since which it watches."""
     now, state = 0.0, data_watch.looked(DataWatch(), 0.0, OPEN, LIMITS)
-    opened_at, begun_at, stamps, vain, lived = OPEN_SINCE, 0.0, list[float](), 0, False
+    opened_at, begun_at, stamps, vain = OPEN_SINCE, 0.0, list[float](), 0
     was_open = True
     for passed_s, age_s, is_open in steps:
         now += passed_s
         if is_open and not was_open:
             opened_at = begun_at = now
-            stamps, vain, lived = [now], 0, False
+            stamps, vain = [now], 0
         was_open = is_open
         state = data_watch.looked(state, now, {CON_ID: opened_at if is_open else None}, LIMITS)
         stamped_at = None if age_s is None else now - age_s
@@ -247,10 +347,9 @@ def test_it_is_too_long_exactly_when_the_newest_stamp_of_the_session_is_too_old(
             newest = max(stamps, default=begun_at)
             if stamped_at is not None:
                 stamps.append(max(stamped_at, opened_at))
-                lived = lived or stamped_at >= opened_at
             vain = 0 if max(stamps, default=begun_at) > newest else vain + 1
             too_old = now - max(stamps, default=begun_at) > LIMIT_S
-            assert (stale_s(state, now) is not None) == (lived and too_old and vain >= VAIN_READS)
+            assert (stale_s(state, now) is not None) == (too_old and vain >= VAIN_READS)
         else:
             assert stale_s(state, now) is None
 
