@@ -9,6 +9,7 @@ from actors.errors import GatewayError
 from actors.kernel.actor import SupervisedActor
 from actors.kernel.handlers import Part, handles
 from actors.kernel.messages import Request
+from actors.logic import freshness
 from actors.messages.addresses import LINK, MARKET_DATA, STRATEGY_C
 from actors.model.contracts import Contract, ContractQuery
 from actors.model.market import Quote
@@ -65,6 +66,6 @@ class MarketFacts(Part):
         self._quotes[event.quote.contract.con_id] = event.quote
 
     def _is_fresh(self, quote: Quote) -> bool:
-        age_s = (self._actor.clock.now() - quote.received_at).total_seconds()
         is_dated = quote.pace is not None and quote.pace.changed_at is not None
-        return is_dated and age_s <= FRESH_QUOTE_S
+        now = self._actor.clock.monotonic()
+        return is_dated and freshness.is_seen_within(quote, now, FRESH_QUOTE_S)

@@ -139,21 +139,17 @@ def looked(
 def pace_of(pulse: Pulse, limits: MarketData) -> Pace:
     """Say what follows for a quote that was just looked at."""
     typical_s = typical(pulse, limits)
-    if typical_s is None:
-        return Pace(changed_at=pulse.changed_at, stale_after_s=limits.stale_after_s)
-    if is_lively(pulse, typical_s, limits):
-        return Pace(
-            changed_at=pulse.changed_at,
-            typical_s=typical_s,
-            suspect_after_s=suspect_after(typical_s, limits),
-            stale_after_s=limits.stale_after_s,
-        )
-    return Pace(
+    pace = Pace(
         changed_at=pulse.changed_at,
+        seen_at=pulse.looked_at,
         typical_s=typical_s,
-        rests_s=limits.quiet_intervals * typical_s,
         stale_after_s=limits.stale_after_s,
     )
+    if typical_s is None:
+        return pace
+    if is_lively(pulse, typical_s, limits):
+        return evolve(pace, suspect_after_s=suspect_after(typical_s, limits))
+    return evolve(pace, rests_s=limits.quiet_intervals * typical_s)
 
 
 def typical(pulse: Pulse, limits: MarketData) -> float | None:
@@ -182,6 +178,12 @@ def age_s(pace: Pace | None, now: float) -> float:
     if pace is None or pace.changed_at is None:
         return math.inf
     return max(0.0, now - pace.changed_at)
+
+
+def is_seen_within(quote: Quote, now: float, seconds: float) -> bool:
+    """Tell whether a quote with a price was received so shortly ago, whatever the wall clock says."""
+    seen_at = None if quote.pace is None else quote.pace.seen_at
+    return is_evidence(quote) and seen_at is not None and now - seen_at < seconds
 
 
 def opens_until_s(pace: Pace, quote_max_age_s: float) -> float:

@@ -156,15 +156,13 @@ class MarketDataActor(SupervisedActor):
             if request.for_opening and self.route.is_over(request.contract.symbol):
                 raise failed_over(request.contract.symbol)
             quote = self.quotes.newest.get(request.contract.con_id)
-            if quote is None or not self._is_younger(quote, request.max_age_s):
+            now = self.clock.monotonic()
+            if quote is None or not freshness.is_seen_within(quote, now, request.max_age_s):
                 quote = await self.reads.snapshot(request, request.contract)
             if request.for_opening and freshness.is_evidence(quote) and not _is_dated(quote):
                 await self.sleep(self.settings.second_look_s)
                 quote = await self.reads.snapshot(request, request.contract)
             self._answer_quote(request, quote)
-
-    def _is_younger(self, quote: Quote, age_s: float) -> bool:
-        return (self.clock.now() - quote.received_at).total_seconds() < age_s
 
     @handles(m.GetOptionQuote)
     async def on_get_option_quote(self, request: m.GetOptionQuote) -> None:

@@ -160,4 +160,5 @@ class BarReads(Part):
 def _still_newest(read_at: datetime, now: datetime) -> bool:
     """Bars stay the newest until the next minute closes; IB refuses to be asked twice within 15 s anyway."""
     same_minute = read_at.replace(second=0, microsecond=0) == now.replace(second=0, microsecond=0)
-    return same_minute or (now - read_at).total_seconds() < IDENTICAL_HISTORY_S
+    # A clock that was set back does not keep them for so long.
+    return same_minute or 0.0 <= (now - read_at).total_seconds() < IDENTICAL_HISTORY_S

@@ -75,10 +75,11 @@ class Pace:
     ``changed_at``: the newest proved change, None where nothing proves one. ``typical_s``: the usual time between two
     changes, None while too few were seen. ``suspect_after_s``: lively data without a change for so long is suspect;
     infinite for data that is not lively, where a change may take ``rests_s`` and more. ``stale_after_s``: whatever is
-    older is stale.
+    older is stale. ``seen_at``: when the newest quote with a price was received.
     """
 
     changed_at: float | None = None
+    seen_at: float | None = None
     typical_s: float | None = None
     suspect_after_s: float = math.inf
     rests_s: float = 0.0

@@ -22,6 +22,10 @@ class VirtualClock:
         self._loop = loop
         self._epoch = epoch.astimezone(UTC)
 
+    def step(self, seconds: float) -> None:
+        """Set the time of day forward, or back, as a time server does; monotonic time goes on."""
+        self._epoch += timedelta(seconds=seconds)
+
     def now(self) -> datetime:
         """Tell the virtual time of day in UTC."""
         return self._epoch + timedelta(seconds=self._loop.time())

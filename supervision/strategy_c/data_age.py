@@ -145,12 +145,12 @@ def _followed(
         return Watched(fresh_at=now, opened_at=opened_at)
     if held.opened_at is None:
         return attrs.evolve(held, opened_at=opened_at, fresh_at=max(held.fresh_at, opened_at))
+    # A session began once: what a step of the wall clock makes of that moment is not looked at.
     if not uncounted_s:
-        return attrs.evolve(held, opened_at=opened_at)
+        return held
     moved = min(now, held.fresh_at + uncounted_s)
     return attrs.evolve(
         held,
-        opened_at=opened_at,
         fresh_at=moved,
         vain_reads=0,
         bars=Bars.UNASKED,

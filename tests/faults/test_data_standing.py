@@ -101,3 +101,33 @@ def test_nothing_is_opened_on_data_that_is_suspect() -> None:
         assert (await world.gateway.submit_order(buy(), CONTEXT)).status is OrderStatus.FILLED
 
     prove(scenario)
+
+
+@pytest.mark.req("MKT-12", "STC-1")
+@pytest.mark.parametrize("step_s", [-900.0, -30.0, 30.0, 900.0, 3600.0])
+def test_a_step_of_the_wall_clock_changes_no_age_and_triggers_nothing(step_s: float) -> None:
+    async def scenario(world: ProofWorld) -> None:
+        await asyncio.sleep(1000.0)
+        await hold(world)
+        world.proof.clock.step(step_s)
+
+        assert await latched_after(world, 3 * LIMIT_S) is None
+        assert (await world.gateway.get_market_data("SPY")).staleness_seconds < 5.0
+
+    prove(scenario)
+
+
+@pytest.mark.req("MKT-12", "STC-1")
+@pytest.mark.parametrize("step_s", [-900.0, 900.0])
+def test_a_step_of_the_wall_clock_hides_no_freeze(step_s: float) -> None:
+    async def scenario(world: ProofWorld) -> None:
+        await asyncio.sleep(1000.0)
+        await hold(world)
+        frozen(world)
+        latching = asyncio.create_task(latched_after(world, LIMIT_S + 60.0))
+        await asyncio.sleep(30.0)
+        world.proof.clock.step(step_s)
+
+        assert_on_time(await latching)
+
+    prove(scenario)

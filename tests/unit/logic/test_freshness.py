@@ -112,7 +112,10 @@ def test_how_lively_data_is(every_s: float, times: int, look_s: float, expected:
     found = freshness.pace_of(pulse, LIMITS)
 
     changed_at, longest_s = pulse.changed_at, LIMITS.stale_after_s
-    assert found == attrs.evolve(expected, changed_at=changed_at, stale_after_s=longest_s)
+    seen_at = pulse.looked_at
+    assert found == attrs.evolve(
+        expected, changed_at=changed_at, seen_at=seen_at, stale_after_s=longest_s
+    )
 
 
 @pytest.mark.req("MKT-13")
