@@ -103,13 +103,24 @@ class NewestQuotes(Part):
         self._pulses.keep(con_id, pulse)
         return evolve(quote, pace=freshness.pace_of(pulse, self._settings))
 
+    def _dated_briefly(self, quote: Quote) -> Quote:
+        """The same for one of many ticks in a moment: session and pace are those that were told last."""
+        con_id, now = quote.contract.con_id, self._actor.clock.monotonic()
+        before, told = self._pulses.get(con_id), self.newest.get(con_id)
+        if before is None or told is None or told.pace is None:
+            return self._dated(quote)
+        pulse = freshness.looked(before, quote, now, before.session, self._settings)
+        self._pulses.keep(con_id, pulse)
+        pace = evolve(told.pace, changed_at=pulse.changed_at, seen_at=pulse.looked_at)
+        return evolve(quote, pace=pace)
+
     def publish_streamed(self, quote: Quote, now: float) -> Quote:
         """Remember the newest quote of a stream; those who judge get one no more often than snapshots would come."""
         con_id = quote.contract.con_id
         if now - self._judged_at.get(con_id, float("-inf")) >= self._settings.snapshot_interval_s:
             self._judged_at.keep(con_id, now)
             return self.publish(quote)
-        quote = self._dated(quote)
+        quote = self._dated_briefly(quote)
         self.newest.keep(con_id, quote)
         if self._publishes:
             self._actor.tell(PUBLISHER, m.PublishQuote(quote=quote))
