@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from datetime import UTC
 from typing import Any, Final, cast
 
@@ -82,6 +82,7 @@ class BrokerStateReader:
         self._gate = gate
         self._parts = SilentParts(session, spawn, on_answer)
         self._reading = asyncio.Lock()
+        self._refreshing: asyncio.Timeout | None = None
         self._reads_begun = 0
         self._newest: tuple[int, m.ExecutionsSince | None, BrokerState] | None = None
         self._understands_since = True
@@ -95,6 +96,8 @@ class BrokerStateReader:
         Raises `GatewayTimeoutError` when positions or open orders are silent.
         """
         begun_before = self._reads_begun
+        if self._refreshing is not None:  # what decides on closes waits for no refresh
+            self._refreshing.reschedule(asyncio.get_running_loop().time())
         async with self._reading:
             if self._newest is not None:
                 number, told_since, state = self._newest
@@ -112,8 +115,13 @@ class BrokerStateReader:
         if self._reading.locked() or not is_watched:
             return
         async with self._reading:
-            with suppress(GatewayError):
-                await self._ask_account_again(_REFRESH_S)
+            try:
+                async with asyncio.timeout(_REFRESH_S) as self._refreshing:
+                    await self._ask_account_again(_REFRESH_S)
+            except (GatewayError, TimeoutError):
+                pass  # the account is told again anyway
+            finally:
+                self._refreshing = None
 
     async def _read_until_still(self, account: str, since: m.ExecutionsSince | None) -> BrokerState:
         rest_s = _FIRST_REST_S

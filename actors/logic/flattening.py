@@ -246,7 +246,7 @@ def answered(
         case Answer.MOVED:
             return landed
         case Answer.UNKNOWN:
-            return attrs.evolve(landed, words=words, rest_until=now + FIRST_REST_S)
+            return attrs.evolve(landed, words=words)
         case Answer.NOT_KEPT:
             return attrs.evolve(landed, kept_back=True, words=words)
         case Answer.REFUSED:

@@ -11,6 +11,7 @@ through the executor like everything else: sized from what is held, approved by 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 import attrs
 
@@ -45,8 +46,17 @@ class _CheckDue(Message):
 
 
 @attrs.frozen(kw_only=True)
+class _FirstLookDue(Message):
+    """The link has been up for a moment."""
+
+
+@attrs.frozen(kw_only=True)
 class _ReconciliationDue(Message):
     """The positions shall be compared with the broker's now (POS-4)."""
+
+
+FIRST_LOOK_S: Final = 0.2
+"""The connection's own proof that data answers goes first."""
 
 
 class PositionActor(SupervisedActor):
@@ -227,6 +237,12 @@ class PositionActor(SupervisedActor):
     def on_connection_state_changed(self, event: m.ConnectionStateChanged) -> None:
         """Flag what is told as cached while the link is down."""
         self._link_changed(event.state is ConnectionState.CONNECTED)
+        if self.holdings.connected:
+            self.schedule(FIRST_LOOK_S, _FirstLookDue())
+
+    @handles(_FirstLookDue)
+    def on_first_look_due(self, _: _FirstLookDue) -> None:
+        """Look at what is held soon after the link is up: a loss has to be seen twice."""
         if self.holdings.connected:
             self._refresh_prices()
 

@@ -73,7 +73,7 @@ class Stranger:
             self.approved.append(message)
         elif type(message) is SendOrder and record.sender == EXECUTOR:
             self.sent.append(message)
-        elif type(message) is OrderConcluded:
+        elif type(message) is OrderConcluded and message.result.order_id:
             self.order_ids.append(message.result.order_id)
 
     async def play(self) -> None:

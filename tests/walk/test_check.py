@@ -311,7 +311,7 @@ def test_a_gateway_that_is_too_old_is_told_with_both_versions(tmp_path: Path) ->
         ended = check(tmp_path, simulator.port)
 
     assert_failed(
-        ended, "API", ExitCode.NOT_CONNECTED, "server version 76, needed 157", "install IB Gateway"
+        ended, "API", ExitCode.NOT_CONNECTED, "server version 76, needed 163", "install IB Gateway"
     )
 
 

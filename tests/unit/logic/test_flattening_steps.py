@@ -234,7 +234,7 @@ def test_one_looks_again_when_a_read_should_have_come() -> None:
     [
         (Answer.TAKEN, {"refusals": 0, "rest_until": LONG_AGO, "words": ""}),
         (Answer.MOVED, {}),
-        (Answer.UNKNOWN, {"words": "hm", "rest_until": NOW + 1.0}),
+        (Answer.UNKNOWN, {"words": "hm"}),
         (Answer.REFUSED, {"refusals": 4, "words": "hm", "rest_until": NOW + 8.0}),
     ],
 )
