@@ -34,6 +34,7 @@ from actors.errors import (
     GatewayNotConnectedError,
     GatewayTimeoutError,
     ModeError,
+    OrderValidationError,
     ReadOnlyError,
 )
 from actors.executor.acknowledgements import Acknowledgements
@@ -72,6 +73,7 @@ from actors.kernel.stories import root_id
 from actors.logic.order_ids import close_order_id, is_unjournaled, new_order_id, order_ref
 from actors.logic.order_table import UNSENT, OrderState
 from actors.logic.order_validation import contract_query, query_of, request_fault
+from actors.logic.ticks import on_tick
 from actors.messages.addresses import JOURNAL, LINK, RISK
 from actors.model.contracts import Contract
 from actors.model.market import Quote
@@ -286,8 +288,12 @@ class ExecutorActor(SupervisedActor):
             order_id = self.unjournaled.new_id(self.session.account, contract.con_id, now)
         else:
             order_id = self._new_order_id(submit, contract, now)
+        try:
+            request = on_tick(submit.request, contract)
+        except OrderValidationError as error:
+            raise NotTakenError(str(error)) from error
         order = wire_order(
-            submit.request,
+            request,
             order_ref=order_ref(self.trading.operator_id, order_id),
             contract=contract,
             account=self.session.account,

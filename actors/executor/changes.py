@@ -25,6 +25,7 @@ from actors.kernel.actor import SupervisedActor
 from actors.kernel.handlers import Part, handles
 from actors.logic.order_table import WORKING
 from actors.logic.order_validation import validate_modification
+from actors.logic.ticks import on_tick
 from actors.messages.addresses import JOURNAL, LINK, RISK
 from actors.model.market import Quote
 from actors.model.orders import Purpose, TradeRequest, WireOrder
@@ -66,7 +67,7 @@ class Changes(Part):
         """Bring new terms of an order to the broker; after each step the order may have ended, or the time be up."""
         try:
             tracked = self._changeable(modify)
-            request = _new_terms(tracked.record, modify)
+            request = on_tick(_new_terms(tracked.record, modify), tracked.record.order.contract)
         except GatewayError as error:
             self._actor.refuse(modify, error)
             return

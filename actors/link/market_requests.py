@@ -65,13 +65,17 @@ async def qualify(session: Session, query: ContractQuery) -> Contract:
         )
     if len(found) > 1:
         raise ContractQualificationError(
-            f"{query} is ambiguous, say more about it: {_listed(found.values())}"
+            f"{query} is ambiguous, say more about it (an option's trading_class tells roots apart):"
+            f" {_listed(found.values())}"
         )
     return contract_from_details(next(iter(found.values())))
 
 
 def _advised(query: ContractQuery, text: str) -> str:
-    """Name the fields that an option was looked for by: one of them is not listed."""
+    """Name the fields that an option was looked for by: one of them is not listed; and how IB writes a symbol."""
+    if "." in query.symbol or "/" in query.symbol:
+        written = query.symbol.replace(".", " ").replace("/", " ")
+        text = f"{text}; IB writes share classes with a space: {written!r}"
     if query.security_type is not SecurityType.OPTION or query.expiry is None:
         return text
     return (
@@ -94,13 +98,15 @@ def _describe(query: ContractQuery) -> IbContract:
         right=query.right.value if option and query.right else "",
         exchange=query.exchange,
         currency=query.currency,
+        tradingClass=query.trading_class or "",
     )
 
 
 def _listed(several: Any, most: int = 5) -> str:
     contracts = [details.contract for details in several]
     shown = ", ".join(
-        f"{each.localSymbol or each.symbol} ({each.primaryExchange or each.exchange}, conId {each.conId})"
+        f"{each.localSymbol or each.symbol} ({each.primaryExchange or each.exchange},"
+        f" trading class {each.tradingClass or '?'}, conId {each.conId})"
         for each in contracts[:most]
     )
     return shown if len(contracts) <= most else f"{shown} and {len(contracts) - most} more"

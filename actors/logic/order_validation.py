@@ -28,6 +28,7 @@ from actors.model.orders import (
     TradingSignal,
 )
 
+_TRADING_CLASS: Final = re.compile(r"[A-Z0-9.]{0,12}")
 LONGEST_SHOWN: Final = 120
 """Of a value that is wrong so much is shown."""
 
@@ -106,6 +107,7 @@ def validate_signal(
     strength = _check_range(faults, "signal_strength", signal.signal_strength, 0.0, 1.0)
     terms = _check_strategy(faults, strategy)
     _check_timestamp(faults, signal.timestamp)
+    _check_trading_class(faults, signal)
     _check_words(faults, operator_id, signal, strategy)
     if faults.texts or action is None or order_type is None or time_in_force is None:
         raise OrderValidationError("; ".join(faults.texts))
@@ -128,7 +130,15 @@ def validate_signal(
         stop_loss_pct=terms["stop_loss_pct"],
         operator_id=operator_id,
         timestamp=signal.timestamp,
+        trading_class=getattr(signal, "trading_class", None) or None,
     )
+
+
+def _check_trading_class(faults: _Faults, signal: TradingSignal) -> None:
+    """A strategy's own signal may have no such field."""
+    found = getattr(signal, "trading_class", None)
+    if found is not None and not (isinstance(found, str) and _TRADING_CLASS.fullmatch(found)):
+        faults.add("trading_class", "be a root such as SPXW, or None", found)
 
 
 def request_fault(request: TradeRequest) -> OrderValidationError | None:
@@ -175,13 +185,14 @@ def validate_modification(
 def contract_query(request: TradeRequest) -> ContractQuery:
     """Describe the contract of a validated request, for the broker to find exactly one."""
     if request.expiry is None:
-        return ContractQuery(symbol=request.symbol)
+        return ContractQuery(symbol=request.symbol, trading_class=request.trading_class)
     return ContractQuery(
         symbol=request.symbol,
         security_type=SecurityType.OPTION,
         expiry=parse_expiry(request.expiry),
         strike=request.strike,
         right=request.right,
+        trading_class=request.trading_class,
     )
 
 

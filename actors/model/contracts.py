@@ -84,6 +84,7 @@ class ContractQuery:
     right: Right | None = None
     exchange: str = "SMART"
     currency: str = "USD"
+    trading_class: str | None = None
 
     def __str__(self) -> str:
         return _words(self)

@@ -160,6 +160,8 @@ class TradingSignal:
     strategy_id: str = ""
     timestamp: datetime | None = None
     time_in_force: str = "DAY"
+    trading_class: str | None = None
+    """Which root of an option is meant where several are listed, such as SPX or SPXW."""
 
 
 @attrs.frozen(kw_only=True)
@@ -195,6 +197,7 @@ class TradeRequest:
     stop_loss_pct: float | None = None
     operator_id: str = OPERATOR_ID
     timestamp: datetime | None = None
+    trading_class: str | None = None
 
 
 @attrs.frozen(kw_only=True)
