@@ -60,14 +60,12 @@ class LatchKeeper:
 
     def committed(self, request: Request, answer: Reply) -> Reply:
         """Give the answer to what the journal has committed; raises `JournalError` where the marker is still owed."""
+        is_marked = request.correlation_id in self._marked
         self._marked.discard(request.correlation_id)
-        if self._marker is not None and isinstance(request, m.RecordLatch):
-            self._take_back(self._marker, request)
+        if self._marker is not None and isinstance(request, m.RecordLatch) and not is_marked:
+            # It comes off last; and what the disk did not take when it came is taken now.
+            self._marker.write(_mark(request))
         return answer
-
-    def _take_back(self, marker: LatchMarker, record: m.RecordLatch) -> None:
-        if not is_to_be_kept(record):
-            marker.write(_mark(record))
 
     def refused(self, request: Request) -> Reply | None:
         """Give the answer to what the journal could not commit: a latch that is marked is durable; else None."""

@@ -22,8 +22,9 @@ pytestmark = pytest.mark.req("STC-10", "STC-1", "STC-5")
 DEFAULT: Final = a_config(strategy_c=StrategyC())
 HELD: Final = 30.0
 IN_SESSION: Final = datetime(2025, 11, 19, 16, 0, tzinfo=UTC)
-EVENING: Final = datetime(2025, 11, 20, 1, 30, tzinfo=UTC)
-"""20:30 in New York: 13 hours before the next open."""
+BEFORE_THE_CLOSE: Final = datetime(2025, 11, 19, 20, 58, tzinfo=UTC)
+AFTER_THE_CLOSE_S: Final = 180.0
+"""16:01 in New York."""
 HOURS: Final = attrs.evolve(SIMULATED, scenario=Scenario(hours="0930-1600"))
 
 Scene = Callable[[ProofWorld], Awaitable[None]]
@@ -135,20 +136,20 @@ def test_a_client_id_that_is_still_held_acts_after_a_minute(
 
 def test_an_outage_at_night_sells_nothing() -> None:
     async def scene(world: ProofWorld) -> None:
-        await asyncio.sleep((EVENING - IN_SESSION).total_seconds())
+        await asyncio.sleep(AFTER_THE_CLOSE_S)
         world.simulator.faults.nightly_reset(3600.0)
-        await asyncio.sleep(2 * 3600.0)
+        await asyncio.sleep(1.1 * 3600.0)
 
-    live(scene, acts=None, simulated=HOURS)
+    live(scene, acts=None, simulated=HOURS, epoch=BEFORE_THE_CLOSE)
 
 
 def test_one_that_goes_on_until_a_quarter_of_an_hour_before_the_open_acts() -> None:
     async def scene(world: ProofWorld) -> None:
-        await asyncio.sleep((EVENING - IN_SESSION).total_seconds())
+        await asyncio.sleep(AFTER_THE_CLOSE_S)
         world.simulator.faults.nightly_reset(20 * 3600.0)
-        open_s = 13 * 3600.0
+        open_s = 17.5 * 3600.0 - 60.0
         await asyncio.sleep(open_s - 901.0)
         assert not (await world.gateway.status()).latched
         await asyncio.sleep(2.0)
 
-    live(scene, acts="before the session of what is held", simulated=HOURS)
+    live(scene, acts="before the session of what is held", simulated=HOURS, epoch=BEFORE_THE_CLOSE)
