@@ -10,7 +10,7 @@ import pytest
 from tests.crash_points.__main__ import Places, points_of, summary
 from tests.crash_points.points import Day
 
-OF_EACH = {Day.TRADING: 3, Day.OVER_NIGHT: 2}
+OF_EACH = {Day.TRADING: 2, Day.OVER_NIGHT: 2}
 AT_A_TIME = 4
 
 needs_forkserver = pytest.mark.skipif(

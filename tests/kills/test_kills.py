@@ -9,7 +9,7 @@ import pytest
 from tests.kills import proof, reality
 from tests.kills.plan import HOWS, Moment, Victim, plan_of
 
-IN_PROOF = range(10)
+IN_PROOF = range(6)
 IN_REALITY = (0, 4)
 
 

@@ -359,5 +359,5 @@ def _working(orders: Iterable[BrokersOrder], action: OrderAction) -> float:
 
 TestClosesNeverTurnAPosition = ClosesNeverTurnAPosition.TestCase
 TestClosesNeverTurnAPosition.settings = settings(
-    max_examples=300, stateful_step_count=50, deadline=None
+    max_examples=150, stateful_step_count=50, deadline=None
 )

@@ -22,7 +22,7 @@ from tests.worlds import CONTEXT, ProofWorld, a_config, buy, prove, sell
 
 pytestmark = pytest.mark.req("ORD-9", "ORD-11")
 
-SEEDS = 16
+SEEDS = 8
 OPERATIONS = 12
 SETTLED_WITHIN_S = 120.0
 """So long after the last trouble every fate is known: reads, a silent probe, one new session."""

@@ -6,7 +6,7 @@ import pytest
 
 from tests.flattening.trial import WITHIN_S, run
 
-SEEDS = 400
+SEEDS = 200
 
 
 @pytest.mark.req("STC-8", "STC-6", "POS-6")

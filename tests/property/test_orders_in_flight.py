@@ -240,7 +240,7 @@ class OrdersInFlight(RuleBasedStateMachine):
             assert highest >= self.held + rises
 
 
-OrdersInFlight.TestCase.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+OrdersInFlight.TestCase.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
 
 
 @pytest.mark.req("RSK-4", "RSK-6")

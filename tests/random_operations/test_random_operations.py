@@ -9,7 +9,7 @@ import pytest
 
 from tests.random_operations.runs import storm
 
-SEEDS = range(20)
+SEEDS = range(8)
 OPERATIONS = 100
 
 
