@@ -21,7 +21,7 @@ def explain_triggers(journal: Path, masker: Masker, *, as_json: bool) -> Told:
     """Tell what was tolerated; raises `ConfigurationError` and `JournalError` where nothing can be read."""
     with open_audit(journal) as trail:
         found = list(_tolerated(trail.graces(MOST)))
-    lines = list(_lines(found)) or [f"{journal}: every loss of the link acted at once"]
+    lines = list(_lines(found)) or [f"{journal} knows of no loss of the link that was tolerated"]
     return tell({"tolerated": [_plain(each) for each in found]}, lines, masker, as_json=as_json)
 
 
